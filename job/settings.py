@@ -1,0 +1,118 @@
+"""Where things are and how patient to be: flag > variable > default. Empty means unset.
+
+What to run is the experiment's; it is read from the database, so a worker needs nothing but these.
+"""
+
+import os
+import re
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from job.errors import Invalid, UsageError
+from job.reading import expect
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting: its variable, its default and what it means (the README's table is made of these)."""
+
+    variable: str
+    default: object
+    help: str
+    secret: bool = False  # may also be given as a file, by VARIABLE_FILE
+
+
+SETTINGS = {
+    "database_url": Setting("JOB_DATABASE_URL", None, "postgresql://user:password@host:port/database", secret=True),
+    "store_url": Setting("JOB_STORE_URL", None, "s3://bucket/prefix or file:///folder", secret=True),
+    "experiment": Setting("JOB_EXPERIMENT", None, "the experiment's name"),
+    "cache_dir": Setting(
+        "JOB_CACHE_DIR", Path(tempfile.gettempdir()) / f"job-cache-{os.getuid()}", "staged data of this node, shared by its tasks"
+    ),
+    "lease_s": Setting("JOB_LEASE_S", 180.0, "seconds a task stays its owner's without a renewal; renewed six times as often"),
+    "wait_s": Setting("JOB_WAIT_S", 60.0, "seconds to wait for another owner or a stage before, then exit 75"),
+    "grace_s": Setting("JOB_GRACE_S", 10.0, "seconds from a signal to the exit"),
+    "checkpoint_s": Setting("JOB_CHECKPOINT_S", 60.0, "seconds between checkpoints"),
+    "outage_s": Setting("JOB_OUTAGE_S", 900.0, "seconds database or store may be away, then exit 69"),
+}
+# S3's own, read by boto3 itself; named here for --help and the README.
+S3_VARIABLES = ("AWS_ENDPOINT_URL_S3", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "AWS_CA_BUNDLE")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings of one invocation; a missing URL is an error only where it is needed."""
+
+    database_url: str | None
+    store_url: str | None
+    experiment: str | None
+    cache_dir: Path
+    lease_s: float
+    wait_s: float
+    grace_s: float
+    checkpoint_s: float
+    outage_s: float
+
+    @classmethod
+    def read(cls, flags: dict, environ=os.environ) -> "Settings":
+        """Read each setting from its flag, its variable (or VARIABLE_FILE), or take the default."""
+        return cls(**{name: _read(name, setting, flags.get(name), environ) for name, setting in SETTINGS.items()})
+
+    def need(self, name: str) -> str:
+        """Return a setting that this command cannot do without. Raises: UsageError, naming flag and variable."""
+        value = getattr(self, name)
+        if value is None:
+            setting = SETTINGS[name]
+            file = f" (or {setting.variable}_FILE)" if setting.secret else ""
+            raise UsageError(f"{setting.variable}{file} is not set: give {setting.help}, by --{name.replace('_', '-')} or by the variable")
+        return value
+
+
+def _read(name: str, setting: Setting, flag, environ):
+    origin, text = f"--{name.replace('_', '-')}", flag
+    if text in (None, ""):
+        origin, text = setting.variable, environ.get(setting.variable) or None
+    if text is None and setting.secret and environ.get(f"{setting.variable}_FILE"):
+        origin, text = f"{setting.variable}_FILE", _file(setting, environ)
+    if text is None:
+        return setting.default
+    if isinstance(setting.default, float):
+        return _seconds(text, origin)
+    return Path(text) if isinstance(setting.default, Path) else str(text)
+
+
+def _file(setting: Setting, environ) -> str:
+    path = environ[f"{setting.variable}_FILE"]
+    try:
+        text = Path(path).read_text().strip()
+    except OSError as exc:
+        raise Invalid(f"{setting.variable}_FILE = {path}: cannot be read ({exc.strerror}); expected a file holding {setting.help}") from exc
+    expect(bool(text), f"{setting.variable}_FILE = {path}: the file is empty; expected {setting.help}")
+    return text
+
+
+def _seconds(text, origin: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 < value < 1e7:
+        raise UsageError(f"{origin} = {text!r}: expected seconds above 0")
+    return value
+
+
+def redact(text: str) -> str:
+    """Return the text with the password of every URL in it, and every known secret, replaced by ***."""
+    text = re.sub(r"(\w+://[^\s:/@]*):[^\s@]*@", r"\1:***@", text)
+    for variable in ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "PGPASSWORD"):
+        if len(os.environ.get(variable, "")) > 3:
+            text = text.replace(os.environ[variable], "***")
+    return text
+
+
+def describe(url: str) -> str:
+    """Return where a URL points, without its user and password."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.hostname or ''}{f':{parts.port}' if parts.port else ''}{parts.path}"

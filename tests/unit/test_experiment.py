@@ -1,0 +1,128 @@
+"""The experiment file: what is read, and what is answered to a wrong one."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from job.errors import Invalid
+from job.experiment import differences, load, parse
+from job.parameters import Choice, Range
+
+EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.toml"))
+SMALL = """
+name = "small"
+[data]
+source = "digits"
+[search]
+trials = 3
+[models.cnn]
+epochs = 2
+"""
+
+
+def written(tmp_path, text):
+    path = tmp_path / "e.toml"
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda p: p.stem)
+def test_examples_are_valid_and_stable(path):
+    """Every shipped example is read, and its canonical form gives the same experiment again."""
+    experiment = load(path)
+    assert experiment.name == path.stem
+    again = parse(json.loads(json.dumps(experiment.spec)))
+    assert again == experiment
+    assert again.fingerprint == experiment.fingerprint
+
+
+def test_defaults_search_learning_rate_and_batch_size(tmp_path):
+    """By default learning rate and batch size are searched, as in the original work."""
+    experiment = load(written(tmp_path, SMALL))
+    assert experiment.space("cnn") == {"learning_rate": Range(1e-4, 1e-2, log=True), "batch_size": Choice((32, 64, 128))}
+
+
+def test_model_overrides_parameters(tmp_path):
+    """[models.X] overrides [parameters]; a value is fixed, a list a choice, a table a range."""
+    text = (
+        SMALL.replace("epochs = 2", "epochs = 2\ndropout = [0.1, 0.2]\nlearning_rate = 0.5")
+        + "[parameters]\nlearning_rate = {low = 1, high = 2}\nbatch_size = {low = 8, high = 16, step = 4}"
+    )
+    experiment = load(written(tmp_path, text))
+    assert experiment.fixed("cnn")["learning_rate"] == 0.5
+    assert experiment.space("cnn") == {"batch_size": Range(8, 16, step=4), "dropout": Choice((0.1, 0.2))}
+    assert experiment.space("cnn")["batch_size"].whole
+
+
+def test_fingerprint_ignores_what_may_grow(tmp_path):
+    """trials may grow without another fingerprint; epochs may not."""
+    a = load(written(tmp_path, SMALL))
+    assert a.fingerprint == load(written(tmp_path, SMALL.replace("trials = 3", "trials = 9"))).fingerprint
+    assert a.fingerprint != load(written(tmp_path, SMALL.replace("epochs = 2", "epochs = 3"))).fingerprint
+
+
+def test_differences_name_the_key():
+    """A changed leaf is named with its old and new value."""
+    assert differences({"a": {"b": 1, "c": 2}}, {"a": {"b": 3, "c": 2}, "d": 4}) == ["a.b: 1 -> 3", "d: absent -> 4"]
+
+
+def test_notes_say_what_has_no_effect(tmp_path):
+    """A setting without effect is said."""
+    assert load(written(tmp_path, SMALL)).notes == ("trials = 3: random search; TPE starts after 10",)
+
+
+WRONG = [
+    ("[data]", "[dta]", "'dta' (did you mean 'data'?)"),
+    ("trials = 3", "trails = 3", "'search.trails' (did you mean 'trials'?)"),
+    ("trials = 3", 'trials = "3"', 'search.trials = "3": expected a whole number from 1 to 1,000,000'),
+    ("trials = 3", "trials = true", "search.trials = true: expected a whole number"),
+    ("trials = 3", "trials = 0", "search.trials = 0: expected"),
+    ("trials = 3", "trials = 1.5", "search.trials = 1.5: expected a whole number"),
+    ('name = "small"', "", "`name` is missing"),
+    ('name = "small"', 'name = "Small_1"', "expected 1 to 40 of a-z, 0-9 and '-'"),
+    ('source = "digits"', "", "`data.source` is missing"),
+    ("[models.cnn]", "[models.cnnn]", "unknown model 'cnnn' in [models.cnnn] (did you mean 'cnn'?)"),
+    ("[models.cnn]\nepochs = 2", "", "`[models.<name>]` is missing"),
+    ("epochs = 2", "epochs = [2, 3]", "models.cnn.epochs = [2, 3]: this parameter is fixed"),
+    ("epochs = 2", "learning_rate = {low = 1e-2, high = 1e-4}", "low (0.01) must be below high (0.0001); turn them round"),
+    ("epochs = 2", "learning_rate = {low = 0, high = 1, log = true}", "learning_rate.low = 0.0: expected a number from 1e-08"),
+    ("epochs = 2", "learning_rate = {low = 0.1}", "a range needs `high`"),
+    ("epochs = 2", "learning_rate = {low = 0.1, high = 1, steps = 2}", "models.cnn.learning_rate.steps (did you mean 'step'?)"),
+    ("epochs = 2", "batch_size = []", "expected at least one value"),
+    ("epochs = 2", "batch_size = [[1, 2]]", "a choice lists plain values"),
+    ("epochs = 2", 'schedule = "cosin"', "(did you mean 'cosine'?)"),
+    ("epochs = 2", "augment = {flop = true}", "models.cnn.augment.flop (did you mean 'flip'?)"),
+    ("epochs = 2", "augment = {shift = 3}", "augment.shift = 3.0: expected a number from 0 to 0.9"),
+    ("[models.cnn]", "[folds]\ncount = 1\n[models.cnn]", "folds.count = 1: expected a whole number from 2"),
+    ("[models.cnn]", "[models.vgg16]\naugment = {flip = true}\n[models.cnn]", "a frozen base sees clean images once"),
+    ("[models.cnn]", "[parameters]\nlearning_rat = 1\n[models.cnn]", "'parameters.learning_rat' (did you mean 'learning_rate'?)"),
+    ("trials = 3", 'trials = 3\npruner = "hyperband"', "its brackets need at least 20 trials"),
+    ("trials = 3", 'trials = 3\npruner = "median"\nmin_epochs = 5', "search.min_epochs = 5 is more than models.cnn.epochs = 2"),
+    ("trials = 3", "trials = 3\nenqueue = [{learning_rate = 5}]", "search.enqueue[0].learning_rate = 5: not in what cnn searches"),
+    ("trials = 3", "trials = 3\nenqueue = [{dropout = 0.5}]", "no model searches 'dropout'"),
+    (
+        "[models.cnn]",
+        '[[reference]]\nname = "x"\nmodel = "cnn"\naccuracy = 57\n[models.cnn]',
+        "reference[0].accuracy = 57.0: expected a number from 0 to 1",
+    ),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "words"), WRONG, ids=[w[1].strip() or f"no {w[0].strip()}" for w in WRONG])
+def test_wrong_files_get_one_sentence(tmp_path, old, new, words):
+    """A wrong file is answered with file, key, value and what is expected; the code is 78."""
+    assert old in SMALL
+    path = written(tmp_path, SMALL.replace(old, new))
+    with pytest.raises(Invalid) as caught:
+        load(path)
+    assert words in str(caught.value)
+    assert str(caught.value).startswith(str(path))
+    assert "\n" not in str(caught.value)
+
+
+def test_files_that_are_none(tmp_path):
+    """A missing file, a folder, and a file that is not TOML are answered too."""
+    for path, words in ((tmp_path / "no.toml", "no such file"), (tmp_path, "cannot be read"), (written(tmp_path, "= ="), "is not TOML")):
+        with pytest.raises(Invalid, match=words):
+            load(path)
