@@ -1,0 +1,131 @@
+-- Our tables, beside Optuna's in one database. The task decides; Optuna's rows follow it by trigger,
+-- in the same transaction, so that no crash can come between them.
+
+create table job_schema (version int primary key);
+
+create table experiment (
+    id text primary key,                 -- the name plus a random part: never collides over an old bucket
+    name text not null unique,
+    spec jsonb not null,                 -- the file, checked, every default filled in
+    fingerprint text not null,           -- sha256 over what a result depends on
+    data jsonb not null,                 -- dataset id, counts, classes, hashes, duplicates
+    weights jsonb not null,              -- model -> store key and sha256
+    splits jsonb not null,               -- store key and sha256 of the frozen splits
+    created timestamptz not null default clock_timestamp()
+);
+
+create table task (
+    experiment text not null references experiment on delete cascade,
+    model text not null,
+    stage text not null check (stage in ('features', 'trial', 'fold', 'final')),
+    index int not null check (index >= 0),
+    state text not null default 'waiting' check (state in ('waiting', 'running', 'complete', 'pruned', 'failed')),
+    attempt int not null default 0,      -- number of the latest; every write after the claim carries it
+    owner text,                          -- the process that holds the lease
+    lease_until timestamptz,
+    progress int not null default 0,     -- epochs (features: images) that are durable
+    counted int not null default 0,      -- attempts that count, in a row; the third one fails the task
+    counted_at int not null default 0,   -- progress at the last of them
+    parameters jsonb,
+    value double precision,              -- the metric at the last epoch (pruned: at the epoch it was pruned)
+    metrics jsonb,
+    artifact jsonb,                      -- file -> key, sha256, size, etag
+    reason text,
+    optuna_trial_id int,
+    finished timestamptz,
+    primary key (experiment, model, stage, index)
+);
+
+create table attempt (
+    experiment text not null,
+    model text not null,
+    stage text not null,
+    index int not null,
+    number int not null,
+    owner text not null,
+    host text not null,
+    scheduler text,                      -- the scheduler's job: a requeued run of it takes its task back at once
+    started timestamptz not null default clock_timestamp(),
+    last_beat timestamptz not null default clock_timestamp(),
+    ended timestamptz,
+    outcome text check (outcome in ('complete', 'pruned', 'interrupted', 'error', 'vanished')),
+    reason text,
+    first_step int,
+    last_step int,
+    seconds jsonb,                       -- import, stage, build, train, evaluate, upload
+    primary key (experiment, model, stage, index, number),
+    foreign key (experiment, model, stage, index) references task on delete cascade
+);
+
+create table epoch (
+    experiment text not null,
+    model text not null,
+    stage text not null,
+    index int not null,
+    epoch int not null,                  -- from 0
+    attempt int not null,
+    metrics jsonb not null,              -- loss, accuracy, val_loss, val_accuracy, learning_rate
+    value double precision,              -- the metric on the validation part
+    pruned boolean not null default false,
+    rungs jsonb not null default '{}',   -- what the pruner noted with its decision
+    primary key (experiment, model, stage, index, epoch),
+    foreign key (experiment, model, stage, index) references task on delete cascade
+);
+
+create table selection (
+    experiment text not null references experiment on delete cascade,
+    model text not null,
+    trial int not null,
+    value double precision not null,
+    parameters jsonb not null,
+    made timestamptz not null default clock_timestamp(),
+    primary key (experiment, model)
+);
+
+create table opening (                   -- each time the test part was opened
+    experiment text not null references experiment on delete cascade,
+    model text not null,
+    stage text not null,
+    index int not null,
+    attempt int not null,
+    opened timestamptz not null default clock_timestamp()
+);
+
+create function optuna_follows_task() returns trigger language plpgsql as $$
+begin
+    update trials set
+        state = (case new.state when 'waiting' then (case when new.parameters is null then 'WAITING' else 'RUNNING' end)
+                 when 'running' then 'RUNNING' when 'complete' then 'COMPLETE'
+                 when 'pruned' then 'PRUNED' else 'FAIL' end)::trialstate,
+        datetime_start = case when new.attempt > 0 then coalesce(datetime_start, localtimestamp) end,
+        datetime_complete = case when new.state in ('complete', 'pruned', 'failed') then coalesce(datetime_complete, localtimestamp) end
+    where trial_id = new.optuna_trial_id;
+    if new.state in ('complete', 'pruned') and new.value is not null then
+        insert into trial_values (trial_id, objective, value, value_type)
+        values (new.optuna_trial_id, 0, new.value, 'FINITE')
+        on conflict (trial_id, objective) do update set value = excluded.value;
+    end if;
+    if new.reason is not null then
+        insert into trial_user_attributes (trial_id, key, value_json)
+        values (new.optuna_trial_id, 'reason', to_json(new.reason)::text)
+        on conflict (trial_id, key) do update set value_json = excluded.value_json;
+    end if;
+    return null;
+end $$;
+
+create trigger optuna_follows_task after update of state, parameters, value, reason on task
+for each row when (new.optuna_trial_id is not null) execute function optuna_follows_task();
+
+-- Optuna's step is the number of epochs done.
+create function optuna_follows_epoch() returns trigger language plpgsql as $$
+begin
+    insert into trial_intermediate_values (trial_id, step, intermediate_value, intermediate_value_type)
+    select optuna_trial_id, new.epoch + 1, new.value, 'FINITE'
+    from task
+    where (experiment, model, stage, index) = (new.experiment, new.model, new.stage, new.index) and optuna_trial_id is not null
+    on conflict (trial_id, step) do nothing;
+    return null;
+end $$;
+
+create trigger optuna_follows_epoch after insert on epoch
+for each row when (new.stage = 'trial' and new.value is not null) execute function optuna_follows_epoch();

@@ -1,0 +1,198 @@
+"""The life of a task, on a real PostgreSQL."""
+
+import threading
+import time
+
+import pytest
+
+from job import tasks
+from job.database import Database
+from job.errors import Impossible, Invalid, LeaseLost, NotReady
+from job.experiment import parse
+from job.index import Key
+from job.prepare import _register
+from job.tasks import Tasks, Worker
+
+SPEC = {"name": "small", "data": {"source": "digits"}, "search": {"trials": 3}, "folds": {"count": 2}, "models": {"cnn": {"epochs": 2}}}
+STAGED = {"data": {"id": "d", "files": {}}, "weights": {}, "splits": {}}
+TRIAL = Key("cnn", "trial", 0)
+
+
+@pytest.fixture
+def database(database_url):
+    database = Database(database_url, outage_s=5)
+    database.create_schema()
+    _register(database, parse(SPEC), STAGED)
+    return database
+
+
+def worker(database, name="a", lease_s=60.0, wait_s=0.0, scheduler=None) -> Tasks:
+    return Tasks(database, tasks.find(database, "small"), Worker(owner=name, host="here", scheduler=scheduler), lease_s, wait_s)
+
+
+def state(database, key=TRIAL) -> dict:
+    return database.rows("select * from task where (model, stage, index) = (%(m)s, %(s)s, %(i)s)", m=key.model, s=key.stage, i=key.index)[0]
+
+
+def optuna_states(database) -> list[str]:
+    return [r["state"] for r in database.rows("select state::text from trials order by number")]
+
+
+def complete(database, index, value):
+    attempt = worker(database, f"w{index}").claim(Key("cnn", "trial", index))
+    attempt.set_parameters(lambda cursor: {"learning_rate": 0.1 * index})
+    attempt.commit("complete", value, {}, {})
+
+
+def test_one_owner(database):
+    """Of many workers that claim one task at once, exactly one gets it; the others wait, then leave."""
+    results = []
+
+    def claim(name):
+        try:
+            results.append(worker(database, name).claim(TRIAL))
+        except NotReady as exc:
+            results.append(exc)
+
+    threads = [threading.Thread(target=claim, args=(f"w{i}",)) for i in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(isinstance(r, tasks.Attempt) for r in results) == 1
+    assert sum("is owned by attempt 1 on here" in str(r) for r in results) == 11
+
+
+def test_done_is_done(database):
+    """A decided task is not claimed again."""
+    complete(database, 0, 0.5)
+    assert worker(database).claim(TRIAL) is None
+    assert state(database)["attempt"] == 1
+
+
+def test_a_claim_heard_twice_is_one(database):
+    """A claim whose answer was lost is the same attempt when repeated."""
+    mine = worker(database)
+    assert mine.claim(TRIAL).number == mine.claim(TRIAL).number == 1
+
+
+def test_an_old_attempt_cannot_write(database):
+    """After a take-over every write of the old attempt is refused: parameters, report, commit, release, error, opening."""
+    old = worker(database, "old", lease_s=0.01).claim(TRIAL)
+    time.sleep(0.05)
+    _forget_start(database)
+    new = worker(database, "new", lease_s=0.01).claim(TRIAL)
+    assert new.number == 2
+    for write in (
+        lambda: old.set_parameters(lambda cursor: {}),
+        lambda: old.report(0, 1, {}, 0.5),
+        lambda: old.commit("complete", 1.0, {}, {}),
+        lambda: old.release("x"),
+        lambda: old.error("x"),
+        old.opened_test_part,
+    ):
+        with pytest.raises(LeaseLost):
+            write()
+    old._renew()
+    with pytest.raises(LeaseLost):
+        old.check()
+    assert state(database)["state"] == "running"
+    assert database.rows("select * from epoch") == []
+    assert [r["outcome"] for r in database.rows("select outcome from attempt order by number")] == ["vanished", None]
+
+
+def test_a_lease_counts_from_the_start_of_the_database(database):
+    """An expired lease is not free until the database has been up for a lease: after an outage nobody steals."""
+    worker(database, "old", lease_s=0.01).claim(TRIAL)
+    time.sleep(0.05)
+    with pytest.raises(NotReady, match="its lease ends in"):
+        worker(database, "new", lease_s=1e6).claim(TRIAL)
+
+
+def test_a_requeued_job_takes_its_task_back_at_once(database):
+    """The same scheduler job need not wait for its own lease."""
+    worker(database, "first", scheduler="slurm 7").claim(TRIAL)
+    with pytest.raises(NotReady):
+        worker(database, "other", scheduler="slurm 8").claim(TRIAL)
+    assert worker(database, "again", scheduler="slurm 7").claim(TRIAL).number == 2
+
+
+def test_three_errors_in_a_row_fail_the_task(database):
+    """Errors count; the third in a row without progress fails the task for good, and retry gives it another life."""
+    for _ in range(2):
+        worker(database).claim(TRIAL).error("boom")
+        assert state(database)["state"] == "waiting"
+    worker(database).claim(TRIAL).error("boom")
+    with pytest.raises(Impossible, match="3 attempts in a row, the last: boom"):
+        worker(database).claim(TRIAL)
+    assert optuna_states(database)[0] == "FAIL"
+    tasks.retry(database, tasks.find(database, "small"), TRIAL)
+    assert worker(database).claim(TRIAL).number == 4
+
+
+def test_interruptions_and_progress_do_not_count(database):
+    """An interrupted attempt never counts; one that progressed neither."""
+    for _ in range(5):
+        worker(database).claim(TRIAL).release("interrupted")
+    for epoch in range(5):
+        attempt = worker(database).claim(TRIAL)
+        attempt.report(epoch, epoch + 1, {}, 0.5)
+        attempt.error("boom")
+    assert state(database)["state"] == "waiting"
+    assert state(database)["counted"] == 0
+
+
+def test_a_decision_is_made_once(database):
+    """An epoch reported again answers with the stored decision and does not ask the pruner."""
+    attempt = worker(database).claim(TRIAL)
+    asked = []
+
+    def decide(cursor):
+        asked.append(1)
+        return True, {"completed_rung_0": 0.5}
+
+    assert attempt.report(0, 10, {"loss": 1.0}, 0.5, decide) is True
+    assert attempt.report(0, 10, {"loss": 1.0}, 0.5, decide) is True
+    assert asked == [1]
+    assert database.rows("select step, intermediate_value from trial_intermediate_values") == [{"step": 1, "intermediate_value": 0.5}]
+
+
+def test_selection_is_made_once_and_of_complete_trials(database):
+    """The best complete trial is selected when all are finished, ties to the lowest index; then trials are closed."""
+    fold = Key("cnn", "fold", 0)
+    complete(database, 2, 0.7)
+    with pytest.raises(NotReady, match="2 trial tasks of cnn are not finished"):
+        worker(database).claim(fold)
+    worker(database, "p").claim(TRIAL).commit("pruned", 0.9, {}, {}, reason="pruned after epoch 1 by median")
+    complete(database, 1, 0.7)
+    attempt = worker(database).claim(fold)
+    assert attempt.parameters == {"learning_rate": 0.1}
+    assert database.rows("select trial, value from selection") == [{"trial": 1, "value": 0.7}]
+    assert optuna_states(database) == ["PRUNED", "COMPLETE", "COMPLETE"]
+
+
+def test_without_a_complete_trial_the_later_stages_are_impossible(database):
+    """No complete trial: folds and finals can never be done, and say the counts."""
+    for index in range(3):
+        worker(database, f"p{index}").claim(Key("cnn", "trial", index)).commit("pruned", None, {}, {}, reason="diverged")
+    with pytest.raises(Impossible, match="cnn has no complete trial to go on with: 3 pruned"):
+        worker(database).claim(Key("cnn", "final", 0))
+
+
+def test_other_tables_are_told_apart(database, database_url):
+    """No tables: not ready. Another schema version: invalid. Wrong password or database: invalid."""
+    database.rows("update job_schema set version = 99")
+    with pytest.raises(Invalid, match="schema version 99, this program expects 1"):
+        tasks.find(database, "small")
+    with pytest.raises(Invalid, match="refused us"):
+        Database(database_url.replace(":", ":x", 2).replace("postgresql:x", "postgresql:"), 0).rows("select 1")
+    with pytest.raises(Invalid, match="refused us"):
+        Database(database_url + "x", 0).rows("select 1")
+    database.rows("drop table job_schema")
+    with pytest.raises(NotReady, match="has no tables yet: run `job prepare"):
+        tasks.find(database, "small")
+
+
+def _forget_start(database) -> None:
+    """Wait until the server is older than the short lease of these tests."""
+    assert database.rows("select extract(epoch from clock_timestamp() - pg_postmaster_start_time())::float as up_s")[0]["up_s"] > 0.01
