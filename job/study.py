@@ -1,0 +1,160 @@
+"""Optuna: sampling, pruning, and its own rows for its dashboard; the only importer of optuna.
+
+The task decides, Optuna's rows follow (by trigger, see schema.sql). What sampler and pruner need to
+know comes from the tasks in one query; trial number and task index are one number.
+"""
+
+import optuna
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution, distribution_to_json
+from optuna.storages import InMemoryStorage, RDBStorage
+from optuna.trial import FrozenTrial, TrialState, create_trial
+from sqlalchemy.pool import NullPool
+
+from job.database import Database, queries
+from job.errors import Invalid, Unreachable
+from job.experiment import TPE_STARTUP_TRIALS, Experiment
+from job.index import Key
+from job.parameters import Choice
+from job.randomness import derive
+from job.settings import redact
+
+SQL = queries("study")
+REDUCTION_FACTOR = 3
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+
+def create(database: Database, experiment: Experiment) -> dict[str, int]:
+    """Create the study `experiment/model` of each model unless it is there; return their ids.
+
+    The caller holds the lock: Optuna's own table creation is not safe for several at once.
+    """
+    try:
+        storage = _storage(database)
+        names = {model: f"{experiment.name}/{model}" for model in experiment.models}
+        for name in names.values():
+            optuna.create_study(study_name=name, storage=storage, direction=experiment.direction, load_if_exists=True)
+        return {model: storage.get_study_id_from_name(name) for model, name in names.items()}
+    except optuna.exceptions.StorageInternalError as exc:
+        raise Unreachable(f"Optuna's tables could not be reached: {redact(str(exc))}") from exc
+    except RuntimeError as exc:
+        raise Invalid(f"Optuna's tables in the database are of another version: {redact(str(exc))}; use an empty database") from exc
+
+
+def add_trials(cursor, experiment_id: str, model: str, study_id: int, trials: int) -> None:
+    """Create a WAITING trial for each task of a model and bind the two, in the caller's transaction."""
+    values = {"experiment": experiment_id, "model": model, "study": study_id, "trials": trials}
+    cursor.execute(SQL["add_trials"], values)
+    cursor.execute(SQL["bind_trials"], values)
+
+
+def drop(database: Database, experiment: Experiment) -> None:
+    """Remove the studies of an experiment."""
+    storage = _storage(database)
+    for model in experiment.models:
+        try:
+            optuna.delete_study(study_name=f"{experiment.name}/{model}", storage=storage)
+        except KeyError:  # gone already
+            continue
+
+
+def distributions(experiment: Experiment, model: str) -> dict:
+    """Return the search space of a model in Optuna's terms."""
+    return {name: _distribution(space) for name, space in experiment.space(model).items()}
+
+
+def suggest(experiment: Experiment, key: Key, values: dict, cursor) -> dict:
+    """Return the parameters of a trial, and write them as Optuna's rows, in the caller's transaction."""
+    space = distributions(experiment, key.model)
+    study, storage = _study(experiment, key, values, cursor)
+    if key.index < len(experiment.enqueue):
+        point = {k: v for k, v in experiment.enqueue[key.index].items() if k in space}
+        storage.set_trial_system_attr(key.index, "fixed_params", point)
+    storage.set_trial_state_values(key.index, TrialState.RUNNING)
+    trial = optuna.trial.Trial(study, key.index)
+    chosen = {name: trial._suggest(name, distribution) for name, distribution in space.items()}
+    for name, value in chosen.items():
+        cursor.execute(
+            SQL["add_parameter"],
+            values | {"name": name, "internal": space[name].to_internal_repr(value), "distribution": distribution_to_json(space[name])},
+        )
+    return chosen
+
+
+def decide(experiment: Experiment, key: Key, values: dict, epoch: int, value: float, cursor) -> tuple[bool, dict]:
+    """Return whether Optuna's pruner ends this trial after an epoch (from 0), and the rungs it noted.
+
+    The last epoch is never pruned: the trial is complete.
+    """
+    if experiment.search["pruner"] == "none" or epoch + 1 >= experiment.models[key.model]["epochs"]:
+        return False, {}
+    study, storage = _study(experiment, key, values, cursor)
+    storage.set_trial_intermediate_value(key.index, epoch + 1, value)
+    before = set(storage.get_trial(key.index).system_attrs)
+    pruned = study.pruner.prune(study, storage.get_trial(key.index))
+    after = storage.get_trial(key.index).system_attrs
+    return bool(pruned), {k: v for k, v in after.items() if k not in before}
+
+
+def _storage(database: Database) -> RDBStorage:
+    """Return Optuna's own storage on our database; it keeps no connection."""
+    return RDBStorage(database.url.replace("postgresql://", "postgresql+psycopg2://", 1), engine_kwargs={"poolclass": NullPool})
+
+
+def _study(experiment: Experiment, key: Key, values: dict, cursor) -> tuple[optuna.Study, InMemoryStorage]:
+    """Return the model's study as it is now, in memory: trial id, number and task index are one."""
+    cursor.execute(SQL["history"], values)
+    storage = InMemoryStorage()
+    study = optuna.create_study(
+        study_name=f"{experiment.name}/{key.model}",
+        storage=storage,
+        direction=experiment.direction,
+        sampler=sampler(experiment, key),
+        pruner=pruner(experiment, key.model),
+    )
+    space = distributions(experiment, key.model)
+    for row in cursor.fetchall():
+        storage.create_new_trial(study._study_id, _frozen(row, space))
+    return study, storage
+
+
+def sampler(experiment: Experiment, key: Key) -> optuna.samplers.BaseSampler:
+    """Return a sampler seeded for this task: one seed for all would draw one point for all."""
+    seed = derive(experiment.seed, key.model, key.stage, key.index, "sampler")
+    if experiment.search["sampler"] == "random":
+        return optuna.samplers.RandomSampler(seed=seed)
+    return optuna.samplers.TPESampler(seed=seed, n_startup_trials=TPE_STARTUP_TRIALS, multivariate=True, constant_liar=True)
+
+
+def pruner(experiment: Experiment, model: str) -> optuna.pruners.BasePruner:
+    """Return the pruner; its resource is the number of epochs done."""
+    least, epochs = experiment.search["min_epochs"], experiment.models[model]["epochs"]
+    if experiment.search["pruner"] == "hyperband":
+        return optuna.pruners.HyperbandPruner(min_resource=least, max_resource=epochs, reduction_factor=REDUCTION_FACTOR)
+    if experiment.search["pruner"] == "median":
+        return optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=least)
+    return optuna.pruners.NopPruner()
+
+
+def _frozen(row: dict, space: dict) -> FrozenTrial:
+    """Return a task as Optuna sees a trial."""
+    state = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}.get(row["state"], TrialState.RUNNING)
+    if row["parameters"] is None and not state.is_finished():
+        return create_trial(state=TrialState.WAITING)
+    rungs = {k: v for noted in row["rungs"] or [] for k, v in noted.items()}
+    return create_trial(
+        state=state,
+        value=row["value"] if state == TrialState.COMPLETE else None,
+        params=row["parameters"] or {},
+        distributions={n: space[n] for n in row["parameters"] or {}},
+        intermediate_values={int(k): v for k, v in (row["steps"] or {}).items()},
+        system_attrs=rungs,
+    )
+
+
+def _distribution(space):
+    if isinstance(space, Choice):
+        return CategoricalDistribution(space.values)
+    if space.whole:
+        return IntDistribution(space.low, space.high, log=space.log, step=space.step or 1)
+    return FloatDistribution(space.low, space.high, log=space.log, step=space.step)
