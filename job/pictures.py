@@ -1,0 +1,189 @@
+"""Turn pictures into arrays of one form: folders and archives of image files, and arrays of other shapes, types and sizes.
+
+The only file through which a data set reaches Pillow. What comes out is uint8 in RGB, 0..255.
+"""
+
+import io
+import logging
+import warnings
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from job import archives, errors
+
+log = logging.getLogger(__name__)
+
+IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
+FORMATS = ("PNG", "JPEG", "BMP", "WEBP")  # no other decoder of Pillow is reached, whatever a file is called
+MAX_PIXELS = 50_000_000
+LAYOUT = "train/<class>/<image> and perhaps test/<class>/<image>, or <class>/<image>"
+
+
+# --- folders and archives ---
+
+
+def read(path: Path, size: int | None) -> tuple[tuple[str, ...], dict[str, tuple[np.ndarray, np.ndarray]]]:
+    """Read a folder or archive of images, in the order of their names.
+
+    Goes through it twice, first for the names and then for the pixels: an archive is read
+    as a stream, and the arrays are filled in place, so that no image is held twice.
+
+    Returns:
+        The class names, and {"train": (images, labels)} with perhaps "test": uint8 [n, height, width, 3], int64 [n].
+    """
+    classes, plan = _plan(path)
+    rows = {name: (part, row) for part in plan for row, name in enumerate(plan[part])}
+    images, first = {}, ""
+    for member in archives.members(path):
+        if member.name not in rows:
+            continue
+        what = f"image {member.name!r} of {path}"
+        pixels = np.asarray(_decoded(member.read(), what, size))
+        if not images:
+            first, images = what, {part: np.empty((len(plan[part]), *pixels.shape), np.uint8) for part in plan}
+        part, row = rows[member.name]
+        if pixels.shape != images[part].shape[1:]:
+            seen = [f"{shape[1]} x {shape[0]}" for shape in (images[part].shape[1:], pixels.shape)]
+            seen = f"{first} has {seen[0]} pixels, {member.name!r} {seen[1]}"
+            raise errors.Invalid(f"images differ in size, {seen}: set data.image_size")
+        images[part][row] = pixels
+    return classes, {part: (images[part], np.array(list(plan[part].values()), np.int64)) for part in plan}
+
+
+def _plan(path: Path) -> tuple[tuple[str, ...], dict[str, dict[str, int]]]:
+    """Which members are images of which class: (class names, {"train": {member: label}, "test": ...}), sorted."""
+    files, folders = {}, set()
+    for member in archives.members(path):
+        parts = PurePosixPath(member.name).parts
+        if member.is_folder:
+            folders.add(parts)
+        else:
+            files[parts] = member.name
+    folders |= {parts[:n] for parts in files for n in range(1, len(parts))}  # an archive need not name them
+    top = _top(files)
+    split = (*top, "train") in folders
+    prefixes = {part: (*top, part) for part in ("train", "test") if (*top, part) in folders} if split else {"train": top}
+    found = {part: _classes_below(path, prefix, files, folders) for part, prefix in prefixes.items()}
+    ignored = len(files) - sum(len(images) for part in found.values() for images in part.values())
+    if ignored:
+        log.warning("%s: %d files are not used: no image by their suffix, or outside of %s", path, ignored, LAYOUT)
+    classes = tuple(sorted(found["train"]))
+    if unknown := set(found.get("test", ())).difference(classes):
+        raise errors.Invalid(f"{path} has {some(unknown)} in test/ but not in train/: expected the same classes")
+    return classes, {part: {name: classes.index(c) for c in sorted(of) for name in of[c]} for part, of in found.items()}
+
+
+def _top(files: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
+    """The one folder all classes are in, as archives have it, or nothing."""
+    tops = {parts[0] for parts in files if len(parts) > 1}
+    deeper = any(len(parts) > 2 for parts in files)
+    return tuple(tops) if len(tops) == 1 and deeper and not tops & {"train", "test"} else ()
+
+
+def _classes_below(
+    path: Path, prefix: tuple[str, ...], files: dict[tuple[str, ...], str], folders: set[tuple[str, ...]]
+) -> dict[str, list[str]]:
+    """The images of each class folder below `prefix`: {class: sorted members}."""
+    n = len(prefix)
+    found = {parts[n]: [] for parts in folders if len(parts) == n + 1 and parts[:n] == prefix}
+    for parts, name in sorted(files.items()):
+        if parts[:n] != prefix or len(parts) < n + 2 or not name.lower().endswith(IMAGES):
+            continue
+        if len(parts) > n + 2:
+            raise errors.Invalid(f"image {name!r} of {path} is too deep: expected {LAYOUT}")
+        found[parts[n]].append(name)
+    if not found:
+        where = f" in {'/'.join(prefix)}/" if prefix else ""
+        raise errors.Invalid(f"{path} has no class folder{where}: expected {LAYOUT}")
+    if empty := sorted(name for name in found if not found[name]):
+        folder = "/".join((*prefix, empty[0]))
+        raise errors.Invalid(f"class folder {folder!r} of {path} has no image ({' '.join(IMAGES)}): remove it or add some")
+    return found
+
+
+def some(names: Iterable[str], most: int = 8) -> str:
+    """Name a few of them, sorted, for a message, and count the rest."""
+    names = sorted(names)
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+# --- one file ---
+
+
+def _decoded(data: bytes, what: str, size: int | None) -> Image.Image:
+    """Decode a file to RGB as a viewer shows it: upright by its EXIF data, alpha over white, 16 bits scaled to 8."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # ours is stricter
+            image = Image.open(io.BytesIO(data), formats=FORMATS)
+            if image.width * image.height > MAX_PIXELS:
+                seen = f"{image.width} x {image.height} pixels"
+                raise errors.Invalid(f"{what} has {seen}, more than {MAX_PIXELS:,}: make it smaller")
+            image.verify()  # the checksums of a PNG, which load() does not compare; it uses the file up
+            image = Image.open(io.BytesIO(data), formats=FORMATS)
+        image = _over_white(ImageOps.exif_transpose(image))
+        return image.resize((size, size), Image.Resampling.BILINEAR) if size else image
+    except errors.Invalid:
+        raise
+    except Image.DecompressionBombError as exc:
+        raise errors.Invalid(f"{what} has more than {MAX_PIXELS:,} pixels ({exc}): make it smaller") from exc
+    except UnidentifiedImageError as exc:
+        raise errors.Invalid(f"{what} is no {', '.join(FORMATS)} image, or its start is damaged: replace or remove it") from exc
+    except Exception as exc:  # of damaged bytes Pillow's decoders raise anything: OSError, SyntaxError, struct.error, ...
+        raise errors.Invalid(f"{what} is damaged or cut short ({exc}): replace or remove it") from exc
+
+
+def _over_white(image: Image.Image) -> Image.Image:
+    """Any mode to RGB; what is transparent becomes white, the paper most such pictures are meant for."""
+    if image.mode.startswith("I"):  # 16 bits of grey, which convert() would clip
+        grey = np.asarray(image).astype(np.int64).clip(0, 65535)
+        return Image.fromarray(((grey * 255 + 32767) // 65535).astype(np.uint8)).convert("RGB")
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    rgba = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
+
+
+# --- arrays ---
+
+
+def rgb(images: np.ndarray, what: str) -> np.ndarray:
+    """uint8 [n, height, width, 3] of [n, h, w] or [n, h, w, 1|3|4], uint8 0..255 or float 0..1; alpha goes over white."""
+    channels = (1, *images.shape[3:])[-1]
+    if images.ndim not in (3, 4) or channels not in (1, 3, 4) or 0 in images.shape:
+        shapes = "[n, height, width] or [n, height, width, 1, 3 or 4]"
+        raise errors.Invalid(f"{what} has the shape {images.shape}: expected {shapes}")
+    images = _bytes(images, what).reshape(*images.shape[:3], channels)
+    if channels == 1:
+        return np.repeat(images, 3, axis=3)
+    if channels == 4:
+        return np.stack([np.asarray(_over_white(Image.fromarray(image))) for image in images])
+    return images
+
+
+def _bytes(images: np.ndarray, what: str) -> np.ndarray:
+    """uint8 of uint8 or of float 0..1, rounded; one image at a time, to need no second float array."""
+    if images.dtype == np.uint8:
+        return images
+    if images.dtype.kind != "f":
+        raise errors.Invalid(f"{what} is {images.dtype}: expected uint8 0..255 or float 0..1")
+    low, high = images.min(), images.max()
+    if not (low >= 0 and high <= 1):  # not a number fails both
+        raise errors.Invalid(f"{what} is {images.dtype} from {low} to {high}: expected uint8 0..255 or float 0..1")
+    result = np.empty(images.shape, np.uint8)
+    for i, image in enumerate(images):
+        result[i] = np.rint(image.astype(np.float32) * 255)
+    return result
+
+
+def resized(images: np.ndarray, size: int) -> np.ndarray:
+    """Resize uint8 [n, height, width, 3] to `size` x `size`, averaging over all pixels when it gets smaller."""
+    if images.shape[1:3] == (size, size):
+        return images
+    result = np.empty((len(images), size, size, 3), np.uint8)
+    for i, image in enumerate(images):
+        result[i] = Image.fromarray(image).resize((size, size), Image.Resampling.BILINEAR)
+    return result
