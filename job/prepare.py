@@ -1,0 +1,159 @@
+"""Stage data and weights, freeze the splits, create tables, studies and tasks: idempotent, any number at once."""
+
+import logging
+import secrets
+from pathlib import Path
+
+from job import data, record, sources, study, weights
+from job.database import Database, json_value, lock_number, queries
+from job.errors import Invalid, NotReady
+from job.experiment import STAGES, Experiment, differences
+from job.store import Store
+from job.tasks import Registered, find
+
+SQL = queries("prepare")
+GROWS = {"search.trials": "trials", "final.seeds": "seeds"}
+
+log = logging.getLogger(__name__)
+
+
+def prepare(
+    database: Database,
+    store: Store,
+    experiment: Experiment,
+    cache_dir: Path,
+    location: str | None = None,
+    weights_folder: Path | None = None,
+    notice: str | None = None,
+) -> Registered:
+    """Make everything ready that the workers of an experiment need; return what the database has of it.
+
+    Args:
+        location: where the data is found, instead of what `data.source` says.
+        weights_folder: a folder with ImageNet weights.
+        notice: something the report must say loudly.
+
+    Raises: Invalid for an experiment of this name that differs, or for unusable data or weights.
+    """
+    for note in experiment.notes:
+        log.warning("%s: %s", experiment.name, note)
+    database.create_schema()
+    try:
+        known = find(database, experiment.name)
+    except NotReady:
+        known = None
+    if known:
+        compare(database, known, experiment)
+    if known is None or not data.manifest_in(store, known.data):
+        staged = _stage(store, experiment, cache_dir, location, weights_folder)
+        staged["data"]["notice"] = notice
+        if known and staged["data"]["id"] != known.data["id"]:
+            raise Invalid(
+                f"experiment {experiment.name} was prepared on other data ({known.data['id']}, now {staged['data']['id']}): give it a new name, or `job drop {experiment.name}`"
+            )
+    else:
+        staged = {"data": known.data, "weights": known.weights, "splits": known.splits}
+    _register(database, experiment, staged)
+    return find(database, experiment.name)
+
+
+def compare(database: Database, known: Registered, experiment: Experiment) -> None:
+    """Raise `Invalid`, naming the differences, unless the new file only raises trials or seeds before a selection."""
+    found = differences(known.experiment.spec, experiment.spec)
+    growing = [d for d in found if d.partition(":")[0] in GROWS]
+    refused = [d for d in found if d not in growing and not d.startswith("reference")]
+    if refused:
+        raise Invalid(
+            f"experiment {experiment.name} exists and differs: {'; '.join(refused)}. Give the file a new name, take the change back, or `job drop {experiment.name}`"
+        )
+    for key, word in GROWS.items():
+        section, name = key.split(".")
+        old, new = getattr(known.experiment, section)[name], getattr(experiment, section)[name]
+        if new < old:
+            raise Invalid(
+                f"experiment {experiment.name}: {key} = {new}, but {old} {word} exist already; they may only grow: set at least {old}"
+            )
+        if new > old and (rows := database.rows(SQL["selected"], experiment=known.id)):
+            raise Invalid(
+                f"experiment {experiment.name}: {key} cannot grow from {old} to {new}: parameters are selected already for {', '.join(r['model'] for r in rows)}; give the file a new name"
+            )
+
+
+def _stage(store: Store, experiment: Experiment, cache_dir: Path, location, weights_folder) -> dict:
+    """Put data, splits and weights into the store; return what the database keeps of them."""
+    found_weights = {m: weights.fetch(m, experiment.fixed(m), weights_folder) for m in experiment.tasks_of("features")}
+    source = sources.read(experiment.data["source"], experiment.data["image_size"], location, cache_dir)
+    train, test = data.cut(source, experiment)
+    staged = data.stage(source, train, test)
+    content = data.make_splits(experiment, train.labels, staged.groups)
+    manifest = staged.manifest | {"validation": round(experiment.data["validation"] * len(train.labels))}
+    log.info(
+        "data: %s, %d training and %d test images of %d classes",
+        manifest["source"],
+        manifest["train"],
+        manifest["test"],
+        len(manifest["classes"]),
+    )
+    if manifest["duplicates"]["train_test"]:
+        log.warning(
+            "%d test images stand in the training part too; the report adds the accuracy without them", manifest["duplicates"]["train_test"]
+        )
+    _check_weights(experiment, manifest, found_weights)
+    data.upload(store, staged)
+    digest = record.sha256(content)
+    splits = {"key": f"data/{manifest['id']}/splits-{digest[:16]}.npz", "sha256": digest}
+    store.put(splits["key"], content)
+    return {"data": manifest, "splits": splits, "weights": {m: weights.upload(store, p) for m, p in found_weights.items()}}
+
+
+def _check_weights(experiment: Experiment, manifest: dict, found: dict[str, Path]) -> None:
+    """Raise `Invalid` for weights of another architecture, before anything is stored."""
+    if not found:
+        return
+    from job.models import transfer
+
+    for model, path in found.items():
+        transfer.base(model, experiment.fixed(model), tuple(manifest["image_shape"]), path)
+
+
+def _register(database: Database, experiment: Experiment, staged: dict) -> None:
+    """Create experiment, tasks and studies, or let them grow, in one transaction under the experiment's lock."""
+    experiment_id = f"{experiment.name}-{secrets.token_hex(4)}"
+
+    def work(cursor):
+        cursor.execute("select pg_advisory_xact_lock(%s)", (lock_number("prepare"),))
+        cursor.execute(SQL["add_experiment"], {
+            "id": experiment_id, "name": experiment.name, "spec": json_value(experiment.spec), "fingerprint": experiment.fingerprint,
+            "data": json_value(staged["data"]), "weights": json_value(staged["weights"]), "splits": json_value(staged["splits"]),
+        })  # fmt: skip
+        cursor.execute(SQL["locked"], {"name": experiment.name})
+        row = cursor.fetchone()
+        if row["fingerprint"] != experiment.fingerprint or row["data"]["id"] != staged["data"]["id"]:
+            raise Invalid(
+                f"experiment {experiment.name} was prepared at the same time from another file or other data: run `job prepare` again to see the difference"
+            )
+        merged = dict(row["spec"])
+        merged["search"]["trials"] = max(row["spec"]["search"]["trials"], experiment.search["trials"])
+        merged["final"]["seeds"] = max(row["spec"]["final"]["seeds"], experiment.final["seeds"])
+        cursor.execute(SQL["set_spec"], {"id": row["id"], "spec": json_value(merged)})
+        for stage in STAGES:
+            for model, tasks in experiment.tasks_of(stage).items():
+                cursor.execute(SQL["add_tasks"], {"experiment": row["id"], "model": model, "stage": stage, "tasks": tasks})
+        for model, study_id in study.create(database, experiment).items():
+            study.add_trials(cursor, row["id"], model, study_id, merged["search"]["trials"])
+
+    database.run(work)
+
+
+def drop(database: Database, store: Store, name: str) -> None:
+    """Remove an experiment: its artifacts, its study, its rows. Staged data stays: others may share it."""
+    registered = find(database, name)
+    store.delete([o.key for o in store.listing(f"experiments/{registered.id}/")])
+
+    def work(cursor):
+        cursor.execute("select pg_advisory_xact_lock(%s)", (lock_number("prepare"),))
+        cursor.execute(SQL["drop"], {"id": registered.id})
+        study.drop(database, registered.experiment)
+
+    database.run(work)
+    log.info("%s is removed", name)

@@ -1,0 +1,23 @@
+-- Registering an experiment and its tasks. All of it runs under one advisory lock.
+
+-- name: add_experiment
+insert into experiment (id, name, spec, fingerprint, data, weights, splits)
+values (%(id)s, %(name)s, %(spec)s, %(fingerprint)s, %(data)s, %(weights)s, %(splits)s)
+on conflict (name) do nothing
+
+-- name: locked
+select id, spec, fingerprint, data from experiment where name = %(name)s for update
+
+-- name: set_spec
+update experiment set spec = %(spec)s where id = %(id)s
+
+-- name: add_tasks
+insert into task (experiment, model, stage, index)
+select %(experiment)s, %(model)s, %(stage)s, i from generate_series(0, %(tasks)s - 1) i
+on conflict do nothing
+
+-- name: selected
+select model from selection where experiment = %(experiment)s order by model
+
+-- name: drop
+delete from experiment where id = %(id)s

@@ -1,0 +1,63 @@
+"""ImageNet weights of the frozen bases: where their files are found, and into the store once."""
+
+import logging
+import os
+from pathlib import Path
+
+from job.archives import download
+from job.errors import Invalid
+from job.store import Store, sha256_of
+
+BASE_URL = "https://storage.googleapis.com/tensorflow/keras-applications"
+
+log = logging.getLogger(__name__)
+
+
+def names(model: str, parameters: dict) -> tuple[str, str]:
+    """Return the name of a model's file in a folder of weights, and Keras' own name of it."""
+    if model == "mobilenetv2":
+        alpha = parameters["alpha"]
+        return f"mobilenetv2_{alpha}_224_no_top.weights.h5", f"mobilenet_v2_weights_tf_dim_ordering_tf_kernels_{alpha}_224_no_top.h5"
+    return f"{model}_no_top.weights.h5", "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5"
+
+
+def url(model: str, parameters: dict) -> str:
+    """Return where Keras downloads a model's file from."""
+    kind = "mobilenet_v2" if model == "mobilenetv2" else model
+    return f"{BASE_URL}/{kind}/{names(model, parameters)[1]}"
+
+
+def keras_folder() -> Path:
+    """Return where Keras keeps the weights it downloaded."""
+    return Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "models"
+
+
+def find(model: str, parameters: dict, folder: Path | None) -> Path | None:
+    """Return the file in the folder given, under our name or Keras', else in Keras' cache, else None.
+
+    Raises: Invalid for a folder that is not there.
+    """
+    if folder is not None and not folder.is_dir():
+        raise Invalid(f"--weights (or JOB_WEIGHTS) = {folder}: no such folder; expected one with {names(model, parameters)[0]}")
+    places = [folder / name for name in names(model, parameters)] if folder else []
+    return next((p for p in [*places, keras_folder() / names(model, parameters)[1]] if p.is_file()), None)
+
+
+def fetch(model: str, parameters: dict, folder: Path | None) -> Path:
+    """Return the file as `find` does, or download it into Keras' cache. Raises: Unreachable, Invalid."""
+    found = find(model, parameters, folder)
+    if found is None:
+        found = keras_folder() / names(model, parameters)[1]
+        log.info("downloading %s", found.name)
+        download(url(model, parameters), found)
+    return found
+
+
+def upload(store: Store, path: Path) -> dict:
+    """Write a weight file into the store unless it is there; return its key, sha256 and name."""
+    digest = sha256_of(path)
+    # Keras reads the two layouts by their ending: `.weights.h5` is its own of today, `.h5` the older one.
+    key = f"weights/{digest}{'.weights.h5' if path.name.endswith('.weights.h5') else '.h5'}"
+    if store.head(key) is None:
+        store.put(key, path)
+    return {"key": key, "sha256": digest, "name": path.name}

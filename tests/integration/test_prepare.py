@@ -1,0 +1,102 @@
+"""`prepare`: idempotent, any number at once, and no change under an old name."""
+
+import json
+
+import pytest
+
+from job.database import Database
+from job.store import open_store
+
+FILE = """
+name = "small"
+[data]
+source = "digits"
+[search]
+trials = 3
+[models.cnn]
+epochs = 2
+width = 4
+"""
+
+
+@pytest.fixture
+def written(site):
+    def write(text=FILE):
+        (site.folder / "small.toml").write_text(text)
+        return site
+
+    return write
+
+
+def counts(site):
+    database = Database(site.database_url, 5)
+    return [database.rows(f"select count(*)::int as n from {t}")[0]["n"] for t in ("experiment", "task", "trials", "studies")]
+
+
+def test_twice_is_once(written):
+    """A second `prepare` changes nothing: no task, no trial, no object more."""
+    site = written()
+    site.job("prepare", "small.toml", check=0)
+    store = open_store(site.store_url, 5)
+    before = counts(site), store.listing("")
+    site.job("prepare", "small.toml", check=0)
+    assert (counts(site), store.listing("")) == before
+    assert counts(site) == [1, 3 + 5 + 1, 3, 1]
+
+
+def test_many_at_once(written):
+    """Six that start at once on an empty database all succeed and make one experiment."""
+    site = written()
+    started = [site.start("prepare", "small.toml") for _ in range(6)]
+    for process in started:
+        output = process.communicate(timeout=120)[0]
+        assert process.returncode == 0, output
+    assert counts(site) == [1, 9, 3, 1]
+
+
+def test_trials_grow_and_nothing_else(written):
+    """Raising trials adds tasks; any other change is refused with the difference and the next move."""
+    site = written()
+    site.job("prepare", "small.toml", check=0)
+    written(FILE.replace("trials = 3", "trials = 7"))
+    site.job("prepare", "small.toml", check=0)
+    assert counts(site) == [1, 13, 7, 1]
+    written(FILE.replace("trials = 3", "trials = 7").replace("epochs = 2", "epochs = 4"))
+    refused = site.job("prepare", "small.toml", check=78)
+    assert "experiment small exists and differs: models.cnn.epochs: 2 -> 4. Give the file a new name" in refused.stderr
+    written()
+    assert "search.trials = 3, but 7 trials exist already" in site.job("prepare", "small.toml", check=78).stderr
+    assert counts(site) == [1, 13, 7, 1]
+
+
+def test_a_recreated_database_over_an_old_bucket(written, postgres):
+    """The experiment's id is its own each time, so that old artifacts collide with nothing."""
+    site = written()
+    site.job("prepare", "small.toml", check=0)
+    database = Database(site.database_url, 5)
+    first = database.rows("select id from experiment")[0]["id"]
+    site.job("drop", "small", check=0)
+    site.job("prepare", "small.toml", check=0)
+    assert database.rows("select id from experiment")[0]["id"] != first
+    assert counts(site) == [1, 9, 3, 1]
+
+
+def test_a_failing_prepare_leaves_nothing(written):
+    """Data that cannot be split leaves neither rows nor objects."""
+    site = written(FILE.replace("[models.cnn]", "[folds]\ncount = 900\n[models.cnn]"))
+    refused = site.job("prepare", "small.toml", check=78)
+    assert "folds.count = 900: class" in refused.stderr
+    assert Database(site.database_url, 5).rows("select * from experiment") == []
+    assert open_store(site.store_url, 5).listing("") == []
+
+
+def test_the_test_part_is_apart(written):
+    """Validation and folds are rows of the training part; the manifest holds the hash of every file."""
+    site = written()
+    site.job("prepare", "small.toml", check=0)
+    data = Database(site.database_url, 5).rows("select data from experiment")[0]["data"]
+    store = open_store(site.store_url, 5)
+    manifest = json.loads(store.get(f"data/{data['id']}/manifest.json"))
+    assert manifest["train"] + manifest["test"] == 1797
+    assert manifest["duplicates"] == {"train": 0, "train_test": 0}
+    assert {"train-images.npy", "test-images.npy", "test-labels.npy"} <= set(manifest["files"])

@@ -1,0 +1,53 @@
+"""Splits: stratified, deterministic, equal images on one side."""
+
+import numpy as np
+import pytest
+
+from job import splits
+from job.errors import Invalid
+
+LABELS = np.repeat(np.arange(4), 50)
+ALONE = np.arange(200)
+
+
+def test_a_slice_is_exact_and_stratified():
+    """Without copies a slice has exactly n rows, the same of each class, and the same again."""
+    rows = splits.take(LABELS, ALONE, 40, 1, "x")
+    assert len(rows) == 40
+    assert np.bincount(LABELS[rows]).tolist() == [10, 10, 10, 10]
+    assert (rows == splits.take(LABELS, ALONE, 40, 1, "x")).all()
+    assert (rows != splits.take(LABELS, ALONE, 40, 2, "x")).any()
+
+
+def test_copies_stay_together():
+    """Identical images fall on one side of a slice and into one fold."""
+    groups = ALONE // 3
+    inside = np.isin(ALONE, splits.take(LABELS, groups, 60, 1, "x"))
+    folds = splits.folds(LABELS, groups, 5, 1)
+    for group in np.unique(groups):
+        assert len(set(inside[groups == group])) == 1
+        assert len(set(folds[groups == group])) == 1
+
+
+def test_folds_are_stratified():
+    """Each fold has the same share of each class."""
+    folds = splits.folds(LABELS, ALONE, 5, 1)
+    assert [np.bincount(LABELS[folds == f]).tolist() for f in range(5)] == [[10] * 4] * 5
+
+
+def test_equal_pixels_are_one_group():
+    """Identical decoded images share a group, whatever else differs."""
+    images = np.zeros((3, 2, 2, 3), np.uint8)
+    images[1, 0, 0, 0] = 1
+    groups = splits.image_groups(images)
+    assert groups[0] == groups[2] != groups[1]
+
+
+def test_too_few():
+    """Too few images, or a class too small to stratify, is one sentence."""
+    with pytest.raises(Invalid, match="500 images asked for, there are 200"):
+        splits.take(LABELS, ALONE, 500, 1, "data.train = 500")
+    with pytest.raises(Invalid, match="folds.count = 60: class 0 has 50 distinct images"):
+        splits.folds(LABELS, ALONE, 60, 1)
+    with pytest.raises(Invalid, match="cannot hold each of 4 classes"):
+        splits.take(LABELS, ALONE, 3, 1, "x")
