@@ -1,0 +1,225 @@
+"""The one training loop: a fixed number of epochs, resumable at any step, bit for bit.
+
+Knows nets, checkpoints and interruptions; not Optuna, S3 or Slurm. Every random number is a function
+of the seed, the epoch and the step; what has a state of its own (dropout's counter) is in the checkpoint.
+"""
+
+import logging
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from job import checkpoint
+from job.augment import warp
+from job.errors import Diverged, Interrupted
+from job.evaluate import row_losses
+from job.randomness import derive, generator
+
+PREDICT_BATCH = 256
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Examples:
+    """What a net sees: images (uint8) or features (float32), [n, ...], maybe mapped; labels int64 [n]."""
+
+    inputs: np.ndarray
+    labels: np.ndarray
+    rows: np.ndarray  # which of them, int64
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+@dataclass
+class Hooks:
+    """What the loop tells the world, and asks it."""
+
+    check: Callable[[], None] = lambda: None  # raises to stop between two steps
+    save: Callable[[bytes, int], None] = lambda bundle, step: None  # keep a checkpoint
+    report: Callable[[int, int, dict, float | None], bool] = lambda epoch, step, metrics, value: False  # tells whether to prune
+    score: Callable[[np.ndarray, np.ndarray], float] | None = None  # labels, probabilities -> value
+    checkpoint_s: float = 60.0
+
+
+@dataclass
+class Outcome:
+    """How a training ended: complete unless `pruned_at` names the epoch (from 0) it was pruned after."""
+
+    history: list[dict]
+    step: int
+    pruned_at: int | None = None
+    value: float | None = None
+    probabilities: np.ndarray | None = None  # of the validation rows, after the last epoch
+    evaluate_s: float = 0.0
+
+
+@dataclass
+class _State:
+    """Where a training is: all that is not in the net's and the optimizer's variables."""
+
+    epoch: int = 0
+    batch: int = 0
+    step: int = 0
+    sums: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])  # loss, hits, images of this epoch
+    history: list[dict] = field(default_factory=list)
+
+
+def set_up(threads: int) -> None:
+    """Fix what changes the bits: the number of intra-op threads. To be called before any operation."""
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    for device in tf.config.list_physical_devices("GPU"):
+        tf.config.experimental.set_memory_growth(device, True)
+
+
+def train(
+    net: keras.Model,
+    parameters: dict,
+    training: Examples,
+    validation: Examples | None,
+    seed: int,
+    hooks: Hooks,
+    bundle: bytes | None = None,
+) -> Outcome:
+    """Train `parameters["epochs"]` epochs under one schedule; score the validation rows after each.
+
+    Args:
+        net: inputs (images of 0-1, or features) to probabilities.
+        parameters: learning_rate, batch_size, epochs, schedule, weight_decay, label_smoothing, and augment.
+        seed: of order, augmentation and dropout; initial weights are the caller's.
+        bundle: a checkpoint of this very training to go on from.
+
+    Raises: Diverged when the loss is not finite; whatever `hooks.check` raises, after a save for `Interrupted`.
+    """
+    batch = parameters["batch_size"]
+    steps_per_epoch = math.ceil(len(training) / batch)
+    optimizer = _optimizer(parameters, steps_per_epoch * parameters["epochs"])
+    optimizer.build(net.trainable_variables)
+    step = _step_function(net, optimizer, parameters)
+    variables = net.variables + optimizer.variables
+    state = _restore(bundle, variables) if bundle else _State()
+    if bundle:
+        log.info("going on from the checkpoint at step %d", state.step)
+    saved_at, evaluate_s, value, probabilities = time.monotonic(), 0.0, None, None
+
+    def save():
+        sums = [float(s) for s in state.sums]
+        hooks.save(checkpoint.pack([v.numpy() for v in variables], state.__dict__ | {"sums": sums}), state.step)
+
+    try:
+        while state.epoch < parameters["epochs"]:
+            order = generator(seed, "order", state.epoch).permutation(training.rows)
+            while state.batch < steps_per_epoch:
+                rows = order[state.batch * batch : (state.batch + 1) * batch]
+                out = step(training.inputs[rows], training.labels[rows], _step_seed(seed, state.step))
+                state.sums = [a + b for a, b in zip(state.sums, out, strict=True)]
+                state.batch, state.step = state.batch + 1, state.step + 1
+                hooks.check()
+                if time.monotonic() - saved_at > hooks.checkpoint_s:
+                    save()
+                    saved_at = time.monotonic()
+            loss, hits, images = (float(s) for s in state.sums)
+            metrics = {"loss": loss / images, "accuracy": hits / images, "learning_rate": float(optimizer.learning_rate)}
+            _check_finite(loss, "loss", state.epoch, parameters)
+            if validation is not None:
+                started = time.monotonic()
+                labels = validation.labels[validation.rows]
+                probabilities = predict(net, validation.inputs, validation.rows, hooks.check)
+                metrics |= {
+                    "val_loss": float(row_losses(labels, probabilities).mean()),
+                    "val_accuracy": float((probabilities.argmax(1) == labels).mean()),
+                }
+                _check_finite(metrics["val_loss"], "validation loss", state.epoch, parameters)
+                value = hooks.score(labels, probabilities)
+                evaluate_s += time.monotonic() - started
+            pruned = hooks.report(state.epoch, state.step, metrics, value)
+            log.info("epoch %d of %d: %s", state.epoch + 1, parameters["epochs"], ", ".join(f"{k} {v:.4g}" for k, v in metrics.items()))
+            state.history.append({"epoch": state.epoch, **metrics})
+            state.epoch, state.batch, state.sums = state.epoch + 1, 0, [0.0, 0.0, 0.0]
+            if pruned:
+                return Outcome(state.history, state.step, state.epoch - 1, value, probabilities, evaluate_s)
+            hooks.check()
+    except Interrupted:
+        save()
+        raise
+    if validation is not None and probabilities is None:  # resumed behind the last epoch
+        probabilities = predict(net, validation.inputs, validation.rows)
+        value = hooks.score(validation.labels[validation.rows], probabilities)
+    return Outcome(state.history, state.step, None, value, probabilities, evaluate_s)
+
+
+def predict(net: keras.Model, inputs: np.ndarray, rows: np.ndarray | None = None, check: Callable[[], None] = lambda: None) -> np.ndarray:
+    """Return the net's output for rows of images (uint8, scaled to 0-1 here) or features, float32 [n, k]."""
+    rows = np.arange(len(inputs)) if rows is None else rows
+    function = _predict_function(net)
+    parts = []
+    for start in range(0, len(rows), PREDICT_BATCH):
+        parts.append(function(inputs[rows[start : start + PREDICT_BATCH]]).numpy())
+        check()
+    return np.concatenate(parts)
+
+
+def _predict_function(net: keras.Model):
+    if not hasattr(net, "_job_predict"):
+        net._job_predict = tf.function(lambda x: net(_scaled(x), training=False), reduce_retracing=True)
+    return net._job_predict
+
+
+def _scaled(x):
+    """Pixels become 0-1; features stay as they are."""
+    return tf.cast(x, tf.float32) / 255.0 if x.dtype == tf.uint8 else x
+
+
+def _step_function(net: keras.Model, optimizer, parameters: dict):
+    """Return the compiled step: inputs, labels, seed -> sums of loss, hits and images over the batch."""
+    classes, amounts, smoothing = net.output_shape[-1], parameters.get("augment") or {}, parameters["label_smoothing"]
+
+    @tf.function(reduce_retracing=True)
+    def step(x, labels, seed):
+        x = warp(x, amounts, seed) / 255.0 if amounts else _scaled(x)
+        truth = tf.one_hot(labels, classes)
+        with tf.GradientTape() as tape:
+            probabilities = net(x, training=True)
+            losses = keras.losses.categorical_crossentropy(truth, probabilities, label_smoothing=smoothing)
+            loss = tf.reduce_mean(losses)
+        optimizer.apply(tape.gradient(loss, net.trainable_variables), net.trainable_variables)
+        hits = tf.cast(tf.argmax(probabilities, axis=1) == labels, tf.float32)
+        return tf.reduce_sum(losses), tf.reduce_sum(hits), tf.cast(tf.size(labels), tf.float32)
+
+    return step
+
+
+def _check_finite(loss: float, name: str, epoch: int, parameters: dict) -> None:
+    """Raise `Diverged` for a loss that is no number or infinite."""
+    if not math.isfinite(loss):
+        raise Diverged(
+            f"the {name} is not finite in epoch {epoch} (learning rate {parameters['learning_rate']:g}, batch size {parameters['batch_size']})"
+        )
+
+
+def _optimizer(parameters: dict, total_steps: int) -> keras.optimizers.Optimizer:
+    rate = parameters["learning_rate"]
+    if parameters["schedule"] == "cosine":
+        rate = keras.optimizers.schedules.CosineDecay(rate, total_steps)
+    if parameters["weight_decay"]:
+        return keras.optimizers.AdamW(rate, weight_decay=parameters["weight_decay"])
+    return keras.optimizers.Adam(rate)
+
+
+def _step_seed(seed: int, step: int):
+    return tf.constant([derive(seed, "step", step), step], tf.int32)
+
+
+def _restore(bundle: bytes, variables: list) -> _State:
+    arrays, state = checkpoint.unpack(bundle)
+    if [a.shape for a in arrays] != [tuple(v.shape) for v in variables]:
+        raise checkpoint.Damaged("its arrays are not this net's")
+    for variable, array in zip(variables, arrays, strict=True):
+        variable.assign(array)
+    return _State(**state)

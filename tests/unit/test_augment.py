@@ -1,0 +1,45 @@
+"""Augmentation: one warp per image, a function of the seed."""
+
+import numpy as np
+import tensorflow as tf
+
+from job.augment import warp
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (64, 16, 16, 3), dtype=np.uint8)
+ALL = {"shift": 0.1, "flip": True, "rotation": 15, "zoom": 0.1, "shear": 0.1}
+
+
+def warped(amounts, seed=1):
+    return warp(IMAGES, amounts, tf.constant([seed, 0], tf.int32)).numpy()
+
+
+def test_no_amounts_change_nothing():
+    """Without amounts every image comes back as it was."""
+    np.testing.assert_allclose(warped({}), IMAGES, atol=1e-3)
+
+
+def test_a_flip_mirrors_some():
+    """With flip alone each image is itself or its mirror image, both occur."""
+    out, mirrored = warped({"flip": True}), IMAGES[:, :, ::-1].astype(np.float32)
+    same = [np.allclose(a, b, atol=1e-2) for a, b in zip(out, IMAGES.astype(np.float32), strict=True)]
+    turned = [np.allclose(a, b, atol=1e-2) for a, b in zip(out, mirrored, strict=True)]
+    assert all(a != b for a, b in zip(same, turned, strict=True))
+    assert 10 < sum(same) < 54
+
+
+def test_a_shift_is_bounded():
+    """A shift of 0.25 of 16 pixels moves an image by at most 4 pixels, each way in some image."""
+    point = np.zeros((200, 17, 17, 1), np.uint8)
+    point[:, 8, 8] = 255
+    out = warp(point, {"shift": 0.25}, tf.constant([3, 0], tf.int32)).numpy()[..., 0]
+    weight = out.sum((1, 2))
+    column = (out.sum(1) * np.arange(17)).sum(1) / weight - 8
+    assert np.abs(column).max() <= 4.5
+    assert column.min() < -3 and column.max() > 3
+
+
+def test_the_seed_decides():
+    """The same seed gives the same warp, another seed another; values stay in range."""
+    assert (warped(ALL) == warped(ALL)).all()
+    assert (warped(ALL) != warped(ALL, 2)).any()
+    assert warped(ALL).min() >= 0 and warped(ALL).max() <= 255.001
