@@ -1,0 +1,305 @@
+"""The command line: arguments and environment into settings, errors into exit codes."""
+
+import functools
+import json
+import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+
+from job import __version__, logs
+from job.errors import EXIT_CODES, Interrupted, JobError
+from job.experiment import STAGES, load
+from job.index import Element, element
+from job.interrupt import INTERRUPT
+from job.settings import S3_VARIABLES, SETTINGS, Settings, redact
+
+log = logging.getLogger(__name__)
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command and return its exit code; every error of ours is one sentence."""
+    logs.start()
+    try:
+        code = job.main(arguments, prog_name="job", standalone_mode=False)  # click returns the code of its own `Exit`
+        return code if isinstance(code, int) else 0
+    except click.UsageError as exc:
+        exc.show()
+        return 2
+    except (click.Abort, KeyboardInterrupt):
+        return Interrupted.exit_code
+    except JobError as exc:
+        click.echo(f"job: {redact(str(exc))}", err=True)
+        return exc.exit_code
+    except Exception:
+        log.exception("this is a bug of ours; please report it with the lines below")
+        return 1
+
+
+def where(*names: str):
+    """Add the options that say where things are; the command gets them as `settings`."""
+
+    def decorate(command):
+        @functools.wraps(command)
+        def with_settings(**arguments):
+            flags = {name: arguments.pop(name) for name in names}
+            settings = Settings.read(flags)
+            INTERRUPT.grace_s = settings.grace_s
+            return command(settings=settings, **arguments)
+
+        for name in reversed(names):
+            setting = SETTINGS[name]
+            default = f"; default {setting.default}" if setting.default is not None else ""
+            with_settings = click.option(
+                f"--{name.replace('_', '-')}", name, metavar="", help=f"{setting.help} [{setting.variable}{default}]"
+            )(with_settings)
+        return with_settings
+
+    return decorate
+
+
+PLACES = ("database_url", "store_url", "experiment", "cache_dir")
+EPILOG = (
+    "Exit codes: "
+    + "; ".join(f"{code} {meaning}" for code, meaning in EXIT_CODES.items())
+    + ". S3 by boto3's own variables: "
+    + ", ".join(S3_VARIABLES)
+    + "."
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}, epilog=EPILOG)
+@click.version_option(__version__)
+def job():
+    """Tune, cross-validate, train and honestly evaluate image classifiers: one task an invocation."""
+
+
+@job.command()
+@click.argument("experiment_file", metavar="EXPERIMENT.toml")
+@click.option(
+    "--data", "location", envvar="JOB_DATA", metavar="", help="path or URL of the data, instead of what data.source says [JOB_DATA]"
+)
+@click.option("--weights", envvar="JOB_WEIGHTS", metavar="", help="folder with ImageNet weights [JOB_WEIGHTS]")
+@click.option("--notice", hidden=True)
+@where("database_url", "store_url", "cache_dir")
+def prepare(settings, experiment_file, location, weights, notice):
+    """Stage data and weights, create tables, study and tasks. Idempotent.
+
+    Example: job prepare examples/quick.toml --data cifar-10-python.tar.gz --weights weights/
+    """
+    experiment = load(experiment_file)
+    database = _database(settings)
+    store = _store(settings)
+    from job.prepare import prepare
+
+    registered = prepare(database, store, experiment, settings.cache_dir, location or None, Path(weights) if weights else None, notice)
+    click.echo(
+        f"{registered.experiment.name} is prepared as {registered.id}: "
+        + ", ".join(f"{sum(n.values())} {stage}" for stage, n in registered.experiment.plan().items())
+    )
+
+
+def _stage_command(stage: str, what: str):
+    @job.command(stage, help=f"{what}\n\nExample: job {stage} --experiment quick --model cnn --index 0")
+    @click.option("--index", metavar="I", help="which task, from 0 [SLURM_ARRAY_TASK_ID + JOB_INDEX_OFFSET, or JOB_COMPLETION_INDEX]")
+    @click.option("--model", metavar="M", help="which model; without it the index runs over all models in order")
+    @click.option("--count", type=click.IntRange(1), metavar="K", help="do the K tasks from I*K on in turn, each its own process")
+    @where(*PLACES)
+    def command(settings, index, model, count):
+        from job.worker import work
+
+        asked = element(index)
+        if count:
+            _in_turn(stage, asked, model, count)
+        else:
+            work(settings, stage, asked, model)
+
+    return command
+
+
+for _stage, _what in {
+    "features": "Run a frozen base once over one shard of the training part.",
+    "trial": "One Optuna trial: parameters suggested, trained, compared on the validation part.",
+    "fold": "One fold: train on the others with the selected parameters, score the one left out.",
+    "final": "One final training on the whole training part; then the test part is opened, once.",
+}.items():
+    _stage_command(_stage, _what)
+
+
+def _in_turn(stage: str, asked: Element, model: str | None, count: int) -> None:
+    """Run `count` tasks as children, one after the other; the first code that is not 0 or 70 ends the row."""
+    worst = 0
+    arguments = [a for a in sys.argv[1:] if a != stage]
+    for flag in ("--index", "--count"):
+        arguments = _without(arguments, flag)
+    environ = {k: v for k, v in os.environ.items() if k not in ("JOB_INDEX_OFFSET",)}
+    for index in range(asked.index * count, (asked.index + 1) * count):
+        if asked.from_scheduler:
+            environ[asked.origin] = str(index)
+        flags = [] if asked.from_scheduler else ["--index", str(index)]
+        child = subprocess.Popen([sys.executable, "-m", "job", stage, *flags, *arguments], env=environ)
+        code = _wait(child)
+        worst = worst or code
+        if code not in (0, 70, 1):
+            break
+    if worst:
+        raise click.exceptions.Exit(worst)
+
+
+def _wait(child: subprocess.Popen) -> int:
+    """Wait for a child and hand our signal on to it."""
+    told = False
+    while True:
+        try:
+            return child.wait(0.2)
+        except subprocess.TimeoutExpired:
+            if INTERRUPT.signal and not told:
+                child.send_signal(INTERRUPT.signal)
+                told = True
+
+
+def _without(arguments: list[str], flag: str) -> list[str]:
+    """Return the arguments without a flag and its value."""
+    kept, skip = [], False
+    for argument in arguments:
+        if not skip and not argument.startswith(f"{flag}="):
+            skip = argument == flag
+            if not skip:
+                kept.append(argument)
+        else:
+            skip = False
+    return kept
+
+
+@job.command()
+@click.argument("experiment_file", metavar="EXPERIMENT.toml")
+@click.option("--json", "as_json", is_flag=True, help="for programs")
+def plan(experiment_file, as_json):
+    """How many tasks each stage has; needs no database.
+
+    Example: job plan examples/quick.toml --json
+    """
+    counts = load(experiment_file).plan()
+    if as_json:
+        click.echo(json.dumps({stage: {"tasks": sum(n.values()), "models": n} for stage, n in counts.items()}))
+        return
+    for stage, models in counts.items():
+        click.echo(f"{stage:<9} {sum(models.values()):>6}  " + ", ".join(f"{m} {n}" for m, n in models.items()))
+
+
+@job.command()
+@click.option(
+    "--out",
+    required=True,
+    metavar="DIR",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="where index.html, report.json and leaderboard.csv go",
+)
+@where("database_url", "store_url", "experiment")
+def report(settings, out):
+    """Write the report of an experiment, also into the store.
+
+    Example: job report --experiment quick --out out/report
+    """
+    database, store, registered = _connected(settings)
+    from job.report import write
+
+    write(database, store, registered, out)
+    click.echo(f"{out / 'index.html'}")
+
+
+@job.command()
+@click.option("--json", "as_json", is_flag=True, help="for programs")
+@where("database_url", "experiment")
+def status(settings, as_json):
+    """What is done, what runs where.
+
+    Example: job status --experiment quick
+    """
+    from job import status as view
+    from job.tasks import find
+
+    database = _database(settings)
+    state = view.collect(database, find(database, settings.need("experiment")))
+    click.echo(json.dumps(state) if as_json else view.text(state))
+
+
+@job.command()
+@click.argument("stage", type=click.Choice(STAGES))
+@click.option("--index", type=click.IntRange(0), required=True, metavar="I")
+@click.option("--model", metavar="M")
+@where("database_url", "experiment")
+def retry(settings, stage, index, model):
+    """Give a task that failed for good another life.
+
+    Example: job retry trial --model cnn --index 3 --experiment quick
+    """
+    from job import tasks
+    from job.worker import key_of
+
+    database = _database(settings)
+    registered = tasks.find(database, settings.need("experiment"))
+    key = key_of(registered, stage, index, model)
+    tasks.retry(database, registered, key)
+    click.echo(f"{key} waits for its next attempt")
+
+
+@job.command()
+@click.argument("name")
+@where("database_url", "store_url")
+def drop(settings, name):
+    """Remove an experiment: its artifacts, its study, its rows.
+
+    Example: job drop quick
+    """
+    from job.prepare import drop
+
+    drop(_database(settings), _store(settings), name)
+    click.echo(f"{name} is removed")
+
+
+@job.command()
+@click.argument("experiment_file", metavar="EXPERIMENT.toml")
+@click.option(
+    "--out",
+    default="out",
+    show_default=True,
+    metavar="DIR",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="servers' data, logs and the report",
+)
+@click.option("--data", "location", metavar="", help="path or URL of the data [JOB_DATA]", envvar="JOB_DATA")
+@click.option("--weights", metavar="", help="folder with ImageNet weights [JOB_WEIGHTS]", envvar="JOB_WEIGHTS")
+@click.option("--workers", type=click.IntRange(1), metavar="W", help="tasks at a time; default: as many as the cores carry")
+def local(experiment_file, out, location, weights, workers):
+    """Run all stages on this machine, with embedded servers; each task a real invocation.
+
+    Example: job local examples/quick.toml --data cifar-10-python.tar.gz --workers 2
+    """
+    from job.local import run_local
+
+    index = run_local(experiment_file, out, location or None, Path(weights) if weights else None, workers)
+    click.echo(f"report: {index}")
+
+
+def _database(settings):
+    from job.database import Database
+
+    return Database(settings.need("database_url"), settings.outage_s, INTERRUPT.sleep)
+
+
+def _store(settings):
+    from job.store import open_store
+
+    return open_store(settings.need("store_url"), settings.outage_s, INTERRUPT.sleep)
+
+
+def _connected(settings):
+    """Return database, store and experiment."""
+    from job.tasks import find
+
+    database = _database(settings)
+    return database, _store(settings), find(database, settings.need("experiment"))

@@ -1,0 +1,93 @@
+"""One invocation: find its task, claim it, do it, and leave the task in the state its end deserves."""
+
+import logging
+import time
+import traceback
+
+from job import tasks
+from job.database import Database
+from job.errors import Impossible, Interrupted, Invalid, JobError, LeaseLost, NotReady, Unreachable
+from job.index import Element, Key, beyond, resolve
+from job.interrupt import INTERRUPT
+from job.settings import Settings, redact
+from job.tasks import Attempt, Registered, Tasks, Worker
+
+RELEASE_PATIENCE_S = 3.0
+
+log = logging.getLogger(__name__)
+
+
+def work(settings: Settings, stage: str, element: Element, model: str | None) -> None:
+    """Do the task an index names; return when it is decided, now or before.
+
+    A decided task returns without importing TensorFlow, Optuna or boto3.
+    Raises: what the exit codes say.
+    """
+    database = Database(settings.need("database_url"), settings.outage_s, INTERRUPT.sleep)
+    registered = _found(settings, database)
+    key = resolve(registered.experiment, stage, element, model)
+    if key is None:
+        counts = registered.experiment.tasks_of(stage)
+        log.warning("%s; nothing to do", beyond(registered.experiment, stage, element, sum(counts.values())))
+        return
+    attempt = Tasks(database, registered, Worker(), settings.lease_s, settings.wait_s).claim(key)
+    if attempt is None:
+        return
+    log.info("element %d = %s, attempt %d", element.index, key, attempt.number)
+    INTERRUPT.last_words = lambda: attempt.release("left by the watchdog", patience_s=0.0)
+    try:
+        _run(settings, registered, attempt)
+    except LeaseLost:
+        raise
+    except (Interrupted, Unreachable, NotReady, Impossible, Invalid) as exc:
+        _release(attempt, exc)
+        raise
+    except JobError as exc:
+        attempt.error(redact(str(exc)))
+        raise
+    except MemoryError as exc:
+        attempt.error("out of memory")
+        raise JobError(f"{key}: out of memory; give the task more, or search smaller batches and widths") from exc
+    except Exception as exc:
+        attempt.error(redact("".join(traceback.format_exception_only(exc)).strip()))
+        raise
+    finally:
+        INTERRUPT.last_words = None
+
+
+def _found(settings: Settings, database: Database) -> Registered:
+    """Return the experiment; wait for `prepare` as for any stage before."""
+    name, deadline = settings.need("experiment"), time.monotonic() + settings.wait_s
+    while True:
+        try:
+            return tasks.find(database, name)
+        except NotReady as exc:
+            if time.monotonic() + tasks.POLL_S > deadline:
+                raise
+            log.info("%s; waiting", exc)
+        INTERRUPT.sleep(tasks.POLL_S)
+
+
+def _run(settings: Settings, registered: Registered, attempt: Attempt) -> None:
+    started = time.monotonic()
+    from job import runs  # TensorFlow comes with it
+    from job.data import Cache
+    from job.store import open_store
+
+    attempt.seconds["import"] = round(time.monotonic() - started, 3)
+    INTERRUPT.check()
+    store = open_store(settings.need("store_url"), settings.outage_s, INTERRUPT.sleep)
+    runs.run(runs.Run(attempt, registered, store, Cache(store, settings.cache_dir), settings.checkpoint_s))
+
+
+def _release(attempt: Attempt, why: JobError) -> None:
+    """Give the task back; if the database is away, the lease ends by itself."""
+    try:
+        attempt.release(redact(str(why)), patience_s=RELEASE_PATIENCE_S)
+    except (JobError, OSError) as exc:
+        log.warning("the lease was not released, it will expire: %s", exc)
+
+
+def key_of(registered: Registered, stage: str, index: int, model: str | None) -> Key:
+    """Return the task a person names. Raises: UsageError."""
+    return resolve(registered.experiment, stage, Element(index, "--index"), model)

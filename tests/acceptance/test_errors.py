@@ -1,0 +1,177 @@
+"""Wrong input of each kind: one clear sentence, the right exit code, nothing half-written."""
+
+import json
+
+import numpy as np
+import pytest
+
+from job.database import Database
+from job.store import open_store
+
+FILE = """
+name = "small"
+threads = 1
+[data]
+source = "digits"
+[search]
+trials = 1
+[models.cnn]
+epochs = 1
+width = 2
+blocks = 1
+batch_size = 256
+learning_rate = 0.01
+"""
+
+
+@pytest.fixture
+def small(site):
+    (site.folder / "small.toml").write_text(FILE)
+    site.environ["JOB_EXPERIMENT"] = "small"
+    return site
+
+
+def sentence(done):
+    """Return the one line of ours on standard error; there is no traceback."""
+    assert "Traceback" not in done.stderr, done.stderr
+    lines = [line for line in done.stderr.splitlines() if line.startswith(("job: ", "Error: "))]
+    assert len(lines) == 1, done.stderr
+    return lines[0]
+
+
+def test_before_prepare(small):
+    """A worker that comes before `prepare` leaves with 75 and says what to run."""
+    assert "has no tables yet: run `job prepare" in sentence(small.job("trial", "--index", 0, check=75))
+    small.job("prepare", "small.toml", check=0)
+    assert "experiment 'other' (from JOB_EXPERIMENT or --experiment) is not in the database yet" in sentence(
+        small.job("trial", "--index", 0, "--experiment", "other", check=75)
+    )
+
+
+def test_the_database_says_no(small):
+    """Wrong password: 78; no server: 69; no setting: 2; and the password is never shown."""
+    host = small.database_url.rpartition("@")[2]
+    refused = small.job("prepare", "small.toml", "--database-url", f"postgresql://job:wrongpw@{host}", check=78)
+    assert "refused us" in sentence(refused)
+    assert "wrongpw" not in refused.stderr
+    away = small.job("prepare", "small.toml", check=69, JOB_DATABASE_URL="postgresql://u:secretpw@127.0.0.1:9/x", JOB_OUTAGE_S="1")
+    assert "cannot be reached" in sentence(away)
+    assert "secretpw" not in away.stderr
+    assert "JOB_DATABASE_URL (or JOB_DATABASE_URL_FILE) is not set" in sentence(small.job("status", check=2, JOB_DATABASE_URL=""))
+
+
+def test_a_database_that_may_only_be_read(small, postgres):
+    """A user without the right to create tables is told so: 78."""
+    database = Database(postgres.url, 5)
+    database.rows("drop role if exists reader")
+    database.rows("create role reader login password 'x'")
+    try:
+        refused = small.job(
+            "prepare",
+            "small.toml",
+            check=78,
+            JOB_DATABASE_URL=small.database_url.replace(postgres.url.partition("@")[0], "postgresql://reader:x"),
+        )
+        assert "permission denied for schema public" in sentence(refused)
+    finally:
+        database.rows("drop role reader")
+
+
+def test_the_store_says_no(small):
+    """A missing bucket and wrong keys: 78; nothing is registered."""
+    assert "NoSuchBucket; create the bucket" in sentence(small.job("prepare", "small.toml", "--store-url", "s3://absent/x", check=78))
+    assert "403; check AWS_ACCESS_KEY_ID" in sentence(small.job("prepare", "small.toml", check=78, AWS_SECRET_ACCESS_KEY="wrongkey"))
+    assert "needs credentials" in sentence(
+        small.job("prepare", "small.toml", check=78, AWS_ACCESS_KEY_ID="", AWS_SECRET_ACCESS_KEY="", AWS_EC2_METADATA_DISABLED="true")
+    )
+    assert Database(small.database_url, 5).rows("select * from experiment") == []
+
+
+def test_an_index_beyond(small):
+    """An index beyond the stage: 2 from a person, 0 with a warning from a scheduler."""
+    small.job("prepare", "small.toml", check=0)
+    assert "trial index 5 (from --index) is not in 0..0" in sentence(small.job("trial", "--index", 5, check=2))
+    assert "nothing to do" in small.job("trial", check=0, JOB_COMPLETION_INDEX="5").stderr
+    assert "--index = 'x': expected a whole number from 0" in sentence(small.job("trial", "--index", "x", check=2))
+    assert "--model cn (did you mean 'cnn'?)" in sentence(small.job("trial", "--index", 0, "--model", "cn", check=2))
+
+
+def test_weights_of_another_architecture(small):
+    """Weights that do not fit are refused before anything is stored."""
+    import h5py
+
+    folder = small.folder / "weights"
+    folder.mkdir()
+    with h5py.File(folder / "vgg16_no_top.weights.h5", "w") as file:
+        file.create_dataset("layers/dense/vars/0", data=np.zeros(3))
+    (small.folder / "small.toml").write_text(
+        FILE.replace("[models.cnn]\nepochs = 1\nwidth = 2\nblocks = 1", "[models.vgg16]\nepochs = 1\ninput_size = 32")
+    )
+    assert "weights vgg16_no_top.weights.h5 do not fit vgg16" in sentence(small.job("prepare", "small.toml", "--weights", folder, check=78))
+    assert open_store(small.store_url, 5).listing("") == []
+
+
+def test_a_loss_that_is_not_finite(small):
+    """A diverged trial is decided: pruned with its reason, exit 0, not tried again; without another trial folds exit 70."""
+    (small.folder / "small.toml").write_text(
+        FILE.replace("learning_rate = 0.01", 'learning_rate = 10\nweight_decay = 10\nschedule = "constant"').replace(
+            "epochs = 1\n", "epochs = 30\n"
+        )
+    )
+    small.job("prepare", "small.toml", check=0)
+    small.job("trial", "--index", 0, check=0)
+    row = Database(small.database_url, 5).rows("select state, reason from task where stage = 'trial'")[0]
+    if row["state"] != "pruned":
+        pytest.fail(f"it did not diverge: {row}")
+    assert "loss is not finite in epoch" in row["reason"]
+    assert "is decided already: pruned (diverged" in small.job("trial", "--index", 0, check=0).stderr
+    assert "cnn has no complete trial to go on with: 1 pruned" in sentence(small.job("fold", "--index", 0, check=70))
+
+
+def test_altered_data_is_not_trained_on(small):
+    """Staged bytes that are not those of `prepare` are refused."""
+    small.job("prepare", "small.toml", check=0)
+    data = Database(small.database_url, 5).rows("select data from experiment")[0]["data"]
+    store = open_store(small.store_url, 5)
+    key = f"data/{data['id']}/train-images.npy"
+    content = bytearray(store.get(key))
+    content[-1] ^= 1
+    store.put(key, bytes(content))
+    assert "the object was altered" in sentence(small.job("trial", "--index", 0, check=78))
+
+
+def test_a_cache_that_cannot_be_used(small):
+    """A cache below a file is invalid; the task is given back."""
+    small.job("prepare", "small.toml", check=0)
+    assert "JOB_CACHE_DIR = " in sentence(small.job("trial", "--index", 0, "--cache-dir", "/dev/null/x", check=78))
+    assert Database(small.database_url, 5).rows("select state from task where stage = 'trial'")[0]["state"] == "waiting"
+
+
+def test_many_in_turn(small):
+    """--count K does the tasks from I*K on in turn; the code of one that did not end well is the code of all."""
+    (small.folder / "small.toml").write_text(FILE.replace("trials = 1", "trials = 3"))
+    small.job("prepare", "small.toml", check=0)
+    small.job("trial", "--count", 2, check=0, SLURM_ARRAY_TASK_ID="1")
+    states = [r["state"] for r in Database(small.database_url, 5).rows("select state from task where stage = 'trial' order by index")]
+    assert states == ["waiting", "waiting", "complete"]
+    small.job("fold", "--index", 0, "--count", 2, check=75)
+    assert small.job("trial", "--index", 1, "--count", 2, check=2).returncode == 2
+
+
+def test_plan_needs_nothing(small):
+    """`job plan` answers without a database."""
+    done = small.job("plan", "small.toml", "--json", check=0, JOB_DATABASE_URL="", JOB_STORE_URL="")
+    assert json.loads(done.stdout)["fold"] == {"tasks": 5, "models": {"cnn": 5}}
+
+
+def test_done_is_done_without_heavy_imports(small):
+    """A finished task exits without importing TensorFlow, Optuna or boto3."""
+    small.job("prepare", "small.toml", check=0)
+    small.job("trial", "--index", 0, check=0)
+    code = "import sys; sys.argv = ['job', 'trial', '--index', '0']; from job.cli import run; assert run(sys.argv[1:]) == 0; print([m for m in ('tensorflow', 'keras', 'optuna', 'boto3') if m in sys.modules])"
+    import subprocess
+    import sys
+
+    assert (
+        subprocess.run([sys.executable, "-c", code], env=small.environ, capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    )

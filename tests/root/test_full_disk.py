@@ -1,0 +1,74 @@
+"""Disks that are full or read-only: real ones, so that root is needed to mount them. Run by `make test-root`."""
+
+import subprocess
+
+import pytest
+
+from job.database import Database
+from job.errors import Invalid, Unreachable
+from job.store import open_store
+
+FILE = """
+name = "small"
+threads = 1
+[data]
+source = "digits"
+[search]
+trials = 1
+[models.cnn]
+epochs = 1
+width = 2
+blocks = 1
+batch_size = 256
+learning_rate = 0.01
+"""
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """A file system of 1 MB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", folder], check=True)
+    yield folder
+    subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+def test_a_full_folder_store(disk):
+    """A put onto a full disk is to be tried again, and leaves nothing half-written."""
+    store = open_store(f"file://{disk}/store")
+    store.put("small", b"1")
+    with pytest.raises(Unreachable, match="no space left in file://"):
+        store.put("large", bytes(2_000_000))
+    assert [o.key for o in store.listing("")] == ["small"]
+    assert [p.name for p in (disk / "store").iterdir()] == ["small"]
+
+
+def test_a_read_only_store(disk):
+    """A put onto a read-only disk is what waiting cannot mend."""
+    subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
+    with pytest.raises(Invalid, match="cannot be written or read: Read-only file system"):
+        open_store(f"file://{disk}/store").put("k", b"1")
+
+
+def test_a_full_cache(site, disk):
+    """A worker whose cache is full gives the task back and exits 69; on another disk the task is done."""
+    (site.folder / "small.toml").write_text(FILE)
+    site.job("prepare", "small.toml", check=0)
+    done = site.job("trial", "--index", 0, check=69, JOB_EXPERIMENT="small", JOB_CACHE_DIR=str(disk / "cache"))
+    assert "no space left for the cache" in done.stderr
+    assert Database(site.database_url, 5).rows("select state, counted from task where stage = 'trial'") == [
+        {"state": "waiting", "counted": 0}
+    ]
+    assert not [p for p in (disk / "cache").rglob("*") if p.is_file() and not p.name.endswith(".lock") and p.stat().st_size > 100_000]
+    site.job("trial", "--index", 0, check=0, JOB_EXPERIMENT="small")
+
+
+def test_a_full_disk_for_the_report(site, disk):
+    """A report that does not fit says so, and leaves no page half-written."""
+    (site.folder / "small.toml").write_text(FILE)
+    site.job("prepare", "small.toml", check=0)
+    subprocess.run(["dd", "if=/dev/zero", f"of={disk}/filler", "bs=1k", "count=1020"], check=False, capture_output=True)
+    done = site.job("report", "--out", disk / "report", check=69, JOB_EXPERIMENT="small")
+    assert "no space left" in done.stderr
+    assert not (disk / "report" / "index.html").exists()
