@@ -1,0 +1,238 @@
+"""index.html: one file with everything in it, which asks nothing of the network."""
+
+import base64
+import hashlib
+import math
+import re
+from importlib import resources
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup, escape
+
+from job.recipe import toml
+from job.report.collect import Collected, Model
+from job.report.figures import MATRIX_MAX_CLASSES, PALETTE, Picture, best_interval
+from job.report.points import calibration, confusions
+from job.report.summary import METRIC_KEY, ORIGINAL, by_rank, published
+
+MOST_TRIALS = 200  # rows of a table; the page stays below 5 MB
+MOST_CLASSES = 200
+MIME = {"png": "image/png", "jpg": "image/jpeg"}
+ORIGINAL_POINT = {"learning_rate": 0.000875, "batch_size": 32}  # the original work's best trial
+SCORES = {
+    "accuracy": "accuracy",
+    "precision": "precision (macro)",
+    "recall": "recall (macro)",
+    "f1": "F1 (macro)",
+    "roc_auc": "ROC-AUC (macro)",
+    "log_loss": "log loss",
+}
+
+
+def render(collected: Collected, summary: dict, pictures: dict[str, Picture]) -> str:
+    """Return the page; the same values give the same text."""
+    script, style = _own("page.js"), _own("page.css")
+    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
+    environment.filters |= {
+        "num": num,
+        "interval": interval,
+        "count": count,
+        "duration": duration,
+        "plain": plain,
+        "share": share,
+        "shape": shape,
+    }
+    views = {name: _view(collected, summary, collected.models[name]) for name in by_rank(summary)}
+    return environment.from_string(_own("page.html")).render(
+        s=summary,
+        e=collected.experiment,
+        data=collected.data,
+        key=METRIC_KEY[summary["metric"]],
+        views=views,
+        winner=views.get(summary["winner"]),
+        runner_up=_runner_up(summary),
+        samples=[name for name in pictures if name.startswith("samples-")],
+        original=_original(summary),
+        score_names=SCORES,
+        recipe=toml(collected.experiment.spec),
+        as_of=_as_of(collected),
+        most_trials=MOST_TRIALS,
+        most_classes=MOST_CLASSES,
+        matrix_max=MATRIX_MAX_CLASSES,
+        picture=lambda name: _inline(name, pictures[name]) if name in pictures else "",
+        style=Markup(style),
+        script=Markup(script),
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+    )
+
+
+def _own(name: str) -> str:
+    return resources.files("job.report").joinpath(name).read_text(encoding="utf-8")
+
+
+def _view(collected: Collected, summary: dict, model: Model) -> dict:
+    """Return what the page says of one model beyond report.json."""
+    entry, experiment = summary["models"][model.name], collected.experiment
+    run = published(entry)
+    predictions = model.predictions.get(("final", 0))
+    matrix = (run or {}).get("confusion_matrix")
+    return {
+        "name": model.name,
+        **entry,
+        "run": run,
+        "result": model.results.get(("final", 0)),
+        "frozen": experiment.frozen(model.name),
+        "fixed": {k: v for k, v in experiment.fixed(model.name).items() if k != "augment"},
+        "augment": experiment.models[model.name].get("augment"),
+        "augmented": model.augmentation is not None,
+        "searched": list(experiment.space(model.name)),
+        "features": model.stage("features"),
+        "trials": _trials(model, experiment.direction),
+        "points": _points(model, experiment),
+        "equal": _equal(model, collected),
+        "best_interval": best_interval(entry["selection"]["value"], collected) if entry["selection"] else None,
+        "whole": entry["fold"]["mean"] is not None,
+        "references": [r for r in summary["references"] if r["model"] == model.name],
+        "confusions": confusions(matrix, collected.data["classes"], 20 if len(matrix) > MATRIX_MAX_CLASSES else 5) if matrix else [],
+        "calibration": calibration(predictions.labels, predictions.probabilities)[1] if predictions else None,
+        "difference": next((d for d in summary["differences"] if d["model"] == model.name), None),
+    }
+
+
+def _trials(model: Model, direction: str) -> list:
+    """Return the trials: complete ones best first, then pruned, then the others."""
+    sign = -1 if direction == "maximize" else 1
+    rank = {"complete": 0, "pruned": 1, "failed": 2, "running": 3, "waiting": 4}
+    return sorted(model.stage("trial"), key=lambda t: (rank[t.state], math.inf if t.value is None else sign * t.value, t.index))
+
+
+def _points(model: Model, experiment) -> list[dict]:
+    """Return the points to try first, each with the trial that tried it."""
+    found = []
+    for point in experiment.enqueue:
+        own = {k: v for k, v in point.items() if k in experiment.space(model.name)}
+        trial = next(
+            (t for t in model.stage("trial") if t.parameters and all(_close(t.parameters.get(k), v) for k, v in own.items())), None
+        )
+        if own:
+            found.append({"values": own, "trial": trial, "original": all(_close(point.get(k), v) for k, v in ORIGINAL_POINT.items())})
+    return found
+
+
+def _close(a, b) -> bool:
+    """Tell whether two values are the same to three digits, as the original's learning rate is quoted."""
+    numbers = all(isinstance(v, (int, float)) for v in (a, b))
+    return math.isclose(a, b, rel_tol=5e-4) if numbers else a == b
+
+
+def _equal(model: Model, collected: Collected) -> int | None:
+    """Return how many other complete trials lie within the interval of the selected one."""
+    if not model.selection or not (band := best_interval(model.selection["value"], collected)):
+        return None
+    return sum(
+        band[0] <= t.value <= band[1]
+        for t in model.stage("trial", "complete")
+        if t.value is not None and t.index != model.selection["trial"]
+    )
+
+
+def _runner_up(summary: dict) -> dict | None:
+    """Return the second by mean fold score, its distance, and whether the folds' ranges overlap."""
+    if summary["winner"] is None or len(summary["order"]) < 2:
+        return None
+    key = METRIC_KEY[summary["metric"]]
+    first, second = (summary["models"][name]["fold"] for name in summary["order"][:2])
+    (a, b), (c, d) = first["range"][key], second["range"][key]
+    return {"name": summary["order"][1], "gap": abs(first["mean"][key] - second["mean"][key]), "overlap": a <= d and c <= b}
+
+
+def _original(summary: dict) -> dict | None:
+    """Return what is to be said of the original work's figures, computed from them."""
+    rows = [r for r in summary["references"] if r["name"].lower().startswith(ORIGINAL)]
+    if not rows:
+        return None
+    weighted = [r for r in rows if "recall" in r and "accuracy" in r]
+    return {
+        "hundred": [r for r in rows if "interval_if_100" in r],
+        "weighted": bool(weighted) and all(r["recall"] == r["accuracy"] for r in weighted),
+    }
+
+
+def _as_of(collected: Collected) -> str:
+    """Return when the last attempt was heard of: not the hour of the report, so that equal rows give an equal page."""
+    times = [max(a.last_beat, a.ended or a.last_beat) for a in collected.attempts]
+    return f"{max(times):%Y-%m-%d %H:%M %Z}".strip() if times else "before the first attempt"
+
+
+def _inline(name: str, picture: Picture) -> Markup:
+    """Return a picture as part of the page: an SVG in the page's colours, or an <img> with its bytes."""
+    kind = name.rpartition(".")[2]
+    if kind == "svg":
+        return Markup(_themed(picture.content.decode(), name.removesuffix(".svg"), picture.alt))
+    data = base64.b64encode(picture.content).decode()
+    return Markup('<img class="pixels" src="data:{};base64,{}" alt="{}">').format(MIME[kind], Markup(data), picture.alt)
+
+
+def _themed(svg: str, prefix: str, alt: str) -> str:
+    """Return an SVG to stand in HTML: its ids its own, its colours the theme's, its text the page's font."""
+    view = re.search(r'viewBox="([^"]+)"', svg)[1]
+    body = svg[svg.index(">", svg.index("<svg")) + 1 :]
+    body = re.sub(r"<defs>\s*<style[^>]*>.*?</style>\s*</defs>", "", body, flags=re.S)
+    body = re.sub(r'( id="|xlink:href="#|url\(#)', lambda m: f"{m[1].replace('xlink:', '')}{prefix}-", body).replace("xlink:href", "href")
+    body = re.sub(r"<!--.*?-->\s*", "", body, flags=re.S)
+    body = re.sub(r"font-family: [^;\"]+;?\s*", "", body)
+    body = re.sub(r"font: ([\d.]+px) [^;\"]+", r"font: \1 var(--sans)", body)
+    for name, color in PALETTE.items():
+        body = body.replace(color, f"var(--{name})")
+    return f'<svg viewBox="{view}" role="img" aria-label="{escape(alt)}">{body}'
+
+
+def num(value, digits: int = 3) -> str:
+    """Return a score with fixed digits; what is not there is a dash."""
+    return "–" if value is None else f"{value:.{digits}f}".replace("-", "−")
+
+
+def interval(pair, digits: int = 3) -> str:
+    """Return low to high; "to" where a sign could be taken for a dash."""
+    if not pair:
+        return "–"
+    low, high = (num(v, digits) for v in pair)
+    return f"{low} to {high}" if pair[0] < 0 else f"{low}–{high}"
+
+
+def count(value) -> str:
+    """Return a whole number with thousands."""
+    return "–" if value is None else f"{value:,}"
+
+
+def share(value) -> str:
+    """Return a share as per cent, of the three decimals that stand elsewhere."""
+    return f"{100 * float(f'{value:.3f}'):.1f} %"
+
+
+def duration(seconds: float | None) -> str:
+    """Return seconds as a person says them."""
+    if seconds is None:
+        return "–"
+    if seconds < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60:,} h {minutes % 60} min"
+
+
+def plain(value) -> str:
+    """Return a parameter as one would write it."""
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "–" if value is None else str(value)
+
+
+def shape(value) -> str:
+    """Return a layer's shape without its batch axis."""
+    if isinstance(value, (list, tuple)):
+        return "\u00a0×\u00a0".join(str(v) for v in value if v is not None)
+    return str(value).replace("None, ", "").strip("(),")

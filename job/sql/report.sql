@@ -1,0 +1,30 @@
+-- What a report reads: all of one experiment, in one read-only snapshot; nothing here writes.
+
+-- name: snapshot
+set transaction isolation level repeatable read, read only
+
+-- name: tasks
+select model, stage, index, state, attempt, parameters, value, metrics, artifact, reason
+from task
+where experiment = %(experiment)s
+order by model, stage, index
+
+-- name: attempts
+select model, stage, index, number, started, last_beat, ended, outcome, reason, first_step, last_step,
+       coalesce(seconds, '{}'::jsonb) as seconds
+from attempt
+where experiment = %(experiment)s
+order by model, stage, index, number
+
+-- name: epochs
+-- Curves are drawn of folds and finals only.
+select model, stage, index, epoch, metrics
+from epoch
+where experiment = %(experiment)s and stage in ('fold', 'final')
+order by model, stage, index, epoch
+
+-- name: selections
+select model, trial, value, parameters from selection where experiment = %(experiment)s
+
+-- name: openings
+select model, stage, index, attempt from opening where experiment = %(experiment)s order by opened

@@ -1,0 +1,502 @@
+"""What the report promises, on made-up results: random predictions that are right as often as told."""
+
+import json
+import re
+import tomllib
+from copy import deepcopy
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from job import evaluate, report
+from job.experiment import parse
+from job.recipe import toml
+from job.report.collect import Attempt, Collected, Model, Predictions, Task
+from job.report.figures import draw
+from job.report.page import render
+from job.report.points import calibration, confusions, roc
+from job.report.summary import leaderboard, summarise, to_text
+
+CLASSES = ["airplane", "automobile", "bird", "cat"]
+SPEC = {
+    "name": "quick",
+    "seed": 1,
+    "data": {"source": "cifar10", "train": 400, "test": 200},
+    "search": {"trials": 6, "enqueue": [{"learning_rate": 0.000875, "batch_size": 32}]},
+    "folds": {"count": 2},
+    "parameters": {"learning_rate": {"low": 1e-4, "high": 1e-2, "log": True}, "batch_size": [32, 64, 128], "epochs": 5},
+    "models": {"cnn": {"augment": {"shift": 0.1, "flip": True, "rotation": 15}}, "mobilenetv2": {}, "vgg16": {"input_size": 32}},
+    "reference": [
+        {
+            "name": "original work (small subset, size not stated)",
+            "model": "mobilenetv2",
+            "accuracy": 0.57,
+            "precision": 0.587,
+            "recall": 0.57,
+            "f1": 0.568,
+            "roc_auc": 0.897,
+        },
+        {
+            "name": "original work (small subset, size not stated)",
+            "model": "vgg16",
+            "accuracy": 0.46,
+            "precision": 0.482,
+            "recall": 0.46,
+            "f1": 0.457,
+            "roc_auc": 0.872,
+        },
+    ],
+}
+# fold and test accuracy: the best on the test part is not the best on the folds
+SKILL = {"cnn": (0.60, 0.62), "mobilenetv2": (0.75, 0.72), "vgg16": (0.66, 0.85)}
+START = datetime(2026, 1, 5, 12, tzinfo=UTC)
+
+
+def predict(rows: np.ndarray, labels: np.ndarray, skill: float, seed: int) -> Predictions:
+    """Make predictions that are right with probability `skill` or a little more."""
+    rng = np.random.default_rng(seed)
+    k = int(labels.max()) + 1
+    scores = rng.random((len(labels), k))
+    right = rng.random(len(labels)) < skill
+    scores[np.arange(len(labels))[right], labels[right]] += 1.5
+    return Predictions((scores / scores.sum(1, keepdims=True)).astype(np.float32), labels, rows)
+
+
+def task_of(stage: str, index: int, made: Predictions, classes: list[str]) -> Task:
+    metrics = json.loads(json.dumps(evaluate.evaluate(made.labels, made.probabilities, classes, 0)))
+    if stage == "final":
+        metrics["without_copies"] = {"n": len(made.labels) - 3, "accuracy": metrics["accuracy"]}
+    keys = {"model.keras": {"key": f"experiments/quick-1/m/{stage}/{index}/1/model.keras", "sha256": "", "size": 1, "etag": ""}}
+    return Task(stage, index, "complete", 1, {"learning_rate": 1e-3, "batch_size": 32}, metrics["accuracy"], metrics, keys)
+
+
+def a_model(name: str, seed: int, classes: list[str], train: int, test: int, folds: int, trials: int) -> Model:
+    rng = np.random.default_rng(seed)
+    k, (fold_skill, test_skill) = len(classes), SKILL[name]
+    model = Model(name)
+    model.tasks["trial"] = [
+        Task(
+            "trial",
+            i,
+            "pruned" if i == 4 else "complete",
+            1,
+            {
+                "learning_rate": 0.000875080 if i == 0 else float(10 ** rng.uniform(-4, -2)),
+                "batch_size": 32 if i == 0 else int(rng.choice([32, 64, 128])),
+            },
+            float(fold_skill - 0.1 * rng.random()),
+            {},
+            {},
+            "pruned at epoch 3 by median" if i == 4 else None,
+        )
+        for i in range(trials)
+    ]
+    best = max(model.stage("trial", "complete"), key=lambda t: t.value)
+    model.selection = {
+        "trial": best.index,
+        "value": best.value,
+        "parameters": best.parameters | {"epochs": 5, "dropout": 0.3, "units": 128},
+    }
+    labels = np.arange(train) % k
+    for f in range(folds):
+        rows = np.flatnonzero(np.arange(train) // k % folds == f)
+        model.predictions[("fold", f)] = predict(rows, labels[rows], fold_skill, seed + f)
+        model.tasks.setdefault("fold", []).append(task_of("fold", f, model.predictions[("fold", f)], classes))
+        model.epochs[("fold", f)] = [
+            {
+                "loss": 2 / (e + 1),
+                "accuracy": 0.5 + 0.05 * e,
+                "val_loss": 2.1 / (e + 1) + 0.1 * f,
+                "val_accuracy": 0.45 + 0.05 * e - 0.02 * f,
+                "learning_rate": 1e-3,
+            }
+            for e in range(5)
+        ]
+    model.predictions[("final", 0)] = predict(np.arange(test), np.arange(test) % k, test_skill, seed + 99)
+    model.tasks["final"] = [task_of("final", 0, model.predictions[("final", 0)], classes)]
+    model.epochs[("final", 0)] = [{"loss": 1.8 / (e + 1), "accuracy": 0.55 + 0.05 * e, "learning_rate": 1e-3} for e in range(5)]
+    model.results[("final", 0)] = {
+        "seed": 12345 + seed,
+        "parameters_count": 550_570,
+        "versions": {"python": "3.11.2", "tensorflow": "2.21.0", "keras": "3.15.0"},
+        "git_commit": "efc55e1",
+        "image_digest": None,
+        "device": "CPU",
+        "cpu": "AMD EPYC",
+        "threads": 2,
+        "layers": [
+            {"name": "image", "type": "InputLayer", "output_shape": [None, 32, 32, 3], "parameters": 0},
+            {"name": "conv2d", "type": "Conv2D", "output_shape": [None, 32, 32, 32], "parameters": 864},
+        ],
+    }
+    if name == "cnn":
+        model.augmentation = (rng.integers(0, 255, (8, 32, 32, 3), np.uint8), rng.integers(0, 255, (8, 8, 32, 32, 3), np.uint8))
+    return model
+
+
+def attempts_of(model: Model) -> list[Attempt]:
+    tasks = [t for stage in ("trial", "fold", "final") for t in model.stage(stage, "complete", "pruned")]
+    return [
+        Attempt(
+            model.name,
+            t.stage,
+            t.index,
+            1,
+            START + timedelta(minutes=n),
+            START + timedelta(minutes=n + 1),
+            START + timedelta(minutes=n + 1),
+            t.state,
+            None,
+            0,
+            5,
+            {"train": 50.0},
+        )
+        for n, t in enumerate(tasks)
+    ]
+
+
+def make(*args, **options) -> Collected:
+    """Make a finished experiment of three models; tests take parts of it away."""
+    plain = not args and not options
+    return deepcopy(default()) if plain else made(*args, **options)
+
+
+@cache
+def default() -> Collected:
+    return made()
+
+
+def made(classes: list[str] = CLASSES, train: int = 400, test: int = 200, trials: int = 6, spec: dict = SPEC) -> Collected:
+    k = len(classes)
+    experiment = parse(spec)
+    data = {
+        "id": "abc123",
+        "source": "cifar10",
+        "classes": classes,
+        "image_shape": [32, 32, 3],
+        "train": train,
+        "validation": train // 5,
+        "test": test,
+        "train_counts": [train // k] * k,
+        "test_counts": [test // k] * k,
+        "duplicates": {"train": 2, "train_test": 3},
+        "notice": None,
+    }
+    models = {
+        name: a_model(name, 10 * i, classes, train, test, experiment.folds["count"], trials) for i, name in enumerate(experiment.models, 1)
+    }
+    return Collected(
+        "quick-1",
+        experiment,
+        "f" * 64,
+        data,
+        models,
+        attempts=[a for m in models.values() for a in attempts_of(m)],
+        openings=[{"model": m, "stage": "final", "index": 0, "attempt": 1} for m in models],
+        samples=np.random.default_rng(0).integers(0, 255, (min(k, 20), 8, 32, 32, 3), np.uint8),
+    )
+
+
+@cache
+def finished() -> tuple[dict, dict[str, bytes]]:
+    collected = make()
+    summary = summarise(collected)
+    return summary, report.assemble(collected, summary)
+
+
+def page_of(collected: Collected, pictures: bool = False) -> str:
+    """Return the page; drawing takes seconds, so with pictures only where they matter."""
+    summary = summarise(collected)
+    return render(collected, summary, draw(collected, summary) if pictures else {})
+
+
+def text_of(page: str) -> str:
+    """Return what a reader sees, white space as one blank."""
+    page = re.sub(r"<(style|script)>.*?</\1>|<svg.*?</svg>", "", page, flags=re.S)
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page)).replace("&nbsp;", " ").replace("\xa0", " ")
+
+
+def without_fold(collected: Collected, state: str = "waiting") -> Collected:
+    """Take fold 1 of mobilenetv2 away."""
+    model = collected.models["mobilenetv2"]
+    model.tasks["fold"][1] = Task("fold", 1, state, reason="3 attempts in a row, the last: OOM" if state == "failed" else None)
+    del model.predictions[("fold", 1)]
+    return collected
+
+
+def test_report_json_has_every_key_of_the_design():
+    """Programs read report.json: no key of its schema is ever dropped."""
+    summary, files = finished()
+    assert json.loads(files["report.json"]) == summary
+    assert {"schema", "experiment", "fingerprint", "selected_by", "winner", "references", "data", "models", "cost"} <= set(summary)
+    assert summary["schema"] == 1 and summary["selected_by"] == "fold mean accuracy"
+    assert {"source", "train", "validation", "test", "classes"} <= set(summary["data"])
+    assert set(summary["cost"]) == {"wall_s", "train_s", "lost_s"}
+    for model in summary["models"].values():
+        assert {"tasks", "complete", "pruned", "failed"} <= set(model["trial"])
+        assert set(model["selection"]) == {"index", "value", "parameters"}
+        assert {"n_train", "folds", "mean", "range", "out_of_fold"} <= set(model["fold"])
+        assert {"index", "state", "accuracy", "precision", "recall", "f1", "roc_auc"} <= set(model["fold"]["folds"][0])
+        assert {"accuracy", "interval"} <= set(model["fold"]["out_of_fold"])
+        assert {"n_train", "n_test", "runs"} <= set(model["final"])
+        run = {
+            "seed_index",
+            "accuracy",
+            "precision",
+            "recall",
+            "f1",
+            "roc_auc",
+            "intervals",
+            "per_class",
+            "confusion_matrix",
+            "log_loss",
+            "model",
+        }
+        assert run <= set(model["final"]["runs"][0])
+
+
+def test_order_is_by_mean_fold_score_not_by_test_score():
+    """The winner has the best mean fold score, though another is better on the test part."""
+    summary, files = finished()
+    test = {name: m["final"]["runs"][0]["accuracy"] for name, m in summary["models"].items()}
+    assert max(test, key=test.get) == "vgg16"
+    assert summary["winner"] == "mobilenetv2" and summary["order"] == ["mobilenetv2", "vgg16", "cnn"]
+    assert [line.split(",")[1] for line in files["leaderboard.csv"].decode().splitlines()[1:]] == summary["order"]
+
+
+def test_log_loss_is_better_when_lower():
+    """With `metric = "log_loss"` the lowest mean wins."""
+    summary = summarise(make(spec=SPEC | {"search": SPEC["search"] | {"metric": "log_loss"}}))
+    means = [summary["models"][name]["fold"]["mean"]["log_loss"] for name in summary["order"]]
+    assert means == sorted(means) and summary["selected_by"] == "fold mean log_loss"
+
+
+def test_mean_and_out_of_fold_are_of_all_folds():
+    """The mean is that of the folds, the range theirs, and out-of-fold accuracy counts every image once."""
+    fold = finished()[0]["models"]["cnn"]["fold"]
+    values = [f["accuracy"] for f in fold["folds"]]
+    assert fold["mean"]["accuracy"] == pytest.approx(np.mean(values)) and fold["range"]["accuracy"] == [min(values), max(values)]
+    assert fold["out_of_fold"]["n"] == 400 and fold["out_of_fold"]["accuracy"] == pytest.approx(np.mean(values))
+    assert fold["out_of_fold"]["interval"][0] < fold["out_of_fold"]["accuracy"] < fold["out_of_fold"]["interval"][1]
+    assert fold["n_train"] == 200
+
+
+def test_a_missing_fold_is_never_averaged_away():
+    """Without one fold a model has no mean, no range, no pooled accuracy; there is no winner, and the page says so."""
+    collected = without_fold(make())
+    summary = summarise(collected)
+    fold = summary["models"]["mobilenetv2"]["fold"]
+    assert fold["mean"] is None and fold["range"] is None and fold["out_of_fold"] is None
+    assert summary["winner"] is None and "mobilenetv2" not in summary["order"]
+    text = text_of(page_of(collected))
+    assert "No winner yet" in text and "mobilenetv2: 1 of 2 fold tasks missing (1 waiting)" in text and "This report is partial" in text
+
+
+def test_a_model_that_failed_for_good_leaves_the_comparison_loudly():
+    """When nothing can bring a mean any more, the best of the others wins and the page says who is missing and why."""
+    collected = without_fold(make(), "failed")
+    summary = summarise(collected)
+    assert summary["winner"] == "vgg16"
+    assert any(
+        "mobilenetv2 is out of the comparison: fold 1 failed for good (3 attempts in a row, the last: OOM)" in m for m in summary["missing"]
+    )
+    assert leaderboard(summary).splitlines()[-1].startswith(",mobilenetv2,")
+
+
+def test_incomplete_out_of_fold_rows_are_not_pooled():
+    """Predictions that are not every training image once give no pooled accuracy."""
+    collected = make()
+    part = collected.models["cnn"].predictions[("fold", 0)]
+    collected.models["cnn"].predictions[("fold", 0)] = Predictions(part.probabilities[1:], part.labels[1:], part.rows[1:])
+    summary = summarise(collected)
+    assert summary["models"]["cnn"]["fold"]["out_of_fold"] is None
+    assert any("cnn has no pooled out-of-fold accuracy" in m for m in summary["missing"])
+
+
+def test_an_experiment_without_any_result_has_a_report():
+    """Right after `prepare` the report says that all is missing."""
+    collected = make()
+    collected.attempts, collected.openings, collected.samples = [], [], None
+    for name in collected.models:
+        collected.models[name] = Model(name, {stage: [Task(stage, i, "waiting") for i in range(2)] for stage in ("trial", "fold", "final")})
+    text = text_of(page_of(collected))
+    assert "No winner yet" in text and "Nothing is selected yet" in text and "before the first attempt" in text
+
+
+def test_rows_without_their_artifacts_have_a_report():
+    """When the store lost the artifacts, the figures of the rows are shown and the loss is said."""
+    collected = make()
+    for model in collected.models.values():
+        model.predictions, model.results, model.augmentation = {}, {}, None
+    collected.problems.append("cnn final 0: predictions.npz is not in the store under x")
+    summary = summarise(collected)
+    assert summary["winner"] == "mobilenetv2" and summary["differences"] == []
+    assert "cnn final 0: predictions.npz is not in the store under x." in page_of(collected)
+
+
+def test_the_original_works_figures_are_put_in_their_place():
+    """Beside the original's figures stands what is not known of them, and what 100 images would mean."""
+    summary, files = finished()
+    text = text_of(files["index.html"].decode())
+    assert "its test subset is not stated" in text
+    assert re.search(r"about 100 images, of which 0\.57 has a 95 % Wilson interval of 0\.47-0\.66 and 0\.46 one of 0\.37-0\.56", text)
+    assert "Its averages appear to be class-weighted: recall equals accuracy." in text
+    assert "the original work’s best, trial 0" in text
+
+
+def test_without_the_original_works_references_nothing_is_said_of_them():
+    """Sentences on references come from the file's rows, not from the code."""
+    other = make(spec=SPEC | {"reference": [{"name": "a paper", "model": "cnn", "accuracy": 0.8}]})
+    text = text_of(page_of(other))
+    assert "a paper" in text and "original work’s figures" not in text
+    assert "Beside reference figures" not in text_of(page_of(make(spec={k: v for k, v in SPEC.items() if k != "reference"})))
+
+
+class Page(HTMLParser):
+    """Collect what a browser would follow, and the elements without what they need."""
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.targets, self.ids, self.without_alt, self.scripts = [], [], 0, 0
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        attrs = dict(attrs)
+        self.targets += [v for k, v in attrs.items() if k in ("src", "href", "xlink:href", "action", "data", "poster", "srcset")]
+        self.ids += [attrs["id"]] if "id" in attrs else []
+        self.scripts += tag == "script"
+        self.without_alt += (tag == "img" and not attrs.get("alt")) or (tag == "svg" and not attrs.get("aria-label"))
+
+
+def test_the_page_asks_nothing_of_the_network():
+    """Every src and href is data: or a place in the page, whose ids are unique; no style imports anything."""
+    page = finished()[1]["index.html"].decode()
+    seen = Page(page)
+    assert all(t.startswith(("data:", "#")) for t in seen.targets)
+    assert len(seen.ids) == len(set(seen.ids))
+    assert {t[1:] for t in seen.targets if t.startswith("#")} <= set(seen.ids)
+    assert "@import" not in page and not re.search(r"url\((?!#)", page) and "http" not in page.replace("http-equiv", "")
+    assert seen.without_alt == 0 and seen.scripts == 1
+
+
+def test_class_names_are_text_wherever_they_stand():
+    """A class called <script> or $x$ is shown, not run and not typeset."""
+    page = page_of(make(["<script>alert(1)</script>", '$x$ & "y"', "' onload='", "cat"]), pictures=True)
+    assert Page(page).scripts == 1
+    assert "<script>alert" not in page and "&lt;script&gt;alert(1)" in page and "$x$" in page
+
+
+def test_many_classes_give_a_table_of_confusions():
+    """Over 20 classes no matrix is drawn: the 20 most frequent confusions are listed."""
+    collected = make([f"class {i}" for i in range(24)], train=96, test=96)
+    files = report.assemble(collected, summarise(collected))
+    assert "confusion-cnn.svg" not in files and "The most frequent confusions of cnn" in files["index.html"].decode()
+    assert len(files["index.html"]) < 5_000_000
+
+
+def test_the_page_of_200_trials_stays_below_5_mb():
+    """A large experiment still gives a page that can be sent by mail."""
+    assert len(page_of(make([f"c{i}" for i in range(10)], trials=200), pictures=True).encode()) < 5_000_000
+
+
+def test_equal_rows_give_equal_bytes():
+    """Written twice, a report is the same to the last byte: no dates, no random ids."""
+    collected = make()
+    assert report.assemble(collected, summarise(collected)) == finished()[1]
+
+
+def test_lost_time_is_what_no_task_kept():
+    """An interrupted attempt loses what it had not saved, one that vanished all of its time, a decided one nothing."""
+    times = {"started": START, "last_beat": START + timedelta(seconds=80), "ended": START + timedelta(seconds=100)}
+    assert Attempt("cnn", "trial", 0, 1, **times, outcome="complete").lost_s == 0
+    assert Attempt("cnn", "trial", 0, 1, **times, outcome="interrupted", first_step=0, last_step=9, seconds={"train": 70.0}).lost_s == 30
+    assert Attempt("cnn", "trial", 0, 1, **times, outcome="error", seconds={"train": 70.0}).lost_s == 100
+    assert Attempt("cnn", "trial", 0, 1, **times, outcome="vanished").lost_s == 80
+    assert Attempt("cnn", "trial", 0, 1, START, START + timedelta(seconds=80)).lost_s == 0
+
+
+def test_scores_that_do_not_exist_are_explained():
+    """ROC-AUC that cannot be is null with the reason; an undefined precision counts as 0 and is listed."""
+    collected = make()
+    task = collected.models["cnn"].tasks["final"][0]
+    task.metrics.update(roc_auc=None, roc_auc_reason="no image, or nothing but images, of bird", undefined_precision=["cat"])
+    task.metrics["intervals"].pop("roc_auc")
+    text = text_of(page_of(collected))
+    assert "No ROC-AUC: no image, or nothing but images, of bird." in text
+    assert "Never predicted: cat. Precision is undefined there and counted as 0." in text
+
+
+def test_nan_never_reaches_report_json():
+    """report.json is JSON: what is not a number is null."""
+    collected = make()
+    collected.models["cnn"].tasks["final"][0].metrics["log_loss"] = float("nan")
+    summary = summarise(collected)
+    assert summary["models"]["cnn"]["final"]["runs"][0]["log_loss"] is None
+    assert json.loads(to_text(summary)) == summary
+
+
+def test_the_recipe_makes_the_same_experiment():
+    """The file printed on the page has the fingerprint of the experiment it tells of."""
+    experiment = parse(SPEC)
+    again = parse(tomllib.loads(toml(experiment.spec)))
+    assert again == experiment and again.fingerprint == experiment.fingerprint
+
+
+def test_roc_points_agree_with_the_area():
+    """The drawn line encloses the area evaluate() states; without both sides there is no line."""
+    rng = np.random.default_rng(3)
+    positive, scores = rng.random(5000) < 0.3, rng.random(5000)
+    scores[positive] += 0.4
+    from sklearn.metrics import roc_auc_score
+
+    assert np.trapezoid(roc(positive, scores), np.linspace(0, 1, 101)) == pytest.approx(roc_auc_score(positive, scores), abs=2e-3)
+    assert roc(np.ones(3, bool), np.ones(3)) is None
+
+
+def test_calibration_error_of_honest_confidence_is_small():
+    """Confidence 0.8 that is right 4 times in 5 has no error; confidence 1.0 that is never right has all."""
+    probabilities = np.array([[0.8, 0.2]] * 5)
+    assert calibration(np.array([0, 0, 0, 0, 1]), probabilities)[1] == pytest.approx(0)
+    assert calibration(np.array([1, 1]), np.array([[1.0, 0.0]] * 2))[1] == pytest.approx(1)
+
+
+def test_confusions_are_the_largest_off_the_diagonal():
+    """Right answers are no confusions, and what never happened is not listed."""
+    assert confusions([[9, 1, 0], [3, 7, 0], [0, 0, 5]], ["a", "b", "c"], 5) == [
+        {"true": "b", "predicted": "a", "n": 3, "share": 0.3},
+        {"true": "a", "predicted": "b", "n": 1, "share": 0.1},
+    ]
+
+
+class Shelf:
+    """A store that remembers what was put into it."""
+
+    def __init__(self):
+        self.objects = {}
+
+    def put(self, key, source):
+        self.objects[key] = source
+
+
+def test_write_leaves_whole_files_here_and_in_the_store(tmp_path, monkeypatch):
+    """Every file stands in the folder and under experiments/<id>/report/, and nothing half-written beside it."""
+    collected = make()
+    monkeypatch.setattr(report, "collect", lambda *_: collected)
+    shelf, registered = Shelf(), type("Registered", (), {"id": "quick-1"})
+    summary = report.write(None, shelf, registered, tmp_path / "new" / "report")
+    names = {path.name for path in (tmp_path / "new" / "report").iterdir()}
+    assert {
+        "index.html",
+        "report.json",
+        "leaderboard.csv",
+        "roc.svg",
+        "confusion-cnn.svg",
+        "curves-cnn-loss.svg",
+        "augmentation-cnn.png",
+    } <= names
+    assert not [name for name in names if name.startswith(".")]
+    assert set(shelf.objects) == {f"experiments/quick-1/report/{name}" for name in names}
+    assert json.loads((tmp_path / "new" / "report" / "report.json").read_text()) == summary
