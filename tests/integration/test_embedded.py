@@ -1,0 +1,288 @@
+"""The embedded servers, as real processes: what they keep, whom they let in, and that none is left behind."""
+
+import contextlib
+import os
+import re
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import boto3
+import pytest
+from botocore.config import Config
+
+from job import embedded
+from job.errors import Invalid, JobError, NotReady
+from job.server import born, free_ports, grpc_sockets
+
+ROOT = Path(__file__).parents[2]
+DEADLINE_S = 20
+# A run that starts both servers, says so, and stays; `make local` is such a one.
+PARENT = """
+import pathlib, signal, sys
+from job import embedded
+folder = pathlib.Path(sys.argv[1])
+with embedded.Postgres(folder), embedded.S3(folder):
+    try:
+        print("ready", flush=True)
+        signal.pause()
+    except KeyboardInterrupt:
+        print("interrupted", flush=True)
+        sys.stdin.readline()
+"""
+
+
+def eventually(condition, what: str) -> None:
+    """Poll until the condition holds, and fail at the deadline."""
+    deadline = time.monotonic() + DEADLINE_S
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {DEADLINE_S} s: {what}"
+        time.sleep(0.05)
+
+
+def processes(folder: Path) -> list[int]:
+    """Return the living processes which work in a folder (servers and their children; zombies have no cwd)."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if Path(os.readlink(entry / "cwd")).is_relative_to(folder):
+                found.append(int(entry.name))
+    return found
+
+
+def server_pid(server) -> int:
+    return int((server.folder / "pid").read_text().split()[0])
+
+
+def psql(postgres, statement: str, password: str | None = None, user: str = "job") -> subprocess.CompletedProcess:
+    secret = password if password is not None else re.search("job:(.*)@", postgres.url)[1]
+    where = ["-h", "127.0.0.1", "-p", str(postgres.ports[0]), "-U", user, "-d", "job"]
+    command = [embedded.binaries() / "psql", "-XAtqw", *where, "-v", "ON_ERROR_STOP=1", "-c", statement]
+    return subprocess.run(command, env={"PGPASSWORD": secret, "LC_ALL": "C"}, capture_output=True, text=True)
+
+
+def client(s3, secret_key: str | None = None):
+    config = Config(signature_version="s3v4", proxies={}, retries={"total_max_attempts": 1})
+    return boto3.client(
+        "s3", endpoint_url=s3.endpoint, region_name="us-east-1", config=config,
+        aws_access_key_id=s3.access_key, aws_secret_access_key=secret_key or s3.secret_key,
+    )  # fmt: skip
+
+
+def listening(pids: list[int]) -> set[str]:
+    """Return the addresses (hexadecimal, as in /proc/net) on which processes listen over TCP."""
+    inodes = set()
+    for pid in pids:
+        for link in Path(f"/proc/{pid}/fd").glob("*"):
+            with contextlib.suppress(OSError):
+                inodes |= set(re.findall(r"socket:\[(\d+)\]", os.readlink(link)))
+    rows = [row.split() for table in ("tcp", "tcp6") for row in Path(f"/proc/net/{table}").read_text().splitlines()[1:]]
+    return {row[1].split(":")[0] for row in rows if row[3] == "0A" and row[9] in inodes}
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A folder below one that is closed to others; at the end no process works in it."""
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    yield closed / "servers"
+    eventually(lambda: not processes(closed), f"processes {processes(closed)} leave")
+
+
+@pytest.fixture
+def parent(folder):
+    """Another process that runs both servers, in a process group of its own."""
+    command = [sys.executable, "-c", PARENT, folder]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])}
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, env=environment, start_new_session=True, **pipes) as process:
+        try:
+            assert process.stdout.readline() == "ready\n"
+            yield process
+        finally:
+            process.kill()
+            process.wait()
+            embedded.clean_up(folder)
+
+
+def test_postgres_keeps_its_data_and_password(folder):
+    """A second start on a folder finds the data and the same URL; `job` owns its database and is no superuser."""
+    with embedded.Postgres(folder) as postgres:
+        url = postgres.url
+        assert psql(postgres, "CREATE TABLE kept AS SELECT 42 AS n").returncode == 0
+        owner = psql(postgres, "SELECT datdba::regrole, rolsuper FROM pg_database, pg_roles WHERE datname = 'job' AND rolname = 'job'")
+        assert owner.stdout == "job|f\n", owner.stderr
+        assert psql(postgres, "SHOW fsync").stdout == psql(postgres, "SHOW full_page_writes").stdout == "on\n"
+    with embedded.Postgres(folder) as postgres:
+        assert postgres.url == url
+        assert psql(postgres, "SELECT n FROM kept").stdout == "42\n"
+
+
+def test_postgres_lets_in_only_who_knows_the_password(folder):
+    """No password, a wrong one, or the superuser's name with any: refused."""
+    with embedded.Postgres(folder) as postgres:
+        for wrong in ("", "wrong"):
+            assert psql(postgres, "SELECT 1", password=wrong).returncode != 0
+        refused = psql(postgres, "SELECT 1", password="wrong")
+        assert "password authentication failed" in refused.stderr
+        assert "password authentication failed" in psql(postgres, "SELECT 1", user="postgres").stderr
+        assert "scram-sha-256" in (postgres.folder / "data/pg_hba.conf").read_text()
+
+
+def test_nothing_is_open_to_others(folder):
+    """Secrets lie in files of mode 0600 and on no command line and in no log; each TCP listener is on 127.0.0.1."""
+    with embedded.Postgres(folder) as postgres, embedded.S3(folder) as s3:
+        assert mode(postgres.folder / "password") == mode(s3.folder / "keys.json") == 0o600
+        assert mode(postgres.folder) == mode(s3.folder) == mode(postgres.folder / "data") == 0o700
+        shown = [path.read_text() for path in (postgres.folder / "log", s3.folder / "log")]
+        shown += [Path(f"/proc/{server_pid(server)}/cmdline").read_text() for server in (postgres, s3)]
+        for secret in (re.search("job:(.*)@", postgres.url)[1], s3.access_key, s3.secret_key):
+            assert len(secret) >= 20 and not any(secret in text for text in shown)
+        for server in (postgres, s3):
+            assert listening([server_pid(server)]) == {"0100007F"}
+        sockets = [path for port in s3.ports for path in grpc_sockets(port)]
+        assert any(path.exists() for path in sockets)
+    assert not any(path.exists() for path in sockets)
+
+
+def test_s3_keeps_what_was_written_right_before_the_stop(folder):
+    """The bucket is there at once, an object put right before the stop is there after it, wrong keys are refused."""
+    with embedded.S3(folder) as s3:
+        keys = s3.access_key, s3.secret_key
+        client(s3).put_object(Bucket=s3.bucket, Key="last", Body=b"x" * 5_000_000)
+    with embedded.S3(folder) as s3:
+        assert (s3.access_key, s3.secret_key) == keys
+        assert client(s3).get_object(Bucket="job", Key="last")["Body"].read() == b"x" * 5_000_000
+        with pytest.raises(Exception, match="SignatureDoesNotMatch"):
+            client(s3, secret_key="wrong").list_buckets()
+        with pytest.raises(Exception, match="NoSuchBucket"):
+            client(s3).put_object(Bucket="unknown", Key="k", Body=b"")
+
+
+def test_a_killed_server_starts_again_at_the_same_place(folder):
+    """After SIGKILL of postmaster and weed, `start` brings both back: same URL, what was committed is there."""
+    with embedded.Postgres(folder) as postgres, embedded.S3(folder) as s3:
+        before = postgres.url, s3.endpoint
+        psql(postgres, "CREATE TABLE kept AS SELECT 42 AS n")
+        client(s3).put_object(Bucket="job", Key="last", Body=b"kept")
+        for server in (postgres, s3):
+            os.kill(server_pid(server), signal.SIGKILL)
+            server._process.wait()
+            server.start()
+        assert (postgres.url, s3.endpoint) == before
+        assert psql(postgres, "SELECT n FROM kept").stdout == "42\n"
+        assert client(s3).get_object(Bucket="job", Key="last")["Body"].read() == b"kept"
+
+
+def test_a_killed_run_is_cleaned_up(folder, parent):
+    """After SIGKILL of the process that started them the servers stay; `clean_up` ends them, the next start goes on."""
+    with pytest.raises(NotReady, match="another process"):
+        embedded.clean_up(folder)
+    with pytest.raises(NotReady, match="another process"):
+        embedded.Postgres(folder).start()
+    parent.kill()
+    parent.wait()
+    left = processes(folder)
+    assert len(left) > 2
+    ended = embedded.clean_up(folder)
+    assert [what.split(" ")[0] for what in ended] == ["postgres", "s3"]
+    eventually(lambda: not processes(folder), "all are gone")
+    assert embedded.clean_up(folder) == []
+    assert not list(folder.glob("*/pid")) and not (folder / "postgres/data/postmaster.pid").exists()
+
+
+def test_the_next_start_ends_what_a_killed_run_left(folder, parent):
+    """A start on the folder of a killed run, even of one with its postmaster killed, ends the rest and works."""
+    old = int((folder / "postgres/pid").read_text().split()[0])
+    parent.kill()
+    parent.wait()
+    os.kill(old, signal.SIGKILL)
+    with embedded.Postgres(folder) as postgres, embedded.S3(folder) as s3:
+        assert psql(postgres, "SELECT 1").stdout == "1\n"
+        assert client(s3).list_buckets()["Buckets"][0]["Name"] == "job"
+        assert old not in processes(folder)
+
+
+def test_ctrl_c_does_not_reach_the_servers(folder, parent):
+    """SIGINT to the process group of the run ends neither server; its own regular end does."""
+    os.killpg(parent.pid, signal.SIGINT)
+    assert parent.stdout.readline() == "interrupted\n"
+    postgres, s3 = embedded.Postgres(folder), embedded.S3(folder)
+    for server in (postgres, s3):
+        pid, birth = (server.folder / "pid").read_text().split()
+        assert born(int(pid)) == birth and os.getsid(int(pid)) != os.getsid(parent.pid)
+    postgres.ports = [int((postgres.folder / "ports").read_text().strip("[]"))]
+    assert psql(postgres, "SELECT 1").stdout == "1\n"
+    parent.stdin.write("\n")
+    parent.stdin.flush()
+    assert parent.wait(timeout=DEADLINE_S) == 0
+    assert embedded.clean_up(folder) == []
+
+
+def test_a_recycled_pid_is_left_alone(tmp_path):
+    """A pid file whose process was born at another time names nobody: `clean_up` kills no stranger."""
+    with subprocess.Popen(["sleep", "60"]) as stranger:
+        (tmp_path / "s3").mkdir()
+        (tmp_path / "s3/pid").write_text(f"{stranger.pid} 1")
+        assert embedded.clean_up(tmp_path) == []
+        assert stranger.poll() is None
+        stranger.kill()
+
+
+def test_nothing_that_is_not_ours_changes(folder):
+    """No parent folder changes its mode, no user is made; and all works below a folder with mode 0700."""
+    parents = [*folder.parents, embedded.binaries(), *embedded.binaries().parents]
+    before, users = [mode(path) for path in parents], Path("/etc/passwd").read_text()
+    with embedded.Postgres(folder) as postgres:
+        assert mode(folder.parent) == 0o700
+        assert "Uid:\t0\t" not in Path(f"/proc/{server_pid(postgres)}/status").read_text()
+    assert [mode(path) for path in parents] == before
+    assert Path("/etc/passwd").read_text() == users
+
+
+def test_a_port_that_was_taken_is_replaced(folder, monkeypatch):
+    """A server that loses the race for a port starts at another one."""
+    with embedded.Postgres(folder) as first:
+        offered = iter([first.ports])
+        monkeypatch.setattr("job.server.free_ports", lambda last, count: next(offered, None) or free_ports([], count))
+        with embedded.Postgres(folder.parent / "second") as second:
+            assert second.ports != first.ports
+            assert psql(second, "SELECT 1").stdout == "1\n"
+
+
+def test_a_weed_that_loses_a_port_starts_at_others(folder, monkeypatch):
+    """The same for S3, whichever of its eight ports was taken."""
+    with contextlib.ExitStack() as stack:
+        taken = stack.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1]
+        offered = iter([[*free_ports([], 7)[:6], taken, *free_ports([], 1)]])
+        monkeypatch.setattr("job.server.free_ports", lambda last, count: next(offered, None) or free_ports([], count))
+        s3 = stack.enter_context(embedded.S3(folder))
+        assert taken not in s3.ports
+
+
+def test_a_server_that_cannot_start_says_why(folder):
+    """The error names the server and its log and quotes the last lines; nothing is left running."""
+    with embedded.Postgres(folder) as postgres:
+        pass
+    (postgres.folder / "data/postgresql.conf").open("a").write("\nno_such_setting = 1\n")
+    with pytest.raises(JobError, match=r"(?s)embedded postgres server ended with exit code 1.*postgres/log.*no_such_setting"):
+        postgres.start()
+    (postgres.folder / "password").unlink()
+    with pytest.raises(Invalid, match="password is gone"):
+        postgres.start()
+
+
+def test_root_without_setpriv_is_told_what_to_install(monkeypatch):
+    """Without setpriv root cannot start PostgreSQL: one sentence says so."""
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(Invalid, match="install util-linux or run as another user"):
+        embedded._as_nobody()
