@@ -1,0 +1,47 @@
+# `make` alone prints this help.
+PYTHON ?= python3
+VENV := .venv
+STAMP := $(VENV)/.installed
+JOB := $(VENV)/bin/job
+
+EXPERIMENT ?= examples/quick.toml
+OUT ?= out
+DATA ?=
+WEIGHTS ?=
+WORKERS ?=
+
+.PHONY: help env local test test-root lint lock clean
+help: ## this help
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-10s %s\n", $$1, $$2}'
+	@echo 'make local takes EXPERIMENT=, DATA=, WEIGHTS=, OUT=, WORKERS=; make test takes TESTS='
+
+env: $(STAMP) ## the environment, from PyPI, by hashes
+$(STAMP): requirements-dev.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV) || { echo 'no venv: on Debian and Ubuntu, apt-get install python3-venv' >&2; exit 1; }
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+
+local: $(STAMP) ## an experiment on this machine, from nothing to its report
+	@$(JOB) local $(EXPERIMENT) --out $(OUT) $(if $(DATA),--data $(DATA)) $(if $(WEIGHTS),--weights $(WEIGHTS)) $(if $(WORKERS),--workers $(WORKERS))
+
+TESTS ?= tests/unit tests/integration tests/acceptance tests/faults
+test: $(STAMP) ## the tests that need nothing but PyPI
+	$(VENV)/bin/python -m pytest $(TESTS)
+
+test-root: $(STAMP) ## the tests that mount file systems: as root
+	$(VENV)/bin/python -m pytest tests/root
+
+lint: $(STAMP) ## formatting and imports
+	$(VENV)/bin/ruff format --check job tests .ci
+	$(VENV)/bin/ruff check job tests .ci
+
+lock: ## the three locks anew, from pyproject.toml
+	$(VENV)/bin/pip install --quiet uv
+	set -e; compile="$(VENV)/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml"; \
+	$$compile --extra cpu --extra local --extra dev -o requirements-dev.lock; \
+	$$compile --extra cpu -c requirements-dev.lock -o requirements.lock; \
+	$$compile --extra gpu -c requirements-dev.lock -o requirements-gpu.lock
+
+clean: ## remove the environment and the output of `make local`
+	rm -rf $(VENV) $(OUT) build *.egg-info

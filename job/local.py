@@ -1,0 +1,282 @@
+"""All stages on this machine: embedded servers, W worker processes, each a real `job` invocation."""
+
+import contextlib
+import fcntl
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from job import embedded, recipe
+from job.errors import Interrupted, Invalid, JobError, NotReady
+from job.experiment import Experiment, load
+from job.fallback import possible
+from job.index import Key
+from job.interrupt import INTERRUPT
+from job.server import born, end_process
+
+LEASE_S = 30.0  # nobody else works here: a killed worker's task is free soon
+STOP_S = 30.0  # for workers to save after a signal
+MAX_RUNS = 20  # of one task in one `job local`
+POLL_S = 0.1
+ORDER = (("features",), ("trial",), ("final", "fold"))  # of one model the final first: it is the longest, and must not be the last to start
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Child:
+    """A worker process and the task it works on."""
+
+    key: Key
+    process: subprocess.Popen
+    pid_file: Path
+
+
+def run_local(experiment_file: str, out: Path, location: str | None, weights_folder: Path | None, workers: int | None) -> Path:
+    """Run an experiment to its report; return the page. Typed again, it goes on where it was.
+
+    Raises: NotReady when another run uses `out`; Interrupted; Invalid; JobError when a task failed for good.
+    """
+    INTERRUPT.grace_s = STOP_S * 2  # the workers first, then the servers
+    wanted = load(experiment_file)
+    out = out.absolute()
+    with _owned(out), contextlib.ExitStack() as stack:
+        for ended in embedded.clean_up(out / "servers") + _end_workers(out):
+            log.warning("ended what an earlier, killed run had left: %s", ended)
+        can = possible(wanted, location, weights_folder, out / "cache")
+        for notice in can.notices:
+            click.secho(f"!!! {notice}", fg="yellow", bold=True, err=True)
+        experiment = can.experiment
+        file = _written(out / "experiment.toml", recipe.toml(experiment.spec))
+        postgres = stack.enter_context(embedded.Postgres(out / "servers"))
+        s3 = stack.enter_context(embedded.S3(out / "servers"))
+        environ = _environment(out, experiment, postgres, s3)
+        data = ["--data", location] if location and experiment.data["source"] != "digits" else []
+        folder = ["--weights", str(weights_folder)] if weights_folder else []
+        _command(
+            ["prepare", str(file), *data, *folder, *(["--notice", " ".join(can.notices)] if can.notices else [])],
+            environ,
+            out / "logs" / "prepare.log",
+        )
+        failed = _Crew(experiment, out, environ, workers or max(1, (os.cpu_count() or 1) // experiment.threads)).run()
+        _command(["report", "--out", str(out / "report")], environ, out / "logs" / "report.log")
+    if failed:
+        raise JobError(
+            f"{len(failed)} tasks failed for good: {', '.join(map(str, failed))}; the report {out / 'report' / 'index.html'} is partial, their logs are in {out / 'logs'}"
+        )
+    return out / "report" / "index.html"
+
+
+class _Crew:
+    """W workers and the tasks that are left for them."""
+
+    def __init__(self, experiment: Experiment, out: Path, environ: dict, workers: int):
+        self.experiment, self.out, self.environ, self.workers = experiment, out, environ, workers
+        plan = experiment.plan()
+        self.left = [Key(m, s, i) for stages in ORDER for m in experiment.models for s in stages for i in range(plan[s].get(m, 0))]
+        self.children: list[Child] = []
+        self.runs: Counter[Key] = Counter()
+        self.failed: list[Key] = []
+
+    def run(self) -> list[Key]:
+        """Run every task to its decision; return those that failed for good."""
+        with _Progress(self.left) as progress:
+            try:
+                while self.left or self.children:
+                    self._start()
+                    INTERRUPT.sleep(POLL_S)
+                    for child in [c for c in self.children if c.process.poll() is not None]:
+                        self._ended(child, progress)
+            except BaseException:
+                self._stop(progress)
+                raise
+        return self.failed
+
+    def _start(self) -> None:
+        for key in [k for k in self.left if self._ready(k)][: self.workers - len(self.children)]:
+            self.left.remove(key)
+            self.runs[key] += 1
+            environ = self.environ | {"JOB_SCHEDULER_JOB": f"local {key}"}
+            name = f"{key.stage}-{key.model}-{key.index}"
+            arguments = [key.stage, "--model", key.model, "--index", str(key.index)]
+            with open(self.out / "logs" / f"{name}.log", "ab") as file:
+                process = subprocess.Popen(
+                    [sys.executable, "-m", "job", *arguments],
+                    env=environ,
+                    stdout=file,
+                    stderr=file,
+                    stdin=subprocess.DEVNULL,
+                    start_new_session=True,
+                )
+            pid_file = _written(self.out / "workers" / str(process.pid), born(process.pid) or "")
+            self.children.append(Child(key, process, pid_file))
+
+    def _ready(self, key: Key) -> bool:
+        """Tell whether what a task needs is not still to be done here."""
+        before = {"trial": ("features",), "fold": ("features", "trial"), "final": ("features", "trial")}.get(key.stage, ())
+        return not any(k.model == key.model and k.stage in before for k in [*self.left, *(c.key for c in self.children)])
+
+    def _ended(self, child: Child, progress: "_Progress") -> None:
+        self.children.remove(child)
+        child.pid_file.unlink(missing_ok=True)
+        code, key = child.process.returncode, child.key
+        if code == 0:
+            progress.done(key)
+        elif code == 70:
+            self.failed.append(key)
+            progress.done(key, "FAILED for good")
+        elif code in (2, 78) or self.runs[key] >= MAX_RUNS:
+            raise JobError(
+                f"{key} ended with exit code {code}: {_last_line(self.out / 'logs' / f'{key.stage}-{key.model}-{key.index}.log')}"
+            )
+        else:
+            progress.say(f"{key}: exit code {code}, runs again")
+            self.left.insert(0, key)
+
+    def _stop(self, progress: "_Progress") -> None:
+        """Ask the workers to save, wait for them, end those that do not leave."""
+        progress.say(f"stopping {len(self.children)} workers; they save first")
+        for child in self.children:
+            child.process.send_signal(signal.SIGTERM)
+        deadline = time.monotonic() + STOP_S
+        for child in self.children:
+            try:
+                child.process.wait(max(deadline - time.monotonic(), 0.1))
+            except subprocess.TimeoutExpired:
+                child.process.kill()
+                child.process.wait()
+            child.pid_file.unlink(missing_ok=True)
+
+
+class _Progress:
+    """Bars on a terminal, plain lines elsewhere."""
+
+    def __init__(self, keys: list[Key]):
+        self.total, self.count, self.started = Counter(k.stage for k in keys), Counter(), time.monotonic()
+        self.bars = None
+        if sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+            self.bars = Progress(
+                TextColumn("{task.description:9}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=Console(stderr=True)
+            )
+            self.ids = {stage: self.bars.add_task(stage, total=n) for stage, n in self.total.items()}
+
+    def __enter__(self):
+        if self.bars:
+            self.bars.start()
+        return self
+
+    def __exit__(self, *exc_info):
+        if self.bars:
+            self.bars.stop()
+
+    def done(self, key: Key, word: str = "done") -> None:
+        """Count a decided task."""
+        self.count[key.stage] += 1
+        if self.bars:
+            self.bars.advance(self.ids[key.stage])
+        if not self.bars or word != "done":
+            self.say(f"{key} {word} ({self.count[key.stage]} of {self.total[key.stage]})")
+
+    def say(self, text: str) -> None:
+        """Print a line, above the bars if there are any."""
+        line = f"[{time.monotonic() - self.started:6.0f} s] {text}"
+        self.bars.console.print(line, markup=False, highlight=False) if self.bars else click.echo(line, err=True)
+
+
+@contextlib.contextmanager
+def _owned(out: Path):
+    """Hold the lock of an output folder. Raises: NotReady when another run has it, Invalid for an unusable folder."""
+    try:
+        for name in ("logs", "workers", "servers"):
+            (out / name).mkdir(parents=True, exist_ok=True)
+        lock = open(out / ".lock", "a+")
+    except OSError as exc:
+        raise Invalid(f"OUT = {out}: cannot be used ({exc.strerror}); give a folder this user may write") from exc
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as exc:
+            raise NotReady(f"OUT = {out}: another run is using it; wait for it, or give another OUT") from exc
+        yield
+
+
+def _environment(out: Path, experiment: Experiment, postgres: embedded.Postgres, s3: embedded.S3) -> dict:
+    """Return the workers' environment; the database's password by file."""
+    url = _written(out / "servers" / "database_url", postgres.url, 0o600)
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith(("JOB_", "AWS_", "SLURM_"))}
+    direct = ",".join(
+        filter(None, ["127.0.0.1", os.environ.get("NO_PROXY") or os.environ.get("no_proxy")])
+    )  # to our servers past any proxy
+    return inherited | {
+        "NO_PROXY": direct,
+        "no_proxy": direct,
+        "JOB_DATABASE_URL_FILE": str(url),
+        "JOB_STORE_URL": f"s3://{s3.bucket}/local",
+        "JOB_EXPERIMENT": experiment.name,
+        "JOB_CACHE_DIR": str(out / "cache"),
+        "JOB_LEASE_S": str(LEASE_S),
+        "AWS_ENDPOINT_URL_S3": s3.endpoint,
+        "AWS_ACCESS_KEY_ID": s3.access_key,
+        "AWS_SECRET_ACCESS_KEY": s3.secret_key,
+    }
+
+
+def _command(arguments: list[str], environ: dict, log_file: Path) -> None:
+    """Run one `job` command to its end. Raises: what its exit code says, with its last line."""
+    with open(log_file, "ab") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "job", *arguments],
+            env=environ,
+            stdout=file,
+            stderr=file,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+    try:
+        while process.poll() is None:
+            INTERRUPT.sleep(POLL_S)
+    except Interrupted:
+        process.terminate()
+        process.wait()
+        raise
+    if process.returncode:
+        line = _last_line(log_file).removeprefix("job: ")
+        raise {78: Invalid, 75: NotReady}.get(process.returncode, JobError)(
+            f"`job {arguments[0]}` ended with exit code {process.returncode}: {line} (log: {log_file})"
+        )
+
+
+def _end_workers(out: Path) -> list[str]:
+    """End the workers an earlier, killed run left: they save, then leave."""
+    ended = []
+    for file in (out / "workers").iterdir():
+        if end_process(int(file.name), file.read_text(), ((signal.SIGTERM, STOP_S), (signal.SIGKILL, 5))):
+            ended.append(f"worker (process {file.name})")
+        file.unlink()
+    return ended
+
+
+def _written(path: Path, text: str, mode: int = 0o644) -> Path:
+    """Write a file whole, with this mode from its first byte on."""
+    partial = path.with_name(f".{path.name}.partial")
+    partial.unlink(missing_ok=True)
+    with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w") as file:
+        file.write(text)
+    os.replace(partial, path)
+    return path
+
+
+def _last_line(path: Path) -> str:
+    lines = path.read_text(errors="replace").strip().splitlines()
+    return lines[-1] if lines else "no word"

@@ -1,0 +1,129 @@
+"""`job local`: one command from nothing to a report, stopped and killed on the way."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+FILE = """
+name = "small"
+seed = 1
+threads = 1
+[data]
+source = "cifar10"
+train = 5000
+[search]
+trials = 2
+[folds]
+count = 2
+[models.cnn]
+epochs = 12
+width = 4
+blocks = 1
+units = 0
+[models.vgg16]
+epochs = 1
+input_size = 32
+"""
+PORT_NOBODY_HAS = "http://127.0.0.1:9"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "small.toml").write_text(FILE)
+    yield tmp_path
+    for pid in running(tmp_path):  # only after a failure
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def start(folder, *arguments) -> subprocess.Popen:
+    """Start `job local` on a machine that has no network, no data and no weights."""
+    offline = {"https_proxy": PORT_NOBODY_HAS, "http_proxy": PORT_NOBODY_HAS, "HOME": str(folder), "KERAS_HOME": str(folder / "keras")}
+    environ = {k: v for k, v in os.environ.items() if not k.startswith(("JOB_", "no_proxy", "NO_PROXY"))} | offline
+    command = [sys.executable, "-m", "job", "local", "small.toml", "--out", "out", *arguments]
+    return subprocess.Popen(command, cwd=folder, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def running(folder) -> list[int]:
+    """Return the processes that work below this folder."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (path / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            cwd = os.readlink(path / "cwd")
+        except OSError:
+            continue
+        if str(folder) in command or cwd.startswith(str(folder)):
+            found.append(int(path.name))
+    return found
+
+
+def wait_for(condition, seconds=90):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come to pass"
+        time.sleep(0.05)
+
+
+def workers(folder) -> set[str]:
+    """Return the pids of the workers a run has noted."""
+    return {path.name for path in (folder / "out" / "workers").glob("[0-9]*")}
+
+
+def trial_runs(folder):
+    """Tell whether a trial has begun its second epoch."""
+    logs = [p.read_text(errors="replace") for p in (folder / "out" / "logs").glob("trial-cnn-*.log")]
+    return any("epoch 1 of 12" in text for text in logs)
+
+
+def test_from_nothing_to_a_report(folder):
+    """Killed, interrupted and refused on the way, it ends in a report, leaves no process, and says what it left out."""
+    killed = start(folder)
+    wait_for(lambda: trial_runs(folder) or killed.poll() is not None)
+    refused = start(folder)
+    assert "another run is using it" in refused.communicate(timeout=60)[0]
+    assert refused.returncode == 75
+    killed.kill()
+    killed.communicate()
+    assert running(folder), "the servers of a killed run should be there for the next one to find"
+
+    old = workers(folder)
+    interrupted = start(folder)
+    wait_for(lambda: workers(folder) - old or interrupted.poll() is not None)
+    interrupted.send_signal(signal.SIGINT)
+    text = interrupted.communicate(timeout=120)[0]
+    assert interrupted.returncode == 75, text
+    assert "ended what an earlier, killed run had left: postgres" in text
+    wait_for(lambda: not running(folder), 10)
+
+    again = start(folder, "--workers", "2")
+    text = again.communicate(timeout=280)[0]
+    assert again.returncode == 0, text
+    assert "This is NOT CIFAR-10" in text
+    assert "vgg16 is LEFT OUT" in text
+    report = json.loads((folder / "out" / "report" / "report.json").read_text())
+    assert report["experiment"] == "small-digits"
+    assert list(report["models"]) == ["cnn"]
+    assert report["models"]["cnn"]["trial"]["complete"] == 2
+    page = (folder / "out" / "report" / "index.html").read_text()
+    assert "This is NOT CIFAR-10" in page
+    wait_for(lambda: not running(folder), 10)
+
+
+def test_wrong_arguments(folder):
+    """Data that is given and not there is an error, no fallback; so is a folder of weights."""
+    for arguments, words in (
+        (("--data", "no.tar.gz"), "no.tar.gz"),
+        (("--weights", "no"), "--weights (or JOB_WEIGHTS) = no: no such folder"),
+    ):
+        process = start(folder, *arguments)
+        text = process.communicate(timeout=120)[0]
+        assert process.returncode == 78, text
+        assert words in text
