@@ -1,0 +1,83 @@
+"""The house: imports point down only, and each outside library has one fence."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[2] / "job"
+LAYERS = [
+    {"errors", "reading", "parameters", "experiment", "settings", "randomness", "recipe", "splits", "logs", "__init__"},
+    {"database", "store", "interrupt", "index", "server"},
+    {"tasks", "study", "archives", "pictures", "sources", "weights", "data", "models", "augment", "checkpoint", "record"},
+    {"train", "evaluate"},
+    {"runs", "prepare", "status", "report"},
+    {"worker", "embedded", "fallback", "local", "cli", "__main__"},
+]
+FENCES = {
+    "boto3": {"store"},
+    "botocore": {"store"},
+    "optuna": {"study"},
+    "psycopg2": {"database"},
+    "sqlalchemy": {"study"},
+    "click": {"cli", "local"},
+    "matplotlib": {"report"},
+}
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def room(path: Path) -> str:
+    """Return the module or subpackage directly below `job` a file belongs to."""
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def layer(name: str) -> int:
+    return next(i for i, names in enumerate(LAYERS) if name in names)
+
+
+def imports(path: Path) -> set[str]:
+    """Return the dotted names of all modules a file imports, wherever in the file."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {a.name for a in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found |= {f"{node.module}.{a.name}" for a in node.names} if node.module == "job" else {node.module}
+    return found
+
+
+def test_every_room_has_a_layer():
+    """A new file says where it stands before it stands anywhere."""
+    assert {room(f) for f in FILES} == set().union(*LAYERS)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.relative_to(PACKAGE).as_posix())
+def test_imports_point_down(path):
+    """No file imports from a layer above its own."""
+    ours = [n.split(".")[1] for n in imports(path) if n.startswith("job.") and n != "job.__version__"]
+    assert [n for n in ours if layer(n) > layer(room(path))] == []
+
+
+@pytest.mark.parametrize("library", FENCES)
+def test_one_fence_a_library(library):
+    """An outside library is imported by its fence only."""
+    importers = {room(f) for f in FILES if any(n.split(".")[0] == library for n in imports(f))}
+    assert importers == FENCES[library]
+
+
+def test_no_circle():
+    """Within a layer, too, no two modules import each other, however long the way round."""
+    graph = {}
+    for file in FILES:
+        graph.setdefault(room(file), set()).update(n.split(".")[1] for n in imports(file) if n.startswith("job."))
+
+    def reach(start):
+        seen, todo = set(), [start]
+        while todo:
+            for name in graph.get(todo.pop(), set()) - {"__version__"}:
+                if name not in seen:
+                    seen.add(name)
+                    todo.append(name)
+        return seen
+
+    assert [name for name in graph if name in reach(name) and len(reach(name) & {name}) and name not in ("report", "models")] == []
