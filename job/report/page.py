@@ -188,8 +188,8 @@ def _themed(svg: str, prefix: str, alt: str) -> str:
 
 
 def num(value, digits: int = 3) -> str:
-    """Return a score with fixed digits; what is not there is a dash."""
-    return "–" if value is None else f"{value:.{digits}f}".replace("-", "−")
+    """Return a score with fixed digits, a half rounded up however a float holds it; what is not there is a dash."""
+    return "–" if value is None else f"{value + math.copysign(1e-9, value):.{digits}f}".replace("-", "−")
 
 
 def interval(pair, digits: int = 3) -> str:
@@ -206,8 +206,8 @@ def count(value) -> str:
 
 
 def share(value) -> str:
-    """Return a share as per cent, of the three decimals that stand elsewhere."""
-    return f"{100 * float(f'{value:.3f}'):.1f} %"
+    """Return a share as per cent, with as many digits as scores have."""
+    return f"{num(100 * value, 1)} %"
 
 
 def duration(seconds: float | None) -> str:

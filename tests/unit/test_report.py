@@ -16,7 +16,7 @@ from job.experiment import parse
 from job.recipe import toml
 from job.report.collect import Attempt, Collected, Model, Predictions, Task
 from job.report.figures import draw
-from job.report.page import render
+from job.report.page import num, render, share
 from job.report.points import calibration, confusions, roc
 from job.report.summary import leaderboard, summarise, to_text
 
@@ -500,3 +500,8 @@ def test_write_leaves_whole_files_here_and_in_the_store(tmp_path, monkeypatch):
     assert not [name for name in names if name.startswith(".")]
     assert set(shelf.objects) == {f"experiments/quick-1/report/{name}" for name in names}
     assert json.loads((tmp_path / "new" / "report" / "report.json").read_text()) == summary
+
+
+def test_equal_scores_are_written_alike():
+    """One score has one face: 0.7575 is rounded the same as a score, as per cent, and one bit lower."""
+    assert (num(0.7575), num(0.7575 - 1e-16), share(0.7575), num(-0.7575)) == ("0.758", "0.758", "75.8 %", "−0.758")
