@@ -4,6 +4,7 @@ No connection is held between transactions, so a thousand workers fit a default 
 pgbouncer in transaction mode too.
 """
 
+import hashlib
 import logging
 import random
 import re
@@ -110,8 +111,6 @@ class Database:
 
 def lock_number(name: str) -> int:
     """Return the advisory lock number of a name (a signed 64-bit number)."""
-    import hashlib
-
     return int.from_bytes(hashlib.sha256(f"image-tuning-job {name}".encode()).digest()[:8], "big", signed=True)
 
 

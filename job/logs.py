@@ -14,10 +14,10 @@ class Redacting(logging.Formatter):
         return redact(super().format(record))
 
 
-def start(verbose: bool = False) -> None:
+def start() -> None:
     """Send our records to standard error; the libraries' from warnings on."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(Redacting("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
-    logging.getLogger("job").setLevel(logging.DEBUG if verbose else logging.INFO)
+    logging.getLogger("job").setLevel(logging.INFO)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # less of TensorFlow's own chatter; before its import

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from job import data, record, sources, study, weights
 from job.database import Database, json_value, lock_number, queries
-from job.errors import Invalid, NotReady
+from job.errors import Invalid, NotReady, UsageError
 from job.experiment import STAGES, Experiment, differences
 from job.store import Store
 from job.tasks import Registered, find
@@ -52,6 +52,7 @@ def prepare(
                 f"experiment {experiment.name} was prepared on other data ({known.data['id']}, now {staged['data']['id']}): give it a new name, or `job drop {experiment.name}`"
             )
     else:
+        log.info("%s: data, weights and splits stay as they were frozen by the first `job prepare`", experiment.name)
         staged = {"data": known.data, "weights": known.weights, "splits": known.splits}
     _register(database, experiment, staged)
     return find(database, experiment.name)
@@ -134,6 +135,7 @@ def _register(database: Database, experiment: Experiment, staged: dict) -> None:
             )
         merged = dict(row["spec"])
         merged["search"]["trials"] = max(row["spec"]["search"]["trials"], experiment.search["trials"])
+        merged["reference"] = experiment.spec["reference"]  # figures that only stand beside ours
         merged["final"]["seeds"] = max(row["spec"]["final"]["seeds"], experiment.final["seeds"])
         cursor.execute(SQL["set_spec"], {"id": row["id"], "spec": json_value(merged)})
         for stage in STAGES:
@@ -147,7 +149,10 @@ def _register(database: Database, experiment: Experiment, staged: dict) -> None:
 
 def drop(database: Database, store: Store, name: str) -> None:
     """Remove an experiment: its artifacts, its study, its rows. Staged data stays: others may share it."""
-    registered = find(database, name)
+    try:
+        registered = find(database, name)
+    except NotReady as exc:
+        raise UsageError(f"there is no experiment '{name}' in the database: nothing to remove") from exc
     store.delete([o.key for o in store.listing(f"experiments/{registered.id}/")])
 
     def work(cursor):

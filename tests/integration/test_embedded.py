@@ -26,6 +26,7 @@ PARENT = """
 import pathlib, signal, sys
 from job import embedded
 folder = pathlib.Path(sys.argv[1])
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts its background children with SIGINT ignored
 with embedded.Postgres(folder), embedded.S3(folder):
     try:
         print("ready", flush=True)

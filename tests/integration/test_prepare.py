@@ -69,6 +69,15 @@ def test_trials_grow_and_nothing_else(written):
     assert counts(site) == [1, 13, 7, 1]
 
 
+def test_references_may_change(written):
+    """[[reference]] rows only stand beside the results: a changed file is taken, and the report shows the new rows."""
+    site = written()
+    site.job("prepare", "small.toml", check=0)
+    written(FILE + '[[reference]]\nname = "theirs"\nmodel = "cnn"\naccuracy = 0.5\n')
+    site.job("prepare", "small.toml", check=0)
+    assert Database(site.database_url, 5).rows("select spec from experiment")[0]["spec"]["reference"][0]["name"] == "theirs"
+
+
 def test_a_recreated_database_over_an_old_bucket(written, postgres):
     """The experiment's id is its own each time, so that old artifacts collide with nothing."""
     site = written()
@@ -78,6 +87,7 @@ def test_a_recreated_database_over_an_old_bucket(written, postgres):
     site.job("drop", "small", check=0)
     site.job("prepare", "small.toml", check=0)
     assert database.rows("select id from experiment")[0]["id"] != first
+    assert "there is no experiment 'other'" in site.job("drop", "other", check=2).stderr
     assert counts(site) == [1, 9, 3, 1]
 
 
