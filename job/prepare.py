@@ -82,7 +82,9 @@ def compare(database: Database, known: Registered, experiment: Experiment) -> No
 
 def _stage(store: Store, experiment: Experiment, cache_dir: Path, location, weights_folder) -> dict:
     """Put data, splits and weights into the store; return what the database keeps of them."""
-    found_weights = {m: weights.fetch(m, experiment.fixed(m), weights_folder) for m in experiment.tasks_of("features")}
+    found_weights = {
+        m: weights.fetch(data.Cache(store, cache_dir), m, experiment.fixed(m), weights_folder) for m in experiment.tasks_of("features")
+    }
     source = sources.read(experiment.data["source"], experiment.data["image_size"], location, cache_dir)
     train, test = data.cut(source, experiment)
     staged = data.stage(source, train, test)
@@ -104,7 +106,11 @@ def _stage(store: Store, experiment: Experiment, cache_dir: Path, location, weig
     digest = record.sha256(content)
     splits = {"key": f"data/{manifest['id']}/splits-{digest[:16]}.npz", "sha256": digest}
     store.put(splits["key"], content)
-    return {"data": manifest, "splits": splits, "weights": {m: weights.upload(store, p) for m, p in found_weights.items()}}
+    return {
+        "data": manifest,
+        "splits": splits,
+        "weights": {m: weights.upload(store, m, experiment.fixed(m), p) for m, p in found_weights.items()},
+    }
 
 
 def _check_weights(experiment: Experiment, manifest: dict, found: dict[str, Path]) -> None:

@@ -1,11 +1,13 @@
 """ImageNet weights of the frozen bases: where their files are found, and into the store once."""
 
+import json
 import logging
 import os
 from pathlib import Path
 
 from job.archives import download
-from job.errors import Invalid
+from job.data import Cache
+from job.errors import Invalid, Missing
 from job.store import Store, sha256_of
 
 BASE_URL = "https://storage.googleapis.com/tensorflow/keras-applications"
@@ -43,9 +45,14 @@ def find(model: str, parameters: dict, folder: Path | None) -> Path | None:
     return next((p for p in [*places, keras_folder() / names(model, parameters)[1]] if p.is_file()), None)
 
 
-def fetch(model: str, parameters: dict, folder: Path | None) -> Path:
-    """Return the file as `find` does, or download it into Keras' cache. Raises: Unreachable, Invalid."""
+def fetch(cache: Cache, model: str, parameters: dict, folder: Path | None) -> Path:
+    """Return the file: from the folder or Keras' cache, from the store if it was ever staged there, else downloaded for Keras' cache.
+
+    Raises: Unreachable, Invalid.
+    """
     found = find(model, parameters, folder)
+    if found is None and (entry := _staged(cache.store, model, parameters)):
+        return cache.file(entry["key"], entry["sha256"])
     if found is None:
         found = keras_folder() / names(model, parameters)[1]
         log.info("downloading %s", found.name)
@@ -53,11 +60,25 @@ def fetch(model: str, parameters: dict, folder: Path | None) -> Path:
     return found
 
 
-def upload(store: Store, path: Path) -> dict:
-    """Write a weight file into the store unless it is there; return its key, sha256 and name."""
+def upload(store: Store, model: str, parameters: dict, path: Path) -> dict:
+    """Write a weight file into the store unless it is there; return its key and sha256."""
     digest = sha256_of(path)
     # Keras reads the two layouts by their ending: `.weights.h5` is its own of today, `.h5` the older one.
-    key = f"weights/{digest}{'.weights.h5' if path.name.endswith('.weights.h5') else '.h5'}"
-    if store.head(key) is None:
-        store.put(key, path)
-    return {"key": key, "sha256": digest, "name": path.name}
+    entry = {"key": f"weights/{digest}{'.weights.h5' if path.name.endswith('.weights.h5') else '.h5'}", "sha256": digest}
+    if store.head(entry["key"]) is None:
+        store.put(entry["key"], path)
+    store.put(_pointer(model, parameters), json.dumps(entry).encode())
+    return entry
+
+
+def _staged(store: Store, model: str, parameters: dict) -> dict | None:
+    """Return key and sha256 of a file staged for an earlier experiment, or None."""
+    try:
+        return json.loads(store.get(_pointer(model, parameters)))
+    except Missing:
+        return None
+
+
+def _pointer(model: str, parameters: dict) -> str:
+    """Return the key of the object that says which file was staged last under a model's name."""
+    return f"weights/{names(model, parameters)[0]}.json"

@@ -57,3 +57,13 @@ def check_stored(database, store, model, entry):
 
 def _file(store, key):
     return io.BytesIO(store.get(key))
+
+
+def test_weights_are_staged_once(tiny):
+    """What one experiment staged, the next finds in the store: it needs no folder of weights and no network."""
+    text = (tiny.folder / "tiny.toml").read_text().replace('name = "tiny"', 'name = "second"')
+    (tiny.folder / "second.toml").write_text(text)
+    offline = {"https_proxy": "http://127.0.0.1:9", "NO_PROXY": "127.0.0.1", "KERAS_HOME": str(tiny.folder / "none")}
+    tiny.job("prepare", "second.toml", check=0, **offline)
+    rows = Database(tiny.database_url, 5).rows("select weights from experiment")
+    assert rows[0]["weights"] == rows[1]["weights"]
