@@ -71,7 +71,7 @@ def stage(source: Source, train: Part, test: Part) -> Staged:
         "test-labels.npy": test.labels.astype(np.int64),
         "test-copies.npy": copies,
     }
-    files = {name: _npy(a) for name, a in arrays.items()}
+    files = {name: npy(a) for name, a in arrays.items()}
     hashes = {name: {"sha256": hashlib.sha256(b).hexdigest(), "size": len(b)} for name, b in files.items()}
     identity = json.dumps([source.classes, hashes], sort_keys=True)
     files["samples.npz"] = _samples(train, len(source.classes))
@@ -238,7 +238,8 @@ def _rows(part: Part, rows: np.ndarray) -> Part:
     return Part(part.images[rows], part.labels[rows])
 
 
-def _npy(array: np.ndarray) -> bytes:
+def npy(array: np.ndarray) -> bytes:
+    """Return an array as the bytes of a .npy file."""
     buffer = io.BytesIO()
     np.save(buffer, array)
     return buffer.getvalue()

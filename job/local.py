@@ -107,15 +107,7 @@ class _Crew:
             environ = self.environ | {"JOB_SCHEDULER_JOB": f"local {key}"}
             name = f"{key.stage}-{key.model}-{key.index}"
             arguments = [key.stage, "--model", key.model, "--index", str(key.index)]
-            with open(self.out / "logs" / f"{name}.log", "ab") as file:
-                process = subprocess.Popen(
-                    [sys.executable, "-m", "job", *arguments],
-                    env=environ,
-                    stdout=file,
-                    stderr=file,
-                    stdin=subprocess.DEVNULL,
-                    start_new_session=True,
-                )
+            process = _spawn(arguments, environ, self.out / "logs" / f"{name}.log")
             pid_file = _written(self.out / "workers" / str(process.pid), born(process.pid) or "")
             self.children.append(Child(key, process, pid_file))
 
@@ -232,17 +224,16 @@ def _environment(out: Path, experiment: Experiment, postgres: embedded.Postgres,
     }
 
 
+def _spawn(arguments: list[str], environ: dict, log_file: Path) -> subprocess.Popen:
+    """Start a `job` command in a session of its own: Ctrl-C reaches us alone, and we tell the workers."""
+    command = [sys.executable, "-m", "job", *arguments]
+    with open(log_file, "ab") as file:
+        return subprocess.Popen(command, env=environ, stdout=file, stderr=file, stdin=subprocess.DEVNULL, start_new_session=True)
+
+
 def _command(arguments: list[str], environ: dict, log_file: Path) -> None:
     """Run one `job` command to its end. Raises: what its exit code says, with its last line."""
-    with open(log_file, "ab") as file:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "job", *arguments],
-            env=environ,
-            stdout=file,
-            stderr=file,
-            stdin=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+    process = _spawn(arguments, environ, log_file)
     try:
         while process.poll() is None:
             INTERRUPT.sleep(POLL_S)

@@ -106,7 +106,7 @@ def run_features(r: Run) -> None:
         with r.clock("train"):
             features = predict(base, images, rows, r.check)
         with r.clock("upload"):
-            r.store.put(key, _npy(features))
+            r.store.put(key, data.npy(features))
     with r.clock("upload"):
         content = r.store.get(key)
     entry = _entry(r.store.head(key), content)
@@ -341,10 +341,4 @@ def _predictions(probabilities: np.ndarray, labels: np.ndarray, rows: np.ndarray
 def _npz(**arrays) -> bytes:
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)
-    return buffer.getvalue()
-
-
-def _npy(array: np.ndarray) -> bytes:
-    buffer = io.BytesIO()
-    np.save(buffer, array)
     return buffer.getvalue()
