@@ -1,10 +1,12 @@
 """One contract for both kinds of store."""
 
+import json
 import os
 import uuid
 
 import pytest
 
+from job.embedded import S3
 from job.errors import Invalid, Missing, Unreachable
 from job.store import open_store, sha256_of
 
@@ -82,3 +84,29 @@ def test_a_folder_says_no(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(Invalid, match="cannot be written or read"):
         open_store(f"file://{tmp_path}/file/store").put("k", b"")
+
+
+def test_a_bucket_that_may_only_be_read(tmp_path, monkeypatch):
+    """Keys that may read and not write are refused for good; what is there can be read."""
+    with ReadersToo(tmp_path) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", server.endpoint)
+        for key, secret in ((server.access_key, server.secret_key), ("reader", "readersecret")):
+            monkeypatch.setenv("AWS_ACCESS_KEY_ID", key)
+            monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", secret)
+            store = open_store(f"s3://{server.bucket}/x", 5)
+            if key != "reader":
+                store.put("k", b"1")
+        assert store.get("k") == b"1"
+        with pytest.raises(Invalid, match="refused k: AccessDenied; check AWS_ACCESS_KEY_ID"):
+            store.put("k", b"2")
+
+
+class ReadersToo(S3):
+    """An embedded S3 that knows one more pair of keys, for reading only."""
+
+    def _prepare(self) -> None:
+        super()._prepare()
+        file = self.folder / "keys.json"
+        known = json.loads(file.read_text())
+        reader = {"name": "reader", "credentials": [{"accessKey": "reader", "secretKey": "readersecret"}], "actions": ["Read", "List"]}
+        file.write_text(json.dumps({"identities": [*known["identities"], reader]}))
