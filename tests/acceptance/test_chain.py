@@ -30,6 +30,9 @@ def test_from_prepare_to_report(tiny):
     page = (tiny.folder / "report" / "index.html").read_text()
     report = json.loads((tiny.folder / "report" / "report.json").read_text())
     assert "tiny" in page
+    files = {path.name for path in (tiny.folder / "report").iterdir()}
+    assert files == {o.key.rpartition("/")[2] for o in store.listing("experiments/") if "/report/" in o.key}
+    assert {"leaderboard.csv", "roc.svg", "confusion-cnn.svg", "curves-cnn-loss.svg", "augmentation-cnn.png"} <= files
     assert report["data"] == report["data"] | {"train": 90, "validation": 18, "test": 30, "classes": ["rows", "columns", "none"]}
     for model in ("cnn", "mobilenetv2"):
         entry = report["models"][model]

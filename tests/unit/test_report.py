@@ -471,37 +471,6 @@ def test_confusions_are_the_largest_off_the_diagonal():
     ]
 
 
-class Shelf:
-    """A store that remembers what was put into it."""
-
-    def __init__(self):
-        self.objects = {}
-
-    def put(self, key, source):
-        self.objects[key] = source
-
-
-def test_write_leaves_whole_files_here_and_in_the_store(tmp_path, monkeypatch):
-    """Every file stands in the folder and under experiments/<id>/report/, and nothing half-written beside it."""
-    collected = make()
-    monkeypatch.setattr(report, "collect", lambda *_: collected)
-    shelf, registered = Shelf(), type("Registered", (), {"id": "quick-1"})
-    summary = report.write(None, shelf, registered, tmp_path / "new" / "report")
-    names = {path.name for path in (tmp_path / "new" / "report").iterdir()}
-    assert {
-        "index.html",
-        "report.json",
-        "leaderboard.csv",
-        "roc.svg",
-        "confusion-cnn.svg",
-        "curves-cnn-loss.svg",
-        "augmentation-cnn.png",
-    } <= names
-    assert not [name for name in names if name.startswith(".")]
-    assert set(shelf.objects) == {f"experiments/quick-1/report/{name}" for name in names}
-    assert json.loads((tmp_path / "new" / "report" / "report.json").read_text()) == summary
-
-
 def test_equal_scores_are_written_alike():
     """One score has one face: 0.7575 is rounded the same as a score, as per cent, and one bit lower."""
     assert (num(0.7575), num(0.7575 - 1e-16), share(0.7575), num(-0.7575)) == ("0.758", "0.758", "75.8 %", "−0.758")
