@@ -36,6 +36,21 @@ input_size = 32
 alpha = 0.35
 """
 
+SMALL = """
+name = "small"
+threads = 1
+[data]
+source = "digits"
+[search]
+trials = 1
+[models.cnn]
+epochs = 1
+width = 2
+blocks = 1
+batch_size = 256
+learning_rate = 0.01
+"""
+
 
 @dataclass(frozen=True)
 class Site:
@@ -141,6 +156,14 @@ def tiny(site, weights):
     (site.folder / "tiny.toml").write_text(TINY)
     site.job("prepare", "tiny.toml", "--weights", weights, check=0)
     site.environ["JOB_EXPERIMENT"] = "tiny"
+    return site
+
+
+@pytest.fixture
+def small(site):
+    """A site with the smallest experiment on digits, written and not yet prepared."""
+    (site.folder / "small.toml").write_text(SMALL)
+    site.environ["JOB_EXPERIMENT"] = "small"
     return site
 
 

@@ -4,31 +4,10 @@ import json
 
 import numpy as np
 import pytest
+from conftest import SMALL
 
 from job.database import Database
 from job.store import open_store
-
-FILE = """
-name = "small"
-threads = 1
-[data]
-source = "digits"
-[search]
-trials = 1
-[models.cnn]
-epochs = 1
-width = 2
-blocks = 1
-batch_size = 256
-learning_rate = 0.01
-"""
-
-
-@pytest.fixture
-def small(site):
-    (site.folder / "small.toml").write_text(FILE)
-    site.environ["JOB_EXPERIMENT"] = "small"
-    return site
 
 
 def sentence(done):
@@ -105,7 +84,7 @@ def test_weights_of_another_architecture(small):
     with h5py.File(folder / "vgg16_no_top.weights.h5", "w") as file:
         file.create_dataset("layers/dense/vars/0", data=np.zeros(3))
     (small.folder / "small.toml").write_text(
-        FILE.replace("[models.cnn]\nepochs = 1\nwidth = 2\nblocks = 1", "[models.vgg16]\nepochs = 1\ninput_size = 32")
+        SMALL.replace("[models.cnn]\nepochs = 1\nwidth = 2\nblocks = 1", "[models.vgg16]\nepochs = 1\ninput_size = 32")
     )
     assert "weights vgg16_no_top.weights.h5 do not fit vgg16" in sentence(small.job("prepare", "small.toml", "--weights", folder, check=78))
     assert open_store(small.store_url, 5).listing("") == []
@@ -114,7 +93,7 @@ def test_weights_of_another_architecture(small):
 def test_a_loss_that_is_not_finite(small):
     """A diverged trial is decided: pruned with its reason, exit 0, not tried again; without another trial folds exit 70."""
     (small.folder / "small.toml").write_text(
-        FILE.replace("learning_rate = 0.01", 'learning_rate = 10\nweight_decay = 10\nschedule = "constant"').replace(
+        SMALL.replace("learning_rate = 0.01", 'learning_rate = 10\nweight_decay = 10\nschedule = "constant"').replace(
             "epochs = 1\n", "epochs = 30\n"
         )
     )
@@ -149,7 +128,7 @@ def test_a_cache_that_cannot_be_used(small):
 
 def test_many_in_turn(small):
     """--count K does the tasks from I*K on in turn; the code of one that did not end well is the code of all."""
-    (small.folder / "small.toml").write_text(FILE.replace("trials = 1", "trials = 3"))
+    (small.folder / "small.toml").write_text(SMALL.replace("trials = 1", "trials = 3"))
     small.job("prepare", "small.toml", check=0)
     small.job("trial", "--count", 2, check=0, SLURM_ARRAY_TASK_ID="1")
     states = [r["state"] for r in Database(small.database_url, 5).rows("select state from task where stage = 'trial' order by index")]

@@ -8,21 +8,6 @@ from job.database import Database
 from job.errors import Invalid, Unreachable
 from job.store import open_store
 
-FILE = """
-name = "small"
-threads = 1
-[data]
-source = "digits"
-[search]
-trials = 1
-[models.cnn]
-epochs = 1
-width = 2
-blocks = 1
-batch_size = 256
-learning_rate = 0.01
-"""
-
 
 @pytest.fixture
 def disk(tmp_path):
@@ -51,24 +36,22 @@ def test_a_read_only_store(disk):
         open_store(f"file://{disk}/store").put("k", b"1")
 
 
-def test_a_full_cache(site, disk):
+def test_a_full_cache(small, disk):
     """A worker whose cache is full gives the task back and exits 69; on another disk the task is done."""
-    (site.folder / "small.toml").write_text(FILE)
-    site.job("prepare", "small.toml", check=0)
-    done = site.job("trial", "--index", 0, check=69, JOB_EXPERIMENT="small", JOB_CACHE_DIR=str(disk / "cache"))
+    small.job("prepare", "small.toml", check=0)
+    done = small.job("trial", "--index", 0, check=69, JOB_CACHE_DIR=str(disk / "cache"))
     assert "no space left for the cache" in done.stderr
-    assert Database(site.database_url, 5).rows("select state, counted from task where stage = 'trial'") == [
+    assert Database(small.database_url, 5).rows("select state, counted from task where stage = 'trial'") == [
         {"state": "waiting", "counted": 0}
     ]
     assert not [p for p in (disk / "cache").rglob("*") if p.is_file() and not p.name.endswith(".lock") and p.stat().st_size > 100_000]
-    site.job("trial", "--index", 0, check=0, JOB_EXPERIMENT="small")
+    small.job("trial", "--index", 0, check=0)
 
 
-def test_a_full_disk_for_the_report(site, disk):
+def test_a_full_disk_for_the_report(small, disk):
     """A report that does not fit says so, and leaves no page half-written."""
-    (site.folder / "small.toml").write_text(FILE)
-    site.job("prepare", "small.toml", check=0)
+    small.job("prepare", "small.toml", check=0)
     subprocess.run(["dd", "if=/dev/zero", f"of={disk}/filler", "bs=1k", "count=1020"], check=False, capture_output=True)
-    done = site.job("report", "--out", disk / "report", check=69, JOB_EXPERIMENT="small")
+    done = small.job("report", "--out", disk / "report", check=69)
     assert "no space left" in done.stderr
     assert not (disk / "report" / "index.html").exists()
