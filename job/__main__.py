@@ -1,6 +1,9 @@
 """The command `job`: signals first, everything heavy after."""
 
+import logging
+import os
 import sys
+from contextlib import suppress
 
 
 def main() -> None:
@@ -10,7 +13,11 @@ def main() -> None:
     INTERRUPT.install()
     from job.cli import run
 
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    logging.shutdown()
+    with suppress(BrokenPipeError):
+        sys.stdout.flush()
+    os._exit(code)  # at once: a thread that still sends, or TensorFlow's own tidying, must not change the code
 
 
 if __name__ == "__main__":

@@ -1,19 +1,96 @@
-"""One bundle of everything a run goes on from, with a hash over it.
+"""Checkpoints: one atomic, hashed bundle of everything a run goes on from, saved in the background.
 
-Layout: 64 hexadecimal digits (sha256 of the rest), a newline, an uncompressed .npz.
+Layout of a bundle: 64 hexadecimal digits (sha256 of the rest), a newline, an uncompressed .npz.
 """
 
 import hashlib
 import io
 import json
+import logging
+import time
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from job.errors import JobError
+from job.errors import JobError, Missing
+from job.outbox import Outbox
+from job.store import Store
+
+KEPT = 2
+FIRST_S = 5.0  # the first one comes early, the next at doubling distances: a node that dies young leaves something behind
+
+Snapshot = tuple[list[np.ndarray], dict]  # arrays in order, and a JSON-able state with the step
+
+log = logging.getLogger(__name__)
 
 
 class Damaged(JobError):
-    """The checkpoint is truncated or altered."""
+    """The checkpoint, or another sealed file, is truncated or altered."""
+
+
+class Checkpoints:
+    """The checkpoints of one task, of all its attempts; this attempt adds its own."""
+
+    def __init__(self, store: Store, folder: str, attempt: int, every_s: float, machine: dict, durable: Callable[[int], None]):
+        """Args:
+        folder: of the task in the store; each attempt writes under its number in it.
+        every_s: seconds between two checkpoints.
+        machine: what may change the bits and is not the experiment's; the bundle lists all that took part.
+        durable: called with the step of each checkpoint that has arrived.
+        """
+        self._store, self._folder, self._attempt = store, folder, attempt
+        self._every_s, self._wait_s = every_s, min(FIRST_S, every_s)
+        self._machine, self._durable = machine, durable
+        self._began = time.monotonic()
+        self._take: Callable[[], Snapshot] | None = None
+        self._outbox = Outbox(self._save, newest=True)
+        self.machines = [machine]
+
+    def newest(self) -> Iterator[Snapshot]:
+        """Yield the whole ones, newest first; skip a damaged one with a warning."""
+        for key in reversed(self._keys()):
+            try:
+                arrays, state = unpack(self._store.get(key))
+            except (Damaged, Missing) as exc:
+                log.warning("checkpoint %s is skipped: %s", key, exc)
+                continue
+            before = state.pop("machines")
+            self.machines = before if self._machine in before else [*before, self._machine]
+            yield arrays, state
+        self.machines = [self._machine]
+
+    def offer(self, take: Callable[[], Snapshot]) -> None:
+        """Save what `take` returns if it is time, in the background. Raises: what ended an earlier save."""
+        self._take = take
+        if time.monotonic() - self._began > self._wait_s:
+            self._outbox.post(take())
+            self._began, self._wait_s = time.monotonic(), min(2 * self._wait_s, self._every_s)
+
+    def check(self) -> None:
+        """Raise the error that ended the background saving, if one did."""
+        self._outbox.check()
+
+    def save_last(self) -> None:
+        """Save where we are before leaving, here and now."""
+        if self._take is not None:
+            self._save(self._take())
+
+    def clear(self) -> None:
+        """Remove all of them: the task is decided."""
+        self._store.delete(self._keys())
+
+    def _save(self, snapshot: Snapshot) -> None:
+        arrays, state = snapshot
+        bundle = pack(arrays, state | {"machines": self.machines})
+        self._store.put(f"{self._folder}/{self._attempt}/checkpoint-{state['step']:09d}", bundle)
+        log.info("saved at step %d", state["step"])
+        self._durable(state["step"])
+        self._store.delete(self._keys()[:-KEPT])
+
+    def _keys(self) -> list[str]:
+        """Return the keys of this task's checkpoints by step; of one step, by attempt."""
+        found = [o.key.split("/") for o in self._store.listing(f"{self._folder}/") if "/checkpoint-" in o.key]
+        return ["/".join(parts) for parts in sorted(found, key=lambda parts: (parts[-1], int(parts[-2])))]
 
 
 def pack(arrays: list[np.ndarray], state: dict) -> bytes:
@@ -25,7 +102,7 @@ def pack(arrays: list[np.ndarray], state: dict) -> bytes:
     return hashlib.sha256(body).hexdigest().encode() + b"\n" + body
 
 
-def unpack(bundle: bytes) -> tuple[list[np.ndarray], dict]:
+def unpack(bundle: bytes) -> Snapshot:
     """Return arrays and state of a bundle. Raises: Damaged."""
     digest, _, body = bundle.partition(b"\n")
     if hashlib.sha256(body).hexdigest().encode() != digest:

@@ -8,6 +8,8 @@ import io
 import json
 import logging
 import os
+import shutil
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -146,13 +148,37 @@ class Cache:
 
     @contextlib.contextmanager
     def _partial(self, path: Path):
-        """Yield a temporary path; what is written there becomes `path` in one step, or nothing."""
-        partial = path.with_name(f".{path.name}.{os.getpid()}")
+        """Yield a temporary path; what is written there becomes `path` in one step, or nothing.
+
+        The caller holds the lock on `path`: what a killed process left is overwritten by the next.
+        """
+        partial = path.with_name(f".{path.name}.partial")
         try:
             yield partial
             os.replace(partial, path)
         finally:
             partial.unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def scratch(self):
+        """Yield an empty folder of this process; those that killed processes left are removed first."""
+        with self._guard():
+            top = self.folder / "scratch"
+            top.mkdir(parents=True, exist_ok=True)
+        with self._lock(top / "all"), self._guard():
+            for left in top.glob("[!.]*"):
+                with _alone(left) as dead:
+                    if dead:
+                        shutil.rmtree(left)
+            mine = Path(tempfile.mkdtemp(dir=top))
+            owned = os.open(mine, os.O_RDONLY)
+            fcntl.flock(owned, fcntl.LOCK_EX)
+        try:
+            with self._guard():
+                yield mine
+        finally:
+            shutil.rmtree(mine)
+            os.close(owned)
 
     @contextlib.contextmanager
     def _lock(self, path: Path):
@@ -183,6 +209,19 @@ class Cache:
             raise Invalid(
                 f"JOB_CACHE_DIR = {self.folder}: cannot be used ({exc.strerror}); set it to a folder this user may write"
             ) from exc
+
+
+@contextlib.contextmanager
+def _alone(folder: Path):
+    """Yield whether no living process holds the lock of a folder."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield True
+    except BlockingIOError:
+        yield False
+    finally:
+        os.close(handle)
 
 
 def training_part(cache: Cache, data: dict) -> tuple[np.ndarray, np.ndarray]:

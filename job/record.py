@@ -3,12 +3,15 @@
 import csv
 import hashlib
 import io
+import json
 import os
 import platform
 import resource
 import subprocess
 from importlib import metadata
 from pathlib import Path
+
+from job.checkpoint import Damaged
 
 PACKAGES = ("tensorflow", "tensorflow-cpu", "keras", "numpy", "optuna", "scikit-learn")
 
@@ -64,6 +67,11 @@ def peak_memory() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
+def machine() -> dict[str, str]:
+    """Return what may change a result's bits and is not the experiment's: processor and TensorFlow build."""
+    return {"cpu": cpu_model(), "tensorflow": versions()["tensorflow"]}
+
+
 def device() -> str:
     """Return the name of the GPU TensorFlow sees, or "cpu"."""
     import tensorflow as tf
@@ -92,3 +100,30 @@ def history_csv(history: list[dict]) -> bytes:
     writer.writeheader()
     writer.writerows({k: repr(v) if isinstance(v, float) else v for k, v in row.items()} for row in history)
     return text.getvalue().encode()
+
+
+def history_of(content: bytes) -> list[dict]:
+    """Return the epochs of a history.csv, number for number."""
+    rows = csv.DictReader(io.StringIO(content.decode()))
+    return [{k: int(v) if k == "epoch" else float(v) for k, v in row.items()} for row in rows]
+
+
+def seal(result: dict) -> bytes:
+    """Return a result as JSON with one sha256 over everything in it."""
+    return json.dumps(result | {"sha256": _digest(result)}, indent=1).encode()
+
+
+def unseal(content: bytes) -> dict:
+    """Return a sealed result. Raises: Damaged."""
+    try:
+        result = json.loads(content)
+        digest = result.pop("sha256")
+    except (ValueError, KeyError, AttributeError) as exc:
+        raise Damaged(f"it is no sealed result: {exc}") from exc
+    if digest != _digest(result):
+        raise Damaged("its hash does not match its content")
+    return result
+
+
+def _digest(result: dict) -> str:
+    return sha256(json.dumps(result, sort_keys=True).encode())

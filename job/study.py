@@ -81,12 +81,14 @@ def suggest(experiment: Experiment, key: Key, values: dict, cursor) -> dict:
     return chosen
 
 
-def decide(experiment: Experiment, key: Key, values: dict, epoch: int, value: float, cursor) -> tuple[bool, dict]:
-    """Return whether Optuna's pruner ends this trial after an epoch (from 0), and the rungs it noted.
+def prunes(experiment: Experiment, model: str, epoch: int) -> bool:
+    """Return whether the pruner is to be asked after an epoch (from 0). After the last one a trial is complete."""
+    return experiment.search["pruner"] != "none" and epoch + 1 < experiment.models[model]["epochs"]
 
-    The last epoch is never pruned: the trial is complete.
-    """
-    if experiment.search["pruner"] == "none" or epoch + 1 >= experiment.models[key.model]["epochs"]:
+
+def decide(experiment: Experiment, key: Key, values: dict, epoch: int, value: float, cursor) -> tuple[bool, dict]:
+    """Return whether Optuna's pruner ends this trial after an epoch (from 0), and the rungs it noted."""
+    if not prunes(experiment, key.model, epoch):
         return False, {}
     study, storage = _study(experiment, key, values, cursor)
     storage.set_trial_intermediate_value(key.index, epoch + 1, value)

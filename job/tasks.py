@@ -1,29 +1,24 @@
-"""Tasks, leases and attempts: who works on what, decided by the database and its clock.
+"""Tasks and their claims: who works on what, decided by the database and its clock.
 
-A task is owned by one attempt at a time, for as long as its lease is renewed. Every write after the
-claim is fenced: it locks the task's row and asks whether attempt and owner are still ours, so a
-process that was paused or cut off cannot publish anything.
+A task is owned by one attempt at a time, for as long as its lease is renewed. A claim repairs what it
+touches: it ends the attempt that vanished, and needs no daemon to do so.
 """
 
 import logging
 import os
 import socket
-import threading
 import time
 import uuid
 from dataclasses import dataclass, field
 
-from job.database import Database, Every, json_value, queries
-from job.errors import Impossible, JobError, LeaseLost, NotReady
+from job.attempt import DECIDED, SQL, Attempt, end
+from job.database import Database, json_value
+from job.errors import Impossible, JobError, NotReady
 from job.experiment import Experiment, parse
 from job.index import Key
 from job.interrupt import INTERRUPT
 
-SQL = queries("tasks")
-DECIDED = ("complete", "pruned")
-MAX_COUNTED = 3
 POLL_S = 2.0
-RENEWALS_PER_LEASE = 6
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +76,7 @@ class Tasks:
         self.database, self.registered, self.worker = database, registered, worker
         self.lease_s, self.wait_s = lease_s, wait_s
 
-    def claim(self, key: Key) -> "Attempt | None":
+    def claim(self, key: Key) -> Attempt | None:
         """Return the attempt that owns the task from now on, or None when the task is decided.
 
         Waits up to `wait_s` for another owner, or for what the task needs.
@@ -97,7 +92,7 @@ class Tasks:
                 log.info("%s; waiting", exc)
             INTERRUPT.sleep(POLL_S)
 
-    def _try(self, key: Key) -> "Attempt | None":
+    def _try(self, key: Key) -> Attempt | None:
         state = self._peek(key)
         if state["state"] in DECIDED:
             log.info("%s is decided already: %s%s", key, state["state"], f" ({state['reason']})" if state["reason"] else "")
@@ -175,7 +170,7 @@ class Tasks:
                 )
             ended = values | {"attempt": row["attempt"], "seconds": None}
             reason = f"vanished on {row['host']} without a word"
-            if self.end(cursor, ended, row, "vanished", reason) == "failed":
+            if end(cursor, ended, row, "vanished", reason) == "failed":
                 return None
         cursor.execute(SQL["own"], values)
         number = cursor.fetchone()["attempt"]
@@ -186,161 +181,6 @@ class Tasks:
 
     def _requeued(self, row: dict) -> bool:
         return self.worker.scheduler is not None and row["scheduler"] == self.worker.scheduler
-
-    def end(self, cursor, values: dict, row: dict, outcome: str, reason: str) -> str:
-        """End an attempt that counts unless it progressed; return the task's state after it."""
-        cursor.execute(SQL["end_attempt"], values | {"outcome": outcome, "reason": reason})
-        counted = row["counted"] + 1 if row["progress"] <= row["counted_at"] else 0
-        cursor.execute(SQL["count"], values | {"counted": counted})
-        if counted < MAX_COUNTED:
-            return "waiting"
-        cursor.execute(SQL["fail"], values | {"reason": f"{counted} attempts in a row, the last: {reason}"})
-        return "failed"
-
-
-class Attempt:
-    """The right to work on a task, and every write that needs it."""
-
-    def __init__(self, tasks: Tasks, key: Key, number: int, parameters: dict | None, progress: int):
-        self.tasks, self.key, self.number = tasks, key, number
-        self.parameters, self.first_step = parameters, progress
-        self.seconds: dict[str, float] = {}
-        self.lost = threading.Event()
-
-    @property
-    def values(self) -> dict:
-        """The SQL values that name this attempt."""
-        return self.tasks.registered.values(self.key) | {
-            "attempt": self.number,
-            "owner": self.tasks.worker.owner,
-            "lease_s": self.tasks.lease_s,
-        }
-
-    def fenced(self, work, patience_s: float | None = None):
-        """Return `work(cursor, values)` run in one transaction that starts with the fence. Raises: LeaseLost."""
-
-        def transaction(cursor):
-            cursor.execute(SQL["fence"], self.values)
-            if cursor.fetchone() is None:
-                self.lost.set()
-                raise LeaseLost(f"{self.key}: attempt {self.number} has lost its lease to another; nothing was written")
-            return work(cursor, self.values)
-
-        return self.tasks.database.run(transaction, patience_s)
-
-    def keep(self) -> Every:
-        """Renew the lease in the background; without the database the work goes on."""
-        return Every(self.tasks.lease_s / RENEWALS_PER_LEASE, self._renew)
-
-    def _renew(self) -> None:
-        try:
-            if not self.tasks.database.rows(SQL["renew"], **self.values):
-                self.lost.set()
-        except Exception as exc:  # a thread must not end: the next beat tries again
-            log.warning("the lease of %s was not renewed: %s", self.key, exc)
-
-    def check(self) -> None:
-        """Raise `LeaseLost` when the last renewal said so. Called between steps."""
-        if self.lost.is_set():
-            raise LeaseLost(f"{self.key}: attempt {self.number} has lost its lease to another")
-
-    def set_parameters(self, choose) -> dict:
-        """Return the parameters of this task: stored ones, or `choose(cursor)` stored in the same transaction."""
-
-        def work(cursor, values):
-            chosen = choose(cursor)
-            cursor.execute(SQL["parameters"], values | {"parameters": json_value(chosen)})
-            return chosen
-
-        if self.parameters is None:
-            self.parameters = self.fenced(work)
-        return self.parameters
-
-    def epochs(self) -> list[dict]:
-        """Return the epochs already decided: epoch, metrics, value, pruned."""
-        return self.tasks.database.rows(SQL["epochs"], **self.values)
-
-    def report(self, epoch: int, step: int, metrics: dict, value: float | None, decide=None) -> bool:
-        """Record an epoch with its pruning decision in one transaction; return whether to prune.
-
-        `decide(cursor)` returns (pruned, rungs). Called again with the same epoch, the transaction answers
-        with the decision it stored the first time.
-        """
-
-        def work(cursor, values):
-            cursor.execute(SQL["epochs"], values)
-            for row in cursor.fetchall():
-                if row["epoch"] == epoch:
-                    return row["pruned"]
-            pruned, rungs = decide(cursor) if decide else (False, {})
-            cursor.execute(
-                SQL["add_epoch"],
-                values | {"epoch": epoch, "metrics": json_value(metrics), "value": value, "pruned": pruned, "rungs": json_value(rungs)},
-            )
-            cursor.execute(SQL["progress"], values | {"step": step})
-            return pruned
-
-        return self.fenced(work)
-
-    def artifacts(self, stage: str) -> list[dict]:
-        """Return the committed artifacts of a stage of this task's model, in order of the index."""
-        rows = self.tasks.database.rows(SQL["artifacts"], **self.values | {"stage": stage})
-        return [row["artifact"] for row in rows]
-
-    def opened_test_part(self) -> None:
-        """Record that this attempt opens the test part."""
-        self.fenced(lambda cursor, values: cursor.execute(SQL["opening"], values))
-
-    def commit(
-        self, state: str, value: float | None, metrics: dict, artifact: dict, reason: str | None = None, step: int | None = None
-    ) -> None:
-        """End the task: from here on its row names this attempt's artifacts. Bytes first, then this."""
-
-        def work(cursor, values):
-            if step is not None:
-                cursor.execute(SQL["progress"], values | {"step": step})
-            cursor.execute(SQL["end_attempt"], values | {"outcome": state, "reason": reason, "seconds": json_value(self.seconds)})
-            cursor.execute(
-                SQL["commit"],
-                values
-                | {"state": state, "value": value, "metrics": json_value(metrics), "artifact": json_value(artifact), "reason": reason},
-            )
-
-        try:
-            self.fenced(work)
-        except LeaseLost:
-            if not self._committed():
-                raise
-
-    def _committed(self) -> bool:
-        """Tell whether our commit was done though the connection was lost before we heard."""
-        rows = self.tasks.database.rows(
-            "select outcome from attempt where (experiment, model, stage, index, number, owner) = (%(experiment)s, %(model)s, %(stage)s, %(index)s, %(attempt)s, %(owner)s)",
-            **self.values,
-        )
-        return bool(rows) and rows[0]["outcome"] in DECIDED
-
-    def release(self, reason: str, step: int | None = None, patience_s: float | None = None) -> None:
-        """Give the task back at once, uncounted: somebody else, or we later, will go on from the checkpoint."""
-
-        def work(cursor, values):
-            if step is not None:
-                cursor.execute(SQL["progress"], values | {"step": step})
-            cursor.execute(SQL["end_attempt"], values | {"outcome": "interrupted", "reason": reason, "seconds": json_value(self.seconds)})
-            cursor.execute(SQL["release"], values)
-
-        self.fenced(work, patience_s)
-
-    def error(self, reason: str) -> None:
-        """End this attempt with an error; the third in a row without progress fails the task for good."""
-
-        def work(cursor, values):
-            cursor.execute(SQL["look"], values)
-            row = cursor.fetchone()
-            if self.tasks.end(cursor, values | {"seconds": json_value(self.seconds)}, row, "error", reason) == "waiting":
-                cursor.execute(SQL["release"], values)
-
-        self.fenced(work)
 
 
 def retry(database: Database, registered: Registered, key: Key) -> None:

@@ -1,22 +1,22 @@
 """The one training loop: a fixed number of epochs, resumable at any step, bit for bit.
 
-Knows nets, checkpoints and interruptions; not Optuna, S3 or Slurm. Every random number is a function
+Knows nets and snapshots; not Optuna, S3, signals or Slurm. Every random number is a function
 of the seed, the epoch and the step; what has a state of its own (dropout's counter) is in the checkpoint.
 """
 
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from job import checkpoint
 from job.augment import warp
-from job.errors import Diverged, Interrupted
+from job.checkpoint import Damaged, Snapshot
+from job.errors import Diverged
 from job.evaluate import row_losses
 from job.randomness import derive, generator
 
@@ -41,11 +41,10 @@ class Examples:
 class Hooks:
     """What the loop tells the world, and asks it."""
 
-    check: Callable[[], None] = lambda: None  # raises to stop between two steps
-    save: Callable[[bytes, int], None] = lambda bundle, step: None  # keep a checkpoint
+    offer: Callable[[Callable[[], Snapshot]], None] = lambda take: None  # after each step: how to take a snapshot, now or later
+    check: Callable[[], None] = lambda: None  # after that; raises to stop between two steps
     report: Callable[[int, int, dict, float | None], bool] = lambda epoch, step, metrics, value: False  # tells whether to prune
     score: Callable[[np.ndarray, np.ndarray], float] | None = None  # labels, probabilities -> value
-    checkpoint_s: float = 60.0
 
 
 @dataclass
@@ -85,7 +84,7 @@ def train(
     validation: Examples | None,
     seed: int,
     hooks: Hooks,
-    bundle: bytes | None = None,
+    snapshot: Snapshot | None = None,
 ) -> Outcome:
     """Train `parameters["epochs"]` epochs under one schedule; score the validation rows after each.
 
@@ -93,9 +92,9 @@ def train(
         net: inputs (images of 0-1, or features) to probabilities.
         parameters: learning_rate, batch_size, epochs, schedule, weight_decay, label_smoothing, and augment.
         seed: of order, augmentation and dropout; initial weights are the caller's.
-        bundle: a checkpoint of this very training to go on from.
+        snapshot: of this very training, to go on from. Its epochs are reported again, for those that did not arrive.
 
-    Raises: Diverged when the loss is not finite; whatever `hooks.check` raises, after a save for `Interrupted`.
+    Raises: Diverged when the loss is not finite; Damaged when the snapshot is another net's; what `hooks.check` raises.
     """
     batch = parameters["batch_size"]
     steps_per_epoch = math.ceil(len(training) / batch)
@@ -103,66 +102,71 @@ def train(
     optimizer.build(net.trainable_variables)
     step = _step_function(net, optimizer, parameters)
     variables = net.variables + optimizer.variables
-    state = _restore(bundle, variables) if bundle else _State()
-    if bundle:
+    state = _restore(snapshot, variables) if snapshot else _State()
+    total, began, pruned_at = steps_per_epoch * parameters["epochs"], state.step, None
+    evaluate_s, value, probabilities = 0.0, None, None
+    if snapshot:
         log.info("going on from the checkpoint at step %d", state.step)
-    saved_at, evaluate_s, value, probabilities = time.monotonic(), 0.0, None, None
+    for past in state.history:
+        metrics = {k: v for k, v in past.items() if k not in ("epoch", "value")}
+        if hooks.report(past["epoch"], (past["epoch"] + 1) * steps_per_epoch, metrics, past.get("value")):
+            pruned_at = past["epoch"]
 
-    def save():
+    def take() -> Snapshot:
         sums = [float(s) for s in state.sums]
-        hooks.save(checkpoint.pack([v.numpy() for v in variables], state.__dict__ | {"sums": sums}), state.step)
+        return [np.array(v.numpy()) for v in variables], state.__dict__ | {"sums": sums, "history": list(state.history)}
 
-    try:
-        while state.epoch < parameters["epochs"]:
-            order = generator(seed, "order", state.epoch).permutation(training.rows)
-            while state.batch < steps_per_epoch:
-                rows = order[state.batch * batch : (state.batch + 1) * batch]
-                out = step(training.inputs[rows], training.labels[rows], _step_seed(seed, state.step))
-                state.sums = [a + b for a, b in zip(state.sums, out, strict=True)]
-                state.batch, state.step = state.batch + 1, state.step + 1
-                hooks.check()
-                if time.monotonic() - saved_at > hooks.checkpoint_s:
-                    save()
-                    saved_at = time.monotonic()
-            loss, hits, images = (float(s) for s in state.sums)
-            metrics = {"loss": loss / images, "accuracy": hits / images, "learning_rate": float(optimizer.learning_rate)}
-            _check_finite(loss, "loss", state.epoch, parameters)
-            if validation is not None:
-                started = time.monotonic()
-                labels = validation.labels[validation.rows]
-                probabilities = predict(net, validation.inputs, validation.rows, hooks.check)
-                metrics |= {
-                    "val_loss": float(row_losses(labels, probabilities).mean()),
-                    "val_accuracy": float((probabilities.argmax(1) == labels).mean()),
-                }
-                _check_finite(metrics["val_loss"], "validation loss", state.epoch, parameters)
-                value = hooks.score(labels, probabilities)
-                evaluate_s += time.monotonic() - started
-            pruned = hooks.report(state.epoch, state.step, metrics, value)
-            log.info("epoch %d of %d: %s", state.epoch + 1, parameters["epochs"], ", ".join(f"{k} {v:.4g}" for k, v in metrics.items()))
-            state.history.append({"epoch": state.epoch, **metrics})
-            state.epoch, state.batch, state.sums = state.epoch + 1, 0, [0.0, 0.0, 0.0]
-            if pruned:
-                return Outcome(state.history, state.step, state.epoch - 1, value, probabilities, evaluate_s)
+    while state.epoch < parameters["epochs"] and pruned_at is None:
+        order = generator(seed, "order", state.epoch).permutation(training.rows)
+        while state.batch < steps_per_epoch:
+            rows = order[state.batch * batch : (state.batch + 1) * batch]
+            out = step(training.inputs[rows], training.labels[rows], _step_seed(seed, state.step))
+            state.sums = [a + b for a, b in zip(state.sums, out, strict=True)]
+            state.batch, state.step = state.batch + 1, state.step + 1
+            if state.step == began + 1:
+                log.info("training: at step %d of %d", state.step, total)
+            hooks.offer(take)
             hooks.check()
-    except Interrupted:
-        save()
-        raise
+        loss, hits, images = (float(s) for s in state.sums)
+        metrics = {"loss": loss / images, "accuracy": hits / images, "learning_rate": float(optimizer.learning_rate)}
+        _check_finite(loss, "loss", state.epoch, parameters)
+        if validation is not None:
+            started = time.monotonic()
+            labels = validation.labels[validation.rows]
+            probabilities = predict(net, validation.inputs, validation.rows, hooks.check)
+            metrics |= {
+                "val_loss": float(row_losses(labels, probabilities).mean()),
+                "val_accuracy": float((probabilities.argmax(1) == labels).mean()),
+            }
+            _check_finite(metrics["val_loss"], "validation loss", state.epoch, parameters)
+            value = hooks.score(labels, probabilities)
+            evaluate_s += time.monotonic() - started
+        if hooks.report(state.epoch, state.step, metrics, value):
+            pruned_at = state.epoch
+        log.info("epoch %d of %d: %s", state.epoch + 1, parameters["epochs"], ", ".join(f"{k} {v:.4g}" for k, v in metrics.items()))
+        state.history.append({"epoch": state.epoch, **metrics, **({} if value is None else {"value": value})})
+        state.epoch, state.batch, state.sums = state.epoch + 1, 0, [0.0, 0.0, 0.0]
+    log.info("training: over at step %d%s", state.step, "" if pruned_at is None else ", pruned")
     if validation is not None and probabilities is None:  # resumed behind the last epoch
-        probabilities = predict(net, validation.inputs, validation.rows)
+        probabilities = predict(net, validation.inputs, validation.rows, hooks.check)
         value = hooks.score(validation.labels[validation.rows], probabilities)
-    return Outcome(state.history, state.step, None, value, probabilities, evaluate_s)
+    return Outcome(state.history, state.step, pruned_at, value, probabilities, evaluate_s)
 
 
 def predict(net: keras.Model, inputs: np.ndarray, rows: np.ndarray | None = None, check: Callable[[], None] = lambda: None) -> np.ndarray:
     """Return the net's output for rows of images (uint8, scaled to 0-1 here) or features, float32 [n, k]."""
-    rows = np.arange(len(inputs)) if rows is None else rows
-    function = _predict_function(net)
     parts = []
-    for start in range(0, len(rows), PREDICT_BATCH):
-        parts.append(function(inputs[rows[start : start + PREDICT_BATCH]]).numpy())
+    for part in batches(net, inputs, np.arange(len(inputs)) if rows is None else rows):
+        parts.append(part)
         check()
     return np.concatenate(parts)
+
+
+def batches(net: keras.Model, inputs: np.ndarray, rows: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield the net's output batch by batch; from any multiple of PREDICT_BATCH on, the bits are those of the whole."""
+    function = _predict_function(net)
+    for start in range(0, len(rows), PREDICT_BATCH):
+        yield function(inputs[rows[start : start + PREDICT_BATCH]]).numpy()
 
 
 def _predict_function(net: keras.Model):
@@ -216,10 +220,10 @@ def _step_seed(seed: int, step: int):
     return tf.constant([derive(seed, "step", step), step], tf.int32)
 
 
-def _restore(bundle: bytes, variables: list) -> _State:
-    arrays, state = checkpoint.unpack(bundle)
+def _restore(snapshot: Snapshot, variables: list) -> _State:
+    arrays, state = snapshot
     if [a.shape for a in arrays] != [tuple(v.shape) for v in variables]:
-        raise checkpoint.Damaged("its arrays are not this net's")
+        raise Damaged("its arrays are not this net's")
     for variable, array in zip(variables, arrays, strict=True):
         variable.assign(array)
     return _State(**state)

@@ -36,7 +36,8 @@ def work(settings: Settings, stage: str, element: Element, model: str | None) ->
     log.info("element %d = %s, attempt %d", element.index, key, attempt.number)
     INTERRUPT.last_words = lambda: attempt.release("left by the watchdog", patience_s=0.0)
     try:
-        _run(settings, registered, attempt)
+        with attempt.keep():
+            _run(settings, registered, attempt)
     except LeaseLost:
         raise
     except (Interrupted, Unreachable, NotReady, Impossible, Invalid) as exc:
@@ -69,19 +70,33 @@ def _found(settings: Settings, database: Database) -> Registered:
 
 
 def _run(settings: Settings, registered: Registered, attempt: Attempt) -> None:
-    started = time.monotonic()
-    from job import runs  # TensorFlow comes with it
+    """Commit what an earlier attempt completed, or do the work; before leaving early, save it."""
     from job.data import Cache
+    from job.results import adopt
+    from job.run import Run
     from job.store import open_store
 
-    attempt.seconds["import"] = round(time.monotonic() - started, 3)
-    INTERRUPT.check()
     store = open_store(settings.need("store_url"), settings.outage_s, INTERRUPT.sleep)
-    runs.run(runs.Run(attempt, registered, store, Cache(store, settings.cache_dir), settings.checkpoint_s))
+    run = Run(attempt, registered, store, Cache(store, settings.cache_dir), settings.checkpoint_s)
+    if attempt.number > 1 and adopt(run):
+        return
+    with run.clock("import"):
+        from job import runs  # TensorFlow comes with it
+    INTERRUPT.check()
+    try:
+        runs.run(run)
+    except (Interrupted, Unreachable):
+        INTERRUPT.leave()
+        try:
+            run.checkpoints.save_last()
+        except JobError as exc:
+            log.warning("not saved, the next attempt goes on from the checkpoint before: %s", exc)
+        raise
 
 
 def _release(attempt: Attempt, why: JobError) -> None:
     """Give the task back; if the database is away, the lease ends by itself."""
+    INTERRUPT.leave()
     try:
         attempt.release(redact(str(why)), patience_s=RELEASE_PATIENCE_S)
     except (JobError, OSError) as exc:

@@ -1,5 +1,5 @@
--- The life of a task. Every statement after `claim` is fenced: it names the attempt and its owner,
--- and touches no row when another attempt owns the task.
+-- The life of a task. A claim locks, looks and owns; every later write runs behind `fence` in one
+-- transaction, or names attempt and owner itself.
 
 -- name: experiment
 select id, name, spec, fingerprint, data, weights, splits from experiment where name = %(name)s
@@ -52,15 +52,24 @@ for update
 
 -- name: renew
 with mine as (
-    update task set lease_until = clock_timestamp() + make_interval(secs => %(lease_s)s)
+    update task set lease_until = clock_timestamp() + make_interval(secs => %(lease_s)s), progress = greatest(progress, %(step)s)
     where (experiment, model, stage, index, attempt, owner) = (%(experiment)s, %(model)s, %(stage)s, %(index)s, %(attempt)s, %(owner)s)
       and state = 'running'
     returning 1
 )
-update attempt set last_beat = clock_timestamp()
+update attempt set last_beat = clock_timestamp(), last_step = greatest(last_step, %(step)s)
 where (experiment, model, stage, index, number) = (%(experiment)s, %(model)s, %(stage)s, %(index)s, %(attempt)s)
   and exists (select 1 from mine)
 returning number
+
+-- name: chosen
+select parameters from task
+where (experiment, model, stage, index) = (%(experiment)s, %(model)s, %(stage)s, %(index)s)
+
+-- name: record
+-- What a decided task can be trained again from.
+select parameters, artifact, reason from task
+where (experiment, model, stage, index) = (%(experiment)s, %(model)s, %(stage)s, %(index)s)
 
 -- name: parameters
 update task set parameters = %(parameters)s
@@ -97,9 +106,17 @@ select artifact from task
 where (experiment, model, stage, state) = (%(experiment)s, %(model)s, %(stage)s, 'complete')
 order by index
 
+-- name: outcome
+select outcome from attempt
+where (experiment, model, stage, index, number, owner) = (%(experiment)s, %(model)s, %(stage)s, %(index)s, %(attempt)s, %(owner)s)
+
 -- name: opening
+-- Once an attempt, also when it did not hear that it was written.
 insert into opening (experiment, model, stage, index, attempt)
-values (%(experiment)s, %(model)s, %(stage)s, %(index)s, %(attempt)s)
+select %(experiment)s, %(model)s, %(stage)s, %(index)s, %(attempt)s
+where not exists (
+    select 1 from opening
+    where (experiment, model, stage, index, attempt) = (%(experiment)s, %(model)s, %(stage)s, %(index)s, %(attempt)s))
 
 -- name: counts
 select state, count(*)::int as tasks from task

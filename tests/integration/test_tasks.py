@@ -93,7 +93,7 @@ def test_an_old_attempt_cannot_write(database):
     ):
         with pytest.raises(LeaseLost):
             write()
-    old._renew()
+    old.renew()
     with pytest.raises(LeaseLost):
         old.check()
     assert state(database)["state"] == "running"

@@ -1,0 +1,131 @@
+"""Results: bytes first, then ONE fenced commit that names them. Without TensorFlow.
+
+A result is complete when its result.json is there: it is written last, lists the other files with
+their hashes, and is sealed by one over itself. So a take-over can tell whether an attempt that died
+before its commit had done all the work, and commits that.
+"""
+
+import logging
+
+import numpy as np
+
+from job import record
+from job.checkpoint import Damaged, hash_arrays
+from job.errors import JobError, Missing
+from job.interrupt import INTERRUPT
+from job.run import Run
+from job.store import Object
+
+log = logging.getLogger(__name__)
+
+
+def publish(
+    r: Run, net, outcome, metrics: dict, value: float | None, files: dict, state: str = "complete", reason: str | None = None
+) -> None:
+    """Write every file under this attempt, then commit.
+
+    Args:
+        net: a Keras model; outcome: how its training ended; files: name -> bytes, predictions.npz among them.
+    """
+    files = files | {"history.csv": record.history_csv(outcome.history)}
+    result = identity(r) | {
+        "attempt": r.attempt.number,
+        "state": state,
+        "reason": reason,
+        "value": value,
+        "metrics": metrics,
+        "step": outcome.step,
+        "files": {name: {"sha256": record.sha256(content), "size": len(content)} for name, content in files.items()},
+        "weights_sha256": hash_arrays([np.asarray(v) for v in net.weights]),
+        "history_sha256": record.sha256(files["history.csv"]),
+        "predictions_sha256": record.sha256(files["predictions.npz"]),
+        "versions": record.versions(),
+        "git_commit": record.git_commit(),
+        "image_digest": record.image_digest(),
+        "device": record.device(),
+        "machines": r.checkpoints.machines,
+        "peak_memory_bytes": record.peak_memory(),
+        "parameters_count": int(net.count_params()),
+        "layers": record.layers(net),
+        "seconds": r.attempt.seconds,
+    }
+    with r.clock("upload"):
+        artifact = {}
+        for name, content in (files | {"result.json": record.seal(result)}).items():
+            r.check()
+            artifact[name] = entry(r.store.put(f"{r.folder}/{r.attempt.number}/{name}", content), content)
+        r.reports.flush()
+    r.check()
+    r.attempt.commit(state, value, metrics, artifact, reason, outcome.step)
+    log.info("%s is %s: %s", r.key, state, f"{r.experiment.search['metric']} {value:.4f}" if value is not None else reason)
+    clear(r)
+
+
+def adopt(r: Run) -> bool:
+    """Commit the newest complete, verifying result of an earlier attempt; tell whether there was one."""
+    keys = [o.key for o in r.store.listing(f"{r.folder}/") if o.key.endswith("/result.json")]
+    for key in sorted(keys, key=lambda k: int(k.split("/")[-2]), reverse=True):
+        try:
+            result, artifact, history = _verified(r, key)
+        except (Damaged, Missing) as exc:
+            log.warning("the result of an earlier attempt, %s, is not used: %s", key, exc)
+            continue
+        for past in history:
+            metrics = {k: v for k, v in past.items() if k not in ("epoch", "value")}
+            r.report(past["epoch"], result["step"] // len(history) * (past["epoch"] + 1), metrics, past.get("value"))
+        r.reports.flush()
+        r.attempt.commit(result["state"], result["value"], result["metrics"], artifact, result["reason"], result["step"])
+        log.info(
+            "%s is %s: the complete result of attempt %d is committed, nothing trained again", r.key, result["state"], result["attempt"]
+        )
+        clear(r)
+        return True
+    return False
+
+
+def identity(r: Run) -> dict:
+    """Return what makes a result that of this task and no other."""
+    return {
+        "schema": 1,
+        "experiment": r.experiment.name,
+        "experiment_id": r.registered.id,
+        "fingerprint": r.registered.fingerprint,
+        "model": r.key.model,
+        "stage": r.key.stage,
+        "index": r.key.index,
+        "parameters": r.parameters,
+        "seed": r.seed,
+        "threads": r.experiment.threads,
+    }
+
+
+def entry(stored: Object, content: bytes) -> dict:
+    """Return what a task's row says of a file."""
+    return {"key": stored.key, "sha256": record.sha256(content), "size": stored.size, "etag": stored.etag}
+
+
+def clear(r: Run) -> None:
+    """Remove the checkpoints of a decided task; what cannot be removed now is left to `job gc`."""
+    INTERRUPT.leave()
+    try:
+        r.checkpoints.clear()
+    except JobError as exc:
+        log.warning("the checkpoints of %s are left to `job gc`: %s", r.key, exc)
+
+
+def _verified(r: Run, key: str) -> tuple[dict, dict, list[dict]]:
+    """Return result, artifact and history of a complete result. Raises: Damaged, Missing."""
+    content = r.store.get(key)
+    result, folder = record.unseal(content), key.rpartition("/")[0]
+    differing = [name for name, wanted in identity(r).items() if result.get(name) != wanted]
+    if differing:
+        raise Damaged(f"it is of another task or experiment ({', '.join(differing)} differ)")
+    artifact, history = {"result.json": entry(r.store.head(key), content)}, []
+    for name, wanted in result["files"].items():
+        body = r.store.get(f"{folder}/{name}")
+        if record.sha256(body) != wanted["sha256"]:
+            raise Damaged(f"{name} is not the one it names")
+        artifact[name] = entry(r.store.head(f"{folder}/{name}"), body)
+        if name == "history.csv":
+            history = record.history_of(body)
+    return result, artifact, history

@@ -1,0 +1,91 @@
+"""One attempt at work: where it reads, where it writes, what it is about. Without TensorFlow."""
+
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+
+from job import record
+from job.attempt import Attempt
+from job.checkpoint import Checkpoints
+from job.data import Cache
+from job.experiment import Experiment
+from job.index import Key
+from job.interrupt import INTERRUPT
+from job.outbox import Outbox
+from job.randomness import derive
+from job.store import Store
+from job.tasks import Registered
+
+
+@dataclass
+class Run:
+    """One attempt at work."""
+
+    attempt: Attempt
+    registered: Registered
+    store: Store
+    cache: Cache
+    checkpoint_s: float
+
+    @property
+    def experiment(self) -> Experiment:
+        return self.registered.experiment
+
+    @property
+    def key(self) -> Key:
+        return self.attempt.key
+
+    @property
+    def folder(self) -> str:
+        """The store's folder of this task; each attempt writes under its number in it."""
+        return f"experiments/{self.registered.id}/{self.key.model}/{self.key.stage}/{self.key.index}"
+
+    @property
+    def seed(self) -> int:
+        return derive(self.experiment.seed, self.key.model, self.key.stage, self.key.index)
+
+    @property
+    def parameters(self) -> dict:
+        """All parameters of this task: the fixed ones of the experiment and the chosen ones of the task."""
+        return self.experiment.fixed(self.key.model) | (self.attempt.parameters or {})
+
+    @cached_property
+    def checkpoints(self) -> Checkpoints:
+        """The checkpoints of this task."""
+        return Checkpoints(self.store, self.folder, self.attempt.number, self.checkpoint_s, record.machine(), self.attempt.durable)
+
+    @cached_property
+    def reports(self) -> Outbox:
+        """The epochs on their way to the database."""
+        return Outbox(lambda epoch: self.attempt.report(*epoch))
+
+    @cached_property
+    def decided(self) -> dict[int, bool]:
+        """The epochs that earlier attempts reported, and whether the pruner ended the trial there."""
+        return {row["epoch"]: row["pruned"] for row in self.attempt.epochs()} if self.attempt.number > 1 else {}
+
+    def report(self, epoch: int, step: int, metrics: dict, value: float | None, decide=None) -> bool:
+        """Report an epoch, in the background unless there is something to `decide`; return whether to prune."""
+        if epoch in self.decided:
+            return self.decided[epoch]
+        if decide:
+            return self.attempt.report(epoch, step, metrics, value, decide)
+        self.reports.post((epoch, step, metrics, value))
+        return False
+
+    @contextmanager
+    def clock(self, part: str):
+        """Count the seconds of one part of the worker's life."""
+        started = time.monotonic()
+        try:
+            yield
+        finally:
+            self.attempt.seconds[part] = round(self.attempt.seconds.get(part, 0.0) + time.monotonic() - started, 3)
+
+    def check(self) -> None:
+        """Stop between two steps: for a signal, a lost lease, or an outage that lasted too long."""
+        INTERRUPT.check()
+        self.attempt.check()
+        self.reports.check()
+        self.checkpoints.check()
