@@ -171,7 +171,7 @@ def batches(net: keras.Model, inputs: np.ndarray, rows: np.ndarray) -> Iterator[
 
 def _predict_function(net: keras.Model):
     if not hasattr(net, "_job_predict"):
-        net._job_predict = tf.function(lambda x: net(_scaled(x), training=False), reduce_retracing=True, autograph=False)
+        net._job_predict = tf.function(lambda x: net(_scaled(x), training=False), autograph=False)
     return net._job_predict
 
 
@@ -184,7 +184,8 @@ def _step_function(net: keras.Model, optimizer, parameters: dict):
     """Return the compiled step: inputs, labels, seed -> sums of loss, hits and images over the batch."""
     classes, amounts, smoothing = net.output_shape[-1], parameters.get("augment") or {}, parameters["label_smoothing"]
 
-    @tf.function(reduce_retracing=True, autograph=False)  # autograph leaves a file in the temporary folder when killed
+    # One graph a shape, whatever came before: a relaxed shape would give a resumed process other bits.
+    @tf.function(autograph=False)  # autograph leaves a file in the temporary folder when killed
     def step(x, labels, seed):
         x = warp(x, amounts, seed) / 255.0 if amounts else _scaled(x)
         truth = tf.one_hot(labels, classes)

@@ -1,0 +1,102 @@
+"""Stopped at any step, by whatever, and resumed: the same bits."""
+
+import numpy as np
+import pytest
+
+from job import checkpoint
+from job.errors import Interrupted
+from job.evaluate import score
+from job.models import cnn, transfer
+from job.record import history_csv
+from job.train import Examples, Hooks, train
+
+STEPS = 12  # of 3 epochs over 60 images in batches of 16
+
+
+def conv_net():
+    parameters = {"blocks": 1, "width": 4, "units": 8, "dropout": 0.3, "augment": {"shift": 0.1, "flip": True, "rotation": 10}}
+    return cnn.build(parameters, (16, 16, 3), 3), parameters, np.random.default_rng(0).integers(0, 255, (80, 16, 16, 3), np.uint8)
+
+
+def head():
+    parameters = {"units": 8, "dropout": 0.3}
+    return transfer.head(parameters, 20, 3), parameters, np.random.default_rng(0).normal(size=(80, 20)).astype(np.float32)
+
+
+class World:
+    """A process that trains until it is stopped, and the store that outlives it."""
+
+    def __init__(self, build):
+        self.build, self.bundle, self.reported = build, None, {}
+
+    def run(self, stop_at: int | None = None, stop_in_report: bool = False):
+        """Train from the stored bundle; stop after a step, or in the report after it."""
+        import keras
+
+        keras.utils.set_random_seed(5)
+        net, parameters, inputs = self.build()
+        parameters = parameters | {
+            "learning_rate": 0.01, "batch_size": 16, "epochs": 3, "schedule": "cosine", "weight_decay": 0.01, "label_smoothing": 0.1,
+        }  # fmt: skip
+        labels, taken = np.arange(80) % 3, []
+
+        def check():
+            if not stop_in_report and len(taken) and taken[-1]()[1]["step"] == stop_at:
+                raise Interrupted("stopped")
+
+        def report(epoch, step, metrics, value):
+            if stop_in_report and step >= stop_at:
+                raise Interrupted("stopped")
+            assert self.reported.setdefault(epoch, (metrics, value)) == (metrics, value)
+            return False
+
+        hooks = Hooks(taken.append, check, report, lambda labels, probabilities: score("accuracy", labels, probabilities))
+        examples = Examples(inputs, labels, np.arange(60)), Examples(inputs, labels, np.arange(60, 80))
+        snapshot = checkpoint.unpack(self.bundle) if self.bundle else None
+        try:
+            outcome = train(net, parameters, *examples, 7, hooks, snapshot)
+        except Interrupted:
+            self.bundle = checkpoint.pack(*taken[-1]())
+            return None
+        weights = checkpoint.hash_arrays([np.asarray(v) for v in net.weights])
+        return weights, history_csv(outcome.history), outcome.probabilities.tobytes(), outcome.value, outcome.step
+
+
+@pytest.mark.parametrize("build", [conv_net, head])
+def test_stopped_at_every_step(build):
+    """A training that is stopped after each single step, and in a report, ends with the bits of an undisturbed one."""
+    calm = World(build).run()
+    assert calm[-1] == STEPS
+    world = World(build)
+    for step in range(1, STEPS):
+        assert world.run(stop_at=step) is None
+        assert checkpoint.unpack(world.bundle)[1]["step"] == step
+    assert world.run(stop_at=STEPS, stop_in_report=True) is None
+    assert world.run() == calm
+    assert sorted(world.reported) == [0, 1, 2]
+
+
+def test_a_stored_decision_ends_a_resumed_training():
+    """A trial that was pruned after an epoch, stopped and resumed ends there: no further step is trained."""
+    import keras
+
+    def once(snapshot, pruned_after):
+        keras.utils.set_random_seed(5)
+        net, parameters, inputs = head()
+        parameters = parameters | {
+            "learning_rate": 0.01, "batch_size": 16, "epochs": 3, "schedule": "constant", "weight_decay": 0, "label_smoothing": 0,
+        }  # fmt: skip
+        taken = []
+        hooks = Hooks(
+            taken.append,
+            report=lambda epoch, step, metrics, value: epoch == pruned_after,
+            score=lambda labels, p: score("accuracy", labels, p),
+        )
+        examples = Examples(inputs, np.arange(80) % 3, np.arange(60)), Examples(inputs, np.arange(80) % 3, np.arange(60, 80))
+        return train(net, parameters, *examples, 7, hooks, snapshot), taken
+
+    first, taken = once(None, 1)
+    again, steps = once(checkpoint.unpack(checkpoint.pack(*taken[-1]())), 1)
+    assert steps == []
+    assert (again.pruned_at, again.step, again.value, again.history) == (1, 8, first.value, first.history)
+    assert again.probabilities.tobytes() == first.probabilities.tobytes()
