@@ -1,90 +1,12 @@
 """Real servers for the tests: one PostgreSQL and one S3 a session, a database and a prefix a test."""
 
 import os
-import subprocess
-import sys
 import uuid
-from dataclasses import dataclass
-from pathlib import Path
 
-import numpy as np
 import pytest
+from world import LONG, SMALL, TINY, Long, Site, write_images
 
-TINY = """
-name = "tiny"
-seed = 3
-threads = 1
-[data]
-source = "images.npz"
-[search]
-trials = 2
-pruner = "none"
-[folds]
-count = 2
-[parameters]
-learning_rate = { low = 1e-3, high = 1e-2, log = true }
-batch_size = [16, 32]
-[models.cnn]
-epochs = 40
-blocks = 1
-width = 4
-units = 8
-augment = { shift = 0.1, flip = true, rotation = 10, zoom = 0.1, shear = 0.1 }
-[models.mobilenetv2]
-epochs = 3
-input_size = 32
-alpha = 0.35
-"""
-
-SMALL = """
-name = "small"
-threads = 1
-[data]
-source = "digits"
-[search]
-trials = 1
-[models.cnn]
-epochs = 1
-width = 2
-blocks = 1
-batch_size = 256
-learning_rate = 0.01
-"""
-
-
-@dataclass(frozen=True)
-class Site:
-    """A database and a store of a test's own, and how to call `job` on them."""
-
-    database_url: str
-    store_url: str
-    environ: dict
-    folder: Path
-
-    def job(self, *arguments, check: int | None = None, **environ) -> subprocess.CompletedProcess:
-        """Run `python -m job ...` to its end; with `check`, expect this exit code."""
-        done = subprocess.run(
-            [sys.executable, "-m", "job", *map(str, arguments)],
-            env=self.environ | environ,
-            capture_output=True,
-            text=True,
-            cwd=self.folder,
-            timeout=300,
-        )
-        if check is not None:
-            assert done.returncode == check, f"exit {done.returncode}, expected {check}\n{done.stdout}\n{done.stderr}"
-        return done
-
-    def start(self, *arguments, **environ) -> subprocess.Popen:
-        """Start `python -m job ...`."""
-        return subprocess.Popen(
-            [sys.executable, "-m", "job", *map(str, arguments)],
-            env=self.environ | environ,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            cwd=self.folder,
-        )
+from job.database import Database
 
 
 @pytest.fixture(scope="session")
@@ -135,7 +57,11 @@ def site(database_url, s3, s3_environ, tmp_path):
         | s3_environ
         | {"JOB_DATABASE_URL": database_url, "JOB_STORE_URL": store_url, "JOB_CACHE_DIR": str(tmp_path / "cache"), "JOB_WAIT_S": "1"}
     )
-    return Site(database_url, store_url, environ, tmp_path)
+    site = Site(database_url, store_url, environ, tmp_path)
+    yield site
+    for child in site.children:
+        child.process.kill()
+        child.process.wait()
 
 
 @pytest.fixture(scope="session")
@@ -167,19 +93,14 @@ def small(site):
     return site
 
 
-def write_images(path, n=90, n_test=30):
-    """Write images of horizontal, vertical and no stripes with noise; test image 0 is a copy of training image 0."""
-    rng = np.random.default_rng(0)
-    labels = np.arange(n + n_test) % 3
-    images = rng.integers(0, 120, (n + n_test, 32, 32, 3), dtype=np.uint8)
-    images[labels == 0, ::4] += 120
-    images[labels == 1, :, ::4] += 120
-    images[n] = images[0]
-    labels[n] = labels[0]
-    images[3] = images[0]
-    np.savez(
-        path, x_train=images[:n], y_train=labels[:n], x_test=images[n:], y_test=labels[n:], classes=np.array(["rows", "columns", "none"])
-    )
+@pytest.fixture
+def long(site) -> Long:
+    """The experiment, prepared; leases and checkpoints are short."""
+    write_images(site.folder / "images.npz")
+    (site.folder / "long.toml").write_text(LONG)
+    site.job("prepare", "long.toml", check=0)
+    site.environ.update(JOB_EXPERIMENT="long", JOB_LEASE_S="4", JOB_CHECKPOINT_S="0.5", JOB_WAIT_S="30")
+    return Long(site, Database(site.database_url, 10))
 
 
 def _execute(connection, statement: str) -> None:

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from conftest import SMALL
+from world import SMALL
 
 from job.database import Database
 from job.store import open_store

@@ -1,58 +1,68 @@
 """Interrupted anywhere, resumed bit for bit."""
 
-import json
+import fcntl
 import signal
 import time
 
-from job.database import Database
-from job.store import open_store
+import pytest
+from world import TRIAL, wait_for
+
+GRACE_S = 5.0
 
 
-def test_a_killed_trial_is_resumed_bit_for_bit(tiny):
-    """A trial that was interrupted by TERM and went on has the weights, history and predictions of an undisturbed one."""
-    database = Database(tiny.database_url, 5)
-    calm = result(tiny, database)
-    reset(database)
-    interrupted = 0
-    while interrupted < 3:
-        seen = epochs(database)
-        process = tiny.start("trial", "--model", "cnn", "--index", 0)
-        wait_for(lambda: epochs(database) > seen + 1)
-        process.send_signal([signal.SIGTERM, signal.SIGINT, signal.SIGUSR1][interrupted])
-        assert process.wait(60) == 75, process.stdout.read()
-        interrupted += 1
-    assert 0 < epochs(database) < 40
-    assert result(tiny, database) == calm
-    outcomes = [
-        r["outcome"] for r in database.rows("select outcome from attempt where (model, stage, index) = ('cnn', 'trial', 0) order by number")
-    ]
-    assert outcomes == ["complete", "interrupted", "interrupted", "interrupted", "complete"]
+def test_a_killed_trial_is_resumed_bit_for_bit(long):
+    """A trial ended by TERM, INT, USR1, USR2 and twice by KILL has the weights, history and predictions of an undisturbed one."""
+    calm = long.calm(0)
+    for number in (signal.SIGTERM, signal.SIGKILL, signal.SIGINT, signal.SIGUSR1, signal.SIGKILL, signal.SIGUSR2):
+        progress = long.task(0)["progress"]
+        child = long.site.start(*TRIAL, 0)
+        wait_for(lambda: long.task(0)["progress"] > progress + 3)
+        child.send(number)
+        child.wait(check=-9 if number == signal.SIGKILL else 75)
+    assert len(long.epochs(0)) < 150
+    long.site.job(*TRIAL, 0, check=0)
+    assert long.bits(0) == calm
+    outcomes = [a["outcome"] for a in long.attempts(0)]
+    assert outcomes == ["interrupted", "vanished", "interrupted", "interrupted", "vanished", "interrupted", "complete"]
+    assert all(a["last_step"] > a["first_step"] for a in long.attempts(0))
+    assert long.objects(0, "checkpoint") == []
 
 
-def reset(database):
-    """Make trial 0 of cnn a task that was never worked on, but for its parameters."""
-    database.rows(
-        "update task set state = 'waiting', artifact = null, value = null, metrics = null, progress = 0, finished = null where (model, stage, index) = ('cnn', 'trial', 0)"
-    )
-    database.rows("delete from epoch where (model, stage, index) = ('cnn', 'trial', 0)")
+@pytest.mark.parametrize("words", ["element 0", "saved at step", "training: over"])
+def test_a_signal_is_obeyed_at_any_moment(long, words):
+    """TERM while importing, while training, while evaluating or uploading: exit 75 within the grace, and the task is free at once."""
+    child = long.site.start(*TRIAL, 0, JOB_GRACE_S=GRACE_S)
+    child.until(words)
+    began = time.monotonic()
+    child.send(signal.SIGTERM)
+    code = child.wait()
+    assert time.monotonic() - began < GRACE_S + 1
+    assert code == 75 or (words == "training: over" and code == 0), child.text()
+    assert long.task(0)["state"] == ("waiting" if code == 75 else "complete")
+    assert long.task(0)["counted"] == 0
 
 
-def epochs(database):
-    return len(database.rows("select 1 from epoch where (model, stage, index) = ('cnn', 'trial', 0)"))
+def test_a_signal_is_obeyed_while_staging(long):
+    """TERM while another process of the node downloads what we wait for: exit 75 within the grace."""
+    key = next(o.key for o in long.store.listing("data/") if o.key.endswith("train-images.npy"))
+    path = long.site.folder / "cache2" / key
+    path.parent.mkdir(parents=True)
+    with open(path.with_name(f".{path.name}.lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        child = long.site.start(*TRIAL, 0, JOB_CACHE_DIR=path.parents[2], JOB_GRACE_S=GRACE_S)
+        child.until("cnn trial 0: {")
+        time.sleep(0.5)
+        began = time.monotonic()
+        child.send(signal.SIGTERM)
+        child.wait(check=75)
+        assert time.monotonic() - began < GRACE_S + 1
+    assert long.task(0)["state"] == "waiting"
 
 
-def result(site, database):
-    """Return what must be equal, bit for bit, of trial 0 of cnn, after running it to its end."""
-    site.job("trial", "--model", "cnn", "--index", 0, check=0)
-    artifact = database.rows("select artifact from task where (model, stage, index) = ('cnn', 'trial', 0)")[0]["artifact"]
-    store = open_store(site.store_url, 5)
-    stored = json.loads(store.get(artifact["result.json"]["key"]))
-    return {k: stored[k] for k in ("weights_sha256", "history_sha256", "predictions_sha256", "value", "parameters")}
-
-
-def wait_for(condition, seconds=60):
-    """Poll a condition to a deadline."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come to pass"
-        time.sleep(0.02)
+def test_the_second_signal_leaves_at_once(long):
+    """The second signal ends the process with 128 + its number; the lease runs out by itself."""
+    child = long.site.start(*TRIAL, 0)
+    child.until("element 0")
+    child.send(signal.SIGTERM)
+    child.send(signal.SIGINT)
+    assert child.wait() in (128 + signal.SIGINT, 128 + signal.SIGTERM)

@@ -1,0 +1,211 @@
+"""What the tests share: small experiments, a place to run them, and a view on what became of them."""
+
+import json
+import subprocess
+import sys
+import time
+import uuid
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from job.database import Database
+from job.store import open_store
+
+TINY = """
+name = "tiny"
+seed = 3
+threads = 1
+[data]
+source = "images.npz"
+[search]
+trials = 2
+pruner = "none"
+[folds]
+count = 2
+[parameters]
+learning_rate = { low = 1e-3, high = 1e-2, log = true }
+batch_size = [16, 32]
+[models.cnn]
+epochs = 40
+blocks = 1
+width = 4
+units = 8
+augment = { shift = 0.1, flip = true, rotation = 10, zoom = 0.1, shear = 0.1 }
+[models.mobilenetv2]
+epochs = 3
+input_size = 32
+alpha = 0.35
+"""
+
+SMALL = """
+name = "small"
+threads = 1
+[data]
+source = "digits"
+[search]
+trials = 1
+[models.cnn]
+epochs = 1
+width = 2
+blocks = 1
+batch_size = 256
+learning_rate = 0.01
+"""
+
+
+LONG = """
+name = "long"
+seed = 3
+threads = 1
+[data]
+source = "images.npz"
+[search]
+trials = 3
+sampler = "random"
+[folds]
+count = 2
+[parameters]
+learning_rate = { low = 1e-3, high = 1e-2, log = true }
+batch_size = 16
+[models.cnn]
+epochs = 150
+blocks = 1
+width = 4
+units = 8
+augment = { shift = 0.1, flip = true, rotation = 10, zoom = 0.1, shear = 0.1 }
+"""
+TRIAL = ("trial", "--model", "cnn", "--index")
+
+
+@dataclass(frozen=True)
+class Site:
+    """A database and a store of a test's own, and how to call `job` on them."""
+
+    database_url: str
+    store_url: str
+    environ: dict
+    folder: Path
+    children: list = field(default_factory=list)
+
+    def job(self, *arguments, check: int | None = None, **environ) -> subprocess.CompletedProcess:
+        """Run `python -m job ...` to its end; with `check`, expect this exit code."""
+        done = subprocess.run(
+            [sys.executable, "-m", "job", *map(str, arguments)],
+            env=self.environ | environ,
+            capture_output=True,
+            text=True,
+            cwd=self.folder,
+            timeout=300,
+        )
+        if check is not None:
+            assert done.returncode == check, f"exit {done.returncode}, expected {check}\n{done.stdout}\n{done.stderr}"
+        return done
+
+    def start(self, *arguments, **environ) -> "Child":
+        """Start `python -m job ...`."""
+        log = self.folder / f"{uuid.uuid4().hex}.log"
+        with open(log, "wb") as file:
+            command = [sys.executable, "-m", "job", *map(str, arguments)]
+            child = Child(subprocess.Popen(command, env=self.environ | {k: str(v) for k, v in environ.items()}, stdout=file, stderr=file, cwd=self.folder), log)
+        self.children.append(child)
+        return child
+
+
+@dataclass(frozen=True)
+class Child:
+    """A `job` process and what it says."""
+
+    process: subprocess.Popen
+    log: Path
+
+    def text(self) -> str:
+        return self.log.read_text(errors="replace")
+
+    def until(self, words: str, seconds: float = 150) -> None:
+        """Wait until it has said these words."""
+        wait_for(lambda: words in self.text() or self.process.poll() is not None, seconds)
+        assert words in self.text(), self.text()
+
+    def send(self, number: int) -> None:
+        self.process.send_signal(number)
+
+    def wait(self, seconds: float = 150, check: int | None = None) -> int:
+        """Wait for its end and return the exit code; with `check`, expect this one."""
+        code = self.process.wait(seconds)
+        assert check in (None, code), f"exit {code}, expected {check}\n{self.text()}"
+        return code
+
+
+def wait_for(condition, seconds: float = 150) -> None:
+    """Poll a condition to a deadline."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come to pass"
+        time.sleep(0.02)
+
+
+@dataclass(frozen=True)
+class Long:
+    """A site with the experiment, and its database and store."""
+
+    site: Site
+    database: Database
+
+    @property
+    def store(self):
+        return open_store(self.site.store_url, 20)
+
+    def task(self, index: int) -> dict:
+        """Return the row of a trial."""
+        return self.database.rows("select * from task where stage = 'trial' and index = %(i)s", i=index)[0]
+
+    def attempts(self, index: int) -> list[dict]:
+        """Return the attempts of a trial in order."""
+        return self.database.rows("select * from attempt where stage = 'trial' and index = %(i)s order by number", i=index)
+
+    def epochs(self, index: int) -> list[dict]:
+        """Return the epochs of a trial in order."""
+        return self.database.rows("select * from epoch where stage = 'trial' and index = %(i)s order by epoch", i=index)
+
+    def objects(self, index: int, name: str) -> list[str]:
+        """Return the keys of a trial's objects that hold this name."""
+        return [o.key for o in self.store.listing("experiments/") if f"/trial/{index}/" in o.key and name in o.key]
+
+    def bits(self, index: int) -> dict:
+        """Return what must be equal of two results of one task."""
+        result = json.loads(self.store.get(self.task(index)["artifact"]["result.json"]["key"]))
+        return {k: result[k] for k in ("weights_sha256", "history_sha256", "predictions_sha256", "value", "parameters", "step")}
+
+    def calm(self, index: int) -> dict:
+        """Return the bits of a trial that nothing disturbs, and make it a task nobody ever worked on."""
+        self.site.job(*TRIAL, index, check=0)
+        bits = self.bits(index)
+        self.store.delete([o.key for o in self.store.listing("experiments/") if f"/trial/{index}/" in o.key])
+        for statement in (
+            "delete from epoch where index = %(i)s",
+            "delete from attempt where index = %(i)s",
+            "update task set state = 'waiting', attempt = 0, progress = 0, counted = 0, counted_at = 0, parameters = null,"
+            " value = null, metrics = null, artifact = null, finished = null where stage = 'trial' and index = %(i)s",
+            "delete from trial_params",
+            "delete from trial_values",
+            "delete from trial_intermediate_values",
+        ):
+            self.database.rows(statement, i=index)
+        return bits
+
+
+def write_images(path, n=90, n_test=30):
+    """Write images of horizontal, vertical and no stripes with noise; test image 0 is a copy of training image 0."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(n + n_test) % 3
+    images = rng.integers(0, 120, (n + n_test, 32, 32, 3), dtype=np.uint8)
+    images[labels == 0, ::4] += 120
+    images[labels == 1, :, ::4] += 120
+    images[n] = images[0]
+    labels[n] = labels[0]
+    images[3] = images[0]
+    np.savez(
+        path, x_train=images[:n], y_train=labels[:n], x_test=images[n:], y_test=labels[n:], classes=np.array(["rows", "columns", "none"])
+    )
