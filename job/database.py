@@ -1,50 +1,102 @@
 """Short transactions on PostgreSQL, with patience; the only importer of psycopg2.
 
 No connection is held between transactions, so a thousand workers fit a default server, and a
-pgbouncer in transaction mode too.
+pgbouncer in transaction mode too. Nothing waits for ever: not we for a silent server, and not
+others for a lock of ours when we are paused.
 """
 
+import ctypes
+import dataclasses
 import hashlib
 import logging
 import random
 import re
+import select
 import threading
 import time
-from functools import cache
+from contextlib import suppress
+from functools import cache, partial
 from importlib import resources
 
 import psycopg2
 import psycopg2.extras
+from psycopg2 import extensions
 
 from job.errors import Invalid, JobError, NotReady, Unreachable
-from job.settings import describe, redact
+from job.settings import redact
 
 SCHEMA_VERSION = 1
-CONNECT_TIMEOUT_S = 10
-# psycopg2 gives a failed connection no SQLSTATE: only the server's words tell, and they may be translated.
-# 28xxx and 3D000 are named in English; any other failure to connect counts as an outage.
-REFUSED = re.compile(
-    r"password authentication failed|no password supplied|role .* does not exist|database .* does not exist|no pg_hba\.conf entry|not permitted to log in|permission denied for database",
-    re.I,
+# What libpq says itself, always in English here, and what waiting cannot mend. Names in quotes are taken out before.
+HOPELESS = re.compile(
+    r"^invalid |no password supplied|certificate|private key file|SSL was required|authentication method requirement"
+    r"|channel binding required|could not match|definition of service|local user with ID|is too long",
+    re.M,
 )
+# One @, and nothing in user and password that libpq and urllib would cut in different places.
+URL = re.compile(
+    r"postgresql://(?:(?:[^@/?#%\s]|%[0-9a-fA-F]{2})*@)?(?P<where>(?:[^@?%\s]|%[0-9a-fA-F]{2})*)(?:\?(?:[^@%\s]|%[0-9a-fA-F]{2})*)?"
+)
+# For connections that wait for an answer. Without the time-out the first of several hosts, switched off, would hide the others.
+KEEPALIVE = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3, "tcp_user_timeout": 8000}
+
+# libpq's own functions, among what psycopg2's extension is linked with.
+LIBPQ = ctypes.CDLL(psycopg2._psycopg.__file__)
+LIBPQ.PQsetErrorVerbosity.argtypes = (ctypes.c_void_p, ctypes.c_int)
+LIBPQ.PQerrorMessage.argtypes = (ctypes.c_void_p,)
+LIBPQ.PQerrorMessage.restype = ctypes.c_char_p
+DEFAULT, VERBOSE = 1, 2
 
 log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class Limits:
+    """For how many seconds who may wait for whom."""
+
+    connect_s: float = 10.0  # we for each step of a connection; `connect_timeout` in the URL goes before
+    answer_s: float = 30.0  # we for a word of the server; longer than it waits for a lock
+    idle_s: float = 30.0  # the server for our next statement: a paused worker must not keep a task's row locked
+    lock_s: float = 15.0  # one transaction for a lock of another
+
+
+LIMITS = Limits()
 
 
 class Database:
     """One PostgreSQL database, reached anew for every transaction."""
 
-    def __init__(self, url: str, outage_s: float = 900.0, sleep=time.sleep):
+    def __init__(self, url: str, outage_s: float = 900.0, sleep=time.sleep, limits: Limits = LIMITS):
         """Args:
         url: postgresql://user:password@host:port/database; parameters such as sslmode after a `?`.
         outage_s: how long to try again when the server is away, before `Unreachable`.
         sleep: how to wait; one that raises on a signal lets a worker leave during an outage.
+
+        Raises: Invalid for a URL that libpq cannot read.
         """
         self.url = re.sub(r"^postgres(ql)?(\+\w+)?://", "postgresql://", url)
         if not self.url.startswith("postgresql://"):
             raise Invalid(f"JOB_DATABASE_URL = {redact(url)}: expected postgresql://user:password@host:port/database")
+        parts = URL.fullmatch(self.url)
+        if not parts:  # the value is not shown: where its password ends is the question
+            raise Invalid(
+                "JOB_DATABASE_URL: expected postgresql://user:password@host:port/database with one @; write @ / ? # % in user, password and parameters as %40 %2F %3F %23 %25"
+            )
+        self.where = f"postgresql://{parts['where']}"
         self.outage_s = outage_s
         self._sleep = sleep
+        try:
+            given = extensions.parse_dsn(self.url)
+            self._dsn = extensions.make_dsn(**{"application_name": "job", **KEEPALIVE, **given})
+        except psycopg2.ProgrammingError as exc:
+            raise Invalid(
+                f"JOB_DATABASE_URL for {self.where}: {str(exc).strip()}; expected postgresql://user:password@host:port/database"
+            ) from exc
+        # psycopg2 leaves this one to the wait callback.
+        if (seconds := given.get("connect_timeout", "")).isdigit() and int(seconds):
+            limits = dataclasses.replace(limits, connect_s=float(seconds))
+        self._connection = partial(_Connection, limits=limits)
+        # Local to the transaction: settings of the session do not pass a pgbouncer.
+        self._begin = f"begin; set local idle_in_transaction_session_timeout = {limits.idle_s * 1000:.0f}; set local lock_timeout = {limits.lock_s * 1000:.0f}"
 
     def run(self, work, patience_s: float | None = None):
         """Return `work(cursor)`, run in one transaction, and again while the server is away.
@@ -58,7 +110,7 @@ class Database:
             try:
                 return self._once(work)
             except psycopg2.Error as exc:
-                error = _translate(exc, self.url)
+                error = _translate(exc, self.where)
                 if not isinstance(error, Unreachable):
                     raise error from exc
                 if time.monotonic() - started + delay > patience_s:
@@ -68,12 +120,19 @@ class Database:
             delay = min(delay * 2, 15.0)
 
     def _once(self, work):
-        connection = psycopg2.connect(
-            self.url, connect_timeout=CONNECT_TIMEOUT_S, application_name="job", cursor_factory=psycopg2.extras.RealDictCursor
-        )
+        connection = psycopg2.connect(self._dsn, connection_factory=self._connection, cursor_factory=psycopg2.extras.RealDictCursor)
         try:
-            with connection, connection.cursor() as cursor:
-                return work(cursor)
+            connection.autocommit = True  # begin and commit are ours: psycopg2 would send another message for the settings
+            with connection.cursor() as cursor:
+                cursor.execute(self._begin)
+                try:
+                    result = work(cursor)
+                except BaseException:
+                    with suppress(psycopg2.Error):
+                        cursor.execute("rollback")
+                    raise
+                cursor.execute("commit")
+                return result
         finally:
             connection.close()
 
@@ -92,7 +151,7 @@ class Database:
         if not rows or rows[0]["version"] != SCHEMA_VERSION:
             found = rows[0]["version"] if rows else "none"
             raise Invalid(
-                f"the tables in {describe(self.url)} have schema version {found}, this program expects {SCHEMA_VERSION}: use the version that made them, or an empty database and `job prepare`"
+                f"the tables in {self.where} have schema version {found}, this program expects {SCHEMA_VERSION}: use the version that made them, or an empty database and `job prepare`"
             )
 
     def create_schema(self) -> None:
@@ -130,19 +189,74 @@ def _text(name: str) -> str:
     return resources.files("job").joinpath("sql", name).read_text()
 
 
-def _translate(exc: psycopg2.Error, url: str) -> JobError:
+def _translate(exc: psycopg2.Error, where: str) -> JobError:
     """Turn psycopg2's error into ours: what waiting can mend, and what it cannot."""
-    message, state, where = redact(str(exc)).strip().splitlines(), exc.pgcode or "", describe(url)
-    first = message[0] if message else type(exc).__name__
+    text, connecting = str(exc).strip(), isinstance(exc, _NoConnection)
+    state = exc.state if connecting else exc.pgcode or ""
+    # A connection that ends in the middle has no parts, just its text.
+    first = redact(exc.diag.message_primary or re.sub(r"^\S+:  ", "", next(iter(text.splitlines()), type(exc).__name__)))
     if state == "42P01":
         return NotReady(f"the database {where} has no tables yet: run `job prepare EXPERIMENT.toml`")
-    if state == "42501" or state.startswith("28") or state == "3D000" or (not state and REFUSED.search(str(exc))):
+    if state in ("42501", "3D000") or state.startswith("28"):
         return Invalid(f"the database {where} refused us: {first}; check user, password and grants in JOB_DATABASE_URL")
+    if not state and HOPELESS.search(re.sub(r'"[^"]*"', '""', text)):
+        return Invalid(f"the database {where} cannot be used: {first}; check JOB_DATABASE_URL")
     if state == "25006":
         return Invalid(f"the database {where} is read-only: {first}; point JOB_DATABASE_URL at the primary")
-    if state[:2] in ("08", "53", "57", "40", "55") or isinstance(exc, (psycopg2.OperationalError, psycopg2.InterfaceError)):
+    # psycopg2 calls some lost connections just DatabaseError.
+    lost = not state and (isinstance(exc, (psycopg2.OperationalError, psycopg2.InterfaceError)) or type(exc) is psycopg2.DatabaseError)
+    if lost or state[:2] in ("08", "57"):
         return Unreachable(f"the database {where} cannot be reached: {first}")
+    if connecting or state == "25P03" or state[:2] in ("40", "53", "55", "58") or isinstance(exc, psycopg2.OperationalError):
+        return Unreachable(f"the database {where} cannot serve us now: {first}")
     return JobError(f"the database {where} answered: {first}")
+
+
+class _Connection(extensions.connection):
+    """A connection that knows how long to wait, from its first moment on."""
+
+    def __init__(self, dsn: str, limits: Limits):
+        self.limits = limits
+        super().__init__(dsn)
+
+
+class _NoConnection(psycopg2.OperationalError):
+    """A connection that was not made or given up, with the SQLSTATE that psycopg2 does not give; empty if the server said none."""
+
+    state = ""
+
+
+def _wait(connection) -> None:
+    """Wait for libpq as psycopg2 asks for it, on Optuna's connections too; psycopg2 closes the connection when this raises."""
+    limits = getattr(connection, "limits", LIMITS)
+    if connection.status != extensions.STATUS_SETUP:
+        _poll(connection, limits.answer_s)
+        return
+    # The words of a refusal may be in any language and any encoding; in a verbose one the SQLSTATE stands before them.
+    LIBPQ.PQsetErrorVerbosity(connection.pgconn_ptr, VERBOSE)
+    try:
+        _poll(connection, limits.connect_s)
+    except _NoConnection:
+        raise
+    except (psycopg2.Error, UnicodeDecodeError) as exc:
+        words = LIBPQ.PQerrorMessage(connection.pgconn_ptr).decode(errors="replace") or str(exc)
+        states = re.findall(r"^.*?:  ([0-9A-Z]{5}): (.*)", words, re.M)  # one for each host that refused
+        error = _NoConnection(states[-1][1] if states else words)
+        error.state = states[-1][0] if states else ""
+        raise error from None
+    LIBPQ.PQsetErrorVerbosity(connection.pgconn_ptr, DEFAULT)
+
+
+def _poll(connection, seconds: float) -> None:
+    """Go on until libpq has what it waits for; raise when nothing has come or gone for so many seconds."""
+    while (wanted := connection.poll()) != extensions.POLL_OK:
+        waiter = select.poll()  # select.select knows no descriptor above 1023
+        waiter.register(connection.fileno(), select.POLLIN if wanted == extensions.POLL_READ else select.POLLOUT)
+        if not waiter.poll(seconds * 1000):
+            raise _NoConnection(f"no answer for {seconds:g} s")
+
+
+extensions.set_wait_callback(_wait)
 
 
 class Every:

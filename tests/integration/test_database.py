@@ -1,0 +1,496 @@
+"""Every kind of trouble of PostgreSQL, on real servers: what is retried, what is refused, and in which words."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from concurrent.futures import Future
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+
+import psycopg2
+import pytest
+
+from job.database import Database, Limits, lock_number
+from job.embedded import NOBODY, Postgres, _as_nobody
+from job.errors import Invalid, JobError, NotReady, Unreachable
+from job.experiment import parse
+from job.prepare import _register
+
+DEBIAN = Path("/usr/lib/postgresql/15/bin")
+QUICK = Limits(connect_s=1, answer_s=2, idle_s=2, lock_s=1)
+SPEC = {"name": "small", "data": {"source": "digits"}, "search": {"trials": 3}, "folds": {"count": 2}, "models": {"cnn": {"epochs": 2}}}
+
+
+class German(Postgres):
+    """Debian's PostgreSQL 15, which comes with translations and TLS, speaking German."""
+
+    encoding, locale = "UTF8", "C.UTF-8"
+
+    def _run(self, program, *arguments, statements=""):
+        if program == "initdb":
+            arguments = [*(a for a in arguments if a not in ("-E", "UTF8", "--no-locale")), "-E", self.encoding, "--locale", self.locale]
+        command = [*_as_nobody(), DEBIAN / program, *arguments]
+        subprocess.run(
+            command, input=statements.encode(), check=True, stdout=subprocess.DEVNULL, cwd=self.folder, env=self._environment(), timeout=60
+        )
+
+    def _prepare(self):
+        super()._prepare()
+        crt, key = (self.folder / "data" / name for name in ("server.crt", "server.key"))
+        subject = ["-subj", "/CN=somewhere.else", "-days", "2", "-keyout", key, "-out", crt]
+        subprocess.run(["openssl", "req", "-new", "-x509", "-nodes", *subject], check=True, capture_output=True)
+        key.chmod(0o600)
+        if os.geteuid() == 0:
+            os.chown(key, NOBODY, NOBODY)
+
+    def _command(self):
+        return [*(DEBIAN / "postgres" if Path(part).name == "postgres" else part for part in super()._command()), "-c", "ssl=on"]
+
+    def _environment(self, **more):
+        return super()._environment(**{"LC_ALL": self.locale, "LANGUAGE": "de", "LOCPATH": str(self.folder.parent), **more})
+
+
+class Latin(German):
+    """The same in another encoding: libpq hands its words on as they are."""
+
+    encoding, locale = "LATIN1", "de_DE.ISO-8859-1"
+
+    def _prepare(self):
+        compiled = self.folder.parent / self.locale
+        subprocess.run(["localedef", "-i", "de_DE", "-f", "ISO-8859-1", compiled], check=True)
+        super()._prepare()
+
+
+@pytest.fixture(scope="module")
+def german(tmp_path_factory):
+    with German(tmp_path_factory.mktemp("german")) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def latin(tmp_path_factory):
+    with Latin(tmp_path_factory.mktemp("latin")) as server:
+        yield server
+
+
+@pytest.fixture
+def own(tmp_path):
+    """A server of the test's own, to be stopped."""
+    with Postgres(tmp_path / "own") as server:
+        yield server
+
+
+class Ledger:
+    """A counter that every key raises once: work as `Database.run` wants it."""
+
+    def __init__(self, url: str, **settings):
+        self.database, self.tries = Database(url, **settings), 0
+
+    def open(self) -> "Ledger":
+        self.database.rows("create table ledger (key int primary key)")
+        self.database.rows("create table counter (n int)")
+        self.database.rows("insert into counter values (0)")
+        return self
+
+    def raise_by(self, key: int, between=lambda: None) -> None:
+        def work(cursor):
+            self.tries += 1
+            cursor.execute("insert into ledger values (%s) on conflict do nothing", (key,))
+            if cursor.rowcount:
+                between()
+                cursor.execute("update counter set n = n + 1")
+
+        self.database.run(work)
+
+    def count(self) -> int:
+        return self.database.rows("select n from counter")[0]["n"]
+
+
+class Wire:
+    """A TCP proxy whose `obey(data)`, asked about every message to the server, says pass, swallow, or cut once it is answered."""
+
+    def __init__(self, port: int, obey):
+        self.server, self.obey, self.listener = ("127.0.0.1", port), obey, socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self):
+        with suppress(OSError):
+            while True:
+                client, server, cut = self.listener.accept()[0], socket.create_connection(self.server), threading.Event()
+                for pair in ((client, server, True), (server, client, False)):
+                    threading.Thread(target=self._carry, args=(*pair, cut), daemon=True).start()
+
+    def _carry(self, source, target, to_server, cut):
+        with suppress(OSError):
+            while data := source.recv(65536):
+                order = self.obey(data) if to_server else "pass"
+                if order == "cut":
+                    cut.set()
+                if cut.is_set() and not to_server:
+                    break
+                if order != "swallow":
+                    target.sendall(data)
+        for end in (source, target):
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+    def close(self):
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+
+
+def through(url: str, wire: Wire) -> str:
+    head, _, tail = url.rpartition("@")
+    return f"{head}@127.0.0.1:{wire.port}/{tail.partition('/')[2]}"
+
+
+def in_thread(call) -> Future:
+    """Call in a thread that does not keep the tests from ending."""
+    future = Future()
+
+    def target():
+        try:
+            future.set_result(call())
+        except BaseException as exc:
+            future.set_exception(exc)
+
+    threading.Thread(target=target, daemon=True).start()
+    return future
+
+
+@contextmanager
+def stopped(server: Postgres):
+    """Stop postmaster and backends, as a machine that swaps itself to death; let them go on at the end."""
+    first = int((server.folder / "pid").read_text().split()[0])
+    os.kill(first, signal.SIGSTOP)
+    processes = [first, *(int(pid) for pid in Path(f"/proc/{first}/task/{first}/children").read_text().split())]
+    for pid in processes[1:]:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in reversed(processes):
+            os.kill(pid, signal.SIGCONT)
+
+
+@contextmanager
+def role(url: str, options: str = ""):
+    """A role of the test's own; yields the URL for it."""
+    name = f"r{uuid.uuid4().hex[:8]}"
+    owner = Database(url, 5)
+    owner.rows(f"create role {name} login password 'secret' {options}")
+    yield url.replace(url[len("postgresql://") : url.index("@")], f"{name}:secret")
+    owner.rows(f"drop role {name}")
+
+
+def refused(url: str, statement="select 1", kind=Invalid) -> str:
+    """Return the sentence with which a URL is refused, at once."""
+    with pytest.raises(kind) as caught:
+        Database(url, outage_s=60, sleep=lambda s: pytest.fail("this cannot be mended by waiting")).rows(statement)
+    sentence = str(caught.value)
+    assert "\n" not in sentence and "secret" not in sentence
+    assert "LOCATION" not in f"{sentence} {caught.value.__cause__}"
+    return sentence
+
+
+def test_a_restart_in_the_middle(own):
+    """A server that is away for 3 s in the middle of a transaction: `run` comes through, and the work is done once."""
+    ledger = Ledger(own.url, outage_s=60).open()
+    halfway, away = threading.Event(), threading.Event()
+    worker = in_thread(lambda: ledger.raise_by(1, lambda: (halfway.set(), away.wait(30))))
+    assert halfway.wait(10)
+    own.stop()
+    away.set()
+    time.sleep(3)
+    own.start()
+    worker.result(60)
+    assert (ledger.count(), ledger.tries) == (1, 2)
+
+
+def test_connections_dropped_one_by_one(database_url):
+    """At least 100 increments, each idempotent by its key, under a rain of pg_terminate_backend: all there, each once."""
+    ledger = Ledger(database_url, outage_s=60, sleep=lambda s: time.sleep(s / 20)).open()
+
+    def work() -> int:
+        key = 0
+        while key < 100 or ledger.tries < key + 10:  # ten were hit in the middle
+            ledger.raise_by(key)
+            key += 1
+        return key
+
+    worker = in_thread(work)
+    others = "from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()"
+    with closing(psycopg2.connect(database_url)) as other, other.cursor() as cursor:
+        other.autocommit = True
+        while not worker.done():
+            cursor.execute(f"select pg_terminate_backend(pid) {others}")
+            time.sleep(0.03)
+    assert ledger.count() == worker.result() >= 100
+
+
+def test_a_lost_answer_to_the_commit(database_url, postgres):
+    """A commit that was done and not heard of is tried again, and counts once."""
+    commits = []
+
+    def obey(data):
+        if b"commit" not in data:
+            return "pass"
+        commits.append(data)
+        return "cut" if len(commits) == 1 else "pass"
+
+    direct = Ledger(database_url).open()
+    with closing(Wire(postgres.ports[0], obey)) as wire:
+        ledger = Ledger(through(database_url, wire), outage_s=30)
+        ledger.raise_by(1)
+    assert (direct.count(), ledger.tries, len(commits)) == (1, 2, 2)
+
+
+def test_a_network_that_swallows(database_url, postgres):
+    """A server of which no answer comes is given up with its connection, and asked again on a new one."""
+    swallowed = []
+
+    def obey(data):
+        if b"41 + 1" not in data or len(swallowed) == 2:
+            return "pass"
+        swallowed.append(data)
+        return "swallow"
+
+    def work(cursor):
+        try:
+            cursor.execute("select 41 + 1 as n")
+        except psycopg2.OperationalError:
+            assert cursor.connection.closed
+            raise
+        return cursor.fetchone()["n"]
+
+    with closing(Wire(postgres.ports[0], obey)) as wire:
+        database = Database(through(database_url, wire), 30, limits=Limits(answer_s=2))
+        with pytest.raises(Unreachable, match="cannot be reached: no answer for 2 s"):
+            database.run(work, patience_s=0)
+        assert database.run(work) == 42
+
+
+def test_a_stopped_server(own):
+    """A server that hangs is given up in the middle of a transaction and at the door; when it goes on, so do we."""
+    ledger = Ledger(own.url, outage_s=60, limits=QUICK).open()
+    halfway, halted, given_up = threading.Event(), threading.Event(), threading.Event()
+    ledger.database = Database(own.url, 60, sleep=lambda s: (given_up.set(), time.sleep(s)), limits=QUICK)
+    worker = in_thread(lambda: ledger.raise_by(1, lambda: (halfway.set(), halted.wait(30))))
+    assert halfway.wait(10)
+    with stopped(own):
+        started = time.monotonic()
+        with pytest.raises(Unreachable, match="cannot be reached: no answer for 1 s"):
+            Database(own.url, 0, limits=QUICK).rows("select 1")
+        halted.set()
+        assert given_up.wait(20)
+        assert time.monotonic() - started < 20
+        assert not worker.done()
+    worker.result(60)
+    assert ledger.count() == 1
+    assert ledger.tries > 1
+
+
+def test_several_hosts(database_url, postgres):
+    """Of several hosts the first that answers is taken, though one before it is switched off; times in the URL go before ours."""
+    head, _, tail = database_url.rpartition("@")
+    with socket.socket() as dead:
+        dead.bind(("127.0.0.1", 0))
+        dead.listen(0)
+        port = dead.getsockname()[1]
+        waiting = [socket.socket() for _ in range(3)]  # the queue is full: the next SYN is dropped, as by a machine without power
+        for one in waiting:
+            one.setblocking(False)
+            one.connect_ex(("127.0.0.1", port))
+        several = f"{head}@127.0.0.1:{port},{tail}"
+        database = Database(f"{several}?tcp_user_timeout=1000", 0, limits=Limits(connect_s=5))
+        assert database.rows("select 1 as n") == [{"n": 1}]
+        with pytest.raises(Unreachable, match="no answer for 1 s"):
+            Database(f"{several}?connect_timeout=1", 0).rows("select 1")
+        for one in waiting:
+            one.close()
+
+
+def test_too_many_clients(postgres, database_url):
+    """A server that is full is asked again until there is room; without patience one sentence says so."""
+    with role(database_url, "connection limit 1") as url:
+        with closing(psycopg2.connect(url)):
+            with pytest.raises(Unreachable, match='cannot serve us now: too many connections for role "r'):
+                Database(url, 0).rows("select 1")
+            waits = threading.Event()
+            worker = in_thread(lambda: Database(url, 30, sleep=lambda s: (waits.set(), time.sleep(s))).rows("select 1 as n"))
+            assert waits.wait(10)
+        assert worker.result(60) == [{"n": 1}]
+
+
+@pytest.mark.parametrize("state", ["25P03", "40001", "40P01", "53100", "53300", "55P03", "57P01", "57014", "58030"])
+def test_what_waiting_can_mend(database_url, state):
+    """A statement that fails for want of peace, room or time is tried again until it succeeds."""
+    failures = []
+
+    def work(cursor):
+        if len(failures) < 2:
+            failures.append(state)
+            cursor.execute(f"do $$ begin raise exception 'in trouble' using errcode = '{state}'; end $$")
+        return "done"
+
+    with pytest.raises(Unreachable, match="in trouble"):
+        Database(database_url, 0).run(work)
+    assert Database(database_url, 30).run(work) == "done"
+    assert len(failures) == 2
+
+
+def test_a_primary_that_became_a_standby(database_url):
+    """A read-only database is refused, with where to point instead."""
+    assert "read-only" in refused(f"{database_url}?options=-cdefault_transaction_read_only%3Don", "create table t ()")
+
+
+@pytest.mark.parametrize(
+    "server, zero, password, database, table",
+    [
+        ("postgres", "division by zero", "password authentication failed for", "does not exist", "permission denied for table closed"),
+        (
+            "german",
+            "Division durch Null",
+            "Passwort-Authentifizierung für Benutzer .* fehlgeschlagen",
+            "existiert nicht",
+            "keine Berechtigung für Tabelle closed",
+        ),
+        (
+            "latin",
+            "Division durch Null",
+            "Passwort-Authentifizierung f\ufffdr Benutzer .* fehlgeschlagen",
+            "existiert nicht",
+            "keine Berechtigung für Tabelle closed",
+        ),
+    ],
+    ids=["english", "german", "latin1"],
+)
+def test_what_waiting_cannot_mend(request, server, zero, password, database, table):
+    """Wrong password, missing role, database or grant: refused at once, by their SQLSTATE, whatever the language and encoding."""
+    url = request.getfixturevalue(server).url
+    owner = Database(url, 5)
+    assert zero in refused(url, "select 1/0", JobError)  # it really speaks that language
+    owner.rows("create table if not exists closed ()")
+    with role(url) as theirs:
+        for wrong in (url.replace("job:", "job:secret", 1), url.replace("job:", "nobody-of-this-name:", 1)):
+            assert re.search(f"refused us: {password}", refused(wrong))
+        assert re.search(f"refused us: .*{database}", refused(url + "x"))
+        assert f"refused us: {table}" in refused(theirs, "select * from closed")
+    assert "has no tables yet" in refused(url, "select * from nothing_of_this_name", NotReady)
+    owner.rows("drop table closed")
+
+
+def test_what_a_client_cannot_mend(postgres, german, monkeypatch, tmp_path):
+    """No password, no TLS where it is required, another certificate, options that cannot be: refused at once."""
+    monkeypatch.setenv("PGPASSFILE", str(tmp_path / "none"))
+    monkeypatch.delenv("PGPASSWORD", raising=False)
+    password = postgres.url.partition("job:")[2].partition("@")[0]
+    assert "no password supplied" in refused(postgres.url.replace(f":{password}", ""))
+    assert "SSL was required" in refused(f"{postgres.url}?sslmode=require")
+    assert Database(f"{german.url}?sslmode=require", 0).rows("select ssl from pg_stat_ssl where pid = pg_backend_pid()") == [{"ssl": True}]
+    crt = german.folder / "data" / "server.crt"
+    assert "does not match host name" in refused(f"{german.url}?sslmode=verify-full&sslrootcert={crt}")
+    subprocess.run(
+        ["openssl", "req", "-new", "-x509", "-nodes", "-subj", "/CN=a", "-keyout", tmp_path / "key", "-out", tmp_path / "crt"],
+        check=True,
+        capture_output=True,
+    )
+    assert "certificate verify failed" in refused(f"{german.url}?sslmode=verify-ca&sslrootcert={tmp_path}/crt")
+    assert 'root certificate file "/nowhere" does not exist' in refused(f"{german.url}?sslmode=verify-ca&sslrootcert=/nowhere")
+    assert "invalid sslmode value" in refused(f"{postgres.url}?sslmode=of-course")
+    assert "invalid port number" in refused("postgresql://job:secret@127.0.0.1:99999/job")
+    assert 'definition of service "nix" not found' in refused(f"{postgres.url}?service=nix")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://job:se@secret@host/job",
+        "postgresql://job:se/secret@host/job",
+        "postgresql://job:se?secret@host/job",
+        "postgresql://job:se%secret@host/job",
+        "postgresql://job:secret@host/job?password=%secret",
+    ],
+)
+def test_a_password_that_ends_early(url):
+    """A URL whose password holds characters of a URL is refused with the way out, and no part of it is shown."""
+    assert "write @ / ? # % in user, password and parameters as %40" in refused(url)
+
+
+def test_an_unknown_parameter():
+    """A parameter libpq does not know is named, before anything is tried."""
+    assert 'postgresql://host/job: invalid dsn: invalid URI query parameter: "colour"' in refused("postgresql://u:secret@host/job?colour=1")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:1", "no-such-host.invalid", "invalid-certificate.invalid"])
+def test_a_server_that_is_not_there(host):
+    """A refused connection and a name that is not known (yet) are outages: both may come."""
+    slept = []
+    with pytest.raises(Unreachable, match="cannot be reached"):
+        Database(f"postgresql://job:secret@{host}/job", 0.5, sleep=slept.append).rows("select 1")
+    assert slept or "invalid" in host  # a resolver may take longer than our patience
+
+
+PAUSED = """
+import os, signal, sys
+from job.database import Database, Limits
+tries = []
+def work(cursor):
+    cursor.execute("select n from counter for update")
+    n = cursor.fetchone()["n"]
+    tries.append(n)
+    if len(tries) == 1:
+        os.kill(os.getpid(), signal.SIGSTOP)
+    cursor.execute("update counter set n = %s", (n + 10,))
+Database(sys.argv[1], 30, limits=Limits(idle_s=2)).run(work)
+print(tries)
+"""
+
+
+def test_a_worker_paused_in_the_middle(database_url):
+    """A row locked by a paused process is free once the server has ended its transaction; when it goes on, it begins anew."""
+    ledger = Ledger(database_url, outage_s=30, limits=QUICK).open()
+    child = subprocess.Popen([sys.executable, "-c", PAUSED, database_url], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        os.waitid(os.P_PID, child.pid, os.WSTOPPED | os.WNOWAIT)
+        with pytest.raises(Unreachable, match="cannot serve us now: canceling statement due to lock timeout"):
+            ledger.database.run(lambda cursor: cursor.execute("select n from counter for update"), patience_s=0)
+        ledger.raise_by(1)
+    finally:
+        os.kill(child.pid, signal.SIGCONT)
+        out, err = child.communicate(timeout=60)
+    assert (out.strip(), child.returncode) == ("[0, 1]", 0), err
+    assert "idle-in-transaction timeout" in err
+    assert ledger.count() == 11
+
+
+def test_preparers_wait_for_a_slow_one(database_url):
+    """Whoever prepares while another holds the locks for 20 s, longer than one statement may wait, succeeds after it."""
+    database = Database(database_url)
+    database.create_schema()
+    locked = threading.Event()
+
+    def slow(cursor):
+        for name in ("schema", "prepare"):
+            cursor.execute("select pg_advisory_xact_lock(%s)", (lock_number(name),))
+        locked.set()
+        for _ in range(20):
+            cursor.execute("select pg_sleep(1)")
+
+    holder = in_thread(lambda: database.run(slow))
+    assert locked.wait(10)
+    started = time.monotonic()
+    staged = {"data": {"id": "d", "files": {}}, "weights": {}, "splits": {}}
+    waiters = [in_thread(database.create_schema), *(in_thread(lambda: _register(database, parse(SPEC), staged)) for _ in range(2))]
+    holder.result(60)
+    for waiter in waiters:
+        waiter.result(120)
+    assert time.monotonic() - started > 15
+    assert database.rows("select count(*)::int as n from task") == [{"n": 3 + 2 + 1}]
