@@ -7,6 +7,7 @@ import time
 import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import numpy as np
 
@@ -108,7 +109,12 @@ class Site:
         log = self.folder / f"{uuid.uuid4().hex}.log"
         with open(log, "wb") as file:
             command = [sys.executable, "-m", "job", *map(str, arguments)]
-            child = Child(subprocess.Popen(command, env=self.environ | {k: str(v) for k, v in environ.items()}, stdout=file, stderr=file, cwd=self.folder), log)
+            child = Child(
+                subprocess.Popen(
+                    command, env=self.environ | {k: str(v) for k, v in environ.items()}, stdout=file, stderr=file, cwd=self.folder
+                ),
+                log,
+            )
         self.children.append(child)
         return child
 
@@ -156,6 +162,20 @@ class Long:
     @property
     def store(self):
         return open_store(self.site.store_url, 20)
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Return host and port of the database."""
+        parts = urlsplit(self.site.database_url)
+        return parts.hostname, parts.port
+
+    def through(self, port: int) -> str:
+        """Return the database's URL by another port."""
+        return self.site.database_url.replace(f":{self.address[1]}/", f":{port}/")
+
+    def on(self, database_url: str) -> "Long":
+        """Return the same on another database."""
+        return Long(self.site, Database(database_url, 10))
 
     def task(self, index: int) -> dict:
         """Return the row of a trial."""

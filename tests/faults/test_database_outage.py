@@ -1,0 +1,70 @@
+"""The lights may go out: the database's part. (The store's is in test_store_outage.py.)"""
+
+import signal
+import threading
+import time
+
+import pytest
+from proxy import Proxy
+from world import TRIAL
+
+from job.embedded import Postgres
+
+
+@pytest.mark.parametrize("away_s", [3, 60])
+def test_a_restart_of_postgresql(long, away_s, tmp_path):
+    """PostgreSQL is shut down while a trial trains, and comes back after 3 s, or 60 s: one attempt, nothing lost, nobody stole."""
+    with Postgres(tmp_path / "own") as server:
+        environ = {"JOB_DATABASE_URL": server.url, "JOB_LEASE_S": 10}
+        long.site.job("prepare", "long.toml", check=0, JOB_DATABASE_URL=server.url)
+        child = long.site.start(*TRIAL, 0, **environ)
+        child.until("saved at step")
+        server.stop()
+        rival = long.site.start(*TRIAL, 0, **environ, JOB_WAIT_S=200)
+        time.sleep(away_s)
+        server.start()
+        rival.until("is owned by attempt 1")
+        child.wait(check=0)
+        rival.wait(check=0)
+        here = long.on(server.url)
+        assert [(a["number"], a["outcome"]) for a in here.attempts(0)] == [(1, "complete")]
+        assert [e["epoch"] for e in here.epochs(0)] == list(range(150))
+
+
+def test_connections_dropped_one_by_one(long):
+    """Every connection of a worker dropped again and again: it comes through in one attempt."""
+    with Proxy(*long.address) as proxy:
+        child = long.site.start(*TRIAL, 0, JOB_DATABASE_URL=long.through(proxy.port), JOB_LEASE_S=20)
+        child.until("element 0")
+        over = threading.Event()
+
+        def drop():
+            while not over.wait(0.05):
+                proxy.set("cut", after=700, side="client")
+
+        thread = threading.Thread(target=drop)
+        thread.start()
+        child.until("training: over")
+        over.set()
+        thread.join()
+        proxy.fault = "pass"
+        child.wait(check=0)
+    assert "cannot be reached" in child.text()
+    assert [(a["number"], a["outcome"]) for a in long.attempts(0)] == [(1, "complete")]
+    assert [e["epoch"] for e in long.epochs(0)] == list(range(150))
+
+
+def test_an_outage_that_lasts(long):
+    """The database stays away for longer than `outage_s`: saved, exit 69, uncounted; the next attempt goes on from there."""
+    with Proxy(*long.address) as proxy:
+        child = long.site.start(*TRIAL, 0, JOB_DATABASE_URL=long.through(proxy.port), JOB_OUTAGE_S=2)
+        child.until("saved at step")
+        proxy.fault = "refuse"
+        child.wait(check=69)
+    assert "cannot be reached" in child.text()
+    saved = max(int(key[-9:]) for key in long.objects(0, "checkpoint"))
+    child = long.site.start(*TRIAL, 0)
+    child.until(f"going on from the checkpoint at step {saved}\n")
+    child.send(signal.SIGTERM)
+    child.wait(check=75)
+    assert long.task(0)["counted"] == 0

@@ -1,0 +1,73 @@
+"""Nothing lost twice: what a dead attempt left behind is used, if it is whole."""
+
+import signal
+
+from proxy import Proxy
+from world import TRIAL, wait_for
+
+
+def test_a_complete_result_is_committed_not_trained_again(long):
+    """Training goes on without the database; the result of an attempt that died before its commit is verified and committed."""
+    calm = long.calm(0)
+    child = die_before_the_commit(long)
+    assert child.text().count("epoch ") > len(long.epochs(0)) + 3  # trained, not reported
+    assert long.task(0)["state"] == "running"
+    predictions = long.objects(0, "predictions.npz")[0]
+    whole = long.store.get(predictions)
+    long.store.put(predictions, whole[:-1] + b"x")
+    doubting = long.site.start(*TRIAL, 0)
+    doubting.until("is not used: predictions.npz is not the one it names")
+    doubting.send(signal.SIGTERM)
+    doubting.wait(check=75)
+    long.store.put(predictions, whole)
+    long.site.start(*TRIAL, 0).wait(check=0)
+    text = long.site.children[-1].text()
+    assert "the complete result of attempt 1 is committed, nothing trained again" in text
+    assert "training" not in text.replace("nothing trained", "")
+    assert long.bits(0) == calm
+    assert [e["epoch"] for e in long.epochs(0)] == list(range(150))
+    assert (long.task(0)["state"], long.task(0)["value"], long.task(0)["attempt"]) == ("complete", calm["value"], 3)
+    assert long.objects(0, "checkpoint") == []
+
+
+def test_a_damaged_checkpoint_is_skipped(long):
+    """A truncated or altered checkpoint is skipped with a warning: the one before it serves; two are kept."""
+    calm = long.calm(0)
+    kill_after_saves(long, 4)
+    kept = long.objects(0, "checkpoint")
+    assert 2 <= len(kept) <= 3  # a kill may come between the third's arrival and the first's end
+    long.store.put(kept[-1], long.store.get(kept[-1])[:-100])
+    child = kill_after_saves(long, 4)
+    assert f"checkpoint {kept[-1]} is skipped: its hash does not match its content" in child.text()
+    assert f"going on from the checkpoint at step {int(kept[-2][-9:])}\n" in child.text()
+    for key in long.objects(0, "checkpoint"):
+        content = bytearray(long.store.get(key))
+        content[len(content) // 2] ^= 1
+        long.store.put(key, bytes(content))
+    child = long.site.start(*TRIAL, 0)
+    child.wait(check=0)
+    assert "going on" not in child.text()
+    assert long.bits(0) == calm
+    assert long.objects(0, "checkpoint") == []
+
+
+def die_before_the_commit(long):
+    """Cut trial 0 off the database while it trains, let it upload its result, and kill it."""
+    with Proxy(*long.address) as proxy:
+        child = long.site.start(*TRIAL, 0, JOB_DATABASE_URL=long.through(proxy.port))
+        child.until("saved at step")
+        proxy.fault = "refuse"
+        child.until("training: over")
+        wait_for(lambda: long.objects(0, "result.json"))
+        child.send(signal.SIGKILL)
+        child.wait(check=-9)
+    return child
+
+
+def kill_after_saves(long, saves: int):
+    """Start trial 0 and kill it once it has saved so often."""
+    child = long.site.start(*TRIAL, 0)
+    wait_for(lambda: child.text().count("saved at step") >= saves)
+    child.send(signal.SIGKILL)
+    child.wait(check=-9)
+    return child
