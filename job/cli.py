@@ -4,6 +4,7 @@ import functools
 import json
 import logging
 import os
+import secrets
 import subprocess
 import sys
 from pathlib import Path
@@ -245,6 +246,57 @@ def retry(settings, stage, index, model):
     key = key_of(registered, stage, index, model)
     tasks.retry(database, registered, key)
     click.echo(f"{key} waits for its next attempt")
+
+
+@job.command()
+@click.option("--deep", is_flag=True, help="read every byte: hashes, results, scores recomputed from predictions")
+@click.option(
+    "--replay", "replays", type=click.IntRange(0), default=0, metavar="N", help="train N random decided tasks again, compare bits"
+)
+@click.option("--seed", type=click.IntRange(0), metavar="S", help="which tasks --replay draws; default: random, and said")
+@click.option("--json", "as_json", is_flag=True, help="for programs")
+@where(*PLACES)
+def verify(settings, deep, replays, seed, as_json):
+    """Re-check every promise over database and store; exit 1 with a list unless all are kept.
+
+    Without an experiment's name, every experiment in the database; at any time, also while workers run.
+
+    Example: job verify --deep --replay 2 --experiment quick
+    """
+    from job import verify as view
+
+    database, store, say = _database(settings), _store(settings), (lambda text: None if as_json else click.echo(text))
+    experiments, promises = view.read(database, settings.experiment, deep)
+    for promise in promises:
+        say("\n".join([promise.experiment, *view.lines(promise)]))
+    if not experiments and not promises:
+        say("there is no experiment in the database")
+    for recorded in experiments:
+        say(recorded.registered.id)
+        for promise in view.check(recorded, store, database, deep):
+            promises.append(promise)
+            say("\n".join(view.lines(promise)))
+    if replays:
+        seed = secrets.randbelow(2**31) if seed is None else seed
+        click.echo(f"replay of {replays} decided tasks, drawn with --seed {seed}", err=as_json)
+        promises += _replay(settings, database, store, view.choose(experiments, replays, seed), say)
+    if as_json:
+        click.echo(json.dumps([view.entry(promise) for promise in promises]))
+    if violations := sum(len(promise.violations) for promise in promises):
+        raise JobError(f"{violations} violation{'s' if violations > 1 else ''}")
+
+
+def _replay(settings, database, store, chosen, say) -> list:
+    """Train the chosen tasks again, one line each."""
+    from job import verify as view
+    from job.data import Cache
+    from job.replay import Skipped, replay
+
+    cache, promises = Cache(store, settings.cache_dir), []
+    for recorded, key in chosen:
+        promises.append(view.replayed(recorded, key, lambda r=recorded.registered, k=key: replay(database, store, r, cache, k), Skipped))
+        say("\n".join(view.lines(promises[-1])))
+    return promises
 
 
 @job.command()

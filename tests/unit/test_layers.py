@@ -9,23 +9,10 @@ PACKAGE = Path(__file__).parents[2] / "job"
 LAYERS = [
     {"errors", "reading", "parameters", "experiment", "settings", "randomness", "recipe", "splits", "logs", "__init__"},
     {"database", "store", "interrupt", "index", "server"},
-    {
-        "outbox",
-        "attempt",
-        "tasks",
-        "study",
-        "archives",
-        "pictures",
-        "sources",
-        "weights",
-        "data",
-        "models",
-        "augment",
-        "checkpoint",
-        "record",
-    },
+    {"outbox", "attempt", "tasks", "study", "archives", "pictures", "sources", "weights", "data", "models", "augment"}
+    | {"checkpoint", "record"},
     {"train", "evaluate"},
-    {"run", "results", "runs", "replay", "prepare", "status", "report"},
+    {"run", "results", "runs", "replay", "prepare", "status", "report", "verify"},
     {"worker", "embedded", "fallback", "local", "cli", "__main__"},
 ]
 FENCES = {

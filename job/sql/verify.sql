@@ -1,0 +1,53 @@
+-- What `job verify` reads, in one read-only snapshot; nothing here writes.
+
+-- name: snapshot
+set transaction isolation level repeatable read, read only
+
+-- name: experiments
+select id, name, spec, fingerprint, data, weights, splits from experiment
+where %(name)s::text is null or name = %(name)s
+order by created, id
+
+-- name: tasks
+select model, stage, index, state, attempt, owner, lease_until, progress, parameters, value, metrics, artifact, reason,
+       optuna_trial_id, finished
+from task
+where experiment = %(experiment)s
+order by model, stage, index
+
+-- name: attempts
+select model, stage, index, number, owner, host, scheduler, started, ended, outcome, reason, first_step, last_step
+from attempt
+where experiment = %(experiment)s
+order by model, stage, index, number
+
+-- name: epochs
+-- A row a task: ten thousand trials have too many epochs for a row each.
+select model, stage, index, array_agg(epoch order by epoch) as epoch, array_agg(attempt order by epoch) as attempt,
+       array_agg(value order by epoch) as value, array_agg(pruned order by epoch) as pruned,
+       case when %(deep)s then json_agg(metrics order by epoch) end as metrics
+from epoch
+where experiment = %(experiment)s
+group by model, stage, index
+
+-- name: selections
+select model, trial, value, parameters, made from selection where experiment = %(experiment)s order by model
+
+-- name: openings
+select model, stage, index, attempt, opened from opening where experiment = %(experiment)s order by opened
+
+-- name: studies
+select s.study_id, s.study_name, array_agg(d.direction::text) as directions
+from studies s
+left join study_directions d on d.study_id = s.study_id
+where starts_with(s.study_name, %(name)s || '/')
+group by s.study_id, s.study_name
+
+-- name: trials
+select o.trial_id, o.number, o.state::text as state,
+       (select json_agg(v.value order by objective) from trial_values v where v.trial_id = o.trial_id) as values,
+       (select json_object_agg(param_name, param_value) from trial_params p where p.trial_id = o.trial_id) as parameters,
+       (select json_object_agg(step, intermediate_value) from trial_intermediate_values i where i.trial_id = o.trial_id) as steps
+from trials o
+where o.study_id = %(study)s
+order by o.number, o.trial_id

@@ -1,0 +1,99 @@
+"""What must lie in the store: compared with its listing, without reading a byte."""
+
+import re
+from collections.abc import Iterator
+
+from job.store import Object, Store
+from job.verify.collect import Recorded, Task, sentences
+
+FILES = {
+    "features": ("features.npy",),
+    "trial": ("predictions.npz", "history.csv", "result.json"),
+    "fold": ("predictions.npz", "history.csv", "result.json", "model.keras"),
+    "final": ("predictions.npz", "history.csv", "result.json", "model.keras"),
+}
+
+
+class Listing:
+    """What the store has of one experiment and its data, listed once; what is elsewhere is asked for by name."""
+
+    def __init__(self, store: Store, recorded: Recorded):
+        self.store, registered = store, recorded.registered
+        self.prefixes = (f"experiments/{registered.id}/", f"data/{registered.data['id']}/")
+        self.objects = {o.key: o for prefix in self.prefixes for o in store.listing(prefix)}
+
+    def find(self, key: str) -> Object | None:
+        return self.objects.get(key) if key.startswith(self.prefixes) else self.store.head(key)
+
+
+def files(recorded: Recorded) -> str:
+    """Return how many files decided tasks name, and their size."""
+    entries = [e for t in recorded.tasks.values() for e in t.files.values() if isinstance(e, dict)]
+    return f"{len(entries)} files, {sum(e.get('size', 0) for e in entries) / 1e6:.1f} MB"
+
+
+def bytes_first(recorded: Recorded, listing: Listing) -> Iterator[str]:
+    """Every file a decided task names is in the store, with the size and etag it was stored with."""
+    for task in recorded.tasks.values():
+        if task.decided and not task.diverged:
+            yield from sentences(task.key, _task(recorded, task, listing))
+
+
+def _task(recorded: Recorded, task: Task, listing: Listing) -> Iterator[str]:
+    expected = [*FILES[task.key.stage], *(["augmentation.npz"] if _augmented(recorded, task) else [])]
+    for name in expected:
+        if name not in task.files:
+            yield f"names no {name}"
+    if folder_number(recorded, task) is None:
+        yield "names files that are not of one attempt of its own"
+    for name, entry in task.files.items():
+        stored = listing.find(entry["key"])
+        if stored is None:
+            yield f"names {name}, which is not in the store: {entry['key']}"
+        elif stored.size != entry["size"]:
+            yield f"names {name} of {entry['size']} bytes, in the store it has {stored.size}: {entry['key']}"
+        elif stored.etag != entry["etag"] and not (task.key.stage == "features" and listing.store.url.startswith("file:")):
+            # Two attempts may store the same features twice; in a folder the etag is the time of that.
+            yield f"names {name}, in the store is another of this size (etag): {entry['key']}"
+
+
+def folder_number(recorded: Recorded, task: Task) -> int | None:
+    """Return the one attempt under which all files of a task lie (features: 0), or None."""
+    if task.key.stage == "features":
+        folder = f"features/{recorded.registered.data['id']}/"
+        return 0 if all(e["key"].startswith(folder) for e in task.files.values()) else None
+    folder = f"experiments/{recorded.registered.id}/{task.key.model}/{task.key.stage}/{task.key.index}"
+    numbers = {
+        int(found[1]) if (found := re.fullmatch(rf"{re.escape(folder)}/(\d+)/{re.escape(name)}", entry["key"])) else None
+        for name, entry in task.files.items()
+    }
+    number = next(iter(numbers)) if len(numbers) == 1 else None
+    return number if number is not None and 1 <= number <= task.row["attempt"] else None
+
+
+def _augmented(recorded: Recorded, task: Task) -> bool:
+    return task.key.stage == "final" and bool(recorded.parameters(task).get("augment"))
+
+
+def staged(recorded: Recorded) -> dict[str, dict]:
+    """Return every object the experiment was prepared with: key -> sha256 and size, as far as they are known."""
+    registered = recorded.registered
+    folder = f"data/{registered.data['id']}"
+    entries = {f"{folder}/{name}": entry for name, entry in registered.data["files"].items()}
+    entries |= {f"{folder}/{name}": {} for name in ("manifest.json", "samples.npz")}
+    return entries | {entry["key"]: entry for entry in (registered.splits, *registered.weights.values())}
+
+
+def data(recorded: Recorded, listing: Listing) -> Iterator[str]:
+    """Data, splits and weights are in the store, and the specification is the one that was fingerprinted."""
+    for key, entry in staged(recorded).items():
+        stored = listing.find(key)
+        if stored is None:
+            yield f"{key} is not in the store"
+        elif stored.size != entry.get("size", stored.size):
+            yield f"{key} has {stored.size} bytes in the store, it was staged with {entry['size']}"
+    if recorded.experiment.fingerprint != recorded.registered.fingerprint:
+        yield "the specification in the database is not the one its fingerprint was made of"
+    for model in recorded.experiment.tasks_of("features"):
+        if model not in recorded.registered.weights:
+            yield f"{model} has no weights"

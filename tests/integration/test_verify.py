@@ -1,0 +1,571 @@
+"""`job verify`: a finished experiment keeps every promise, and each broken one is found and named."""
+
+import io
+import json
+import os
+import re
+import uuid
+from contextlib import contextmanager
+
+import numpy as np
+import psycopg2
+import pytest
+from conftest import Site
+
+from job import verify
+from job.checkpoint import Damaged
+from job.database import Database
+from job.index import Key
+from job.record import seal, sha256, unseal
+from job.store import open_store
+from job.tasks import Tasks, Worker, find
+
+pytestmark = pytest.mark.xdist_group("verify")  # one worker makes the experiment, for all
+PROMISES = [
+    "exactly N",
+    "done is done",
+    "one owner",
+    "epochs",
+    "bytes first",
+    "selection",
+    "the test part is locked",
+    "data",
+    "nothing leaks",
+]
+# Five trials that learn, a sixth that cannot and is pruned for it, a seventh for the test.
+FILE = """
+name = "checked"
+threads = 1
+[data]
+source = "digits"
+train = 800
+test = 200
+[search]
+trials = 7
+pruner = "median"
+enqueue = [{ learning_rate = 0.02 }, { learning_rate = 0.03 }, { learning_rate = 0.01 }, { learning_rate = 0.015 }, { learning_rate = 0.02 }, { learning_rate = 1e-8 }]
+[folds]
+count = 2
+[models.cnn]
+epochs = 3
+width = 8
+blocks = 1
+units = 32
+dropout = 0.0
+batch_size = 16
+learning_rate = { low = 1e-8, high = 0.1, log = true }
+augment = { shift = 0.05 }
+"""
+
+
+@pytest.fixture(scope="module")
+def finished(postgres, s3, tmp_path_factory):
+    """A finished experiment, by real processes: five complete trials, a pruned and a diverged one, two folds, a final."""
+    folder, name = tmp_path_factory.mktemp("verify"), f"t{uuid.uuid4().hex}"
+    execute(postgres.url, f"create database {name}")
+    environ = {k: v for k, v in os.environ.items() if not k.startswith(("JOB_", "SLURM_"))} | {
+        "AWS_ENDPOINT_URL_S3": s3.endpoint,
+        "AWS_ACCESS_KEY_ID": s3.access_key,
+        "AWS_SECRET_ACCESS_KEY": s3.secret_key,
+        "JOB_DATABASE_URL": postgres.url.rpartition("/")[0] + f"/{name}",
+        "JOB_STORE_URL": f"s3://{s3.bucket}/{uuid.uuid4().hex}",
+        "JOB_CACHE_DIR": str(folder / "cache"),
+        "JOB_EXPERIMENT": "checked",
+    }
+    site = Site(environ["JOB_DATABASE_URL"], environ["JOB_STORE_URL"], environ, folder)
+    (folder / "checked.toml").write_text(FILE)
+    site.job("prepare", "checked.toml", check=0)
+    two_at_a_time(site, [("trial", i) for i in range(5)])
+    site.job("trial", "--index", 5, check=0)
+    database = Database(site.database_url, 5)
+    attempt = Tasks(database, find(database, "checked"), Worker(), 60, 0).claim(Key("cnn", "trial", 6))
+    attempt.set_parameters(lambda cursor: write_parameters(cursor, attempt.values))
+    attempt.commit("pruned", None, {}, {}, reason="diverged: the loss is not finite in epoch 0")
+    two_at_a_time(site, [("fold", 0), ("fold", 1), ("final", 0)])
+    site.job("report", "--out", "report", check=0)
+    yield site
+    execute(postgres.url, f"drop database {name}")
+
+
+@pytest.fixture
+def copy(finished, postgres, s3_environ):
+    """A copy of the finished experiment's database, to tamper with."""
+    name = f"t{uuid.uuid4().hex}"
+    execute(postgres.url, f"create database {name} template {finished.database_url.rpartition('/')[2]}")
+    yield Database(postgres.url.rpartition("/")[0] + f"/{name}", 5)
+    execute(postgres.url, f"drop database {name}")
+
+
+@pytest.fixture
+def store(finished, s3_environ):
+    return open_store(finished.store_url, 5)
+
+
+def two_at_a_time(site, tasks):
+    for i in range(0, len(tasks), 2):
+        for process in [site.start(stage, "--index", index) for stage, index in tasks[i : i + 2]]:
+            output = process.communicate(timeout=300)[0]
+            assert process.returncode == 0, output
+
+
+def write_parameters(cursor, values) -> dict:
+    """Write a trial's parameters as the sampler would, and return them."""
+    from optuna.distributions import FloatDistribution, distribution_to_json
+
+    from job.study import SQL
+
+    distribution = distribution_to_json(FloatDistribution(1e-8, 0.1, log=True))
+    cursor.execute(SQL["add_parameter"], values | {"name": "learning_rate", "internal": 0.1, "distribution": distribution})
+    return {"learning_rate": 0.1}
+
+
+def execute(url, statement):
+    """Run a statement outside of a transaction; `drop database` without force: only that ends PostgreSQL's own autovacuum."""
+    connection = psycopg2.connect(url)
+    connection.autocommit = True
+    with connection.cursor() as cursor:
+        cursor.execute(statement)
+    connection.close()
+
+
+def broken(database, store, deep=False) -> dict[str, list[str]]:
+    """Return the violations by promise."""
+    experiments, promises = verify.read(database, None, deep)
+    promises += [p for recorded in experiments for p in verify.check(recorded, store, database, deep)]
+    return {p.name: p.violations for p in promises if p.violations}
+
+
+def test_a_finished_experiment_keeps_every_promise(finished):
+    """Every promise is kept, with every byte hashed and every score recomputed; the counts are said."""
+    done = finished.job("verify", "--deep", check=0)
+    lines = done.stdout.splitlines()
+    assert [line.partition(":")[0] for line in lines[1:]] == [f"ok    {name}" for name in PROMISES]
+    assert lines[1] == "ok    exactly N: 7 trial, 2 fold, 1 final tasks, 10 decided"
+    assert "opened 1 times, for 1 complete finals" in done.stdout
+    states = Database(finished.database_url, 5).rows("select state from task where stage = 'trial' order by index")
+    assert [r["state"] for r in states] == ["complete"] * 5 + ["pruned"] * 2
+
+
+def test_for_programs(finished, copy):
+    """--json is a list of promises with their violations, and the exit is 1 with their number when there is one."""
+    copy.rows("update task set owner = 'x' where stage = 'fold' and index = 1")
+    done = finished.job("verify", "--json", check=1, JOB_DATABASE_URL=copy.url)
+    promises = {p["promise"]: p for p in json.loads(done.stdout)}
+    assert [name for name, p in promises.items() if not p["ok"]] == ["done is done"]
+    assert promises["done is done"]["violations"] == ["cnn fold 1 is complete and still has an owner or a lease"]
+    assert done.stderr.splitlines()[-1] == "job: 1 violation"
+
+
+TRIAL_3 = "(model, stage, index) = ('cnn', 'trial', 3)"
+ROWS = {
+    "a task too few": (
+        "delete from task where (stage, index) = ('fold', 1)",
+        {"exactly N": "cnn fold has 1 tasks, not the plan's 2: without 1"},
+    ),
+    "a task too many": (
+        "insert into task (experiment, model, stage, index) select id, 'cnn', 'final', 1 from experiment",
+        {"exactly N": "cnn final has 2 tasks, not the plan's 1: beyond it 1"},
+    ),
+    "a trial too many": (
+        "insert into trials (number, study_id, state) select 7, study_id, 'WAITING' from studies",
+        {"exactly N": "has 8 trials, not 7"},
+    ),
+    "Optuna's state": ("update trials set state = 'RUNNING' where number = 3", {"exactly N": "trial 3 is RUNNING, its task is complete"}),
+    "Optuna's value": ("update trial_values set value = 2", {"exactly N": r"trial 0 has the value \[2\]"}),
+    "Optuna's parameter": ("update trial_params set param_value = 0.5", {"exactly N": "trial 0 has other parameters than its task"}),
+    "Optuna's steps": ("delete from trial_intermediate_values where step = 2", {"exactly N": "trial 0 has other intermediate values"}),
+    "a gap in the attempts": (
+        f"update attempt set number = 2 where {TRIAL_3}; update task set attempt = 2 where {TRIAL_3}",
+        {"done is done": "cnn trial 3 has the attempts 2, not 1 to 2", "one owner": "attempts that never were: 1"},
+    ),
+    "two finished attempts": (
+        f"""update attempt set number = 2 where {TRIAL_3}; update task set attempt = 2 where {TRIAL_3};
+            insert into attempt select experiment, model, stage, index, 1, owner, host, scheduler, started - interval '1 h',
+                   last_beat, started, outcome, reason, 0, 0, seconds from attempt where {TRIAL_3}""",
+        {"done is done": r"cnn trial 3 has two finished attempts \(1, 2\)"},
+    ),
+    "an attempt after the end": (
+        f"""insert into attempt (experiment, model, stage, index, number, owner, host, ended, outcome, first_step, last_step)
+            select experiment, model, stage, index, 2, 'x', 'x', clock_timestamp(), 'interrupted', 0, 0 from task where {TRIAL_3};
+            update task set attempt = 2 where {TRIAL_3}""",
+        {"done is done": "cnn trial 3 was finished by attempt 1, but attempt 2 came after it|but attempt 2 began after that"},
+    ),
+    "a decided task no attempt decided": (
+        f"update attempt set outcome = 'vanished' where {TRIAL_3}",
+        {"done is done": "cnn trial 3 is complete, but no attempt ended so"},
+    ),
+    "an end without an outcome": (
+        f"update attempt set outcome = null where {TRIAL_3}",
+        {"done is done": "an end and no outcome|no attempt ended so"},
+    ),
+    "a failure without a reason": (
+        "update task set state = 'failed', reason = null where stage = 'final'",
+        {"done is done": "cnn final 0 is failed without a reason|cnn final 0 is failed, but attempt 1 finished it"},
+    ),
+    "an owner after the end": (
+        f"update task set lease_until = now() where {TRIAL_3}",
+        {"done is done": "cnn trial 3 is complete and still has an owner or a lease"},
+    ),
+    "two at work": (
+        f"update attempt set ended = null, outcome = null where {TRIAL_3}",
+        {"one owner": "without an end are the attempts: 1", "done is done": "no attempt ended so"},
+    ),
+    "attempts that overlap": (
+        f"""insert into attempt select experiment, model, stage, index, 2, owner, host, scheduler, started, last_beat, ended, outcome,
+                   reason, 0, last_step, seconds from attempt where {TRIAL_3};
+            update attempt set outcome = 'interrupted' where {TRIAL_3} and number = 1;
+            update task set attempt = 2 where {TRIAL_3};
+            update epoch set attempt = 2 where {TRIAL_3} and epoch < 2""",
+        {"one owner": "attempt 2 began before attempt 1 ended|has epoch 2 by attempt 1 after epoch 1 by attempt 2"},
+    ),
+    "an epoch lost": (
+        "delete from epoch where (stage, index, epoch) = ('fold', 0, 1)",
+        {"epochs": r"cnn fold 0 has the epochs 0, 2: not contiguous from 0|cnn fold 0 is complete with 2 of 3 epochs"},
+    ),
+    "a pruned trial that was not to end": (
+        "update epoch set pruned = false where pruned",
+        {"epochs": "cnn trial 5 was pruned, but the epochs that say so are none"},
+    ),
+    "a complete trial that was to end": (
+        f"update epoch set pruned = true where {TRIAL_3} and epoch = 1",
+        {"epochs": "cnn trial 3 is complete, but epoch 1 of 3 was to be its last"},
+    ),
+    "another value": (
+        "update task set value = 0.001 where (stage, index) = ('trial', 5)",
+        {"epochs": "cnn trial 5 has the value 0.001, its last epoch"},
+    ),
+    "progress beyond the plan": (
+        "update task set progress = 1000 where stage = 'final'",
+        {"epochs": "is at step 1000, beyond the 150 of its plan"},
+    ),
+    "progress behind an attempt": (
+        "update task set progress = 1 where stage = 'final'",
+        {"epochs": "is at step 1, its attempt 1 went from 0 to 150"},
+    ),
+    "a file its row does not name": (
+        "update task set artifact = artifact - 'model.keras' where (stage, index) = ('fold', 0)",
+        {"bytes first": "cnn fold 0 names no model.keras"},
+    ),
+    "a file of a foreign folder": (
+        "update task set artifact = (select artifact from task where (stage, index) = ('fold', 1)) where (stage, index) = ('fold', 0)",
+        {"bytes first": "cnn fold 0 names files that are not of one attempt of its own"},
+    ),
+    "another etag": (
+        """update task set artifact = jsonb_set(artifact, '{result.json,etag}', '"x"') where stage = 'final'""",
+        {"bytes first": "cnn final 0 names result.json, in the store is another of this size"},
+    ),
+    "an artifact that cannot be read": (
+        "update task set artifact = '{\"result.json\": 1}' where stage = 'final'",
+        {"bytes first": "cnn final 0 cannot be checked"},
+    ),
+    "another selection": (
+        "update selection s set trial = t.index, value = t.value, parameters = t.parameters from task t where t.stage = 'trial' and t.index = 5",
+        {"selection": "cnn goes on with trial 5, its best complete one is"},
+    ),
+    "a selection too early": (
+        "update selection set made = made - interval '1 day'",
+        {"selection": "cnn was selected before trial 0 was finished"},
+    ),
+    "a selection changed later": ("update selection set made = now()", {"selection": "cnn fold 0 began before the selection was made"}),
+    "no selection": ("delete from selection", {"selection": "cnn has no selection, but fold 0 has begun"}),
+    "other parameters": (
+        "update task set parameters = '{\"learning_rate\": 0.5}' where (stage, index) = ('fold', 1)",
+        {"selection": "cnn fold 1 has other parameters than the selection"},
+    ),
+    "the test part opened by a fold": (
+        "insert into opening (experiment, model, stage, index, attempt) select id, 'cnn', 'fold', 0, 1 from experiment",
+        {"the test part is locked": "by cnn fold 0, attempt 1, is not by a final"},
+    ),
+    "the test part opened by nobody": (
+        "insert into opening (experiment, model, stage, index, attempt) select id, 'cnn', 'final', 0, 7 from experiment",
+        {"the test part is locked": "by cnn final 0, attempt 7, is by an attempt that never was"},
+    ),
+    "a final that never opened it": (
+        "delete from opening",
+        {"the test part is locked": "cnn final 0 is complete, but never opened the test part"},
+    ),
+    "another specification": (
+        "update experiment set spec = jsonb_set(spec, '{seed}', '9')",
+        {"data": "the specification in the database is not the one its fingerprint was made of"},
+    ),
+    "splits of another place": (
+        """update experiment set splits = jsonb_set(splits, '{key}', '"data/none"')""",
+        {"data": "data/none is not in the store"},
+    ),
+    "a URL with a password": (
+        "update attempt set reason = 'no postgresql://me:secret@host/db' where stage = 'final'",
+        {"nothing leaks": "cnn final 0, attempt 1, holds a URL with a password"},
+    ),
+}
+
+
+@pytest.mark.parametrize("what", ROWS)
+def test_a_tampered_row_is_found(copy, store, what):
+    """What the tables must not say is named, under its promise and under no other."""
+    statement, expected = ROWS[what]
+    assert broken(copy, store) == {}
+    copy.rows(statement)
+    found = broken(copy, store)
+    assert found.keys() == expected.keys(), found
+    for name, pattern in expected.items():
+        for part in pattern.split("|"):
+            assert any(re.search(part, sentence) for sentence in found[name]), found[name]
+
+
+def test_a_secret_in_a_row_is_found(copy, store, s3):
+    """The database's password and the store's key are looked for in every row; neither is said again."""
+    password = copy.url.split(":")[2].split("@")[0]
+    copy.rows("update task set reason = %(text)s where (stage, index) = ('trial', 5)", text=f"login {password} refused")
+    copy.rows("update attempt set host = %(text)s where stage = 'final'", text=s3.secret_key)
+    assert broken(copy, store) == {
+        "nothing leaks": ["cnn final 0, attempt 1, holds AWS_SECRET_ACCESS_KEY", "cnn trial 5 holds the database's password"]
+    }
+
+
+def key_of(database, stage, index, name) -> str:
+    row = database.rows("select artifact from task where (stage, index) = (%(s)s, %(i)s)", s=stage, i=index)[0]
+    return row["artifact"][name]["key"]
+
+
+@contextmanager
+def replaced(store, key, content):
+    """Another object under a key, or none; the old one comes back."""
+    old = store.get(key)
+    store.put(key, content) if content is not None else store.delete([key])
+    try:
+        yield
+    finally:
+        store.put(key, old)
+
+
+@pytest.mark.parametrize(
+    "change, sentence",
+    [
+        (lambda content: None, "names model.keras, which is not in the store"),
+        (lambda content: content[:-1], "names model.keras of"),
+        (lambda content: content[:-1] + bytes([content[-1] ^ 1]), "names model.keras, in the store is another of this size"),
+    ],
+    ids=["deleted", "truncated", "altered"],
+)
+def test_a_tampered_object_is_found_in_the_listing(copy, store, change, sentence):
+    """A deleted, truncated or altered object is found without reading it, and is right again when it is put back."""
+    key = key_of(copy, "fold", 1, "model.keras")
+    with replaced(store, key, change(store.get(key))):
+        found = broken(copy, store)
+    assert found.keys() == {"bytes first"}
+    assert len(found["bytes first"]) == 1
+    assert sentence in found["bytes first"][0]
+    assert broken(copy, store) == {}
+
+
+@pytest.mark.parametrize("name", ["train-images.npy", "manifest.json", "splits"])
+def test_missing_data_is_found(copy, store, name):
+    """Data and splits are looked for, too."""
+    row = copy.rows("select data, splits from experiment")[0]
+    key = row["splits"]["key"] if name == "splits" else f"data/{row['data']['id']}/{name}"
+    with replaced(store, key, None):
+        assert broken(copy, store) == {"data": [f"{key} is not in the store"]}
+    assert broken(copy, store) == {}
+
+
+@contextmanager
+def rewritten(database, store, stage, index, name, content, reseal=True):
+    """A file rewritten by somebody who also mends size, etag and hash: in the row and, with `reseal`, in the sealed result."""
+    where = {"s": stage, "i": index}
+    artifact = database.rows("select artifact from task where (stage, index) = (%(s)s, %(i)s)", **where)[0]["artifact"]
+    before = {key: store.get(key) for key in (artifact[name]["key"], artifact["result.json"]["key"])}
+
+    def put(name, content):
+        stored = store.put(artifact[name]["key"], content)
+        artifact[name] |= {"sha256": sha256(content), "size": stored.size, "etag": stored.etag}
+
+    put(name, content)
+    if reseal and name != "result.json":
+        result = unseal(store.get(artifact["result.json"]["key"]))
+        result["files"][name] = {"sha256": sha256(content), "size": len(content)}
+        result |= {f"{name.partition('.')[0]}_sha256": sha256(content)}
+        put("result.json", seal(result))
+    text = json.dumps(artifact)
+    database.rows("update task set artifact = %(a)s::jsonb where (stage, index) = (%(s)s, %(i)s)", a=text, **where)
+    try:
+        yield
+    finally:
+        for key, old in before.items():
+            store.put(key, old)
+
+
+def result_with(copy, store, **changes) -> bytes:
+    return seal(unseal(store.get(key_of(copy, "fold", 0, "result.json"))) | changes)
+
+
+def predictions_with(copy, store, stage, index, change) -> bytes:
+    with np.load(io.BytesIO(store.get(key_of(copy, stage, index, "predictions.npz")))) as file:
+        arrays = {name: file[name].copy() for name in file.files}
+    change(arrays)
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    return buffer.getvalue()
+
+
+def set_item(name, index, value):
+    return lambda arrays: arrays[name].__setitem__(index, value)
+
+
+def swap(arrays):
+    """The first two images of different classes change places, with all that is theirs but the row's number."""
+    other = int(np.flatnonzero(arrays["labels"] != arrays["labels"][0])[0])
+    for name in ("labels", "probabilities"):
+        arrays[name][[0, other]] = arrays[name][[other, 0]]
+
+
+@pytest.mark.parametrize(
+    "changes, sentence",
+    [
+        ({"value": 0.5}, "says value 0.5, expected"),
+        ({"metrics": {"accuracy": 1.0}}, "says metrics"),
+        ({"parameters": {"epochs": 99}}, "says parameters"),
+        ({"attempt": 2}, "says attempt 2, expected 1"),
+        ({"fingerprint": "0"}, "says fingerprint"),
+        ({"threads": 64}, "says threads 64, expected 1"),
+        ({"step": 1}, "says step 1, expected"),
+        ({"seed": 1}, "says seed 1, expected"),
+        ({"state": "pruned"}, "says state"),
+        ({"files": {}}, "says files {}, expected"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else None,
+)
+def test_a_result_that_says_otherwise_is_found(copy, store, changes, sentence):
+    """A result sealed anew over other figures does not agree with its row."""
+    with rewritten(copy, store, "fold", 0, "result.json", result_with(copy, store, **changes)):
+        assert broken(copy, store) == {}, "the listing alone cannot know"
+        found = broken(copy, store, deep=True)
+    assert found.keys() == {"bytes first"}
+    assert [s for s in found["bytes first"] if f"cnn fold 0 result.json {sentence}" in s], found
+
+
+def test_a_broken_seal_is_found(copy, store):
+    """A result altered without a new seal says so."""
+    content = store.get(key_of(copy, "fold", 0, "result.json")).replace(b'"cpu"', b'"gpu"')
+    with pytest.raises(Damaged):
+        unseal(content)
+    with rewritten(copy, store, "fold", 0, "result.json", content):
+        assert broken(copy, store, deep=True) == {
+            "bytes first": ["cnn fold 0 result.json cannot be checked: its seal does not match its content"]
+        }
+
+
+@pytest.mark.parametrize(
+    "stage, change, sentence",
+    [
+        ("trial", set_item("probabilities", slice(None), 0.1), "gives accuracy"),
+        ("trial", set_item("rows", 0, 399), "is of other rows than those left out of the training"),
+        ("fold", swap, "has other labels than the staged ones of its rows"),
+        ("fold", set_item("rows", slice(None), 0), "leave 1 images out more than once"),
+        (
+            "final",
+            lambda arrays: set_item("labels", 0, (arrays["labels"][0] + 1) % 10)(arrays),
+            "has other numbers of labels than the test part",
+        ),
+    ],
+    ids=["scores", "rows", "labels", "partition", "test"],
+)
+def test_other_predictions_are_found(copy, store, stage, change, sentence):
+    """Scores, rows and labels are recomputed from the predictions, whatever their hashes say."""
+    with rewritten(copy, store, stage, 0, "predictions.npz", predictions_with(copy, store, stage, 0, change)):
+        found = broken(copy, store, deep=True)
+    assert found.keys() == {"bytes first"}
+    assert [s for s in found["bytes first"] if sentence in s], found
+
+
+@pytest.mark.parametrize(
+    "change, sentence",
+    [
+        (lambda lines: [lines[0], lines[1].replace("0,", "0,9", 1), *lines[2:]], "says loss 9"),
+        (lambda lines: lines[:-1], "has 2 epochs, the database 3"),
+        (lambda lines: [line.rpartition(",")[0] for line in lines], "says value None in epoch 0, the database 0."),
+    ],
+    ids=["number", "epoch", "column"],
+)
+def test_another_history_is_found(copy, store, change, sentence):
+    """The history is compared with the epoch rows, number for number."""
+    lines = store.get(key_of(copy, "trial", 0, "history.csv")).decode().splitlines()
+    with rewritten(copy, store, "trial", 0, "history.csv", "\n".join(change(lines)).encode()):
+        found = broken(copy, store, deep=True)
+    assert found.keys() == {"bytes first"}
+    assert found["bytes first"][0].startswith(f"cnn trial 0 history.csv {sentence}"), found
+
+
+def test_altered_bytes_are_found_by_their_hash(copy, store):
+    """A file whose row was given the new size and etag, but not the new hash, is found."""
+    key = key_of(copy, "final", 0, "model.keras")
+    with rewritten(copy, store, "final", 0, "model.keras", store.get(key) + b"x", reseal=False):
+        copy.rows("update task set artifact = jsonb_set(artifact, '{model.keras,sha256}', '\"0\"') where stage = 'final'")
+        assert broken(copy, store) == {}
+        found = broken(copy, store, deep=True)["bytes first"]
+    assert f"cnn final 0 names model.keras of another hash than it has in the store: {key}" in found
+
+
+@pytest.mark.parametrize("name", ["train-labels.npy", "test-images.npy"])
+def test_altered_data_is_found_by_its_hash(copy, store, name):
+    """Data altered in place, its size kept, is found by its hash."""
+    key = f"data/{copy.rows('select data from experiment')[0]['data']['id']}/{name}"
+    content = store.get(key)
+    with replaced(store, key, content[:-1] + bytes([content[-1] ^ 1])):
+        assert broken(copy, store) == {}
+        assert f"{key} has another hash than it was staged with" in broken(copy, store, deep=True)["data"]
+    assert broken(copy, store, deep=True) == {}
+
+
+def test_a_secret_in_the_store_is_found(copy, store, s3):
+    """A report that shows the store's key is found by reading it."""
+    key = f"experiments/{find(copy, 'checked').id}/report/report.json"
+    with replaced(store, key, json.dumps({"key": s3.secret_key}).encode()):
+        assert broken(copy, store) == {}
+        assert broken(copy, store, deep=True) == {"nothing leaks": [f"{key} holds AWS_SECRET_ACCESS_KEY"]}
+
+
+def test_replay_draws_with_a_seed_and_says_what_came_out(copy):
+    """Of the tasks with a result, N are drawn, the same for one seed; each is one line, and only other bits are a violation."""
+    experiments, _ = verify.read(copy, None)
+    drawn = [key for _, key in verify.choose(experiments, 4, 1)]
+    assert drawn == [key for _, key in verify.choose(experiments, 4, 1)]
+    assert len(set(drawn)) == 4
+    assert len({tuple(key for _, key in verify.choose(experiments, 4, seed)) for seed in range(9)}) > 1
+    everything = {key for _, key in verify.choose(experiments, 99, 1)}
+    assert everything == set(experiments[0].tasks) - {Key("cnn", "trial", 6)}, "the diverged one has nothing to compare"
+
+    class Skipped(str):
+        pass
+
+    answers = [
+        verify.replayed(experiments[0], Key("cnn", "trial", 0), lambda a=a: a, Skipped) for a in (None, Skipped("other CPU"), "other bits")
+    ]
+    assert [line for answer in answers for line in verify.lines(answer)] == [
+        "ok    replay: cnn trial 0 is bit for bit the same",
+        "skip  replay: cnn trial 0: other CPU",
+        "FAIL  replay: cnn trial 0: other bits",
+    ]
+
+
+def test_an_unfinished_experiment_keeps_every_promise(tiny):
+    """Nothing begun, a shard of features done, a trial at work: none is a violation; another experiment's name is usage."""
+    assert "4 trial, 4 fold, 2 final tasks, 0 decided" in tiny.job("verify", "--deep", check=0).stdout
+    tiny.job("features", "--index", 0, check=0)
+    database = Database(tiny.database_url, 5)
+    process = tiny.start("trial", "--index", 0)
+    while not (rows := database.rows("select 1 from epoch")) and process.poll() is None:
+        pass
+    done = tiny.job("verify", "--deep", check=0)
+    process.terminate()
+    assert process.wait(60) in (0, 75), process.stdout.read()
+    assert rows, "the trial was not seen at work"
+    assert "1 features, 4 trial, 4 fold, 2 final tasks, 1 decided" in done.stdout
+    assert "1 tasks at work" in done.stdout
+    assert tiny.job("verify", "--deep", check=0).stdout
+    assert "there is no experiment 'other'" in tiny.job("verify", "--experiment", "other", check=2).stderr
+    key = database.rows("select artifact from task where stage = 'features'")[0]["artifact"]["features.npy"]["key"]
+    open_store(tiny.store_url, 5).delete([key])
+    assert (
+        f"FAIL  bytes first: mobilenetv2 features 0 names features.npy, which is not in the store: {key}"
+        in tiny.job("verify", check=1).stdout
+    )
