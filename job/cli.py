@@ -300,6 +300,28 @@ def _replay(settings, database, store, chosen, say) -> list:
 
 
 @job.command()
+@click.option("--dry-run", is_flag=True, help="list them, remove nothing")
+@where("database_url", "store_url", "experiment")
+def gc(settings, dry_run):
+    """Remove bytes of ended attempts that nothing refers to, a lease after they ended.
+
+    Without an experiment's name, of every experiment in the database; of no other.
+
+    Example: job gc --dry-run --experiment quick
+    """
+    from job.gc import garbage
+
+    store = _store(settings)
+    found = garbage(_database(settings), store, settings.experiment, settings.lease_s)
+    if dry_run:
+        for o in found:
+            click.echo(f"{o.size:>12}  {o.key}")
+    else:
+        store.delete([o.key for o in found])
+    click.echo(f"{'to remove' if dry_run else 'removed'}: {len(found)} objects, {sum(o.size for o in found)} bytes")
+
+
+@job.command()
 @click.argument("name")
 @where("database_url", "store_url")
 def drop(settings, name):

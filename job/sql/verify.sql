@@ -1,4 +1,4 @@
--- What `job verify` reads, in one read-only snapshot; nothing here writes.
+-- What `job verify` and `job gc` read, each in one read-only snapshot; nothing here writes.
 
 -- name: snapshot
 set transaction isolation level repeatable read, read only
@@ -51,3 +51,17 @@ select o.trial_id, o.number, o.state::text as state,
 from trials o
 where o.study_id = %(study)s
 order by o.number, o.trial_id
+
+-- name: ended
+-- For gc, in one statement and so of one moment: what each task refers to, and which of its attempts ended a lease ago.
+select t.model, t.stage, t.index, t.state, t.artifact, clock_timestamp() - make_interval(secs => %(lease_s)s) as a_lease_ago,
+       array(
+           select number from attempt a
+           where (a.experiment, a.model, a.stage, a.index) = (t.experiment, t.model, t.stage, t.index)
+             and a.ended < clock_timestamp() - make_interval(secs => %(lease_s)s)
+       ) as ended
+from task t
+where t.experiment = %(experiment)s
+
+-- name: ids
+select id from experiment where %(name)s::text is null or name = %(name)s order by created, id

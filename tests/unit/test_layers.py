@@ -12,7 +12,7 @@ LAYERS = [
     {"outbox", "attempt", "tasks", "study", "archives", "pictures", "sources", "weights", "data", "models", "augment"}
     | {"checkpoint", "record"},
     {"train", "evaluate"},
-    {"run", "results", "runs", "replay", "prepare", "status", "report", "verify"},
+    {"run", "results", "runs", "replay", "prepare", "status", "report", "verify", "gc"},
     {"worker", "embedded", "fallback", "local", "cli", "__main__"},
 ]
 FENCES = {
