@@ -11,7 +11,7 @@ from job.index import Key
 from job.settings import redact
 from job.store import Store
 from job.verify import leaks, method, objects, tables
-from job.verify.collect import Promise, Recorded, read
+from job.verify.collect import UNREADABLE, Promise, Recorded, read
 from job.verify.contents import Contents
 
 __all__ = ["Promise", "Recorded", "check", "choose", "entry", "lines", "read", "replayed"]
@@ -25,12 +25,15 @@ def check(recorded: Recorded, store: Store, database: Database, deep: bool = Fal
     Args:
         deep: read every byte too, hash it, and recompute the scores.
     """
-    listing, known = objects.Listing(store, recorded), leaks.secrets(database.url)
-    contents = Contents(store, recorded) if deep else None
-    staged = objects.staged(recorded)
+    try:
+        listing, staged = objects.Listing(store, recorded), objects.staged(recorded)
+    except UNREADABLE as exc:
+        yield Promise(recorded.registered.id, "data", "", [f"the experiment's row cannot be read: {type(exc).__name__} {exc}"])
+        return
+    contents, known = Contents(store, recorded) if deep else None, leaks.secrets(database.url)
 
     def promise(name: str, detail: str, *found: Iterator[str]) -> Promise:
-        return Promise(recorded.registered.id, name, detail, [redact(sentence) for part in found for sentence in part])
+        return Promise(recorded.registered.id, name, detail, [redact(s) for part in found for s in _to_the_end(part)])
 
     tasks, attempts = recorded.tasks.values(), sum(len(t.attempts) for t in recorded.tasks.values())
     yield promise("exactly N", tables.counts(recorded), tables.exactly_n(recorded))
@@ -58,6 +61,14 @@ def check(recorded: Recorded, store: Store, database: Database, deep: bool = Fal
         leaks.rows(recorded, known),
         leaks.texts(store, listing, known) if deep else iter(()),
     )
+
+
+def _to_the_end(found: Iterator[str]) -> Iterator[str]:
+    """Yield what a check found; where a row of the experiment itself stops it, that is a finding."""
+    try:
+        yield from found
+    except UNREADABLE as exc:
+        yield f"cannot be checked to the end: {type(exc).__name__} {exc}"
 
 
 def choose(experiments: list[Recorded], count: int, seed: int) -> list[tuple[Recorded, Key]]:

@@ -35,7 +35,8 @@ class Task:
     @property
     def files(self) -> dict[str, dict]:
         """What the row names in the store; a task that is not decided names nothing that counts."""
-        return (self.row["artifact"] or {}) if self.decided else {}
+        artifact = self.row["artifact"]
+        return artifact if self.decided and isinstance(artifact, dict) else {}
 
 
 @dataclass

@@ -28,8 +28,9 @@ class Listing:
 
 def files(recorded: Recorded) -> str:
     """Return how many files decided tasks name, and their size."""
-    entries = [e for t in recorded.tasks.values() for e in t.files.values() if isinstance(e, dict)]
-    return f"{len(entries)} files, {sum(e.get('size', 0) for e in entries) / 1e6:.1f} MB"
+    entries = [e for t in recorded.tasks.values() for e in t.files.values()]
+    size = sum(e["size"] for e in entries if isinstance(e, dict) and isinstance(e.get("size"), int))
+    return f"{len(entries)} files, {size / 1e6:.1f} MB"
 
 
 def bytes_first(recorded: Recorded, listing: Listing) -> Iterator[str]:

@@ -258,6 +258,19 @@ ROWS = {
         "update task set artifact = '{\"result.json\": 1}' where stage = 'final'",
         {"bytes first": "cnn final 0 cannot be checked"},
     ),
+    "artifacts of another form": (
+        "update task set artifact = '[1]' where stage = 'final'",
+        {"bytes first": "cnn final 0 names no result.json"},
+    ),
+    "data that cannot be read": ("update experiment set data = '{}'", {"data": "the experiment's row cannot be read"}),
+    "data without its files": (
+        """update experiment set data = jsonb_set(data, '{files,train-images.npy}', '1')""",
+        {"data": "cannot be checked to the end"},
+    ),
+    "a specification that cannot be read": (
+        "update experiment set spec = jsonb_set(spec, '{threads}', '0')",
+        {"exactly N": "the stored specification cannot be read: threads = 0"},
+    ),
     "another selection": (
         "update selection s set trial = t.index, value = t.value, parameters = t.parameters from task t where t.stage = 'trial' and t.index = 5",
         {"selection": "cnn goes on with trial 5, its best complete one is"},
