@@ -132,7 +132,7 @@ class FolderStore:
     def listing(self, prefix: str) -> list[Object]:
         top = self.root / prefix.rpartition("/")[0]
         files = (Path(folder) / name for folder, _, names in os.walk(top) for name in names if not name.startswith(".put-"))
-        return sorted((o for o in map(self._object, files) if o.key.startswith(prefix)), key=lambda o: o.key)
+        return sorted((o for o in map(self._found, files) if o and o.key.startswith(prefix)), key=lambda o: o.key)
 
     def delete(self, keys: list[str]) -> None:
         for key in keys:
@@ -144,6 +144,13 @@ class FolderStore:
 
     def _path(self, key: str) -> Path:
         return self.root / key
+
+    def _found(self, path: Path) -> Object | None:
+        """Return a file of a listing, or None when it was removed meanwhile: a worker drops its old checkpoints."""
+        try:
+            return self._object(path)
+        except FileNotFoundError:
+            return None
 
     def _object(self, path: Path) -> Object:
         """Size and change time stand in for S3's etag."""

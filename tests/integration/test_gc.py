@@ -141,6 +141,13 @@ def test_a_commit_in_between_protects(database, store, attempt):
     assert going(database, Slow(store.root)) == ["1/checkpoint-000000001"]
 
 
+def test_a_file_that_goes_while_a_folder_is_listed_is_left_out(store):
+    """A worker that drops a checkpoint does not break who lists the experiment; a link to nothing stands for the moment between."""
+    store.put("experiments/e/stays", b"bytes")
+    (store.root / "experiments/e/gone").symlink_to("nowhere")
+    assert [o.key for o in store.listing("experiments/")] == ["experiments/e/stays"]
+
+
 def test_the_command(small, s3_environ):
     """On S3 --dry-run lists and removes nothing, then the command removes just that; with a lease's age it removes nothing."""
     small.job("prepare", "small.toml", check=0)
