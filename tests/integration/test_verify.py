@@ -4,6 +4,8 @@ import io
 import json
 import os
 import re
+import signal
+import time
 import uuid
 from contextlib import contextmanager
 
@@ -567,11 +569,16 @@ def test_an_unfinished_experiment_keeps_every_promise(tiny):
     database = Database(tiny.database_url, 5)
     process = tiny.start("trial", "--index", 0)
     while not (rows := database.rows("select 1 from epoch")) and process.poll() is None:
-        pass
-    done = tiny.job("verify", "--deep", check=0)
-    process.terminate()
-    assert process.wait(60) in (0, 75), process.stdout.read()
+        time.sleep(0.05)
+    process.send_signal(signal.SIGSTOP)  # in the middle of its work, for as long as it takes to look
+    try:
+        done = tiny.job("verify", "--deep")
+    finally:
+        process.send_signal(signal.SIGCONT)
+        process.terminate()
+        assert process.wait(60) == 75, process.stdout.read()
     assert rows, "the trial was not seen at work"
+    assert done.returncode == 0, done.stdout
     assert "1 features, 4 trial, 4 fold, 2 final tasks, 1 decided" in done.stdout
     assert "1 tasks at work" in done.stdout
     assert tiny.job("verify", "--deep", check=0).stdout
