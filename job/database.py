@@ -217,7 +217,11 @@ class _Connection(extensions.connection):
 
     def __init__(self, dsn: str, limits: Limits):
         self.limits = limits
-        super().__init__(dsn)
+        try:
+            super().__init__(dsn)
+        except BaseException:
+            self.close()  # the error keeps us alive, and a server's DROP DATABASE waits for who is only half logged in
+            raise
 
 
 class _NoConnection(psycopg2.OperationalError):

@@ -190,10 +190,21 @@ def role(url: str, options: str = ""):
     owner.rows(f"drop role {name}")
 
 
+def sockets() -> int:
+    """Count the open sockets of this process."""
+    found = 0
+    for name in os.listdir("/proc/self/fd"):
+        with suppress(FileNotFoundError):
+            found += os.readlink(f"/proc/self/fd/{name}").startswith("socket:")
+    return found
+
+
 def refused(url: str, statement="select 1", kind=Invalid) -> str:
-    """Return the sentence with which a URL is refused, at once."""
+    """Return the sentence with which a URL is refused, at once and without leaving a connection."""
+    before = sockets()
     with pytest.raises(kind) as caught:
         Database(url, outage_s=60, sleep=lambda s: pytest.fail("this cannot be mended by waiting")).rows(statement)
+    assert sockets() == before
     sentence = str(caught.value)
     assert "\n" not in sentence and "secret" not in sentence
     assert "LOCATION" not in f"{sentence} {caught.value.__cause__}"
