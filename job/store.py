@@ -5,44 +5,41 @@ or none. Errors: `Missing` for no such object, `Unreachable` for what waiting me
 what it does not.
 """
 
-import errno
 import hashlib
-import logging
 import os
-import random
-import shutil
-import tempfile
 import time
-from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
-from job.errors import Invalid, Missing, Unreachable
+from job.errors import Invalid, JobError, Missing, Unreachable
+from job.folder import FolderStore, Object, Patient
 from job.settings import describe, redact
 
-log = logging.getLogger(__name__)
-FINAL_CODES = {
-    "AccessDenied",
-    "InvalidAccessKeyId",
-    "SignatureDoesNotMatch",
-    "NoSuchBucket",
-    "InvalidBucketName",
-    "ExpiredToken",
-    "InvalidToken",
-    "403",
-    "301",
-}
+# A 3xx, 4xx or 501 is final, but for what another try mends: a request that came late, in part or altered, a busy store, a lost upload.
+RETRIED_STATUS = {408, 409, 425, 429}
+RETRIED_CODES = {
+    "BadDigest", "IncompleteBody", "NoSuchUpload", "OperationAborted", "RequestTimeout", "SlowDown",
+    "XAmzContentChecksumMismatch", "XAmzContentSHA256Mismatch",
+}  # fmt: skip
+UNTRUSTED = ("CERTIFICATE_VERIFY_FAILED", "[Errno 2]", "NO_CERTIFICATE_OR_CRL_FOUND")  # any other error of TLS may be a cut
 MISSING_CODES = {"NoSuchKey", "404", "NotFound"}
-
-
-@dataclass(frozen=True)
-class Object:
-    """An object of the store as a listing shows it."""
-
-    key: str
-    size: int
-    etag: str
+_KEYS = "check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and the bucket's policy: it must allow to get, put, delete and list"
+_BUCKET = "create the bucket, or correct JOB_STORE_URL"
+_TOKEN = "AWS_SESSION_TOKEN is no longer valid: give this job new credentials"
+_REGION = "set AWS_REGION to the bucket's region, and AWS_ENDPOINT_URL_S3 to where the store itself answers"
+_CHECKSUM = "if the store does not know checksum trailers, set AWS_REQUEST_CHECKSUM_CALCULATION=when_required"
+HINTS = {
+    **dict.fromkeys(("AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "403"), _KEYS),
+    **dict.fromkeys(("NoSuchBucket", "InvalidBucketName"), _BUCKET),
+    **dict.fromkeys(("ExpiredToken", "InvalidToken", "TokenRefreshRequired"), _TOKEN),
+    **dict.fromkeys(("PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException", "301", "400"), _REGION),
+    **dict.fromkeys(("InvalidArgument", "InvalidRequest", "NotImplemented", "MissingContentLength", "501"), _CHECKSUM),
+    **dict.fromkeys(("BadDigest", "XAmzContentChecksumMismatch", "XAmzContentSHA256Mismatch"), _CHECKSUM),
+    "RequestTimeTooSkewed": "set the clock of this machine",
+}
 
 
 class Store(Protocol):
@@ -51,7 +48,7 @@ class Store(Protocol):
     url: str
 
     def put(self, key: str, source: bytes | Path) -> Object:
-        """Write an object whole, replacing one of the same key."""
+        """Write an object whole, replacing one of the same key. Raises: OSError for what is wrong with the source file."""
 
     def get(self, key: str) -> bytes:
         """Return an object's bytes. Raises: Missing."""
@@ -65,187 +62,156 @@ class Store(Protocol):
     def listing(self, prefix: str) -> list[Object]:
         """Return all objects whose key starts with the prefix, in order of their keys."""
 
-    def delete(self, keys: list[str]) -> None:
-        """Delete objects; missing ones are no error."""
+    def delete(self, keys: list[str], patience_s: float | None = None) -> None:
+        """Delete objects, trying for `patience_s` (default: `outage_s`); missing ones are no error."""
 
 
 def open_store(url: str, outage_s: float = 900.0, sleep=time.sleep) -> Store:
-    """Return the store a URL names. Raises: Invalid for any other scheme."""
+    """Return the store a URL names. Raises: Invalid for any other scheme.
+
+    Args:
+        outage_s: how long each call is tried again when the store is away, before `Unreachable`.
+        sleep: how to wait; one that raises on a signal lets a worker leave during an outage.
+    """
     parts = urlsplit(url)
     if parts.scheme == "s3" and parts.netloc:
         return S3Store(parts.netloc, parts.path.strip("/"), outage_s, sleep)
     if parts.scheme == "file" and parts.netloc in ("", "localhost") and parts.path.startswith("/"):
-        return FolderStore(Path(unquote(parts.path)))
+        return FolderStore(Path(unquote(parts.path)), outage_s, sleep)
     raise Invalid(f"JOB_STORE_URL = {redact(url)}: expected s3://bucket/prefix or file:///folder")
 
 
-class FolderStore:
-    """A store in a folder that all workers see."""
-
-    def __init__(self, root: Path):
-        self.root, self.url = root, f"file://{root}"
-
-    def put(self, key: str, source: bytes | Path) -> Object:
-        path = self._path(key)
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".put-", delete=False) as file:
-                try:
-                    if isinstance(source, bytes):
-                        file.write(source)
-                    else:
-                        with open(source, "rb") as incoming:
-                            shutil.copyfileobj(incoming, file, 1 << 20)
-                    file.flush()
-                    os.fsync(file.fileno())
-                    os.chmod(file.name, 0o666 & ~_umask())
-                    os.replace(file.name, path)
-                except BaseException:
-                    os.unlink(file.name)
-                    raise
-        except OSError as exc:
-            raise _folder_error(exc, self.url) from exc
-        return self._object(path)
-
-    def get(self, key: str) -> bytes:
-        try:
-            return self._path(key).read_bytes()
-        except FileNotFoundError as exc:
-            raise Missing(f"{self.url} has no {key}") from exc
-        except OSError as exc:
-            raise _folder_error(exc, self.url) from exc
-
-    def download(self, key: str, path: Path) -> None:
-        try:
-            source = open(self._path(key), "rb")
-        except FileNotFoundError as exc:
-            raise Missing(f"{self.url} has no {key}") from exc
-        except OSError as exc:
-            raise _folder_error(exc, self.url) from exc
-        with source, open(path, "wb") as target:
-            shutil.copyfileobj(source, target, 1 << 20)
-
-    def head(self, key: str) -> Object | None:
-        path = self._path(key)
-        return self._object(path) if path.is_file() else None
-
-    def listing(self, prefix: str) -> list[Object]:
-        top = self.root / prefix.rpartition("/")[0]
-        files = (Path(folder) / name for folder, _, names in os.walk(top) for name in names if not name.startswith(".put-"))
-        return sorted((o for o in map(self._found, files) if o and o.key.startswith(prefix)), key=lambda o: o.key)
-
-    def delete(self, keys: list[str]) -> None:
-        for key in keys:
-            path = self._path(key)
-            path.unlink(missing_ok=True)
-            for folder in path.parents:
-                if folder == self.root or not _remove_if_empty(folder):
-                    break
-
-    def _path(self, key: str) -> Path:
-        return self.root / key
-
-    def _found(self, path: Path) -> Object | None:
-        """Return a file of a listing, or None when it was removed meanwhile: a worker drops its old checkpoints."""
-        try:
-            return self._object(path)
-        except FileNotFoundError:
-            return None
-
-    def _object(self, path: Path) -> Object:
-        """Size and change time stand in for S3's etag."""
-        stat = path.stat()
-        return Object(path.relative_to(self.root).as_posix(), stat.st_size, f"{stat.st_mtime_ns:x}")
-
-
-class S3Store:
+class S3Store(Patient):
     """A store in an S3 bucket; endpoint, keys, region and CA bundle by boto3's own variables."""
 
-    def __init__(self, bucket: str, prefix: str, outage_s: float, sleep):
+    def __init__(self, bucket: str, prefix: str, outage_s: float, sleep, connect_s: float = 5.0, read_s: float = 20.0):
+        """Args:
+        connect_s: to connect, and to be rid of the next block of an upload (urllib3 has one limit for both).
+        read_s: from the end of a request to its answer, and between two pieces of one. A store answers in milliseconds; 20 s
+            is for one that is busy or still empties our socket's buffer (4 MB over a slow line), and a silent one is tried
+            again that soon. A signal does not wait for it: the watchdog leaves within the grace.
+        """
         import boto3
+        from boto3.exceptions import Boto3Error
+        from boto3.s3.transfer import TransferConfig
         from botocore.config import Config
+        from botocore.exceptions import BotoCoreError, ClientError
+        from botocore.parsers import ResponseParserError
+        from s3transfer.exceptions import S3DownloadFailedError, S3ValidationError
+        from urllib3.exceptions import HTTPError
 
+        super().__init__(f"s3://{bucket}/{prefix}".rstrip("/"), outage_s, sleep)
         self.bucket, self.prefix = bucket, f"{prefix}/" if prefix else ""
-        self.url = f"s3://{bucket}/{prefix}".rstrip("/")
-        self._outage_s, self._sleep = outage_s, sleep
+        # The last three: http.client takes an answer that was cut within its headers for whole, with those it has.
+        cut = (KeyError, ValueError, ResponseParserError)
+        self._errors = (BotoCoreError, ClientError, Boto3Error, S3DownloadFailedError, S3ValidationError, HTTPError, RecursionError, *cut)
         config = Config(
             signature_version="s3v4",
-            connect_timeout=10,
-            read_timeout=60,
-            retries={"mode": "standard", "max_attempts": 3},
+            connect_timeout=connect_s,
+            read_timeout=read_s,
+            # One more try at once is for a single part of a transfer, or a connection that idled too long; `_try` does the rest.
+            retries={"mode": "standard", "total_max_attempts": 2},
             s3={"addressing_style": "path"} if os.environ.get("AWS_ENDPOINT_URL_S3") else None,
         )
-        self._client = boto3.Session().client(  # a session of its own: the default one keeps the first credentials it saw
-            "s3", region_name=os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1", config=config
-        )
+        self._transfer = TransferConfig(num_download_attempts=2)
+        region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
+        try:  # a session of its own: the default one keeps the first credentials it saw
+            self._client = boto3.Session().client("s3", region_name=region, config=config)
+        except (BotoCoreError, ValueError) as exc:
+            raise Invalid(f"the store {self.url} cannot be opened: {redact(str(exc))}; check AWS_ENDPOINT_URL_S3 and AWS_REGION") from exc
+        self._client.meta.events.register_last("before-call.s3", _expect_nothing)
+        self._at = f"the store {self.url} at {describe(self._client.meta.endpoint_url)}"
 
     def put(self, key: str, source: bytes | Path) -> Object:
-        if isinstance(source, bytes):
-            self._try(key, lambda: self._client.put_object(Bucket=self.bucket, Key=self.prefix + key, Body=source))
-        else:
+        if isinstance(source, Path):
             self._try(key, lambda: self._client.upload_file(str(source), self.bucket, self.prefix + key))
-        return self.head(key)
+            return self.head(key)
+
+        def put():
+            answer = self._client.put_object(Bucket=self.bucket, Key=self.prefix + key, Body=source)
+            written = parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
+            return _object(key, len(source), answer["ETag"], written)
+
+        return self._try(key, put)
 
     def get(self, key: str) -> bytes:
-        return self._try(key, lambda: self._client.get_object(Bucket=self.bucket, Key=self.prefix + key)["Body"].read())
+        def get():
+            answer = self._client.get_object(Bucket=self.bucket, Key=self.prefix + key)
+            answer["ContentLength"]  # without it botocore cannot, and with it does, tell a body that was cut
+            return answer["Body"].read()
+
+        return self._try(key, get)
 
     def download(self, key: str, path: Path) -> None:
-        self._try(key, lambda: self._client.download_file(self.bucket, self.prefix + key, str(path)))
+        def download():
+            size = self._client.head_object(Bucket=self.bucket, Key=self.prefix + key)["ContentLength"]
+            self._client.download_file(self.bucket, self.prefix + key, str(path), Config=self._transfer)
+            if path.stat().st_size != size:
+                path.unlink()
+                raise ValueError(f"the object has {size} bytes, fewer came")
+
+        self._try(key, download)
 
     def head(self, key: str) -> Object | None:
+        def head():
+            answer = self._client.head_object(Bucket=self.bucket, Key=self.prefix + key)
+            return _object(key, answer["ContentLength"], answer["ETag"], answer["LastModified"])
+
         try:
-            answer = self._try(key, lambda: self._client.head_object(Bucket=self.bucket, Key=self.prefix + key))
+            return self._try(key, head)
         except Missing:
             return None
-        return Object(key, answer["ContentLength"], answer["ETag"].strip('"'))
 
     def listing(self, prefix: str) -> list[Object]:
         def pages():
             paginator = self._client.get_paginator("list_objects_v2")
-            return [o for page in paginator.paginate(Bucket=self.bucket, Prefix=self.prefix + prefix) for o in page.get("Contents", [])]
+            answers = list(paginator.paginate(Bucket=self.bucket, Prefix=self.prefix + prefix))
+            answers[-1]["IsTruncated"]  # an answer without a body, which was cut, has none
+            return [o for answer in answers for o in answer.get("Contents", [])]
 
-        return [Object(o["Key"][len(self.prefix) :], o["Size"], o["ETag"].strip('"')) for o in self._try(prefix, pages)]
+        return [_object(o["Key"][len(self.prefix) :], o["Size"], o["ETag"], o["LastModified"]) for o in self._try(prefix, pages)]
 
-    def delete(self, keys: list[str]) -> None:
+    def delete(self, keys: list[str], patience_s: float | None = None) -> None:
         for start in range(0, len(keys), 1000):
-            batch = [{"Key": self.prefix + k} for k in keys[start : start + 1000]]
-            self._try(
-                self.prefix, lambda batch=batch: self._client.delete_objects(Bucket=self.bucket, Delete={"Objects": batch, "Quiet": True})
-            )
+            batch = keys[start : start + 1000]
+            self._try(batch[0], lambda batch=batch: self._delete(batch), patience_s)
 
-    def _try(self, key: str, call):
-        """Return `call()`, tried again while the store is away."""
-        from boto3.exceptions import Boto3Error
-        from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
+    def _delete(self, keys: list[str]) -> None:
+        from botocore.exceptions import ClientError
 
-        started, delay = time.monotonic(), 0.5
-        while True:
-            try:
-                return call()
-            except (NoCredentialsError, PartialCredentialsError) as exc:
-                raise Invalid(
-                    f"the store {self.url} needs credentials: {exc}; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give the machine a role"
-                ) from exc
-            except (ClientError, BotoCoreError, Boto3Error) as exc:
-                error = self._translate(exc, key)
-                if not isinstance(error, Unreachable) or time.monotonic() - started + delay > self._outage_s:
-                    raise error from exc
-                log.warning("%s; trying again for %.0f s", error, self._outage_s - (time.monotonic() - started))
-            self._sleep(delay * random.uniform(0.5, 1.5))
-            delay = min(delay * 2, 15.0)
+        answer = self._client.delete_objects(Bucket=self.bucket, Delete={"Objects": [{"Key": self.prefix + k} for k in keys]})
+        failed = [e for e in answer.get("Errors", []) if e["Code"] not in MISSING_CODES]
+        if failed:  # a status for each key is not told
+            status = 403 if failed[0]["Code"] == "AccessDenied" else 503
+            raise ClientError({"Error": failed[0], "ResponseMetadata": {"HTTPStatusCode": status}}, "DeleteObjects")
+        if not answer.get("Errors"):
+            answer["Deleted"]  # an answer without a body, which was cut, has none
 
-    def _translate(self, exc: Exception, key: str) -> Exception:
+    def _translate(self, exc: Exception, key: str) -> JobError:
+        from botocore.exceptions import NoCredentialsError, ParamValidationError, PartialCredentialsError, SSLError
+
+        if isinstance(exc, (NoCredentialsError, PartialCredentialsError)):
+            hint = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give the machine a role"
+            return Invalid(f"the store {self.url} needs credentials: {exc}; {hint}")
+        if isinstance(exc, RecursionError):  # botocore asks for the region, is redirected, asks for the region...
+            return Invalid(f"{self._at} refused {key or 'us'}: every request is redirected; {_REGION}")
         response = getattr(exc, "response", None) or getattr(exc.__context__, "response", None) or {}
-        code = response.get("Error", {}).get("Code", "")
-        if code in MISSING_CODES:
+        status, error = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0), response.get("Error", {})
+        code = error.get("Code", "")
+        if code in MISSING_CODES and getattr(exc, "operation_name", "") in ("GetObject", "HeadObject"):
             return Missing(f"{self.url} has no {key}")
-        if code in FINAL_CODES:
-            hint = (
-                "create the bucket" if code == "NoSuchBucket" else "check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and the bucket's policy"
-            )
-            return Invalid(f"the store {self.url} refused {key or 'us'}: {code}; {hint}")
-        where = os.environ.get("AWS_ENDPOINT_URL_S3") or "AWS"
-        return Unreachable(f"the store {self.url} at {describe(where)} cannot be reached: {redact(str(exc))}")
+        if (300 <= status < 500 or status == 501) and status not in RETRIED_STATUS and code not in RETRIED_CODES:
+            hint = HINTS.get(code, _KEYS if status in (401, 403) else "check JOB_STORE_URL and AWS_ENDPOINT_URL_S3")
+            said = f" ({redact(error['Message'])})" if error.get("Message") and hint not in (_KEYS, _BUCKET) else ""
+            what = error.get("Key", "").removeprefix(self.prefix) or key or "us"
+            return Invalid(f"{self._at} refused {what}: {code}{said}; {hint}")
+        if isinstance(exc, ParamValidationError):
+            return Invalid(f"{self._at} cannot have {key}: {redact(str(exc))}; check JOB_STORE_URL")
+        if isinstance(exc, SSLError) and any(sign in str(exc) for sign in UNTRUSTED):
+            return Invalid(f"{self._at} is not trusted: {redact(str(exc))}; set AWS_CA_BUNDLE to the file with its authority's certificate")
+        told = f"an answer that was cut ({exc!r})" if isinstance(exc, (KeyError, ValueError)) else str(getattr(exc, "last_exception", exc))
+        hint = f"; {HINTS[code]}" if code in HINTS else ""
+        return Unreachable(f"{self._at} cannot be reached for {key or 'us'}: {redact(told)}{hint}")
 
 
 def sha256_of(path: Path) -> str:
@@ -254,25 +220,13 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _folder_error(exc: OSError, where: str) -> Exception:
-    """What another node, or waiting, may mend is `Unreachable`; the rest is `Invalid`."""
-    if exc.errno in (errno.ENOSPC, errno.EDQUOT):
-        return Unreachable(f"no space left in {where}: free some, then run me again")
-    if exc.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR):
-        return Invalid(f"{where} cannot be written or read: {exc.strerror} ({exc.filename}); check the folder and its mode")
-    return Unreachable(f"{where} failed: {exc}")
+def _object(key: str, size: int, etag: str, modified: datetime) -> Object:
+    """Return what S3 told of an object. Raises: ValueError when the end of etag or time was cut off."""
+    if etag.count('"') == 1 or modified.tzinfo is None:
+        raise ValueError(f"etag {etag}, time {modified}")
+    return Object(key, size, etag.strip('"'), modified.astimezone(UTC))
 
 
-def _remove_if_empty(folder: Path) -> bool:
-    try:
-        folder.rmdir()
-    except OSError:
-        return False
-    return True
-
-
-def _umask() -> int:
-    """Return the umask (the only way to read it is to set it)."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def _expect_nothing(params: dict, **_) -> None:
+    """Ask for no `100 Continue`: botocore reads for ever, at full speed, when the connection ends within one."""
+    params["headers"].pop("Expect", None)

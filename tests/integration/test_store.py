@@ -2,22 +2,67 @@
 
 import json
 import os
+import threading
+import time
 import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 import pytest
+from proxy import Proxy
 
 from job.embedded import S3
-from job.errors import Invalid, Missing, Unreachable
-from job.store import open_store, sha256_of
+from job.errors import Interrupted, Invalid, Missing, Unreachable
+from job.folder import FolderStore
+from job.store import S3Store, Store, open_store, sha256_of
+
+MB = 1_000_000
+
+
+@dataclass
+class Place:
+    """A store and how to take it away and bring it back."""
+
+    store: Store
+    leave: object
+    come: object
+
+
+@pytest.fixture
+def proxy(s3, s3_environ, monkeypatch):
+    """A proxy before the embedded S3, which boto3 is led to."""
+    with Proxy("127.0.0.1", s3.ports[6]) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{proxy.port}")
+        yield proxy
 
 
 @pytest.fixture(params=["file", "s3"])
-def store(request, tmp_path):
+def place(request, tmp_path):
     if request.param == "file":
-        return open_store(f"file://{tmp_path}/store")
-    s3 = request.getfixturevalue("s3")
-    request.getfixturevalue("s3_environ")
-    return open_store(f"s3://{s3.bucket}/{uuid.uuid4().hex}", outage_s=2)
+        folder, away = tmp_path / "store", tmp_path / "away"
+        return Place(open_store(f"file://{folder}", 20), lambda: folder.rename(away), lambda: away.rename(folder))
+    proxy, bucket = request.getfixturevalue("proxy"), request.getfixturevalue("s3").bucket
+    store = open_store(f"s3://{bucket}/{uuid.uuid4().hex}", 20)
+    return Place(store, lambda: proxy.set("refuse"), lambda: proxy.set("pass"))
+
+
+@pytest.fixture
+def store(place):
+    return place.store
+
+
+@pytest.fixture
+def two(proxy, s3, monkeypatch):
+    """Return a function that opens one prefix twice: through the proxy, as it is told, and past the proxy."""
+
+    def opened(outage_s=20.0, sleep=time.sleep, **limits) -> tuple[S3Store, S3Store]:
+        prefix = uuid.uuid4().hex
+        through = S3Store(s3.bucket, prefix, outage_s, sleep, **limits)
+        with monkeypatch.context() as m:
+            m.setenv("AWS_ENDPOINT_URL_S3", s3.endpoint)
+            return through, S3Store(s3.bucket, prefix, 5.0, time.sleep)
+
+    return opened
 
 
 def test_what_was_put_is_there(store, tmp_path):
@@ -50,6 +95,15 @@ def test_what_is_missing(store, tmp_path):
     assert not (tmp_path / "no").exists()
 
 
+def test_when_it_was_modified(store):
+    """A put, a head and a listing tell when an object was written, in UTC; a whole second is S3's precision."""
+    objects = [store.put("k", b"1"), store.head("k"), *store.listing("")]
+    assert len(objects) == 3
+    for o in objects:
+        assert o.modified.utcoffset() == timedelta(0)
+        assert abs(o.modified - datetime.now(UTC)) < timedelta(seconds=10)
+
+
 def test_listing_and_delete(store):
     """A listing has the keys of a prefix in order; deleting a missing one is no error."""
     for key in ("x/2", "x/1", "x1", "y/1"):
@@ -58,6 +112,51 @@ def test_listing_and_delete(store):
     assert [o.key for o in store.listing("x")] == ["x/1", "x/2", "x1"]
     store.delete(["x/1", "no"])
     assert [o.key for o in store.listing("x/")] == ["x/2"]
+
+
+def test_a_store_that_is_away_is_waited_for(place, tmp_path):
+    """Whatever is asked while the store is away is answered once it is back, as if it had never been away."""
+    store, answers = place.store, []
+    store.put("k", b"1")
+    calls = [
+        lambda: store.put("new", b"22").size,
+        lambda: store.get("k"),
+        lambda: store.head("k").size,
+        lambda: [o.key for o in store.listing("")],
+        lambda: store.download("k", tmp_path / "k"),
+        lambda: store.delete(["k"]),
+        lambda: store.head("k"),
+    ]
+    for call in calls:
+        place.leave()
+        back = threading.Timer(0.4, place.come)
+        back.start()
+        started = time.monotonic()
+        answers.append(call())
+        assert time.monotonic() - started > 0.35
+        back.join()
+    assert answers == [2, b"1", 1, ["k", "new"], None, None, None]
+    assert (tmp_path / "k").read_bytes() == b"1"
+
+
+def test_patience(place):
+    """A delete may be told how long to try, and a `sleep` that raises ends any wait."""
+    store = place.store
+    store.put("k", b"1")
+    place.leave()
+    started = time.monotonic()
+    with pytest.raises(Unreachable):
+        store.delete(["k"], patience_s=0)
+    assert time.monotonic() - started < 10
+
+    def interrupted(_):
+        raise Interrupted("SIGTERM")
+
+    store._sleep = interrupted
+    with pytest.raises(Interrupted):
+        store.put("k", b"2")
+    place.come()
+    assert store.get("k") == b"1"
 
 
 def test_urls():
@@ -77,6 +176,13 @@ def test_s3_says_no(s3, s3_environ, monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:9")
     with pytest.raises(Unreachable, match="cannot be reached"):
         open_store(f"s3://{s3.bucket}/x", 1).put("k", b"")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", s3.endpoint.replace("http:", "https:"))
+    monkeypatch.setenv("AWS_CA_BUNDLE", "/no/such/bundle")
+    with pytest.raises(Invalid, match="is not trusted: .*; set AWS_CA_BUNDLE"):
+        open_store(f"s3://{s3.bucket}/x", 5).put("k", b"")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "nonsense")
+    with pytest.raises(Invalid, match="cannot be opened: .*nonsense.*; check AWS_ENDPOINT_URL_S3"):
+        open_store(f"s3://{s3.bucket}/x", 1)
 
 
 def test_a_folder_says_no(tmp_path):
@@ -84,6 +190,213 @@ def test_a_folder_says_no(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(Invalid, match="cannot be written or read"):
         open_store(f"file://{tmp_path}/file/store").put("k", b"")
+
+
+def test_putting_and_deleting_in_one_folder(tmp_path):
+    """Who removes the last object removes its folder, and does not harm who puts another one there."""
+
+    def churn(key):
+        store = FolderStore(tmp_path / "store", 20, lambda _: None)
+        for _ in range(300):
+            store.put(key, b"1")
+            store.listing("a")
+            store.delete([key])
+            done.append(key)
+
+    done = []
+    threads = [threading.Thread(target=churn, args=(f"a/b/{i}",)) for i in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(done) == 600
+
+
+@pytest.mark.parametrize("fault", [("refuse", None), ("drop", None), ("status", 500), ("status", 503)])
+def test_s3_is_away_for_longer(proxy, two, fault):
+    """A store that does not come back is `Unreachable` once `outage_s` is over, not before and not much later."""
+    store, _ = two(outage_s=1.5)
+    proxy.set(fault[0], status=fault[1])
+    started = time.monotonic()
+    with pytest.raises(Unreachable, match=f"the store {store.url} at http://127.0.0.1:{proxy.port} cannot be reached for k"):
+        store.put("k", b"1")
+    assert 1.5 <= time.monotonic() - started < 10
+
+
+@pytest.mark.parametrize("fault", [("drop", None), ("status", 500), ("status", 503)])
+def test_s3_comes_back(proxy, two, fault):
+    """Errors of the server, and connections that end, are tried again until one works."""
+    store, near = two()
+    proxy.set(fault[0], status=fault[1])
+    seen = proxy.connections
+    back = threading.Timer(1, lambda: proxy.set("pass"))
+    back.start()
+    store.put("k", b"1")
+    back.join()
+    assert near.get("k") == b"1"
+    assert proxy.connections - seen > 2
+
+
+RETRIED = [
+    (408, "RequestTimeout"), (409, "OperationAborted"), (425, "TooEarly"), (429, "TooManyRequests"),
+    (400, "RequestTimeout"), (400, "BadDigest"), (400, "IncompleteBody"), (400, "XAmzContentSHA256Mismatch"), (503, "SlowDown"),
+    (500, "InternalError"), (404, "NoSuchUpload"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("status", "code"), RETRIED)
+def test_what_another_try_mends(proxy, two, status, code):
+    """What waiting or sending again mends is tried again, also where its status is 4xx."""
+    store, _ = two(outage_s=0.1)
+    proxy.set("status", status=status, code=code)
+    with pytest.raises(Unreachable, match="cannot be reached for k"):
+        store.put("k", b"1")
+
+
+FINAL = [
+    (400, "InvalidArgument", "AWS_REQUEST_CHECKSUM_CALCULATION=when_required"),
+    (501, "NotImplemented", "AWS_REQUEST_CHECKSUM_CALCULATION=when_required"),
+    (403, "RequestTimeTooSkewed", "clock of this machine"),
+    (400, "ExpiredToken", "AWS_SESSION_TOKEN"),
+    (301, "redirect", "AWS_REGION"),
+    (400, "AuthorizationHeaderMalformed", "AWS_REGION"),
+    (403, "InvalidAccessKeyId", "AWS_ACCESS_KEY_ID"),
+    (403, "UnheardOf", "AWS_ACCESS_KEY_ID"),
+    (405, "MethodNotAllowed", "AWS_ENDPOINT_URL_S3"),
+    (404, "NotFound", "AWS_ENDPOINT_URL_S3"),
+]
+
+
+@pytest.mark.parametrize(("status", "code", "hint"), FINAL)
+def test_what_no_try_mends(proxy, two, s3, status, code, hint):
+    """A refusal is `Invalid` at once: it names store, endpoint, key and code, says what to do, and no secret."""
+    store, _ = two(outage_s=60)
+    proxy.set("status", status=status, code=code)
+    started = time.monotonic()
+    with pytest.raises(Invalid) as error:
+        store.put("k", b"1")
+    assert time.monotonic() - started < 20
+    for part in (store.url, f"http://127.0.0.1:{proxy.port}", "refused k: ", code, hint):
+        assert part in str(error.value)
+    assert s3.secret_key not in str(error.value)
+
+
+def test_an_upload_that_is_cut(proxy, two, tmp_path):
+    """An upload that ends in the middle leaves the object as it was, or none; tried again, it is whole."""
+    store, near = two(outage_s=0)
+    old, new, big = os.urandom(100), os.urandom(2 * MB), tmp_path / "big"
+    big.write_bytes(os.urandom(20 * MB))
+    near.put("k", old)
+    proxy.set("cut", side="client", after=MB, times=1000)
+    for key, source in (("k", new), ("none", new), ("big", big)):
+        with pytest.raises(Unreachable):
+            store.put(key, source)
+    assert [o.key for o in near.listing("")] == ["k"] and near.get("k") == old
+    store, near = two()
+    for key, source in (("k", new), ("big", big)):
+        proxy.set("cut", side="client", after=MB, times=3)
+        stored = store.put(key, source)
+        assert proxy.fault == "pass"
+        assert near.head(key) == stored
+    assert near.get("k") == new and near.get("big") == big.read_bytes()
+
+
+def test_a_download_that_is_cut(proxy, two, tmp_path):
+    """A download that ends in the middle is noticed and read again, small or in parts; given up, it leaves no file."""
+    store, near = two()
+    for size in (2 * MB, 20 * MB):
+        content = os.urandom(size)
+        near.put("k", content)
+        proxy.set("cut", side="server", after=MB, times=3)
+        assert store.get("k") == content
+        assert proxy.fault == "pass"
+        proxy.set("cut", side="server", after=MB, times=3)
+        store.download("k", tmp_path / "k")
+        assert proxy.fault == "pass"
+        assert (tmp_path / "k").read_bytes() == content
+    store._outage_s = 0
+    proxy.set("cut", side="server", after=MB, times=1000)
+    with pytest.raises(Unreachable):
+        store.download("k", tmp_path / "no")
+    assert [p.name for p in tmp_path.iterdir() if p.name.startswith("no")] == []
+
+
+@pytest.mark.filterwarnings("ignore:tzname")  # of a time that was cut in its zone
+def test_answers_cut_anywhere(proxy, two, tmp_path):
+    """No answer that ended early is taken for a whole one, wherever in its lines or its body it was cut."""
+    store, near = two(sleep=lambda _: None)
+    content = os.urandom(100)
+    stored = near.put("k", content)
+    calls = {
+        "put": lambda: store.put("k", content),
+        "head": lambda: store.head("k"),
+        "get": lambda: store.get("k"),
+        "listing": lambda: store.listing(""),
+        "delete": lambda: store.delete(["no"]),
+        "download": lambda: store.download("k", tmp_path / "k") or (tmp_path / "k").read_bytes(),
+    }
+    right = {"put": stored, "head": stored, "get": content, "listing": [stored], "delete": None, "download": content}
+    cuts = 0
+    for name, call in calls.items():
+        for after in range(1, 900, 7):
+            proxy.set("cut", side="server", after=after)
+            assert call() == right[name], (name, after)
+            if proxy.fault == "cut":
+                break
+            cuts += 1
+    assert cuts > 250
+
+
+def test_a_slow_store_is_no_outage(proxy, two, caplog):
+    """However long bytes take, as long as they come they are waited for, at the first try."""
+    store, near = two(connect_s=2, read_s=8)
+    content = os.urandom(12 * MB)
+    proxy.set("slow", rate=2 * MB)
+    started = time.monotonic()
+    store.put("k", content)
+    assert store.get("k") == content
+    assert time.monotonic() - started > 10
+    assert [r.message for r in caplog.records if r.name == "job.folder"] == []
+
+
+def test_a_silent_store(proxy, two):
+    """A store that takes connections and says nothing is given up by the read timeout, and used again once it speaks."""
+    store, near = two(outage_s=1, read_s=0.5)
+    store.put("k", b"1")
+    proxy.fault = "hang"
+    started = time.monotonic()
+    with pytest.raises(Unreachable, match="timeout"):
+        store.get("k")
+    assert 1 <= time.monotonic() - started < 20
+    proxy.fault = "pass"
+    assert store.get("k") == b"1"
+
+
+def test_the_server_is_killed(tmp_path, monkeypatch):
+    """Fifty puts in a row while the server is killed and started again: all are there with the right bytes."""
+    with S3(tmp_path) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", server.endpoint)
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", server.access_key)
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", server.secret_key)
+        store, content, stored, ready = open_store(f"s3://{server.bucket}/x", 120), {}, {}, threading.Event()
+
+        def kill():
+            ready.wait()
+            server._process.kill()
+            server._process.wait()
+            server.start()
+
+        killer = threading.Thread(target=kill)
+        killer.start()
+        for i in range(50):
+            content[f"{i:02d}"] = os.urandom(200_000)
+            stored[f"{i:02d}"] = store.put(f"{i:02d}", content[f"{i:02d}"])
+            if i == 20:
+                ready.set()
+                server._process.wait()
+        killer.join()
+        assert {o.key: o for o in store.listing("")} == stored
+        assert {key: store.get(key) for key in content} == content
 
 
 def test_a_bucket_that_may_only_be_read(tmp_path, monkeypatch):
@@ -99,6 +412,8 @@ def test_a_bucket_that_may_only_be_read(tmp_path, monkeypatch):
         assert store.get("k") == b"1"
         with pytest.raises(Invalid, match="refused k: AccessDenied; check AWS_ACCESS_KEY_ID"):
             store.put("k", b"2")
+        with pytest.raises(Invalid, match="refused k: AccessDenied; check AWS_ACCESS_KEY_ID"):
+            store.delete(["k"])
 
 
 class ReadersToo(S3):

@@ -1,6 +1,7 @@
 """Disks that are full or read-only: real ones, so that root is needed to mount them. Run by `make test-root`."""
 
 import subprocess
+import threading
 
 import pytest
 
@@ -21,12 +22,23 @@ def disk(tmp_path):
 
 def test_a_full_folder_store(disk):
     """A put onto a full disk is to be tried again, and leaves nothing half-written."""
-    store = open_store(f"file://{disk}/store")
+    store = open_store(f"file://{disk}/store", 1)
     store.put("small", b"1")
     with pytest.raises(Unreachable, match="no space left in file://"):
         store.put("large", bytes(2_000_000))
     assert [o.key for o in store.listing("")] == ["small"]
     assert [p.name for p in (disk / "store").iterdir()] == ["small"]
+
+
+def test_a_folder_store_that_is_full_for_a_while(disk):
+    """A put that meets a full disk is done once there is room."""
+    store, filler = open_store(f"file://{disk}/store", 60), disk / "filler"
+    filler.write_bytes(bytes(900_000))
+    room = threading.Timer(1, filler.unlink)
+    room.start()
+    store.put("k", bytes(500_000))
+    room.join()
+    assert store.get("k") == bytes(500_000)
 
 
 def test_a_read_only_store(disk):

@@ -8,7 +8,7 @@ import pytest
 PACKAGE = Path(__file__).parents[2] / "job"
 LAYERS = [
     {"errors", "reading", "parameters", "experiment", "settings", "randomness", "recipe", "splits", "logs", "__init__"},
-    {"database", "store", "interrupt", "index", "server"},
+    {"database", "store", "folder", "interrupt", "index", "server"},
     {"outbox", "attempt", "tasks", "study", "archives", "pictures", "sources", "weights", "data", "models", "augment"}
     | {"checkpoint", "record"},
     {"train", "evaluate"},
