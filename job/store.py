@@ -129,10 +129,10 @@ class S3Store(Patient):
 
         def put():
             answer = self._client.put_object(Bucket=self.bucket, Key=self.prefix + key, Body=source)
-            written = parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
-            return _object(key, len(source), answer["ETag"], written)
+            date = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
+            return _object(key, len(source), answer["ETag"], parsedate_to_datetime(date)) if date else None
 
-        return self._try(key, put)
+        return self._try(key, put) or self.head(key)  # an answer without a date was cut: it is stored, but ask what
 
     def get(self, key: str) -> bytes:
         def get():
@@ -167,9 +167,10 @@ class S3Store(Patient):
             paginator = self._client.get_paginator("list_objects_v2")
             answers = list(paginator.paginate(Bucket=self.bucket, Prefix=self.prefix + prefix))
             answers[-1]["IsTruncated"]  # an answer without a body, which was cut, has none
-            return [o for answer in answers for o in answer.get("Contents", [])]
+            found = [o for answer in answers for o in answer.get("Contents", [])]
+            return [_object(o["Key"][len(self.prefix) :], o["Size"], o["ETag"], o["LastModified"]) for o in found]
 
-        return [_object(o["Key"][len(self.prefix) :], o["Size"], o["ETag"], o["LastModified"]) for o in self._try(prefix, pages)]
+        return self._try(prefix, pages)
 
     def delete(self, keys: list[str], patience_s: float | None = None) -> None:
         for start in range(0, len(keys), 1000):
@@ -179,13 +180,12 @@ class S3Store(Patient):
     def _delete(self, keys: list[str]) -> None:
         from botocore.exceptions import ClientError
 
-        answer = self._client.delete_objects(Bucket=self.bucket, Delete={"Objects": [{"Key": self.prefix + k} for k in keys]})
+        objects = [{"Key": self.prefix + key} for key in keys]
+        answer = self._client.delete_objects(Bucket=self.bucket, Delete={"Objects": objects, "Quiet": True})
         failed = [e for e in answer.get("Errors", []) if e["Code"] not in MISSING_CODES]
         if failed:  # a status for each key is not told
             status = 403 if failed[0]["Code"] == "AccessDenied" else 503
             raise ClientError({"Error": failed[0], "ResponseMetadata": {"HTTPStatusCode": status}}, "DeleteObjects")
-        if not answer.get("Errors"):
-            answer["Deleted"]  # an answer without a body, which was cut, has none
 
     def _translate(self, exc: Exception, key: str) -> JobError:
         from botocore.exceptions import NoCredentialsError, ParamValidationError, PartialCredentialsError, SSLError
