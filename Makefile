@@ -10,7 +10,7 @@ DATA ?=
 WEIGHTS ?=
 WORKERS ?=
 
-.PHONY: help env local test test-root lint lock clean
+.PHONY: help env local test test-root chaos lint lock clean
 help: ## this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-10s %s\n", $$1, $$2}'
 	@echo 'make local takes EXPERIMENT=, DATA=, WEIGHTS=, OUT=, WORKERS=; make test takes TESTS='
@@ -31,6 +31,11 @@ test: $(STAMP) ## the tests that need nothing but PyPI
 
 test-root: $(STAMP) ## the tests that mount file systems: as root
 	$(VENV)/bin/python -m pytest tests/root
+
+MINUTES ?= 2
+SEED ?=
+chaos: $(STAMP) ## a storm of kills, pauses and outages; takes MINUTES=, SEED=
+	$(VENV)/bin/python -m tests.chaos --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 lint: $(STAMP) ## formatting and imports
 	$(VENV)/bin/ruff format --check job tests .ci
