@@ -26,8 +26,12 @@ class Servers:
         self.postgres, self.s3 = embedded.Postgres(folder), embedded.S3(folder)
 
     def __enter__(self):
-        self.postgres.start()
-        self.s3.start()
+        try:
+            self.postgres.start()
+            self.s3.start()
+        except BaseException:
+            self.__exit__()
+            raise
         keys = {
             "AWS_ENDPOINT_URL_S3": self.s3.endpoint,
             "AWS_ACCESS_KEY_ID": self.s3.access_key,

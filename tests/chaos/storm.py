@@ -30,6 +30,7 @@ FIRST_S = 12.0  # nobody trains earlier
 LAST_S = 4.0  # before the end
 POLL_S = 0.1
 GAP_S = 1.0  # between two events
+PATIENCE_S = 30.0  # for another to take a paused worker's task
 GROW_BELOW = 6
 BORN_S = 2.0  # Python itself dies of a signal that comes before `job` can take it over
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
@@ -153,15 +154,15 @@ class Storm:
             victim.send(signal.SIGCONT)
 
     def _wake(self, now: float) -> None:
-        """Let those go on whose pause is over; one that lost its task meanwhile must not publish."""
-        for pause in [p for p in self.pauses if p[1] <= now]:
-            victim, _, attempt = pause
-            victim.overtaken = self.crew.look() and self.crew.task(victim).attempt > attempt
-            self.notes["paused and overtaken"] += victim.overtaken
-            self.hits["pause"] += now < float("inf")
-            victim.send(signal.SIGCONT)
-            victim.paused = False
-            self.pauses.remove(pause)
+        """Let those go on whose pause is over and whose task was taken meanwhile; they must not publish."""
+        for pause in list(self.pauses):
+            victim, until, attempt = pause
+            victim.overtaken = self.crew.task(victim).attempt > attempt
+            if now > until + (0 if victim.overtaken else PATIENCE_S):
+                victim.send(signal.SIGCONT)
+                victim.paused = False
+                self.hits["pause"] += victim.overtaken
+                self.pauses.remove(pause)
 
     def _restart(self, event: Event) -> None:
         server = self.servers.postgres if event.kind == "database" else self.servers.s3
