@@ -98,18 +98,22 @@ def main() -> int:
     seed = random.randrange(2**31) if asked.seed is None else asked.seed
     print(f"storm of {asked.minutes:g} min, SEED={seed}", flush=True)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    folder, reasons = Path(tempfile.mkdtemp(prefix="job-chaos-")), ["it did not come to its end"]
+    folder, keep = Path(tempfile.mkdtemp(prefix="job-chaos-")), True
     try:
         reasons = chaos(folder, asked.minutes, seed)
+        keep = bool(reasons)
+    except (KeyboardInterrupt, SystemExit):
+        keep = False
+        raise
     finally:
-        for reason in reasons:
-            print(f"FAILED: {reason}")
-        if reasons:
+        if keep:
             print(f"logs, database and store: {folder}; the same storm again: make chaos MINUTES={asked.minutes:g} SEED={seed}", flush=True)
         else:
             shutil.rmtree(folder)
+    for reason in reasons:
+        print(f"FAILED: {reason}")
     print("FAILED" if reasons else "survived")
-    return bool(reasons)
+    return int(bool(reasons))
 
 
 if __name__ == "__main__":

@@ -89,7 +89,7 @@ class Crew:
             self.ended.append(worker)
             if complaint := worker.complaint():
                 self.complaints.append(complaint)
-                print(f"!! {complaint}", flush=True)
+                print(f"!! {complaint.splitlines()[0]}", flush=True)
         if self.look():
             while sum(not w.paused for w in self.workers) < self.size and (choice := self._choice(doubles)):
                 self.start(*choice)
