@@ -26,7 +26,7 @@ PLANNED = {
     "signal twice": 0.3,
     "cut": 0.5,
 }
-FIRST_S = 12.0  # nobody trains earlier
+CALM_S = 180.0  # for the first worker to train
 LAST_S = 4.0  # before the end
 POLL_S = 0.1
 GAP_S = 1.0  # between two events
@@ -52,10 +52,10 @@ class Event:
 
 def plan(rng: random.Random, minutes: float) -> list[Event]:
     """Return the events in order of time, those of a kind spread over the storm; at least two of each kind that is needed."""
-    events, length = [], minutes * 60 - FIRST_S - LAST_S
+    events, length = [], minutes * 60 - LAST_S
     for kind, rate in PLANNED.items():
         count = max(ceil(rate * minutes), 2 * (kind in NEEDED))
-        events += [Event(FIRST_S + length * (i + rng.random()) / count, kind, rng.random()) for i in range(count)]
+        events += [Event(length * (i + rng.random()) / count, kind, rng.random()) for i in range(count)]
     return sorted(events, key=lambda e: e.at)
 
 
@@ -72,8 +72,13 @@ class Storm:
         self.started = time.monotonic()
 
     def run(self) -> None:
-        """Rage for the given minutes, then let everybody go on."""
-        quiet_until = 0.0
+        """Rage for the given minutes from the first training step on, then let everybody go on."""
+        while not any(w.training for w in self.crew.workers):
+            if time.monotonic() - self.started > CALM_S:
+                raise JobError(f"no worker came to its first step within {CALM_S:.0f} s")
+            self.crew.tend()
+            time.sleep(POLL_S)
+        self.started, quiet_until = time.monotonic(), 0.0
         try:
             while (now := time.monotonic() - self.started) < self.minutes * 60:
                 self.crew.tend(doubles=True)
