@@ -10,9 +10,9 @@ DATA ?=
 WEIGHTS ?=
 WORKERS ?=
 
-.PHONY: help env local test test-root chaos lint lock clean
+.PHONY: help env local test test-system chaos lint lock clean
 help: ## this help
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-11s %s\n", $$1, $$2}'
 	@echo 'make local takes EXPERIMENT=, DATA=, WEIGHTS=, OUT=, WORKERS=; make test takes TESTS='
 
 env: $(STAMP) ## the environment, from PyPI, by hashes
@@ -27,10 +27,10 @@ local: $(STAMP) ## an experiment on this machine, from nothing to its report
 
 TESTS ?= tests/unit tests/integration tests/acceptance tests/faults
 test: $(STAMP) ## the tests that need nothing but PyPI
-	$(VENV)/bin/python -m pytest $(TESTS)
+	$(VENV)/bin/python -m pytest -n auto --maxprocesses 4 --dist loadgroup $(TESTS)
 
-test-root: $(STAMP) ## the tests that mount file systems: as root
-	$(VENV)/bin/python -m pytest tests/root
+test-system: $(STAMP) ## the tests that mount disks and need Debian's postgresql, openssl, locales: as root
+	$(VENV)/bin/python -m pytest tests/system
 
 MINUTES ?= 2
 SEED ?=

@@ -149,7 +149,7 @@ def train(
     log.info("training: over at step %d%s", state.step, "" if pruned_at is None else ", pruned")
     if validation is not None and probabilities is None:  # resumed behind the last epoch
         probabilities = predict(net, validation.inputs, validation.rows, hooks.check)
-        value = hooks.score(validation.labels[validation.rows], probabilities)
+        value = state.history[-1]["value"]
     return Outcome(state.history, state.step, pruned_at, value, probabilities, evaluate_s)
 
 

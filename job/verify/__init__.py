@@ -73,7 +73,7 @@ def _to_the_end(found: Iterator[str]) -> Iterator[str]:
 
 def choose(experiments: list[Recorded], count: int, seed: int) -> list[tuple[Recorded, Key]]:
     """Return `count` decided tasks that have a result (or all, if there are fewer), drawn with a seed."""
-    candidates = [(r, t.key) for r in experiments for t in r.tasks.values() if "result.json" in t.files]
+    candidates = [(r, t.key) for r in experiments for t in r.tasks.values() if t.files.keys() & {"result.json", "features.npy"}]
     return random.Random(seed).sample(candidates, min(count, len(candidates)))
 
 

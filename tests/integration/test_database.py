@@ -1,82 +1,28 @@
 """Every kind of trouble of PostgreSQL, on real servers: what is retried, what is refused, and in which words."""
 
 import os
-import re
 import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
-import uuid
 from concurrent.futures import Future
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import psycopg2
 import pytest
+from refusal import refused, refused_in, role
 
 from job.database import Database, Limits, lock_number
-from job.embedded import NOBODY, Postgres, _as_nobody
-from job.errors import Invalid, JobError, NotReady, Unreachable
+from job.embedded import Postgres
+from job.errors import Unreachable
 from job.experiment import parse
 from job.prepare import _register
 
-DEBIAN = Path("/usr/lib/postgresql/15/bin")
 QUICK = Limits(connect_s=1, answer_s=2, idle_s=2, lock_s=1)
 SPEC = {"name": "small", "data": {"source": "digits"}, "search": {"trials": 3}, "folds": {"count": 2}, "models": {"cnn": {"epochs": 2}}}
-
-
-class German(Postgres):
-    """Debian's PostgreSQL 15, which comes with translations and TLS, speaking German."""
-
-    encoding, locale = "UTF8", "C.UTF-8"
-
-    def _run(self, program, *arguments, statements=""):
-        if program == "initdb":
-            arguments = [*(a for a in arguments if a not in ("-E", "UTF8", "--no-locale")), "-E", self.encoding, "--locale", self.locale]
-        command = [*_as_nobody(), DEBIAN / program, *arguments]
-        subprocess.run(
-            command, input=statements.encode(), check=True, stdout=subprocess.DEVNULL, cwd=self.folder, env=self._environment(), timeout=60
-        )
-
-    def _prepare(self):
-        super()._prepare()
-        crt, key = (self.folder / "data" / name for name in ("server.crt", "server.key"))
-        subject = ["-subj", "/CN=somewhere.else", "-days", "2", "-keyout", key, "-out", crt]
-        subprocess.run(["openssl", "req", "-new", "-x509", "-nodes", *subject], check=True, capture_output=True)
-        key.chmod(0o600)
-        if os.geteuid() == 0:
-            os.chown(key, NOBODY, NOBODY)
-
-    def _command(self):
-        return [*(DEBIAN / "postgres" if Path(part).name == "postgres" else part for part in super()._command()), "-c", "ssl=on"]
-
-    def _environment(self, **more):
-        return super()._environment(**{"LC_ALL": self.locale, "LANGUAGE": "de", "LOCPATH": str(self.folder.parent), **more})
-
-
-class Latin(German):
-    """The same in another encoding: libpq hands its words on as they are."""
-
-    encoding, locale = "LATIN1", "de_DE.ISO-8859-1"
-
-    def _prepare(self):
-        compiled = self.folder.parent / self.locale
-        subprocess.run(["localedef", "-i", "de_DE", "-f", "ISO-8859-1", compiled], check=True)
-        super()._prepare()
-
-
-@pytest.fixture(scope="module")
-def german(tmp_path_factory):
-    with German(tmp_path_factory.mktemp("german")) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def latin(tmp_path_factory):
-    with Latin(tmp_path_factory.mktemp("latin")) as server:
-        yield server
 
 
 @pytest.fixture
@@ -178,37 +124,6 @@ def stopped(server: Postgres):
     finally:
         for pid in reversed(processes):
             os.kill(pid, signal.SIGCONT)
-
-
-@contextmanager
-def role(url: str, options: str = ""):
-    """A role of the test's own; yields the URL for it."""
-    name = f"r{uuid.uuid4().hex[:8]}"
-    owner = Database(url, 5)
-    owner.rows(f"create role {name} login password 'secret' {options}")
-    yield url.replace(url[len("postgresql://") : url.index("@")], f"{name}:secret")
-    owner.rows(f"drop role {name}")
-
-
-def sockets() -> int:
-    """Count the open sockets of this process."""
-    found = 0
-    for name in os.listdir("/proc/self/fd"):
-        with suppress(FileNotFoundError):
-            found += os.readlink(f"/proc/self/fd/{name}").startswith("socket:")
-    return found
-
-
-def refused(url: str, statement="select 1", kind=Invalid) -> str:
-    """Return the sentence with which a URL is refused, at once and without leaving a connection."""
-    before = sockets()
-    with pytest.raises(kind) as caught:
-        Database(url, outage_s=60, sleep=lambda s: pytest.fail("this cannot be mended by waiting")).rows(statement)
-    assert sockets() == before
-    sentence = str(caught.value)
-    assert "\n" not in sentence and "secret" not in sentence
-    assert "LOCATION" not in f"{sentence} {caught.value.__cause__}"
-    return sentence
 
 
 def test_a_restart_in_the_middle(own):
@@ -362,59 +277,20 @@ def test_a_primary_that_became_a_standby(database_url):
     assert "read-only" in refused(f"{database_url}?options=-cdefault_transaction_read_only%3Don", "create table t ()")
 
 
-@pytest.mark.parametrize(
-    "server, zero, password, database, table",
-    [
-        ("postgres", "division by zero", "password authentication failed for", "does not exist", "permission denied for table closed"),
-        (
-            "german",
-            "Division durch Null",
-            "Passwort-Authentifizierung für Benutzer .* fehlgeschlagen",
-            "existiert nicht",
-            "keine Berechtigung für Tabelle closed",
-        ),
-        (
-            "latin",
-            "Division durch Null",
-            "Passwort-Authentifizierung f\ufffdr Benutzer .* fehlgeschlagen",
-            "existiert nicht",
-            "keine Berechtigung für Tabelle closed",
-        ),
-    ],
-    ids=["english", "german", "latin1"],
-)
-def test_what_waiting_cannot_mend(request, server, zero, password, database, table):
-    """Wrong password, missing role, database or grant: refused at once, by their SQLSTATE, whatever the language and encoding."""
-    url = request.getfixturevalue(server).url
-    owner = Database(url, 5)
-    assert zero in refused(url, "select 1/0", JobError)  # it really speaks that language
-    owner.rows("create table if not exists closed ()")
-    with role(url) as theirs:
-        for wrong in (url.replace("job:", "job:secret", 1), url.replace("job:", "nobody-of-this-name:", 1)):
-            assert re.search(f"refused us: {password}", refused(wrong))
-        assert re.search(f"refused us: .*{database}", refused(url + "x"))
-        assert f"refused us: {table}" in refused(theirs, "select * from closed")
-    assert "has no tables yet" in refused(url, "select * from nothing_of_this_name", NotReady)
-    owner.rows("drop table closed")
+def test_what_waiting_cannot_mend(database_url):
+    """Wrong password, missing role, database or grant: refused at once."""
+    refused_in(
+        database_url, "division by zero", "password authentication failed for", "does not exist", "permission denied for table closed"
+    )
 
 
-def test_what_a_client_cannot_mend(postgres, german, monkeypatch, tmp_path):
-    """No password, no TLS where it is required, another certificate, options that cannot be: refused at once."""
+def test_what_a_client_cannot_mend(postgres, monkeypatch, tmp_path):
+    """No password, no TLS where it is required, options that cannot be: refused at once."""
     monkeypatch.setenv("PGPASSFILE", str(tmp_path / "none"))
     monkeypatch.delenv("PGPASSWORD", raising=False)
     password = postgres.url.partition("job:")[2].partition("@")[0]
     assert "no password supplied" in refused(postgres.url.replace(f":{password}", ""))
     assert "SSL was required" in refused(f"{postgres.url}?sslmode=require")
-    assert Database(f"{german.url}?sslmode=require", 0).rows("select ssl from pg_stat_ssl where pid = pg_backend_pid()") == [{"ssl": True}]
-    crt = german.folder / "data" / "server.crt"
-    assert "does not match host name" in refused(f"{german.url}?sslmode=verify-full&sslrootcert={crt}")
-    subprocess.run(
-        ["openssl", "req", "-new", "-x509", "-nodes", "-subj", "/CN=a", "-keyout", tmp_path / "key", "-out", tmp_path / "crt"],
-        check=True,
-        capture_output=True,
-    )
-    assert "certificate verify failed" in refused(f"{german.url}?sslmode=verify-ca&sslrootcert={tmp_path}/crt")
-    assert 'root certificate file "/nowhere" does not exist' in refused(f"{german.url}?sslmode=verify-ca&sslrootcert=/nowhere")
     assert "invalid sslmode value" in refused(f"{postgres.url}?sslmode=of-course")
     assert "invalid port number" in refused("postgresql://job:secret@127.0.0.1:99999/job")
     assert 'definition of service "nix" not found' in refused(f"{postgres.url}?service=nix")

@@ -186,7 +186,7 @@ def test_s3_says_no(s3, s3_environ, monkeypatch):
 
 
 def test_a_folder_says_no(tmp_path):
-    """A store below a file is invalid. (Full and read-only disks need root: tests/root.)"""
+    """A store below a file is invalid. (Full and read-only disks need root: tests/system.)"""
     (tmp_path / "file").write_text("")
     with pytest.raises(Invalid, match="cannot be written or read"):
         open_store(f"file://{tmp_path}/file/store").put("k", b"")

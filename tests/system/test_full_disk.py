@@ -1,4 +1,4 @@
-"""Disks that are full or read-only: real ones, so that root is needed to mount them. Run by `make test-root`."""
+"""Disks that are full or read-only: real ones, so that root is needed to mount them. Run by `make test-system`."""
 
 import subprocess
 import threading

@@ -1,4 +1,4 @@
-"""PostgreSQL on a disk that is full: a real one, so that root is needed to mount it. Run by `make test-root`."""
+"""PostgreSQL on a disk that is full: a real one, so that root is needed to mount it. Run by `make test-system`."""
 
 import subprocess
 import threading

@@ -1,0 +1,57 @@
+"""How a database refuses: at once, in one sentence, without a secret, leaving no connection."""
+
+import os
+import re
+import uuid
+from contextlib import contextmanager, suppress
+
+import pytest
+
+from job.database import Database
+from job.errors import Invalid, JobError, NotReady
+
+
+@contextmanager
+def role(url: str, options: str = ""):
+    """A role of the test's own; yields the URL for it."""
+    name = f"r{uuid.uuid4().hex[:8]}"
+    owner = Database(url, 5)
+    owner.rows(f"create role {name} login password 'secret' {options}")
+    yield url.replace(url[len("postgresql://") : url.index("@")], f"{name}:secret")
+    owner.rows(f"drop role {name}")
+
+
+def sockets() -> int:
+    """Count the open sockets of this process."""
+    found = 0
+    for name in os.listdir("/proc/self/fd"):
+        with suppress(FileNotFoundError):
+            found += os.readlink(f"/proc/self/fd/{name}").startswith("socket:")
+    return found
+
+
+def refused(url: str, statement="select 1", kind=Invalid) -> str:
+    """Return the sentence with which a URL is refused, at once and without leaving a connection."""
+    before = sockets()
+    with pytest.raises(kind) as caught:
+        Database(url, outage_s=60, sleep=lambda s: pytest.fail("this cannot be mended by waiting")).rows(statement)
+    assert sockets() == before
+    sentence = str(caught.value)
+    assert "\n" not in sentence and "secret" not in sentence
+    assert "LOCATION" not in f"{sentence} {caught.value.__cause__}"
+    return sentence
+
+
+def refused_in(url: str, zero: str, password: str, database: str, table: str) -> None:
+    """Meet every refusal of a server: wrong password, missing role, database, grant. Args: its words for them, and for 1/0."""
+    owner = Database(url, 5)
+    assert zero in refused(url, "select 1/0", JobError)  # it really speaks that language
+    owner.rows("create table if not exists closed ()")
+    user = url[len("postgresql://") : url.index(":", len("postgresql://"))]
+    with role(url) as theirs:
+        for wrong in (url.replace(f"{user}:", f"{user}:secret", 1), url.replace(f"{user}:", "nobody-of-this-name:", 1)):
+            assert re.search(f"refused us: {password}", refused(wrong))
+        assert re.search(f"refused us: .*{database}", refused(url + "x"))
+        assert f"refused us: {table}" in refused(theirs, "select * from closed")
+    assert "has no tables yet" in refused(url, "select * from nothing_of_this_name", NotReady)
+    owner.rows("drop table closed")
