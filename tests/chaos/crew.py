@@ -125,7 +125,7 @@ class Crew:
 
     def _choice(self, doubles: bool) -> tuple[Subject, Key] | None:
         """Return any task that is undecided, could be done, and has no worker - or now and then one that has."""
-        busy = [(w.subject, w.key) for w in self.workers]
+        busy = [(w.subject, w.key) for w in self.workers if not w.paused]  # a paused one's task is to be taken
         again = [(s, k) for s, k in busy if busy.count((s, k)) == 1 and self.tasks[s.label][k].counted == 0]
         if doubles and again and self.rng.random() < DOUBLED:
             return self.rng.choice(again)
