@@ -8,6 +8,7 @@ import optuna
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution, distribution_to_json
 from optuna.storages import InMemoryStorage, RDBStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import NullPool
 
 from job.database import Database, queries
@@ -35,7 +36,7 @@ def create(database: Database, experiment: Experiment) -> dict[str, int]:
         for name in names.values():
             optuna.create_study(study_name=name, storage=storage, direction=experiment.direction, load_if_exists=True)
         return {model: storage.get_study_id_from_name(name) for model, name in names.items()}
-    except optuna.exceptions.StorageInternalError as exc:
+    except (optuna.exceptions.StorageInternalError, OperationalError) as exc:
         raise Unreachable(f"Optuna's tables could not be reached: {redact(str(exc))}") from exc
     except RuntimeError as exc:
         raise Invalid(f"Optuna's tables in the database are of another version: {redact(str(exc))}; use an empty database") from exc

@@ -184,6 +184,8 @@ class Tasks:
 
 
 def retry(database: Database, registered: Registered, key: Key) -> None:
-    """Give a task that failed for good another life. Raises: NotReady-free `JobError` when it has not failed."""
+    """Give a task that failed for good another life. Raises: JobError when it has not failed, or its model is selected."""
     if not database.rows(SQL["retry"], **registered.values(key)):
-        raise JobError(f"{key} has not failed for good: nothing to retry; see `job status`")
+        raise JobError(
+            f"{key} cannot be retried: it has not failed for good, or the parameters of {key.model} are selected, which closes its trials; see `job status`"
+        )

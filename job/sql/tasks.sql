@@ -139,6 +139,8 @@ on conflict do nothing
 returning trial, value, parameters
 
 -- name: retry
+-- Once a model is selected, its trials are closed.
 update task set state = 'waiting', counted = 0, counted_at = progress, reason = null, finished = null
 where (experiment, model, stage, index) = (%(experiment)s, %(model)s, %(stage)s, %(index)s) and state = 'failed'
+  and not (stage = 'trial' and exists (select 1 from selection where (experiment, model) = (%(experiment)s, %(model)s)))
 returning index

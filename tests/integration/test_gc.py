@@ -31,7 +31,7 @@ def database(database_url):
 @pytest.fixture
 def store(tmp_path):
     """A folder, whose clock can be set back."""
-    return FolderStore(tmp_path / "store")
+    return FolderStore(tmp_path / "store", 5, time.sleep)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 
 from job import tasks
 from job.database import Database
-from job.errors import Impossible, Invalid, LeaseLost, NotReady
+from job.errors import Impossible, Invalid, JobError, LeaseLost, NotReady
 from job.experiment import parse
 from job.index import Key
 from job.prepare import _register
@@ -169,6 +169,30 @@ def test_selection_is_made_once_and_of_complete_trials(database):
     assert attempt.parameters == {"learning_rate": 0.1}
     assert database.rows("select trial, value from selection") == [{"trial": 1, "value": 0.7}]
     assert optuna_states(database) == ["PRUNED", "COMPLETE", "COMPLETE"]
+
+
+def test_a_selection_closes_the_trials(database):
+    """A trial that failed is not retried once its model is selected: the selection would no longer be of all of them."""
+    for _ in range(3):
+        worker(database).claim(TRIAL).error("boom")
+    complete(database, 1, 0.5)
+    complete(database, 2, 0.7)
+    assert worker(database).claim(Key("cnn", "fold", 0)).parameters == {"learning_rate": 0.2}
+    with pytest.raises(JobError, match="cnn trial 0 cannot be retried: .* selected, which closes its trials"):
+        tasks.retry(database, tasks.find(database, "small"), TRIAL)
+
+
+def test_progress_by_a_checkpoint_counts(database):
+    """An attempt that vanishes after a durable checkpoint has progressed, also within its first epoch."""
+    for step in (10, 20, 30, 40):
+        attempt = worker(database, f"w{step}", lease_s=0.01).claim(TRIAL)
+        attempt.durable(step)
+        time.sleep(0.05)
+    assert (state(database)["counted"], state(database)["progress"]) == (0, 40)
+    for name in ("x", "y"):
+        worker(database, name, lease_s=0.01).claim(TRIAL)
+        time.sleep(0.05)
+    assert state(database)["counted"] == 1
 
 
 def test_without_a_complete_trial_the_later_stages_are_impossible(database):
