@@ -142,6 +142,45 @@ def test_interruptions_and_progress_do_not_count(database):
     assert state(database)["counted"] == 0
 
 
+def test_progress_before_an_interruption_is_not_the_next_attempts(database):
+    """After an interrupted attempt that progressed, three errors without progress fail the task, not four."""
+    attempt = worker(database).claim(TRIAL)
+    attempt.report(0, 5, {}, 0.5)
+    attempt.release("interrupted")
+    for _ in range(3):
+        worker(database).claim(TRIAL).error("boom")
+    assert state(database)["state"] == "failed"
+
+
+def test_progress_ends_the_row_of_counted_attempts(database):
+    """Errors before an interrupted attempt that progressed are no longer counted."""
+    for _ in range(2):
+        worker(database).claim(TRIAL).error("boom")
+    worker(database).claim(TRIAL).release("interrupted", step=5)
+    assert state(database)["counted"] == 0
+
+
+def test_parameters_are_chosen_once(database):
+    """A choice whose answer was lost stands: the transaction, run again, returns it and does not choose again."""
+    mine = worker(database)
+    first, again = mine.claim(TRIAL), mine.claim(TRIAL)
+    assert first.set_parameters(lambda cursor: {"learning_rate": 0.1}) == {"learning_rate": 0.1}
+    assert again.set_parameters(lambda cursor: {"learning_rate": 0.2}) == {"learning_rate": 0.1}
+    assert state(database)["parameters"] == {"learning_rate": 0.1}
+
+
+def test_a_failed_trial_is_closed_once_selected(database):
+    """Once parameters are selected a failed trial gets no other life: it could only contradict the selection."""
+    for _ in range(3):
+        worker(database).claim(TRIAL).error("boom")
+    complete(database, 1, 0.5)
+    complete(database, 2, 0.7)
+    worker(database).selection("cnn")
+    with pytest.raises(JobError):
+        tasks.retry(database, tasks.find(database, "small"), TRIAL)
+    assert state(database)["state"] == "failed"
+
+
 def test_a_decision_is_made_once(database):
     """An epoch reported again answers with the stored decision and does not ask the pruner."""
     attempt = worker(database).claim(TRIAL)
