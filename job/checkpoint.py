@@ -55,6 +55,7 @@ class Checkpoints:
                 log.warning("checkpoint %s is skipped: %s", key, exc)
                 continue
             before = state.pop("machines")
+            self._durable(state["step"])  # if the database was away when it was saved, it does not know
             self.machines = before if self._machine in before else [*before, self._machine]
             yield arrays, state
         self.machines = [self._machine]

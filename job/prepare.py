@@ -74,9 +74,16 @@ def compare(database: Database, known: Registered, experiment: Experiment) -> No
             raise Invalid(
                 f"experiment {experiment.name}: {key} = {new}, but {old} {word} exist already; they may only grow: set at least {old}"
             )
-        if new > old and (rows := database.rows(SQL["selected"], experiment=known.id)):
+    _check_growth(known.experiment.spec, experiment, database.rows(SQL["selected"], experiment=known.id))
+
+
+def _check_growth(old: dict, experiment: Experiment, selected: list[dict]) -> None:
+    """Raise `Invalid` when trials or seeds would grow though parameters are selected."""
+    for section, name in (key.split(".") for key in GROWS):
+        before, wanted = old[section][name], experiment.spec[section][name]
+        if wanted > before and selected:
             raise Invalid(
-                f"experiment {experiment.name}: {key} cannot grow from {old} to {new}: parameters are selected already for {', '.join(r['model'] for r in rows)}; give the file a new name"
+                f"experiment {experiment.name}: {section}.{name} cannot grow from {before} to {wanted}: parameters are selected already for {', '.join(r['model'] for r in selected)}; give the file a new name"
             )
 
 
@@ -139,6 +146,8 @@ def _register(database: Database, experiment: Experiment, staged: dict) -> None:
             raise Invalid(
                 f"experiment {experiment.name} was prepared at the same time from another file or other data: run `job prepare` again to see the difference"
             )
+        cursor.execute(SQL["selected"], {"experiment": row["id"]})  # who selects locks the experiment's row as we do
+        _check_growth(row["spec"], experiment, cursor.fetchall())
         merged = dict(row["spec"])
         merged["search"]["trials"] = max(row["spec"]["search"]["trials"], experiment.search["trials"])
         merged["reference"] = experiment.spec["reference"]  # figures that only stand beside ours

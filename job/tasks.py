@@ -148,11 +148,18 @@ class Tasks:
         if not rows:
             counts = self._finished(model, "trial")
             sign = 1 if self.registered.experiment.direction == "maximize" else -1
-            rows = self.database.rows(SQL["select_best"], **values, sign=sign) or self.database.rows(SQL["selection"], **values)
+            rows = self.database.run(lambda cursor: self._select(cursor, values | {"sign": sign}))
             if not rows:
+                counts = self._finished(model, "trial")  # a trial may have been retried in between
                 raise Impossible(f"{model} has no complete trial to go on with: {', '.join(f'{n} {s}' for s, n in sorted(counts.items()))}")
             log.info("selected for %s: trial %d, value %.4f", model, rows[0]["trial"], rows[0]["value"])
         return rows[0]
+
+    @staticmethod
+    def _select(cursor, values: dict) -> list[dict]:
+        for statement in ("close", "select_best", "selection"):
+            cursor.execute(SQL[statement], values)
+        return cursor.fetchall()
 
     def _own(self, cursor, key: Key, values: dict, selected: dict | None):
         """Take the task if it is free; return an Attempt, an error to raise, or None to look again."""
@@ -185,7 +192,13 @@ class Tasks:
 
 def retry(database: Database, registered: Registered, key: Key) -> None:
     """Give a task that failed for good another life. Raises: JobError when it has not failed, or its model is selected."""
-    if not database.rows(SQL["retry"], **registered.values(key)):
+
+    def work(cursor):
+        for statement in ("close", "retry"):
+            cursor.execute(SQL[statement], registered.values(key))
+        return cursor.fetchall()
+
+    if not database.run(work):
         raise JobError(
             f"{key} cannot be retried: it has not failed for good, or the parameters of {key.model} are selected, which closes its trials; see `job status`"
         )

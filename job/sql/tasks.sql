@@ -98,7 +98,9 @@ update task set state = %(state)s, value = %(value)s, metrics = %(metrics)s, art
 where (experiment, model, stage, index) = (%(experiment)s, %(model)s, %(stage)s, %(index)s)
 
 -- name: release
-update task set state = 'waiting', owner = null, lease_until = null
+-- Progress ends the row of attempts that count, and the next attempt is measured from here.
+update task set state = 'waiting', owner = null, lease_until = null,
+       counted = case when progress > counted_at then 0 else counted end, counted_at = progress
 where (experiment, model, stage, index) = (%(experiment)s, %(model)s, %(stage)s, %(index)s)
 
 -- name: artifacts
@@ -125,6 +127,10 @@ group by state
 
 -- name: selection
 select trial, value, parameters from selection where (experiment, model) = (%(experiment)s, %(model)s)
+
+-- name: close
+-- Who selects, and who would make a trial unfinished again, take turns: a trial is open or selected from.
+select 1 from experiment where id = %(experiment)s for no key update
 
 -- name: select_best
 insert into selection (experiment, model, trial, value, parameters)

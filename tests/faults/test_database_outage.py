@@ -39,7 +39,7 @@ def test_connections_dropped_one_by_one(long):
         over = threading.Event()
 
         def drop():
-            while not over.wait(0.05):
+            while not over.wait(0.4):
                 proxy.set("cut", after=700, side="client")
 
         thread = threading.Thread(target=drop)

@@ -1,10 +1,8 @@
 """The store goes away under real processes: nothing is lost, nothing counted."""
 
-import threading
-import time
-
 import pytest
 from proxy import Proxy
+from world import wait_for
 
 from job.database import Database
 from job.store import open_store
@@ -26,14 +24,10 @@ def test_a_trial_waits_for_the_store(small, proxy):
     assert f"the store {small.store_url} at http://127.0.0.1:{proxy.port} cannot be reached" in done.stderr
     assert trial(database) == {"state": "waiting", "counted": 0, "attempt": 1}
 
-    process = small.start("trial", "--index", 0, **through)
-    try:
-        assert any("trying again" in line for line in process.stdout)
-        proxy.fault = "pass"
-        rest = process.communicate(timeout=120)[0]
-    finally:
-        process.kill()
-    assert process.returncode == 0, rest
+    child = small.start("trial", "--index", 0, **through)
+    child.until("trying again")
+    proxy.fault = "pass"
+    child.wait(check=0)
     assert trial(database) == {"state": "complete", "counted": 0, "attempt": 2}
 
 
@@ -41,22 +35,15 @@ def test_the_store_goes_away_while_a_trial_is_trained(tiny, proxy):
     """Checkpoints and results that meet a store that is away, or cuts them, are there in the end, and the trial is one attempt."""
     database = Database(tiny.database_url, 5)
     environ = {"AWS_ENDPOINT_URL_S3": f"http://127.0.0.1:{proxy.port}", "JOB_CHECKPOINT_S": "0.2"}
-    process = tiny.start("trial", "--model", "cnn", "--index", 0, **environ)
-    output = []
-    reader = threading.Thread(target=lambda: output.extend(process.stdout))
-    reader.start()
-    try:
-        for fault in ({"fault": "status", "status": 503}, {"fault": "drop"}, {"fault": "cut", "side": "client", "after": 1000, "times": 3}):
-            wait_for(lambda: said(output, "saved at step") > 0)
-            proxy.set(**fault)
-            wait_for(lambda: proxy.fault == "pass" or said(output, "trying again") > 0)
-            proxy.fault = "pass"
-            output.clear()
-        process.wait(120)
-    finally:
-        process.kill()
-        reader.join()
-    assert process.returncode == 0, output
+    child = tiny.start("trial", "--model", "cnn", "--index", 0, **environ)
+    for fault in ({"fault": "status", "status": 503}, {"fault": "drop"}, {"fault": "cut", "side": "client", "after": 1000, "times": 3}):
+        said = len(child.text())
+        wait_for(lambda: "saved at step" in child.text()[said:] or child.process.poll() is not None)
+        proxy.set(**fault)
+        wait_for(lambda: proxy.fault == "pass" or "trying again" in child.text()[said:] or child.process.poll() is not None)
+        proxy.fault = "pass"
+    child.wait(check=0)
+    assert "trying again" in child.text()
     assert trial(database, "cnn") == {"state": "complete", "counted": 0, "attempt": 1}
     store = open_store(tiny.store_url, 5)
     artifact = database.rows("select artifact from task where (model, stage, index) = ('cnn', 'trial', 0)")[0]["artifact"]
@@ -67,15 +54,3 @@ def test_the_store_goes_away_while_a_trial_is_trained(tiny, proxy):
 
 def trial(database, model="cnn"):
     return database.rows("select state, counted, attempt from task where (model, stage, index) = (%(model)s, 'trial', 0)", model=model)[0]
-
-
-def said(output, words):
-    return sum(words in line for line in list(output))
-
-
-def wait_for(condition, seconds=60):
-    """Poll a condition to a deadline."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come to pass"
-        time.sleep(0.02)

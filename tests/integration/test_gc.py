@@ -138,7 +138,7 @@ def test_a_commit_in_between_protects(database, store, attempt):
             an_hour_ago(database)
             return listed
 
-    assert going(database, Slow(store.root)) == ["1/checkpoint-000000001"]
+    assert going(database, Slow(store.root, 5, time.sleep)) == ["1/checkpoint-000000001"]
 
 
 def test_a_file_that_goes_while_a_folder_is_listed_is_left_out(store):

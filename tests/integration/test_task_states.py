@@ -159,7 +159,7 @@ class Machine(RuleBasedStateMachine):
         attempt = process.claim(key)
         assert (attempt.number if attempt else None) == expected
         if attempt:
-            assert (attempt.parameters, attempt.first_step) == (self.rows[key].parameters, self.rows[key].progress)
+            assert (attempt.parameters, attempt.step) == (self.rows[key].parameters, self.rows[key].progress)
             if self.database.rows("select count(*)::int as n from attempt")[0]["n"] > known:
                 self.leased(key)
         return attempt
@@ -194,13 +194,14 @@ class Machine(RuleBasedStateMachine):
             self.lease(attempt.key, "'epoch'")
             self.rows[attempt.key].expired = True
 
-    @rule(attempt=attempts)
-    def renew(self, attempt):
+    @rule(attempt=attempts, step=steps)
+    def renew(self, attempt, step):
         before = self.digest()
-        attempt._renew()
+        attempt.durable(step or 0)
         if self.mine(attempt):
             assert not attempt.lost.is_set()
             self.leased(attempt.key)
+            self.progressed(attempt)
         else:
             assert self.digest() == before
             with pytest.raises(LeaseLost):
@@ -252,9 +253,7 @@ class Machine(RuleBasedStateMachine):
 
         row = self.rows[attempt.key]
         if row.outcomes[attempt.number - 1] in DECIDED:
-            before = self.digest()
-            write()  # heard again: neither an error nor another commit
-            assert self.digest() == before
+            self.heard_again(write)
         elif not self.refused(attempt, write):
             if attempt.parameters is None:
                 self.set_parameters(attempt)
@@ -262,19 +261,32 @@ class Machine(RuleBasedStateMachine):
             row.end(state, state)
             write()
 
-    @rule(attempt=attempts, step=steps)
-    def release(self, attempt, step):
-        if not self.refused(attempt, lambda: attempt.release("interrupted", step)):
-            row = self.rows[attempt.key]
-            row.progress = max(row.progress, step or 0)
-            row.end("interrupted", "waiting")
-            attempt.release("interrupted", step)
+    @rule(attempt=attempts)
+    def release(self, attempt):
+        self.end(attempt, "interrupted", lambda: attempt.release("interrupted"))
 
     @rule(attempt=attempts)
     def error(self, attempt):
-        if not self.refused(attempt, lambda: attempt.error("boom")):
-            self.rows[attempt.key].end("error", "waiting")
-            attempt.error("boom")
+        self.end(attempt, "error", lambda: attempt.error("boom"))
+
+    def end(self, attempt, outcome, write):
+        row = self.rows[attempt.key]
+        if row.outcomes[attempt.number - 1] == outcome:
+            self.heard_again(write)
+        elif not self.refused(attempt, write):
+            self.progressed(attempt)
+            row.end(outcome, "waiting")
+            write()
+
+    def progressed(self, attempt):
+        """What is durable by the attempt's word is so by the row."""
+        self.rows[attempt.key].progress = max(self.rows[attempt.key].progress, attempt.step)
+
+    def heard_again(self, write):
+        """A last write that was done without the process hearing it is neither an error nor done twice."""
+        before = self.digest()
+        write()
+        assert self.digest() == before
 
     @rule(key=keys)
     def retry(self, key):

@@ -43,14 +43,14 @@ class Storm:
         try:
             match draw.choice(["renew", "parameters", "report", "report", "release", "error", "complete", "pruned", "forget"]):
                 case "renew":
-                    attempt._renew()
+                    attempt.durable(draw.choice([0, epoch]))
                 case "parameters":
                     attempt.set_parameters(choose(attempt, draw.random()))
                 case "report":
                     pruned = attempt.report(epoch, epoch + 1, {}, value, lambda cursor: (prune, {}))
                     self.told[attempt.key, epoch].add(pruned)
                 case "release":
-                    attempt.release("interrupted", draw.choice([None, epoch]))
+                    attempt.release("interrupted")
                 case "error":
                     attempt.error("boom")
                 case "complete" | "pruned" as state:
@@ -78,7 +78,7 @@ class Storm:
             try:
                 tasks.retry(self.database, self.registered, key)
             except JobError as exc:
-                assert "nothing to retry" in str(exc)
+                assert "cannot be retried" in str(exc)
 
 
 @pytest.mark.parametrize("seed", range(int(os.environ.get("STORM_SEEDS", 4))))

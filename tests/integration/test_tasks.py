@@ -156,7 +156,9 @@ def test_progress_ends_the_row_of_counted_attempts(database):
     """Errors before an interrupted attempt that progressed are no longer counted."""
     for _ in range(2):
         worker(database).claim(TRIAL).error("boom")
-    worker(database).claim(TRIAL).release("interrupted", step=5)
+    attempt = worker(database).claim(TRIAL)
+    attempt.durable(5)
+    attempt.release("interrupted")
     assert state(database)["counted"] == 0
 
 

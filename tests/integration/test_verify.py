@@ -5,14 +5,13 @@ import json
 import os
 import re
 import signal
-import time
 import uuid
 from contextlib import contextmanager
 
 import numpy as np
 import psycopg2
 import pytest
-from conftest import Site
+from world import Site, wait_for
 
 from job import verify
 from job.checkpoint import Damaged
@@ -105,9 +104,8 @@ def store(finished, s3_environ):
 
 def two_at_a_time(site, tasks):
     for i in range(0, len(tasks), 2):
-        for process in [site.start(stage, "--index", index) for stage, index in tasks[i : i + 2]]:
-            output = process.communicate(timeout=300)[0]
-            assert process.returncode == 0, output
+        for child in [site.start(stage, "--index", index) for stage, index in tasks[i : i + 2]]:
+            child.wait(300, check=0)
 
 
 def write_parameters(cursor, values) -> dict:
@@ -465,7 +463,7 @@ def test_a_broken_seal_is_found(copy, store):
         unseal(content)
     with rewritten(copy, store, "fold", 0, "result.json", content):
         assert broken(copy, store, deep=True) == {
-            "bytes first": ["cnn fold 0 result.json cannot be checked: its seal does not match its content"]
+            "bytes first": ["cnn fold 0 result.json cannot be checked: its hash does not match its content"]
         }
 
 
@@ -567,17 +565,13 @@ def test_an_unfinished_experiment_keeps_every_promise(tiny):
     assert "4 trial, 4 fold, 2 final tasks, 0 decided" in tiny.job("verify", "--deep", check=0).stdout
     tiny.job("features", "--index", 0, check=0)
     database = Database(tiny.database_url, 5)
-    process = tiny.start("trial", "--index", 0)
-    while not (rows := database.rows("select 1 from epoch")) and process.poll() is None:
-        time.sleep(0.05)
-    process.send_signal(signal.SIGSTOP)  # in the middle of its work, for as long as it takes to look
-    try:
-        done = tiny.job("verify", "--deep")
-    finally:
-        process.send_signal(signal.SIGCONT)
-        process.terminate()
-        assert process.wait(60) == 75, process.stdout.read()
-    assert rows, "the trial was not seen at work"
+    child = tiny.start("trial", "--index", 0)
+    wait_for(lambda: database.rows("select 1 from epoch"))
+    child.send(signal.SIGSTOP)  # in the middle of its work, for as long as it takes to look
+    done = tiny.job("verify", "--deep")
+    child.send(signal.SIGCONT)
+    child.send(signal.SIGTERM)
+    child.wait(check=75)
     assert done.returncode == 0, done.stdout
     assert "1 features, 4 trial, 4 fold, 2 final tasks, 1 decided" in done.stdout
     assert "1 tasks at work" in done.stdout
