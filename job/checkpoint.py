@@ -77,7 +77,8 @@ class Checkpoints:
             self._save(self._take())
 
     def clear(self) -> None:
-        """Remove all of them: the task is decided."""
+        """Remove all of them, also one that is still on its way: the task is decided."""
+        self._outbox.flush()
         self._store.delete(self._keys())
 
     def _save(self, snapshot: Snapshot) -> None:

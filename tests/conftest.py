@@ -4,7 +4,7 @@ import os
 import uuid
 
 import pytest
-from world import LONG, SMALL, TINY, Long, Site, write_images
+from world import LONG, SMALL, TINY, Long, Site, wait_for, write_images
 
 from job.database import Database
 
@@ -35,7 +35,15 @@ def database_url(postgres):
     name = f"t{uuid.uuid4().hex}"
     _execute(psycopg2.connect(postgres.url), f"create database {name}")
     yield postgres.url.rpartition("/")[0] + f"/{name}"
-    _execute(psycopg2.connect(postgres.url), f"drop database {name} with (force)")
+
+    def dropped():
+        try:
+            _execute(psycopg2.connect(postgres.url), f"drop database {name} with (force)")
+            return True
+        except psycopg2.errors.InsufficientPrivilege:  # autovacuum is in it, which is not ours to end
+            return False
+
+    wait_for(dropped)
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ import signal
 import time
 
 import pytest
+from proxy import Proxy
 from world import TRIAL, wait_for
 
 GRACE_S = 5.0
@@ -57,6 +58,28 @@ def test_a_signal_is_obeyed_while_staging(long):
         child.wait(check=75)
         assert time.monotonic() - began < GRACE_S + 1
     assert long.task(0)["state"] == "waiting"
+
+
+@pytest.mark.parametrize(
+    "cache, silent_from, until",
+    [("another", "element 0", "cnn trial 0: {"), ("cache", "saved at step", "training: over")],
+    ids=["download", "upload"],
+)
+def test_a_signal_is_obeyed_behind_a_silent_store(long, s3, cache, silent_from, until):
+    """TERM while a download or an upload hangs: the watchdog gives the task back, exit 75 within the grace, and nothing is lost."""
+    with Proxy("127.0.0.1", s3.ports[6]) as proxy:
+        environ = {"AWS_ENDPOINT_URL_S3": f"http://127.0.0.1:{proxy.port}", "JOB_CACHE_DIR": long.site.folder / cache}
+        child = long.site.start(*TRIAL, 0, JOB_GRACE_S=GRACE_S, **environ)
+        child.until(silent_from)
+        proxy.fault = "hang"
+        child.until(until)
+        time.sleep(0.5)
+        began = time.monotonic()
+        child.send(signal.SIGTERM)
+        child.wait(check=75)
+        assert time.monotonic() - began < GRACE_S + 1
+    assert (long.task(0)["state"], long.task(0)["counted"]) == ("waiting", 0)
+    long.site.job(*TRIAL, 0, check=0)
 
 
 def test_the_second_signal_leaves_at_once(long):
