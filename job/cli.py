@@ -3,10 +3,7 @@
 import functools
 import json
 import logging
-import os
 import secrets
-import subprocess
-import sys
 from pathlib import Path
 
 import click
@@ -14,7 +11,7 @@ import click
 from job import __version__, logs
 from job.errors import EXIT_CODES, Interrupted, JobError
 from job.experiment import STAGES, load
-from job.index import Element, element
+from job.index import element
 from job.interrupt import INTERRUPT
 from job.settings import S3_VARIABLES, SETTINGS, Settings, redact
 
@@ -110,11 +107,12 @@ def _stage_command(stage: str, what: str):
     @click.option("--count", type=click.IntRange(1), metavar="K", help="do the K tasks from I*K on in turn, each its own process")
     @where(*PLACES)
     def command(settings, index, model, count):
+        from job.turns import in_turn
         from job.worker import work
 
         asked = element(index)
         if count:
-            _in_turn(stage, asked, model, count)
+            _end(in_turn(stage, asked, count))
         else:
             work(settings, stage, asked, model)
 
@@ -130,49 +128,10 @@ for _stage, _what in {
     _stage_command(_stage, _what)
 
 
-def _in_turn(stage: str, asked: Element, model: str | None, count: int) -> None:
-    """Run `count` tasks as children, one after the other; the first code that is not 0 or 70 ends the row."""
-    worst = 0
-    arguments = [a for a in sys.argv[1:] if a != stage]
-    for flag in ("--index", "--count"):
-        arguments = _without(arguments, flag)
-    environ = {k: v for k, v in os.environ.items() if k not in ("JOB_INDEX_OFFSET",)}
-    for index in range(asked.index * count, (asked.index + 1) * count):
-        if asked.from_scheduler:
-            environ[asked.origin] = str(index)
-        flags = [] if asked.from_scheduler else ["--index", str(index)]
-        child = subprocess.Popen([sys.executable, "-m", "job", stage, *flags, *arguments], env=environ)
-        code = _wait(child)
-        worst = worst or code
-        if code not in (0, 70, 1):
-            break
-    if worst:
-        raise click.exceptions.Exit(worst)
-
-
-def _wait(child: subprocess.Popen) -> int:
-    """Wait for a child and hand our signal on to it."""
-    told = False
-    while True:
-        try:
-            return child.wait(0.2)
-        except subprocess.TimeoutExpired:
-            if INTERRUPT.signal and not told:
-                child.send_signal(INTERRUPT.signal)
-                told = True
-
-
-def _without(arguments: list[str], flag: str) -> list[str]:
-    """Return the arguments without a flag and its value."""
-    kept, skip = [], False
-    for argument in arguments:
-        if not skip and not argument.startswith(f"{flag}="):
-            skip = argument == flag
-            if not skip:
-                kept.append(argument)
-        else:
-            skip = False
-    return kept
+def _end(code: int) -> None:
+    """End this command with an exit code."""
+    if code:
+        raise click.exceptions.Exit(code)
 
 
 @job.command()

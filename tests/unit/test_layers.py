@@ -13,7 +13,7 @@ LAYERS = [
     | {"checkpoint", "record"},
     {"train", "evaluate"},
     {"run", "results", "runs", "replay", "prepare", "status", "report", "verify", "gc"},
-    {"worker", "embedded", "fallback", "local", "cli", "__main__"},
+    {"worker", "turns", "embedded", "fallback", "local", "cli", "__main__"},
 ]
 FENCES = {
     "boto3": {"store"},
