@@ -125,7 +125,7 @@ def a_model(name: str, seed: int, classes: list[str], train: int, test: int, fol
         "git_commit": "efc55e1",
         "image_digest": None,
         "device": "CPU",
-        "cpu": "AMD EPYC",
+        "machines": [{"cpu": "AMD EPYC", "tensorflow": "2.21.0"}],
         "threads": 2,
         "layers": [
             {"name": "image", "type": "InputLayer", "output_shape": [None, 32, 32, 3], "parameters": 0},
@@ -380,6 +380,14 @@ def test_the_page_asks_nothing_of_the_network():
     assert {t[1:] for t in seen.targets if t.startswith("#")} <= set(seen.ids)
     assert "@import" not in page and not re.search(r"url\((?!#)", page) and "http" not in page.replace("http-equiv", "")
     assert seen.without_alt == 0 and seen.scripts == 1
+
+
+def test_every_machine_that_took_part_is_named():
+    """A training that went on on another processor says so: only on one are the bits those of the record."""
+    collected = make(["cat", "dog"])
+    result = next(m for m in collected.models.values() if m.results)
+    next(iter(result.results.values()))["machines"] = [{"cpu": "first", "tensorflow": "2.21.0"}, {"cpu": "second", "tensorflow": "2.21.0"}]
+    assert "on first, then on second" in page_of(collected)
 
 
 def test_class_names_are_text_wherever_they_stand():
