@@ -1,6 +1,5 @@
 """The command `job`: signals first, everything heavy after."""
 
-import logging
 import os
 import sys
 from contextlib import suppress
@@ -14,7 +13,6 @@ def main() -> None:
     from job.cli import run
 
     code = run(sys.argv[1:])
-    logging.shutdown()
     with suppress(BrokenPipeError):
         sys.stdout.flush()
     os._exit(code)  # at once: a thread that still sends, or TensorFlow's own tidying, must not change the code

@@ -100,7 +100,7 @@ class Attempt:
         """Return the epochs already decided: epoch, metrics, value, pruned."""
         return self.tasks.database.rows(SQL["epochs"], **self.values)
 
-    def report(self, epoch: int, step: int, metrics: dict, value: float | None, decide=None) -> bool:
+    def report(self, epoch: int, metrics: dict, value: float | None, decide=None) -> bool:
         """Record an epoch with its pruning decision in one transaction; return whether to prune.
 
         `decide(cursor)` returns (pruned, rungs). Called again with the same epoch, the transaction answers
@@ -117,7 +117,6 @@ class Attempt:
                 SQL["add_epoch"],
                 values | {"epoch": epoch, "metrics": json_value(metrics), "value": value, "pruned": pruned, "rungs": json_value(rungs)},
             )
-            cursor.execute(SQL["progress"], values | {"step": step})
             return pruned
 
         return self.fenced(work)

@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import fcntl
+import glob
 import hashlib
 import io
 import json
@@ -131,10 +132,12 @@ class Cache:
         with self._lock(path):
             if not path.exists():
                 with self._guard(), self._partial(path) as partial:
-                    rows = sum(len(p) for p in parts)
-                    whole = np.lib.format.open_memmap(partial, "w+", parts[0].dtype, (rows, *parts[0].shape[1:]))
-                    np.concatenate(parts, out=whole)
-                    whole.flush()
+                    shape = (sum(len(p) for p in parts), *parts[0].shape[1:])
+                    with open(partial, "wb") as whole:  # not by memory map: a disk that fills would end the process
+                        header = {"descr": np.lib.format.dtype_to_descr(parts[0].dtype), "fortran_order": False, "shape": shape}
+                        np.lib.format.write_array_header_1_0(whole, header)
+                        for part in parts:
+                            whole.write(part.data)
         return np.load(path, mmap_mode="r", allow_pickle=False)
 
     def _download(self, key: str, sha256: str, path: Path) -> None:
@@ -150,14 +153,20 @@ class Cache:
     def _partial(self, path: Path):
         """Yield a temporary path; what is written there becomes `path` in one step, or nothing.
 
-        The caller holds the lock on `path`: what a killed process left is overwritten by the next.
+        The caller holds the lock on `path`: what a killed process left (boto3 adds a name of its own) goes first.
         """
+
+        def clean():
+            for left in path.parent.glob(f"{glob.escape(partial.name)}*"):
+                left.unlink(missing_ok=True)
+
         partial = path.with_name(f".{path.name}.partial")
+        clean()
         try:
             yield partial
             os.replace(partial, path)
         finally:
-            partial.unlink(missing_ok=True)
+            clean()
 
     @contextlib.contextmanager
     def scratch(self):

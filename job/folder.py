@@ -99,14 +99,13 @@ class FolderStore(Patient):
     def head(self, key: str) -> Object | None:
         return self._try(key, lambda: self._object(self._path(key)))
 
-    def listing(self, prefix: str) -> list[Object]:
+    def listing(self, prefix: str, halves: bool = False) -> list[Object]:
         top = self.root / prefix.rpartition("/")[0]
 
         def found():
             files = [Path(folder) / name for folder, _, names in os.walk(top, onerror=_unless_missing) for name in names]
-            return [
-                o for o in map(self._object, files) if o and o.key.startswith(prefix) and not o.key.rpartition("/")[2].startswith(".put-")
-            ]
+            objects = [self._object(file) for file in files if halves or not file.name.startswith(".put-")]
+            return [o for o in objects if o and o.key.startswith(prefix)]
 
         return sorted(self._try(prefix, found), key=lambda o: o.key)
 

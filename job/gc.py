@@ -46,7 +46,7 @@ def garbage(database: Database, store: Store, name: str | None, lease_s: float) 
         raise UsageError(f"there is no experiment '{name}' (from JOB_EXPERIMENT or --experiment) in the database; unset it for all")
     found = []
     for row in experiments:
-        listed = store.listing(f"experiments/{row['id']}/")  # before the rows: what is committed in between is referred to
+        listed = store.listing(f"experiments/{row['id']}/", halves=True)  # before the rows: what is committed in between is referred to
         left = _by_task(listed)
         for task in database.rows(SQL["ended"], experiment=row["id"], lease_s=lease_s):
             found += _of_task(task, left[task["model"], task["stage"], task["index"]])

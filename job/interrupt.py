@@ -1,13 +1,16 @@
 """Signals: the first asks, the second leaves at once.
 
-Installed before any heavy import. The first TERM, INT, USR1 or USR2 sets a flag that the work reads
+Installed before any heavy import. Python runs signal handlers between two of its own instructions only,
+so a thread, the watchdog, reads signals from a pipe that the interpreter writes to at once: it works, too,
+while the main thread sits in native code. The first TERM, INT, USR1 or USR2 sets a flag that the work reads
 between its steps. What is then done to leave (save, release) may wait for database and store, but
-not beyond the grace. Should the work sit in native code until the grace is nearly over, a watchdog
+not beyond the grace. Should the work not have left when the grace is nearly over, the watchdog
 does the last words (release the lease) and leaves from the last durable checkpoint.
 """
 
 import logging
 import os
+import select
 import signal
 import threading
 import time
@@ -27,14 +30,18 @@ class Interrupt:
         self.signal: signal.Signals | None = None
         self.grace_s = 10.0
         self.last_words = None  # callable without arguments
+        self._pipe: int | None = None
         self._asked = threading.Event()
         self._asked_at = 0.0
         self._until: float | None = None  # while leaving: when waiting ends
 
     def install(self) -> None:
         """Take over the four signals, and start the watchdog that sleeps until one comes."""
+        self._pipe, write = os.pipe()
+        os.set_blocking(write, False)
+        signal.set_wakeup_fd(write, warn_on_full_buffer=False)
         for number in SIGNALS:
-            signal.signal(number, self._handle)
+            signal.signal(number, lambda number, frame: None)
         threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
 
     def check(self) -> None:
@@ -57,24 +64,29 @@ class Interrupt:
         began = self._asked_at if self.signal else time.monotonic()
         self._until = began + max(self.grace_s - 2 * MARGIN_S, self.grace_s / 4)
 
-    def _handle(self, number, frame) -> None:
+    def _watch(self) -> None:
+        self._heard(None)
+        if self._heard(max(self.grace_s - MARGIN_S, self.grace_s / 2)) is None:
+            speaker = threading.Thread(target=self._speak, daemon=True)
+            speaker.start()
+            speaker.join(MARGIN_S / 2)
+            os._exit(Interrupted.exit_code)
+
+    def _heard(self, seconds: float | None) -> int | None:
+        """Wait for a signal; the first one is noted, the second one ends the process."""
+        if not select.select([self._pipe], [], [], seconds)[0]:
+            return None
+        number = os.read(self._pipe, 1)[0]
         if self.signal is not None:
             os._exit(128 + number)
         self._asked_at = time.monotonic()
         self.signal = signal.Signals(number)
         self._asked.set()
-
-    def _watch(self) -> None:
-        self._asked.wait()
-        time.sleep(max(self.grace_s - MARGIN_S, self.grace_s / 2))
-        log.warning("%s: not done when the grace was nearly over; leaving from the last durable checkpoint", self.signal.name)
-        speaker = threading.Thread(target=self._speak, daemon=True)
-        speaker.start()
-        speaker.join(MARGIN_S / 2)
-        os._exit(Interrupted.exit_code)
+        return number
 
     def _speak(self) -> None:
         try:
+            log.warning("%s: not done when the grace was nearly over; leaving from the last durable checkpoint", self.signal.name)
             if self.last_words:
                 self.last_words()
         except Exception:

@@ -168,7 +168,7 @@ def drop(database: Database, store: Store, name: str) -> None:
         registered = find(database, name)
     except NotReady as exc:
         raise UsageError(f"there is no experiment '{name}' in the database: nothing to remove") from exc
-    store.delete([o.key for o in store.listing(f"experiments/{registered.id}/")])
+    store.delete([o.key for o in store.listing(f"experiments/{registered.id}/", halves=True)])
 
     def work(cursor):
         cursor.execute("select pg_advisory_xact_lock(%s)", (lock_number("prepare"),))

@@ -47,8 +47,10 @@ def replay(database: Database, store: Store, registered: Registered, cache: Cach
     attempt = Recorded(database, registered, key)
     r = Run(attempt, registered, store, cache, checkpoint_s=float("inf"))
     set_up(r.experiment.threads)
-    hooks = Hooks(report=lambda epoch, step, metrics, value: attempt.pruned.get(epoch, False), score=runs.scorer(r))
+    hooks = Hooks(report=lambda epoch, metrics, value: attempt.pruned.get(epoch, False), score=runs.scorer(r))
     if key.stage == "features":
+        if f"-{runs.made_here()}-" not in attempt.artifact["features.npy"]["key"]:
+            return Skipped("not comparable: made on another processor, or by another TensorFlow")
         same = record.sha256(npy(runs.shard(r, hooks))) == attempt.artifact["features.npy"]["sha256"]
         return None if same else "the features have other bits"
     result = record.unseal(store.get(attempt.artifact["result.json"]["key"])) if attempt.artifact else None

@@ -72,7 +72,7 @@ def adopt(r: Run) -> bool:
             continue
         for past in history:
             metrics = {k: v for k, v in past.items() if k not in ("epoch", "value")}
-            r.report(past["epoch"], result["step"] // len(history) * (past["epoch"] + 1), metrics, past.get("value"))
+            r.report(past["epoch"], metrics, past.get("value"))
         r.reports.flush()
         r.attempt.commit(result["state"], result["value"], result["metrics"], artifact, result["reason"], result["step"])
         log.info(

@@ -65,13 +65,13 @@ class Run:
         """The epochs that earlier attempts reported, and whether the pruner ended the trial there."""
         return {row["epoch"]: row["pruned"] for row in self.attempt.epochs()} if self.attempt.number > 1 else {}
 
-    def report(self, epoch: int, step: int, metrics: dict, value: float | None, decide=None) -> bool:
+    def report(self, epoch: int, metrics: dict, value: float | None, decide=None) -> bool:
         """Report an epoch, in the background unless there is something to `decide`; return whether to prune."""
         if epoch in self.decided:
             return self.decided[epoch]
         if decide:
-            return self.attempt.report(epoch, step, metrics, value, decide)
-        self.reports.post((epoch, step, metrics, value))
+            return self.attempt.report(epoch, metrics, value, decide)
+        self.reports.post((epoch, metrics, value))
         return False
 
     @contextmanager

@@ -12,7 +12,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from job import data, evaluate, study
+from job import data, evaluate, record, study
 from job.checkpoint import Damaged
 from job.errors import Diverged, Impossible, JobError
 from job.models import cnn, transfer
@@ -63,16 +63,18 @@ def run(r: Run) -> None:
 
 
 def run_features(r: Run) -> None:
-    """Run the frozen base once over one shard of the training part."""
-    key = features_key(r.registered, r.key.model, r.key.index)
-    if r.store.head(key) is None:
-        content = data.npy(shard(r, _hooks(r)))
-        with r.clock("upload"):
-            r.store.put(key, content)
+    """Run the frozen base once over one shard of the training part, or take what another experiment made of it."""
+    prefix = features_prefix(r.registered, r.key.model, r.key.index)
     with r.clock("upload"):
-        content = r.store.get(key)
+        made = ((o.key, r.store.get(o.key)) for o in r.store.listing(prefix))
+        content = next((content for key, content in made if key == _named(prefix, content)), None)
+    if content is None:
+        content = data.npy(shard(r, _hooks(r)))
+    with r.clock("upload"):
+        key = _named(prefix, content)  # with its hash: no put of another attempt or experiment replaces other bytes
+        stored = r.store.head(key) or r.store.put(key, content)
     rows = len(np.load(io.BytesIO(content), allow_pickle=False))
-    r.attempt.commit("complete", None, {"images": rows}, {"features.npy": entry(r.store.head(key), content)}, step=rows)
+    r.attempt.commit("complete", None, {"images": rows}, {"features.npy": entry(stored, content)}, step=rows)
     clear(r)
 
 
@@ -148,11 +150,21 @@ def run_final(r: Run) -> None:
     publish(r, model, learned.outcome, metrics, value, files)
 
 
-def features_key(registered: Registered, model: str, shard: int) -> str:
-    """Return the store's key of one shard: content-addressed by data, base, weights and size."""
-    fixed, weights = registered.experiment.fixed(model), registered.weights[model]
+def features_prefix(registered: Registered, model: str, shard: int) -> str:
+    """Return how the keys of one shard begin: data, base, weights, size, and all that its bits depend on; its hash follows."""
+    experiment, fixed = registered.experiment, registered.experiment.fixed(model)
     alpha = f"-{fixed['alpha']:g}" if "alpha" in fixed else ""
-    return f"features/{registered.data['id']}/{model}{alpha}-{weights['sha256'][:12]}-{fixed['input_size']}/{shard}-of-{registered.experiment.features['shards']}.npy"
+    folder = f"features/{registered.data['id']}/{model}{alpha}-{registered.weights[model]['sha256'][:12]}-{fixed['input_size']}"
+    return f"{folder}/{shard}-of-{experiment.features['shards']}-{experiment.threads}-{made_here()}-"
+
+
+def _named(prefix: str, content: bytes) -> str:
+    return f"{prefix}{record.sha256(content)[:16]}.npy"
+
+
+def made_here() -> str:
+    """Return a short name of the processor and the TensorFlow build, on which bits depend."""
+    return record.sha256(json.dumps(record.machine(), sort_keys=True).encode())[:8]
 
 
 def learn(r: Run, hooks: Hooks) -> Learned:
@@ -185,10 +197,10 @@ def _train(r: Run, net, training: Examples, validation: Examples | None, hooks: 
 def _hooks(r: Run) -> Hooks:
     """Return what the loop tells the store and the database, and asks them."""
 
-    def report(epoch: int, step: int, metrics: dict, value: float | None) -> bool:
+    def report(epoch: int, metrics: dict, value: float | None) -> bool:
         prunes = r.key.stage == "trial" and study.prunes(r.experiment, r.key.model, epoch)
         decide = lambda cursor: study.decide(r.experiment, r.key, r.attempt.values, epoch, value, cursor)  # noqa: E731
-        return r.report(epoch, step, metrics, value, decide if prunes else None)
+        return r.report(epoch, metrics, value, decide if prunes else None)
 
     return Hooks(r.checkpoints.offer, r.check, report, scorer(r))
 

@@ -59,8 +59,8 @@ class Store(Protocol):
     def head(self, key: str) -> Object | None:
         """Return an object's size and etag, or None."""
 
-    def listing(self, prefix: str) -> list[Object]:
-        """Return all objects whose key starts with the prefix, in order of their keys."""
+    def listing(self, prefix: str, halves: bool = False) -> list[Object]:
+        """Return all objects whose key starts with the prefix, in order of their keys; with `halves` what killed puts left, too."""
 
     def delete(self, keys: list[str], patience_s: float | None = None) -> None:
         """Delete objects, trying for `patience_s` (default: `outage_s`); missing ones are no error."""
@@ -162,7 +162,7 @@ class S3Store(Patient):
         except Missing:
             return None
 
-    def listing(self, prefix: str) -> list[Object]:
+    def listing(self, prefix: str, halves: bool = False) -> list[Object]:
         def pages():
             paginator = self._client.get_paginator("list_objects_v2")
             answers = list(paginator.paginate(Bucket=self.bucket, Prefix=self.prefix + prefix))

@@ -43,7 +43,7 @@ class Hooks:
 
     offer: Callable[[Callable[[], Snapshot]], None] = lambda take: None  # after each step: how to take a snapshot, now or later
     check: Callable[[], None] = lambda: None  # after that; raises to stop between two steps
-    report: Callable[[int, int, dict, float | None], bool] = lambda epoch, step, metrics, value: False  # tells whether to prune
+    report: Callable[[int, dict, float | None], bool] = lambda epoch, metrics, value: False  # tells whether to prune
     score: Callable[[np.ndarray, np.ndarray], float] | None = None  # labels, probabilities -> value
 
 
@@ -109,7 +109,7 @@ def train(
         log.info("going on from the checkpoint at step %d", state.step)
     for past in state.history:
         metrics = {k: v for k, v in past.items() if k not in ("epoch", "value")}
-        if hooks.report(past["epoch"], (past["epoch"] + 1) * steps_per_epoch, metrics, past.get("value")):
+        if hooks.report(past["epoch"], metrics, past.get("value")):
             pruned_at = past["epoch"]
 
     def take() -> Snapshot:
@@ -141,7 +141,7 @@ def train(
             _check_finite(metrics["val_loss"], "validation loss", state.epoch, parameters)
             value = hooks.score(labels, probabilities)
             evaluate_s += time.monotonic() - started
-        if hooks.report(state.epoch, state.step, metrics, value):
+        if hooks.report(state.epoch, metrics, value):
             pruned_at = state.epoch
         log.info("epoch %d of %d: %s", state.epoch + 1, parameters["epochs"], ", ".join(f"{k} {v:.4g}" for k, v in metrics.items()))
         state.history.append({"epoch": state.epoch, **metrics, **({} if value is None else {"value": value})})

@@ -2,6 +2,8 @@
 
 import fcntl
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
@@ -80,6 +82,38 @@ def test_a_signal_is_obeyed_behind_a_silent_store(long, s3, cache, silent_from, 
         assert time.monotonic() - began < GRACE_S + 1
     assert (long.task(0)["state"], long.task(0)["counted"]) == ("waiting", 0)
     long.site.job(*TRIAL, 0, check=0)
+
+
+NATIVE = """
+import ctypes
+from job.interrupt import INTERRUPT
+INTERRUPT.grace_s = 3
+INTERRUPT.last_words = lambda: print("last words", flush=True)
+INTERRUPT.install()
+lock = ctypes.create_string_buffer(64)
+print("ready", flush=True)
+for _ in range(2):
+    ctypes.CDLL(None).pthread_mutex_lock(lock)
+"""
+
+
+@pytest.mark.parametrize("times, code", [(1, 75), (2, 128 + signal.SIGTERM)])
+def test_a_signal_is_obeyed_in_native_code(times, code):
+    """TERM while the main thread never comes back from native code: last words and 75 within the grace; a second one leaves at once."""
+    child = subprocess.Popen([sys.executable, "-c", NATIVE], stdout=subprocess.PIPE, text=True)
+    try:
+        assert child.stdout.readline() == "ready\n"
+        began = time.monotonic()
+        for _ in range(times):
+            time.sleep(0.3)
+            child.send_signal(signal.SIGTERM)
+        assert child.wait(10) == code
+        assert time.monotonic() - began < 4
+        assert child.stdout.read() == ("last words\n" if times == 1 else "")
+    finally:
+        child.kill()
+        child.wait()
+        child.stdout.close()
 
 
 def test_the_second_signal_leaves_at_once(long):

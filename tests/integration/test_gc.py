@@ -132,13 +132,25 @@ def test_a_commit_in_between_protects(database, store, attempt):
     working = attempt("result.json", "checkpoint-000000001")
 
     class Slow(FolderStore):
-        def listing(self, prefix):
-            listed = super().listing(prefix)
+        def listing(self, prefix, halves=False):
+            listed = super().listing(prefix, halves)
             working.commit("complete", 0.5, {}, named(database, 1, "result.json"))
             an_hour_ago(database)
             return listed
 
     assert going(database, Slow(store.root, 5, time.sleep)) == ["1/checkpoint-000000001"]
+
+
+def test_what_a_killed_put_left_goes(database, store, attempt):
+    """In a folder, half a file that a killed put left is hidden from everybody but gc."""
+    attempt("checkpoint-000000001").release("interrupted")
+    key = next(o.key for o in store.listing("experiments/"))
+    (store.root / key).with_name(".put-left").write_bytes(b"half")
+    an_hour_ago(database)
+    hour_old = time.time() - 3600
+    for file in (store.root / key).parent.iterdir():
+        os.utime(file, (hour_old, hour_old))
+    assert [k for k in going(database, store) if "put" in k] == ["1/.put-left"]
 
 
 def test_a_file_that_goes_while_a_folder_is_listed_is_left_out(store):

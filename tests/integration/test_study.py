@@ -60,7 +60,7 @@ def run(database, registered, index):
     for epoch in range(9):
         value = curve(attempt.parameters, epoch)
         if attempt.report(
-            epoch, epoch, {}, value, lambda cursor: study.decide(registered.experiment, attempt.key, attempt.values, epoch, value, cursor)
+            epoch, {}, value, lambda cursor: study.decide(registered.experiment, attempt.key, attempt.values, epoch, value, cursor)
         ):
             attempt.commit("pruned", value, {}, {}, reason="pruned")
             return epoch, True

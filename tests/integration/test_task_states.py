@@ -230,7 +230,7 @@ class Machine(RuleBasedStateMachine):
             return decision, rungs
 
         def write():
-            return attempt.report(epoch, epoch + 1, {"loss": 1.0}, value, None if decision is None else decide)
+            return attempt.report(epoch, {"loss": 1.0}, value, None if decision is None else decide)
 
         if self.refused(attempt, write):
             assert not asked
@@ -239,7 +239,6 @@ class Machine(RuleBasedStateMachine):
         known = epoch in row.epochs
         if not known:
             row.epochs[epoch] = [attempt.number, value, bool(decision), rungs if decision is not None else {}]
-            row.progress = max(row.progress, epoch + 1)
         for _ in range(2):
             assert write() == row.epochs[epoch][2]
         assert len(asked) == (not known and decision is not None)

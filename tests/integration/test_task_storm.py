@@ -47,7 +47,7 @@ class Storm:
                 case "parameters":
                     attempt.set_parameters(choose(attempt, draw.random()))
                 case "report":
-                    pruned = attempt.report(epoch, epoch + 1, {}, value, lambda cursor: (prune, {}))
+                    pruned = attempt.report(epoch, {}, value, lambda cursor: (prune, {}))
                     self.told[attempt.key, epoch].add(pruned)
                 case "release":
                     attempt.release("interrupted")

@@ -85,7 +85,7 @@ def test_an_old_attempt_cannot_write(database):
     assert new.number == 2
     for write in (
         lambda: old.set_parameters(lambda cursor: {}),
-        lambda: old.report(0, 1, {}, 0.5),
+        lambda: old.report(0, {}, 0.5),
         lambda: old.commit("complete", 1.0, {}, {}),
         lambda: old.release("x"),
         lambda: old.error("x"),
@@ -136,16 +136,25 @@ def test_interruptions_and_progress_do_not_count(database):
         worker(database).claim(TRIAL).release("interrupted")
     for epoch in range(5):
         attempt = worker(database).claim(TRIAL)
-        attempt.report(epoch, epoch + 1, {}, 0.5)
+        attempt.durable(epoch + 1)
         attempt.error("boom")
     assert state(database)["state"] == "waiting"
     assert state(database)["counted"] == 0
 
 
+def test_only_what_is_durable_is_progress(database):
+    """A reported epoch without a checkpoint is trained again: it is no progress, and takes none from those that follow."""
+    for epoch in range(3):
+        attempt = worker(database).claim(TRIAL)
+        attempt.report(epoch, {}, 0.5)
+        attempt.error("boom")
+    assert state(database)["state"] == "failed"
+
+
 def test_progress_before_an_interruption_is_not_the_next_attempts(database):
     """After an interrupted attempt that progressed, three errors without progress fail the task, not four."""
     attempt = worker(database).claim(TRIAL)
-    attempt.report(0, 5, {}, 0.5)
+    attempt.durable(5)
     attempt.release("interrupted")
     for _ in range(3):
         worker(database).claim(TRIAL).error("boom")
@@ -192,8 +201,8 @@ def test_a_decision_is_made_once(database):
         asked.append(1)
         return True, {"completed_rung_0": 0.5}
 
-    assert attempt.report(0, 10, {"loss": 1.0}, 0.5, decide) is True
-    assert attempt.report(0, 10, {"loss": 1.0}, 0.5, decide) is True
+    assert attempt.report(0, {"loss": 1.0}, 0.5, decide) is True
+    assert attempt.report(0, {"loss": 1.0}, 0.5, decide) is True
     assert asked == [1]
     assert database.rows("select step, intermediate_value from trial_intermediate_values") == [{"step": 1, "intermediate_value": 0.5}]
 

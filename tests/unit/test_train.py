@@ -44,8 +44,8 @@ class World:
             if not stop_in_report and len(taken) and taken[-1]()[1]["step"] == stop_at:
                 raise Interrupted("stopped")
 
-        def report(epoch, step, metrics, value):
-            if stop_in_report and step >= stop_at:
+        def report(epoch, metrics, value):
+            if stop_in_report and (epoch + 1) * 4 >= stop_at:
                 raise Interrupted("stopped")
             assert self.reported.setdefault(epoch, (metrics, value)) == (metrics, value)
             return False
@@ -89,7 +89,7 @@ def test_a_stored_decision_ends_a_resumed_training():
         taken = []
         hooks = Hooks(
             taken.append,
-            report=lambda epoch, step, metrics, value: epoch == pruned_after,
+            report=lambda epoch, metrics, value: epoch == pruned_after,
             score=lambda labels, p: score("accuracy", labels, p),
         )
         examples = Examples(inputs, np.arange(80) % 3, np.arange(60)), Examples(inputs, np.arange(80) % 3, np.arange(60, 80))
