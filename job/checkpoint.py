@@ -17,7 +17,7 @@ from job.outbox import Outbox
 from job.store import Store
 
 KEPT = 2
-FIRST_S = 5.0  # the first one comes early, the next at doubling distances: a node that dies young leaves something behind
+FIRST_S = 2.0  # the first one comes early, the next at doubling distances: a node that dies young leaves something behind
 
 Snapshot = tuple[list[np.ndarray], dict]  # arrays in order, and a JSON-able state with the step
 

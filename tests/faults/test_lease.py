@@ -53,10 +53,10 @@ def test_a_requeued_job_goes_on_at_once(long):
 
 def test_an_early_lease_outlives_the_import(long):
     """A lease shorter than TensorFlow's import is renewed during it: nobody takes over from the living."""
-    first = long.site.start(*TRIAL, 0, JOB_LEASE_S=1.5)
+    first = long.site.start(*TRIAL, 0, JOB_LEASE_S=3)
     first.until("element 0")
     time.sleep(2)
-    second = long.site.start(*TRIAL, 0, JOB_LEASE_S=1.5, JOB_WAIT_S=120)
+    second = long.site.start(*TRIAL, 0, JOB_LEASE_S=3, JOB_WAIT_S=120)
     first.wait(check=0)
     second.wait(check=0)
     assert len(long.attempts(0)) == 1
