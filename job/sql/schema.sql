@@ -23,7 +23,7 @@ create table task (
     attempt int not null default 0,      -- number of the latest; every write after the claim carries it
     owner text,                          -- the process that holds the lease
     lease_until timestamptz,
-    progress int not null default 0,     -- epochs (features: images) that are durable
+    progress int not null default 0,     -- steps (features: images) that are durable: in a checkpoint, or committed
     counted int not null default 0,      -- attempts that count, in a row; the third one fails the task
     counted_at int not null default 0,   -- progress at the last of them
     parameters jsonb,
