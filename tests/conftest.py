@@ -107,7 +107,7 @@ def long(site) -> Long:
     write_images(site.folder / "images.npz")
     (site.folder / "long.toml").write_text(LONG)
     site.job("prepare", "long.toml", check=0)
-    site.environ.update(JOB_EXPERIMENT="long", JOB_LEASE_S="4", JOB_CHECKPOINT_S="0.5", JOB_WAIT_S="30")
+    site.environ.update(JOB_EXPERIMENT="long", JOB_LEASE_S="4", JOB_CHECKPOINT_S="0.2", JOB_WAIT_S="30")
     return Long(site, Database(site.database_url, 10))
 
 

@@ -1,10 +1,12 @@
 """What the tests share: small experiments, a place to run them, and a view on what became of them."""
 
 import json
+import signal
 import subprocess
 import sys
 import time
 import uuid
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -136,6 +138,13 @@ class Child:
 
     def send(self, number: int) -> None:
         self.process.send_signal(number)
+
+    @contextmanager
+    def held(self):
+        """Hold it where it is, so that what others do meanwhile is no race against its end."""
+        self.send(signal.SIGSTOP)
+        yield
+        self.send(signal.SIGCONT)
 
     def wait(self, seconds: float = 150, check: int | None = None) -> int:
         """Wait for its end and return the exit code; with `check`, expect this one."""

@@ -1,7 +1,6 @@
 """One owner: whoever lost the lease publishes nothing, whoever comes second waits."""
 
 import signal
-import time
 
 from world import TRIAL, wait_for
 
@@ -28,11 +27,12 @@ def test_a_paused_process_cannot_publish(long):
 
 def test_started_twice(long):
     """Two processes with one index: one works, the other waits for its result and exits 0; at most `wait_s`, then 75."""
-    first = long.site.start(*TRIAL, 0)
+    first = long.site.start(*TRIAL, 0, JOB_LEASE_S=60)
     first.until("element 0")
-    long.site.job(*TRIAL, 0, check=75, JOB_WAIT_S="0.1")
-    second = long.site.start(*TRIAL, 0, JOB_WAIT_S=120)
-    second.until("is owned by attempt 1")
+    with first.held():
+        long.site.job(*TRIAL, 0, check=75, JOB_WAIT_S="0.1")
+        second = long.site.start(*TRIAL, 0, JOB_WAIT_S=120)
+        second.until("is owned by attempt 1")
     first.wait(check=0)
     second.wait(check=0)
     assert len(long.attempts(0)) == 1
@@ -52,11 +52,12 @@ def test_a_requeued_job_goes_on_at_once(long):
 
 
 def test_an_early_lease_outlives_the_import(long):
-    """A lease shorter than TensorFlow's import is renewed during it: nobody takes over from the living."""
-    first = long.site.start(*TRIAL, 0, JOB_LEASE_S=3)
-    first.until("element 0")
-    time.sleep(2)
-    second = long.site.start(*TRIAL, 0, JOB_LEASE_S=3, JOB_WAIT_S=120)
+    """The lease is renewed while TensorFlow is imported, too: nobody takes over from the living."""
+    environ = {"JOB_LEASE_S": 6}
+    first = long.site.start(*TRIAL, 0, **environ)
+    wait_for(lambda: any((a["last_beat"] - a["started"]).total_seconds() > 0.5 for a in long.attempts(0)))
+    assert "training: at step" not in first.text()
+    second = long.site.start(*TRIAL, 0, **environ, JOB_WAIT_S=120)
     first.wait(check=0)
     second.wait(check=0)
     assert len(long.attempts(0)) == 1
