@@ -25,9 +25,10 @@ $(STAMP): requirements-dev.lock pyproject.toml
 local: $(STAMP) ## an experiment on this machine, from nothing to its report
 	@$(JOB) local $(EXPERIMENT) --out $(OUT) $(if $(DATA),--data $(DATA)) $(if $(WEIGHTS),--weights $(WEIGHTS)) $(if $(WORKERS),--workers $(WORKERS))
 
-TESTS ?= tests/unit tests/integration tests/acceptance tests/faults
+# Long files first: whichever process is free takes the next one, so that none is left alone with a long one.
+TESTS ?= tests/acceptance tests/faults tests/integration tests/unit
 test: $(STAMP) ## the tests that need nothing but PyPI
-	$(VENV)/bin/python -m pytest -n auto --maxprocesses 4 --dist loadgroup $(TESTS)
+	$(VENV)/bin/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(TESTS)
 
 test-system: $(STAMP) ## the tests that mount disks and need Debian's postgresql, openssl, locales: as root
 	$(VENV)/bin/python -m pytest tests/system

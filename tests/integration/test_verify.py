@@ -21,7 +21,6 @@ from job.record import seal, sha256, unseal
 from job.store import open_store
 from job.tasks import Tasks, Worker, find
 
-pytestmark = pytest.mark.xdist_group("verify")  # one worker makes the experiment, for all
 PROMISES = [
     "exactly N",
     "done is done",
