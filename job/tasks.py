@@ -19,6 +19,7 @@ from job.index import Key
 from job.interrupt import INTERRUPT
 
 POLL_S = 2.0
+SLURM = ("SLURM_CLUSTER_NAME", "SLURM_JOB_ID", "SLURM_STEP_ID", "SLURM_PROCID")  # the last two: processes that srun starts side by side
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +54,7 @@ def scheduler_job(environ) -> str | None:
     if environ.get("JOB_SCHEDULER_JOB"):
         return environ["JOB_SCHEDULER_JOB"]
     if environ.get("SLURM_JOB_ID"):
-        return f"slurm {environ.get('SLURM_CLUSTER_NAME', '')} {environ['SLURM_JOB_ID']}"
+        return "slurm " + " ".join(environ.get(name, "-") for name in SLURM)
     return None
 
 

@@ -11,7 +11,7 @@ from job.errors import Impossible, Invalid, JobError, LeaseLost, NotReady
 from job.experiment import parse
 from job.index import Key
 from job.prepare import _register
-from job.tasks import Tasks, Worker
+from job.tasks import Tasks, Worker, scheduler_job
 
 SPEC = {"name": "small", "data": {"source": "digits"}, "search": {"trials": 3}, "folds": {"count": 2}, "models": {"cnn": {"epochs": 2}}}
 STAGED = {"data": {"id": "d", "files": {}}, "weights": {}, "splits": {}}
@@ -115,6 +115,16 @@ def test_a_requeued_job_takes_its_task_back_at_once(database):
     with pytest.raises(NotReady):
         worker(database, "other", scheduler="slurm 8").claim(TRIAL)
     assert worker(database, "again", scheduler="slurm 7").claim(TRIAL).number == 2
+
+
+@pytest.mark.parametrize("differs", ["SLURM_JOB_ID", "SLURM_STEP_ID", "SLURM_PROCID", "SLURM_CLUSTER_NAME"])
+def test_processes_side_by_side_in_one_slurm_job_are_two(database, differs):
+    """Only the same process of the same step is a requeued run; what `srun` starts beside it waits for the lease as anybody."""
+    environ = {"SLURM_CLUSTER_NAME": "c", "SLURM_JOB_ID": "7", "SLURM_STEP_ID": "0", "SLURM_PROCID": "0"}
+    worker(database, "first", scheduler=scheduler_job(environ)).claim(TRIAL)
+    with pytest.raises(NotReady):
+        worker(database, "beside", scheduler=scheduler_job(environ | {differs: "1"})).claim(TRIAL)
+    assert worker(database, "again", scheduler=scheduler_job(environ | {"SLURM_RESTART_COUNT": "1"})).claim(TRIAL).number == 2
 
 
 def test_three_errors_in_a_row_fail_the_task(database):
