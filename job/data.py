@@ -176,7 +176,7 @@ class Cache:
             top.mkdir(parents=True, exist_ok=True)
         with self._lock(top / "all"), self._guard():
             for left in top.glob("[!.]*"):
-                with _alone(left) as dead:
+                with contextlib.suppress(FileNotFoundError), _alone(left) as dead:  # its living owner removes it, too
                     if dead:
                         shutil.rmtree(left)
             mine = Path(tempfile.mkdtemp(dir=top))
