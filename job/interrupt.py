@@ -18,6 +18,7 @@ import time
 from job.errors import Interrupted
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
+ASKED_AGAIN = signal.SIGURG  # from our own parent: asks as they do, but is no second one; who does not know it yet ignores it
 MARGIN_S = 2.0  # of the grace, for the watchdog's last words
 
 log = logging.getLogger(__name__)
@@ -40,7 +41,7 @@ class Interrupt:
         self._pipe, write = os.pipe()
         os.set_blocking(write, False)
         signal.set_wakeup_fd(write, warn_on_full_buffer=False)
-        for number in SIGNALS:
+        for number in (*SIGNALS, ASKED_AGAIN):
             signal.signal(number, lambda number, frame: None)
         threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
 
@@ -74,11 +75,16 @@ class Interrupt:
 
     def _heard(self, seconds: float | None) -> int | None:
         """Wait for a signal; the first one is noted, the second one ends the process."""
-        if not select.select([self._pipe], [], [], seconds)[0]:
-            return None
-        number = os.read(self._pipe, 1)[0]
-        if self.signal is not None:
-            os._exit(128 + number)
+        until = None if seconds is None else time.monotonic() + seconds
+        while True:
+            left = None if until is None else max(0.0, until - time.monotonic())
+            if not select.select([self._pipe], [], [], left)[0]:
+                return None
+            number = os.read(self._pipe, 1)[0]
+            if self.signal is None:
+                break
+            if number != ASKED_AGAIN:
+                os._exit(128 + number)
         self._asked_at = time.monotonic()
         self.signal = signal.Signals(number)
         self._asked.set()

@@ -4,18 +4,21 @@ import os
 import subprocess
 import sys
 
-from job.errors import Interrupted
+from job.errors import Impossible, Interrupted, JobError
 from job.index import Element
-from job.interrupt import INTERRUPT
+from job.interrupt import ASKED_AGAIN, INTERRUPT, MARGIN_S
 
 
 def in_turn(stage: str, asked: Element, count: int) -> int:
-    """Run `count` tasks as children, one after the other; return the first exit code that is not 0.
+    """Run `count` tasks as children, one after the other, and return one exit code for all.
 
-    A code that says "run me again" ends the row.
+    A task that ended with an error, or never can be completed, does not keep the others from their turn;
+    any other code but 0 ends the row and is its code. An error goes before a 70: it deserves another attempt.
     """
-    worst = 0
-    arguments = [a for a in sys.argv[1:] if a != stage]
+    INTERRUPT.grace_s += MARGIN_S  # a child has a watchdog of its own, and leaves first
+    ended = {0}
+    arguments = sys.argv[1:]
+    arguments.remove(stage)
     for flag in ("--index", "--count"):
         arguments = _without(arguments, flag)
     environ = {k: v for k, v in os.environ.items() if k not in ("JOB_INDEX_OFFSET",)}
@@ -26,24 +29,22 @@ def in_turn(stage: str, asked: Element, count: int) -> int:
         flags = [] if asked.from_scheduler else ["--index", str(index)]
         child = subprocess.Popen([sys.executable, "-m", "job", stage, *flags, *arguments], env=environ)
         code = _wait(child)
-        worst = worst or code
-        if code not in (0, 70, 1):
-            break
-    return worst
+        if code not in (0, JobError.exit_code, Impossible.exit_code):
+            return code
+        ended.add(code)
+    return next(code for code in (JobError.exit_code, Impossible.exit_code, 0) if code in ended)
 
 
 def _wait(child: subprocess.Popen) -> int:
-    """Wait for a child, hand our signal on to it, and return its exit code as a shell would."""
-    told = False
+    """Wait for a child, ask it to leave when we are asked, and return its exit code as a shell would."""
     while True:
         try:
             code = child.wait(0.2)
         except subprocess.TimeoutExpired:
-            if INTERRUPT.signal and not told:
-                child.send_signal(INTERRUPT.signal)
-                told = True
+            if INTERRUPT.signal:  # until it hears, and never as its second: the signal may have reached both of us
+                child.send_signal(ASKED_AGAIN)
             continue
-        if told and code == -INTERRUPT.signal:  # it had not taken over the signals yet
+        if INTERRUPT.signal and code == -INTERRUPT.signal:  # it had not taken over the signals yet
             return Interrupted.exit_code
         return code if code >= 0 else 128 - code
 

@@ -134,6 +134,13 @@ def test_many_in_turn(small):
     states = [r["state"] for r in Database(small.database_url, 5).rows("select state from task where stage = 'trial' order by index")]
     assert states == ["waiting", "waiting", "complete"]
     small.job("fold", "--index", 0, "--count", 2, check=75)
+    database = Database(small.database_url, 5)
+    database.rows("update task set state = 'failed', reason = 'x', finished = now() where stage = 'trial' and index = 0")
+    database.rows("update task set state = 'running', owner = 'x', lease_until = 'infinity' where stage = 'trial' and index = 1")
+    small.job("trial", "--index", 0, "--count", 3, check=75)  # the 70 before it must not make it final
+    database.rows("update task set state = 'waiting', owner = null, lease_until = null where stage = 'trial' and index = 1")
+    small.job("trial", "--index", 0, "--count", 3, check=70)
+    small.job("trial", "--experiment", "trial", "--index", 0, "--count", 1, check=75)
     assert small.job("trial", "--index", 1, "--count", 2, check=2).returncode == 2
 
 

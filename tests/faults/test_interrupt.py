@@ -1,10 +1,12 @@
 """Interrupted anywhere, resumed bit for bit."""
 
 import fcntl
+import os
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from proxy import Proxy
@@ -43,6 +45,24 @@ def test_a_signal_is_obeyed_at_any_moment(long, words):
     assert code == 75 or (words == "training: over" and code == 0), child.text()
     assert long.task(0)["state"] == ("waiting" if code == 75 else "complete")
     assert long.task(0)["counted"] == 0
+
+
+@pytest.mark.parametrize("both", [False, True], ids=["the parent", "both"])
+def test_tasks_in_turn_obey_a_signal(long, both):
+    """TERM to the process behind --count, or to it and its child as schedulers and terminals do: saved, given back, 75, the row is over."""
+    row = long.site.start(*TRIAL, 0, "--count", 2, JOB_GRACE_S=GRACE_S)
+    row.until("saved at step")
+    pid = row.process.pid
+    child = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0]
+    began = time.monotonic()
+    for one in [pid, int(child)] if both else [pid]:
+        os.kill(one, signal.SIGTERM)
+    row.wait(check=75)
+    assert time.monotonic() - began < GRACE_S + 1
+    assert (long.task(0)["state"], long.task(0)["counted"]) == ("waiting", 0)
+    assert [a["outcome"] for a in long.attempts(0)] == ["interrupted"]
+    assert long.attempts(0)[0]["last_step"] == long.task(0)["progress"] == max(int(key[-9:]) for key in long.objects(0, "checkpoint"))
+    assert long.attempts(1) == []
 
 
 def test_a_signal_is_obeyed_while_staging(long):
