@@ -131,6 +131,7 @@ def run_fold(r: Run) -> None:
 def run_final(r: Run) -> None:
     """Train on the whole training part, then open the test part, once."""
     learned = learn(r, _hooks(r))
+    r.reports.flush()  # the opening comes after the last epoch in the database, too
     r.check()
     with r.clock("evaluate"):
         images, labels, copies = data.open_test_part(r.cache, r.registered.data, r.attempt)

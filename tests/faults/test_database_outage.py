@@ -6,7 +6,7 @@ import time
 
 import pytest
 from proxy import Proxy
-from world import TRIAL
+from world import TRIAL, wait_for
 
 from job.embedded import Postgres
 
@@ -53,6 +53,24 @@ def test_connections_dropped_one_by_one(long):
     assert "cannot be reached" in child.text()
     assert [(a["number"], a["outcome"]) for a in long.attempts(0)] == [(1, "complete")]
     assert [e["epoch"] for e in long.epochs(0)] == list(range(150))
+
+
+def test_the_test_part_is_opened_after_the_last_epoch(long):
+    """When a final is trained while the database is away, its epochs arrive before the opening of the test part."""
+    long.database.rows(
+        "insert into selection (experiment, model, trial, value, parameters) select experiment, model, 0, 0.5, %(p)s from task where stage = 'final'",
+        p='{"learning_rate": 0.005}',
+    )
+    with Proxy(*long.address) as proxy:
+        child = long.site.start("final", "--model", "cnn", "--index", 0, JOB_DATABASE_URL=long.through(proxy.port), JOB_LEASE_S=60)
+        child.until("saved at step")
+        proxy.fault = "refuse"
+        child.until("training: over")
+        time.sleep(2)  # so that the waits between two tries have grown
+        proxy.fault = "pass"
+        wait_for(lambda: long.database.rows("select 1 as n from opening"))
+        assert long.database.rows("select count(*)::int as n from epoch where stage = 'final'") == [{"n": 150}]
+        child.wait(check=0)
 
 
 def test_an_outage_that_lasts(long):
