@@ -15,6 +15,8 @@ from pathlib import Path
 
 from job.errors import Invalid, JobError, Missing, Unreachable
 
+HALF = ".put-"  # how the name of a file begins that a put is still writing, or was when it was killed
+
 log = logging.getLogger(__name__)
 
 
@@ -104,7 +106,7 @@ class FolderStore(Patient):
 
         def found():
             files = [Path(folder) / name for folder, _, names in os.walk(top, onerror=_unless_missing) for name in names]
-            objects = [self._object(file) for file in files if halves or not file.name.startswith(".put-")]
+            objects = [self._object(file) for file in files if halves or not file.name.startswith(HALF)]
             return [o for o in objects if o and o.key.startswith(prefix)]
 
         return sorted(self._try(prefix, found), key=lambda o: o.key)
@@ -145,7 +147,7 @@ class FolderStore(Patient):
     def _write(self, path: Path, incoming) -> Object:
         incoming.seek(0)
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".put-", delete=False) as file:
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=HALF, delete=False) as file:
             try:
                 shutil.copyfileobj(incoming, file, 1 << 20)
                 file.flush()

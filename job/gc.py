@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from job.database import Database, queries
 from job.errors import UsageError
+from job.folder import HALF
 from job.store import Object, Store
 from job.tasks import DECIDED
 
@@ -37,7 +38,7 @@ def garbage(database: Database, store: Store, name: str | None, lease_s: float) 
     """Return what may go, of the experiment of this name or of all in the database.
 
     Of a decided task all that its row does not name; of any other what no later attempt goes on with: all but the
-    newest two checkpoints and every attempt with a result. Never anything stored, or of an attempt that ended, less
+    newest two checkpoints and what may become a result. Never anything stored, or of an attempt that ended, less
     than a lease ago. Raises: UsageError for a name that is not there.
     """
     database.check_schema()
@@ -66,7 +67,7 @@ def _of_task(task: dict, left: list[Left]) -> list[Object]:
     if task["state"] not in DECIDED:
         checkpoints = sorted((f for f in left if f.step is not None), key=lambda f: (f.step, f.attempt))
         kept |= {f.object.key for f in checkpoints[-CHECKPOINTS_KEPT:]}
-        whole = {f.attempt for f in left if f.name == "result.json"}
-        kept |= {f.object.key for f in left if f.attempt in whole}
+        # A paused owner may yet complete its result, and the next attempt adopt it.
+        kept |= {f.object.key for f in left if f.step is None and not f.name.startswith(HALF)}
     old = (f.object for f in left if f.attempt in task["ended"] and f.object.modified < task["a_lease_ago"])
     return [o for o in old if o.key not in kept]

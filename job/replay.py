@@ -46,7 +46,10 @@ def replay(database: Database, store: Store, registered: Registered, cache: Cach
 
     attempt = Recorded(database, registered, key)
     r = Run(attempt, registered, store, cache, checkpoint_s=float("inf"))
-    set_up(r.experiment.threads)
+    try:
+        set_up(r.experiment.threads)
+    except RuntimeError:  # TensorFlow's threads are fixed with its first operation
+        return Skipped(f"not comparable in this process, which began with other threads than {r.experiment.threads}: name its experiment")
     hooks = Hooks(report=lambda epoch, metrics, value: attempt.pruned.get(epoch, False), score=runs.scorer(r))
     if key.stage == "features":
         if f"-{runs.made_here()}-" not in attempt.artifact["features.npy"]["key"]:

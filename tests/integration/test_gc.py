@@ -80,12 +80,12 @@ def test_a_decided_task_keeps_what_its_row_names(database, store, attempt):
 
 
 def test_a_waiting_task_keeps_its_way_on(database, store, attempt):
-    """Of an unfinished task the newest two checkpoints stay, by step over all attempts, and every attempt with a result."""
+    """Of an unfinished task the newest two checkpoints stay, by step over all attempts, and all that is or may yet become a result."""
     attempt("checkpoint-000000003", "checkpoint-000000020", "history.csv").release("x")
     attempt("checkpoint-000000007", "checkpoint-000000009", "predictions.npz").release("x")
     attempt("predictions.npz", "result.json", "checkpoint-000000001").release("x")
     an_hour_ago(database)
-    assert going(database, store) == ["1/checkpoint-000000003", "1/history.csv", "2/checkpoint-000000007", "2/predictions.npz"]
+    assert going(database, store) == ["1/checkpoint-000000003", "2/checkpoint-000000007", "3/checkpoint-000000001"]
 
 
 def test_a_failed_task_keeps_its_way_on(database, store, attempt):

@@ -5,6 +5,8 @@ import json
 import os
 import re
 import signal
+import subprocess
+import sys
 import uuid
 from contextlib import contextmanager
 
@@ -557,6 +559,23 @@ def test_replay_draws_with_a_seed_and_says_what_came_out(copy):
         "skip  replay: cnn trial 0: other CPU",
         "FAIL  replay: cnn trial 0: other bits",
     ]
+
+
+OTHER_THREADS = """
+import sys, tensorflow as tf
+from job.cli import run
+from job.train import set_up
+set_up(2)
+tf.constant(1) + 1
+sys.exit(run(["verify", "--replay", "1"]))
+"""
+
+
+def test_a_replay_needs_the_threads_of_the_record(finished):
+    """TensorFlow's threads are fixed by the first task of a process: one recorded with others is said to be not comparable."""
+    done = subprocess.run([sys.executable, "-c", OTHER_THREADS], env=finished.environ, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "not comparable in this process, which began with other threads than 1" in done.stdout
 
 
 def test_an_unfinished_experiment_keeps_every_promise(tiny):
