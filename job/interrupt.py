@@ -37,7 +37,7 @@ class Interrupt:
         self._until: float | None = None  # while leaving: when waiting ends
 
     def install(self) -> None:
-        """Take over the four signals, and start the watchdog that sleeps until one comes."""
+        """Take over the signals, and start the watchdog that sleeps until one comes."""
         self._pipe, write = os.pipe()
         os.set_blocking(write, False)
         signal.set_wakeup_fd(write, warn_on_full_buffer=False)
