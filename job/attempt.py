@@ -80,6 +80,10 @@ class Attempt:
         if self.lost.is_set():
             raise LeaseLost(f"{self.key}: attempt {self.number} has lost its lease to another")
 
+    def computes_on(self, machine: dict) -> None:
+        """Record which machine this attempt's numbers are from, before the first of them."""
+        self.fenced(lambda cursor, values: cursor.execute(SQL["computes_on"], values | {"machine": json_value(machine)}))
+
     def set_parameters(self, choose) -> dict:
         """Return the parameters of this task: stored ones, or `choose(cursor)` stored in the same transaction."""
 

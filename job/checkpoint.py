@@ -31,11 +31,13 @@ class Damaged(JobError):
 class Checkpoints:
     """The checkpoints of one task, of all its attempts; this attempt adds its own."""
 
-    def __init__(self, store: Store, folder: str, attempt: int, every_s: float, machine: dict, durable: Callable[[int], None]):
+    def __init__(
+        self, store: Store, folder: str, attempt: int, every_s: float, machine: Callable[[], dict], durable: Callable[[int], None]
+    ):
         """Args:
         folder: of the task in the store; each attempt writes under its number in it.
         every_s: seconds between two checkpoints.
-        machine: what may change the bits and is not the experiment's; the bundle lists all that took part.
+        machine: tells what may change the bits and is not the experiment's; the bundle lists all that took part.
         durable: called with the step of each checkpoint that has arrived.
         """
         self._store, self._folder, self._attempt = store, folder, attempt
@@ -44,7 +46,7 @@ class Checkpoints:
         self._began = time.monotonic()
         self._take: Callable[[], Snapshot] | None = None
         self._outbox = Outbox(self._save, newest=True)
-        self.machines = [machine]
+        self._before: list[dict] = []
 
     def newest(self) -> Iterator[Snapshot]:
         """Yield the whole ones, newest first; skip a damaged one with a warning."""
@@ -54,11 +56,16 @@ class Checkpoints:
             except (Damaged, Missing) as exc:
                 log.warning("checkpoint %s is skipped: %s", key, exc)
                 continue
-            before = state.pop("machines")
+            self._before = state.pop("machines")
             self._durable(state["step"])  # if the database was away when it was saved, it does not know
-            self.machines = before if self._machine in before else [*before, self._machine]
             yield arrays, state
-        self.machines = [self._machine]
+        self._before = []
+
+    @property
+    def machines(self) -> list[dict]:
+        """Every machine that took part, in order of its first part."""
+        here = self._machine()
+        return self._before if here in self._before else [*self._before, here]
 
     def offer(self, take: Callable[[], Snapshot]) -> None:
         """Save what `take` returns if it is time, in the background. Raises: what ended an earlier save."""

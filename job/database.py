@@ -25,7 +25,7 @@ from psycopg2 import extensions
 from job.errors import Invalid, JobError, NotReady, Unreachable
 from job.settings import redact
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 # What libpq says itself, always in English here, and what waiting cannot mend. Names in quotes are taken out before.
 HOPELESS = re.compile(
     r"^invalid |no password supplied|certificate|private key file|SSL was required|authentication method requirement"

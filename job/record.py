@@ -8,6 +8,7 @@ import os
 import platform
 import resource
 import subprocess
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
@@ -67,17 +68,23 @@ def peak_memory() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def machine() -> dict[str, str]:
-    """Return what may change a result's bits and is not the experiment's: processor and TensorFlow build."""
-    return {"cpu": cpu_model(), "tensorflow": versions()["tensorflow"]}
-
-
 def device() -> str:
     """Return the name of the GPU TensorFlow sees, or "cpu"."""
     import tensorflow as tf
 
     gpus = tf.config.list_physical_devices("GPU")
     return tf.config.experimental.get_device_details(gpus[0]).get("device_name", "gpu") if gpus else "cpu"
+
+
+@cache
+def machine() -> dict[str, str]:
+    """Return what may change a result's bits and is not the experiment's: processor, TensorFlow build and device."""
+    return {"cpu": cpu_model(), "tensorflow": versions()["tensorflow"], "device": device()}
+
+
+def exact(machines: list[dict]) -> bool:
+    """Tell whether these machines computed numbers that come out the same again, bit for bit: all on one CPU."""
+    return all(m == machines[0] and m["device"] == "cpu" for m in machines)
 
 
 def layers(net) -> list[dict]:

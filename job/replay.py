@@ -57,7 +57,7 @@ def replay(database: Database, store: Store, registered: Registered, cache: Cach
         same = record.sha256(npy(runs.shard(r, hooks))) == attempt.artifact["features.npy"]["sha256"]
         return None if same else "the features have other bits"
     result = record.unseal(store.get(attempt.artifact["result.json"]["key"])) if attempt.artifact else None
-    if result and result["machines"] != [record.machine()]:
+    if result and not record.exact([*result["machines"], record.machine()]):
         return Skipped(f"not comparable: trained on {_names(result['machines'])}, this is {_names([record.machine()])}")
     try:
         learned = runs.learn(r, hooks)

@@ -70,6 +70,7 @@ def adopt(r: Run) -> bool:
         except (Damaged, Missing) as exc:
             log.warning("the result of an earlier attempt, %s, is not used: %s", key, exc)
             continue
+        r.attempt.computes_on(result["machines"][-1])
         for past in history:
             metrics = {k: v for k, v in past.items() if k not in ("epoch", "value")}
             r.report(past["epoch"], metrics, past.get("value"))

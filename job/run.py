@@ -53,7 +53,7 @@ class Run:
     @cached_property
     def checkpoints(self) -> Checkpoints:
         """The checkpoints of this task."""
-        return Checkpoints(self.store, self.folder, self.attempt.number, self.checkpoint_s, record.machine(), self.attempt.durable)
+        return Checkpoints(self.store, self.folder, self.attempt.number, self.checkpoint_s, record.machine, self.attempt.durable)
 
     @cached_property
     def reports(self) -> Outbox:

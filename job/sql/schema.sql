@@ -44,6 +44,7 @@ create table attempt (
     number int not null,
     owner text not null,
     host text not null,
+    machine jsonb,                       -- processor, TensorFlow and device that computed it; null until one does
     scheduler text,                      -- the scheduler's job: a requeued run of it takes its task back at once
     started timestamptz not null default clock_timestamp(),
     last_beat timestamptz not null default clock_timestamp(),

@@ -32,6 +32,10 @@ returning attempt
 insert into attempt (experiment, model, stage, index, number, owner, host, scheduler, first_step, last_step)
 values (%(experiment)s, %(model)s, %(stage)s, %(index)s, %(attempt)s, %(owner)s, %(host)s, %(scheduler)s, %(progress)s, %(progress)s)
 
+-- name: computes_on
+update attempt set machine = %(machine)s
+where (experiment, model, stage, index, number) = (%(experiment)s, %(model)s, %(stage)s, %(index)s, %(attempt)s)
+
 -- name: end_attempt
 update attempt set ended = clock_timestamp(), outcome = %(outcome)s, reason = %(reason)s, seconds = %(seconds)s
 where (experiment, model, stage, index, number) = (%(experiment)s, %(model)s, %(stage)s, %(index)s, %(attempt)s) and outcome is null

@@ -16,7 +16,7 @@ where experiment = %(experiment)s
 order by model, stage, index
 
 -- name: attempts
-select model, stage, index, number, owner, host, scheduler, started, ended, outcome, reason, first_step, last_step
+select model, stage, index, number, owner, host, machine, scheduler, started, ended, outcome, reason, first_step, last_step
 from attempt
 where experiment = %(experiment)s
 order by model, stage, index, number

@@ -39,7 +39,7 @@ def check(recorded: Recorded, store: Store, database: Database, deep: bool = Fal
     yield promise("exactly N", tables.counts(recorded), tables.exactly_n(recorded))
     yield promise("done is done", f"{sum(t.decided for t in tasks)} decided tasks, {attempts} attempts", tables.done_is_done(recorded))
     yield promise("one owner", f"{sum(t.row['state'] == 'running' for t in tasks)} tasks at work", tables.one_owner(recorded))
-    yield promise("epochs", f"{sum(len(t.epochs['epoch']) for t in tasks)} epochs", tables.every_epoch_once(recorded))
+    yield promise("epochs", tables.epochs(recorded), tables.every_epoch_once(recorded))
     read_too = ", hashed and recomputed" if deep else ", listed"
     yield promise(
         "bytes first",

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+from job import record
 from job.checkpoint import Damaged
 from job.database import Database, queries
 from job.errors import Invalid, Missing, UsageError
@@ -31,6 +32,11 @@ class Task:
     def diverged(self) -> bool:
         """A trial whose loss was not finite: it ended as pruned, without any file."""
         return self.row["state"] == "pruned" and str(self.row["reason"]).startswith("diverged")
+
+    @property
+    def exact(self) -> bool:
+        """Whether every attempt computed on the same CPU: an epoch trained again then gives the same numbers."""
+        return record.exact([a["machine"] for a in self.attempts if a["machine"]])
 
     @property
     def files(self) -> dict[str, dict]:

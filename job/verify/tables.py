@@ -143,6 +143,18 @@ def _owned(task: Task) -> Iterator[str]:
         yield f"has epochs by attempts that never were: {_some(strangers)}"
 
 
+def epochs(recorded: Recorded) -> str:
+    """Return how many epochs there are, and of how many tasks the numbers cannot come out the same again."""
+    tasks = recorded.tasks.values()
+    others = sum(not t.exact for t in tasks)
+    note = (
+        f"; the numbers of {others} task{'s' if others > 1 else ''} are not compared: several machines, or a GPU, took part"
+        if others
+        else ""
+    )
+    return f"{sum(len(t.epochs['epoch']) for t in tasks)} epochs{note}"
+
+
 def every_epoch_once(recorded: Recorded) -> Iterator[str]:
     """Epochs are contiguous from 0, as many as the parameters say; the last one's value is the task's."""
     for task in recorded.tasks.values():
@@ -161,7 +173,7 @@ def _epochs(recorded: Recorded, task: Task) -> Iterator[str]:
         yield f"was pruned, but the epochs that say so are {_some(pruned) or 'none'} of {n}"
     elif pruned and (pruned != epochs[-1:] or row["state"] == "complete" or task.diverged or task.key.stage != "trial"):
         yield f"is {row['state']}, but epoch {pruned[0]} of {n} was to be its last"
-    if task.decided and epochs and not task.diverged and task.epochs["value"][-1] not in (None, row["value"]):
+    if task.decided and epochs and task.exact and not task.diverged and task.epochs["value"][-1] not in (None, row["value"]):
         yield f"has the value {row['value']}, its last epoch {task.epochs['value'][-1]}"
     if task.decided and not task.diverged and row["value"] is None and task.key.stage != "features":
         yield f"is {row['state']} without a value"

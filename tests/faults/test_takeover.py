@@ -5,6 +5,8 @@ import signal
 from proxy import Proxy
 from world import TRIAL, wait_for
 
+from job import record
+
 
 def test_a_complete_result_is_committed_not_trained_again(long):
     """Training goes on without the database; the result of an attempt that died before its commit is verified and committed."""
@@ -49,6 +51,25 @@ def test_a_damaged_checkpoint_is_skipped(long):
     assert "going on" not in child.text()
     assert long.bits(0) == calm
     assert long.objects(0, "checkpoint") == []
+
+
+def test_another_processor_trains_the_same_epochs_again(long):
+    """An epoch reported by one CPU and trained again by another may differ by rounding: no violation, and only then."""
+    child = long.site.start(*TRIAL, 0)
+    wait_for(lambda: long.epochs(0))
+    child.send(signal.SIGKILL)
+    child.wait(check=-9)
+    long.store.delete(long.objects(0, "checkpoint"))  # the node died with what it had not saved
+    reported = long.epochs(0)[0]
+    assert long.attempts(0)[0]["machine"] == record.machine()
+    long.site.start(*TRIAL, 0).wait(check=0)
+    long.database.rows(
+        "update epoch set metrics = jsonb_set(metrics, '{loss}', to_jsonb((metrics->>'loss')::float + 1e-7)) where epoch = 0"
+    )
+    assert "history.csv says loss" in long.site.job("verify", "--deep", check=1).stdout
+    long.database.rows("update attempt set machine = jsonb_set(machine, '{cpu}', '\"another\"') where number = 1")
+    assert reported["attempt"] == 1
+    assert "the numbers of 1 task are not compared" in long.site.job("verify", "--deep", check=0).stdout
 
 
 def die_before_the_commit(long):
