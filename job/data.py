@@ -1,34 +1,21 @@
-"""Staged data: from a source into the store once, from the store into this node's cache once."""
+"""Staged data: from a source into the store once, and the parts of it that a task may see."""
 
-import contextlib
-import errno
-import fcntl
-import glob
 import hashlib
 import io
 import json
-import logging
-import os
-import shutil
-import tempfile
-import time
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from job import splits
-from job.errors import Invalid, Missing, Unreachable
+from job.cache import Cache
+from job.errors import Invalid, Missing
 from job.experiment import Experiment
-from job.interrupt import INTERRUPT
 from job.randomness import derive
 from job.sources import Part, Source
-from job.store import Store, sha256_of
+from job.store import Store
 
 SAMPLES_PER_CLASS, SAMPLE_CLASSES = 8, 20
-LOCK_POLL_S = 0.2
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -101,136 +88,6 @@ def upload(store: Store, staged: Staged) -> None:
     for name, content in staged.files.items():
         store.put(f"{folder}/{name}", content)
     store.put(f"{folder}/manifest.json", json.dumps(staged.manifest, indent=1).encode())
-
-
-class Cache:
-    """Files of the store on this node: downloaded once however many tasks ask, checked, read by memory map."""
-
-    def __init__(self, store: Store, folder: Path):
-        self.store, self.folder = store, folder
-
-    def file(self, key: str, sha256: str) -> Path:
-        """Return the local path of an object with this hash. Raises: Invalid when the store has other bytes."""
-        path = self.folder / key
-        if not path.exists():
-            with self._lock(path):
-                if not path.exists():
-                    self._download(key, sha256, path)
-        return path
-
-    def array(self, key: str, sha256: str) -> np.ndarray:
-        """Return a .npy object as a read-only memory map."""
-        return np.load(self.file(key, sha256), mmap_mode="r", allow_pickle=False)
-
-    def joined(self, keys: dict[str, str]) -> np.ndarray:
-        """Return the rows of several .npy objects (key -> sha256) as one read-only memory map."""
-        if len(keys) == 1:
-            return self.array(*next(iter(keys.items())))
-        name = hashlib.sha256(json.dumps(keys).encode()).hexdigest()[:16]
-        path = self.folder / Path(next(iter(keys))).parent / f"{name}.npy"
-        parts = [self.array(k, h) for k, h in keys.items()]
-        with self._lock(path):
-            if not path.exists():
-                with self._guard(), self._partial(path) as partial:
-                    shape = (sum(len(p) for p in parts), *parts[0].shape[1:])
-                    with open(partial, "wb") as whole:  # not by memory map: a disk that fills would end the process
-                        header = {"descr": np.lib.format.dtype_to_descr(parts[0].dtype), "fortran_order": False, "shape": shape}
-                        np.lib.format.write_array_header_1_0(whole, header)
-                        for part in parts:
-                            whole.write(part.data)
-        return np.load(path, mmap_mode="r", allow_pickle=False)
-
-    def _download(self, key: str, sha256: str, path: Path) -> None:
-        with self._guard(), self._partial(path) as partial:
-            self.store.download(key, partial)
-            found = sha256_of(partial)
-            if found != sha256:
-                raise Invalid(
-                    f"{self.store.url}/{key} has sha256 {found[:12]}..., the database says {sha256[:12]}...: the object was altered; stage it anew with `job prepare` into an empty store"
-                )
-
-    @contextlib.contextmanager
-    def _partial(self, path: Path):
-        """Yield a temporary path; what is written there becomes `path` in one step, or nothing.
-
-        The caller holds the lock on `path`: what a killed process left (boto3 adds a name of its own) goes first.
-        """
-
-        def clean():
-            for left in path.parent.glob(f"{glob.escape(partial.name)}*"):
-                left.unlink(missing_ok=True)
-
-        partial = path.with_name(f".{path.name}.partial")
-        clean()
-        try:
-            yield partial
-            os.replace(partial, path)
-        finally:
-            clean()
-
-    @contextlib.contextmanager
-    def scratch(self):
-        """Yield an empty folder of this process; those that killed processes left are removed first."""
-        with self._guard():
-            top = self.folder / "scratch"
-            top.mkdir(parents=True, exist_ok=True)
-        with self._lock(top / "all"), self._guard():
-            for left in top.glob("[!.]*"):
-                with contextlib.suppress(FileNotFoundError), _alone(left) as dead:  # its living owner removes it, too
-                    if dead:
-                        shutil.rmtree(left)
-            mine = Path(tempfile.mkdtemp(dir=top))
-            owned = os.open(mine, os.O_RDONLY)
-            fcntl.flock(owned, fcntl.LOCK_EX)
-        try:
-            with self._guard():
-                yield mine
-        finally:
-            shutil.rmtree(mine)
-            os.close(owned)
-
-    @contextlib.contextmanager
-    def _lock(self, path: Path):
-        """Hold this node's lock on a path, waiting for it but not through a signal."""
-        with self._guard():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            lock = open(path.with_name(f".{path.name}.lock"), "w")
-        with lock:
-            while True:
-                try:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    INTERRUPT.check()
-                    time.sleep(LOCK_POLL_S)
-            yield
-
-    @contextlib.contextmanager
-    def _guard(self):
-        """Turn a full or forbidden disk into our errors."""
-        try:
-            yield
-        except OSError as exc:
-            if exc.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise Unreachable(
-                    f"no space left for the cache in {self.folder}: free some, or set JOB_CACHE_DIR to a larger disk"
-                ) from exc
-            raise Invalid(
-                f"JOB_CACHE_DIR = {self.folder}: cannot be used ({exc.strerror}); set it to a folder this user may write"
-            ) from exc
-
-
-@contextlib.contextmanager
-def _alone(folder: Path):
-    """Yield whether no living process holds the lock of a folder."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield True
-    except BlockingIOError:
-        yield False
-    finally:
-        os.close(handle)
 
 
 def training_part(cache: Cache, data: dict) -> tuple[np.ndarray, np.ndarray]:

@@ -5,6 +5,7 @@ import secrets
 from pathlib import Path
 
 from job import data, record, sources, study, weights
+from job.cache import Cache
 from job.database import Database, json_value, lock_number, queries
 from job.errors import Invalid, NotReady, UsageError
 from job.experiment import STAGES, Experiment, differences
@@ -19,9 +20,8 @@ log = logging.getLogger(__name__)
 
 def prepare(
     database: Database,
-    store: Store,
     experiment: Experiment,
-    cache_dir: Path,
+    cache: Cache,
     location: str | None = None,
     weights_folder: Path | None = None,
     notice: str | None = None,
@@ -29,6 +29,7 @@ def prepare(
     """Make everything ready that the workers of an experiment need; return what the database has of it.
 
     Args:
+        cache: this node's, on the store to stage into.
         location: where the data is found, instead of what `data.source` says.
         weights_folder: a folder with ImageNet weights.
         notice: something the report must say loudly.
@@ -44,8 +45,8 @@ def prepare(
         known = None
     if known:
         compare(database, known, experiment)
-    if known is None or not data.manifest_in(store, known.data):
-        staged = _stage(store, experiment, cache_dir, location, weights_folder)
+    if known is None or not data.manifest_in(cache.store, known.data):
+        staged = _stage(experiment, cache, location, weights_folder)
         staged["data"]["notice"] = notice
         if known and staged["data"]["id"] != known.data["id"]:
             raise Invalid(
@@ -87,12 +88,11 @@ def _check_growth(old: dict, experiment: Experiment, selected: list[dict]) -> No
             )
 
 
-def _stage(store: Store, experiment: Experiment, cache_dir: Path, location, weights_folder) -> dict:
+def _stage(experiment: Experiment, cache: Cache, location, weights_folder) -> dict:
     """Put data, splits and weights into the store; return what the database keeps of them."""
-    found_weights = {
-        m: weights.fetch(data.Cache(store, cache_dir), m, experiment.fixed(m), weights_folder) for m in experiment.tasks_of("features")
-    }
-    source = sources.read(experiment.data["source"], experiment.data["image_size"], location, cache_dir)
+    store = cache.store
+    found_weights = {m: weights.fetch(cache, m, experiment.fixed(m), weights_folder) for m in experiment.tasks_of("features")}
+    source = sources.read(experiment.data["source"], experiment.data["image_size"], location, cache.folder)
     train, test = data.cut(source, experiment)
     staged = data.stage(source, train, test)
     content = data.make_splits(experiment, train.labels, staged.groups)

@@ -3,8 +3,9 @@
 import numpy as np
 
 from job import record
+from job.cache import Cache
 from job.checkpoint import hash_arrays
-from job.data import Cache, npy
+from job.data import npy
 from job.database import Database, queries
 from job.errors import Diverged
 from job.index import Key

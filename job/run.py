@@ -7,8 +7,8 @@ from functools import cached_property
 
 from job import record
 from job.attempt import Attempt
+from job.cache import Cache
 from job.checkpoint import Checkpoints
-from job.data import Cache
 from job.experiment import Experiment
 from job.index import Key
 from job.interrupt import INTERRUPT

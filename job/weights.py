@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from job.archives import download
-from job.data import Cache
+from job.cache import Cache
 from job.errors import Invalid, Missing
 from job.store import Store, sha256_of
 

@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from job import weights
-from job.data import Cache
+from job.cache import Cache
 from job.errors import Invalid, Unreachable
 from job.fallback import reachable
 from job.store import open_store
@@ -32,7 +32,7 @@ def cache(tmp_path, monkeypatch):
     monkeypatch.setattr(weights, "BASE_URL", f"http://127.0.0.1:{server.server_port}")
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    yield Cache(open_store(f"file://{tmp_path}/store"), tmp_path / "cache")
+    yield Cache(open_store(f"file://{tmp_path}/store"), tmp_path / "cache", 1)
     server.shutdown()
     server.server_close()
 
