@@ -10,7 +10,7 @@ DATA ?=
 WEIGHTS ?=
 WORKERS ?=
 
-.PHONY: help env local test test-system chaos lint lock clean
+.PHONY: help env local test test-system test-slurm chaos lint lock clean
 help: ## this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-11s %s\n", $$1, $$2}'
 	@echo 'make local takes EXPERIMENT=, DATA=, WEIGHTS=, OUT=, WORKERS=; make test takes TESTS='
@@ -32,6 +32,9 @@ test: $(STAMP) ## the tests that need nothing but PyPI
 
 test-system: $(STAMP) ## the tests that mount disks and need Debian's postgresql, openssl, locales: as root
 	$(VENV)/bin/python -m pytest tests/system
+
+test-slurm: $(STAMP) ## the Slurm scripts on two real Slurms; needs Debian's munge, slurmctld, slurmd, slurm-client, shellcheck: as root
+	$(VENV)/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(addprefix tests/slurm/test_,chain.py requeue.py interruptions.py)
 
 MINUTES ?= 2
 SEED ?=

@@ -31,6 +31,7 @@ class Attempt:
         self.parameters, self.step = parameters, progress
         self.seconds: dict[str, float] = {}
         self.lost = threading.Event()
+        self.progressed = lambda: None  # called when more than before is durable
 
     @property
     def values(self) -> dict:
@@ -72,7 +73,9 @@ class Attempt:
 
     def durable(self, step: int) -> None:
         """Note that a checkpoint of this step has arrived: an attempt that vanishes after it has progressed."""
-        self.step = max(self.step, step)
+        if step > self.step:
+            self.step = step
+            self.progressed()
         self.renew()
 
     def check(self) -> None:

@@ -91,9 +91,17 @@ def prepare(settings, experiment_file, location, weights, notice):
     experiment = load(experiment_file)
     database = _database(settings)
     store = _store(settings)
+    from job.cache import Cache
     from job.prepare import prepare
 
-    registered = prepare(database, store, experiment, settings.cache_dir, location or None, Path(weights) if weights else None, notice)
+    registered = prepare(
+        database,
+        experiment,
+        Cache(store, settings.cache_dir, settings.cache_gb),
+        location or None,
+        Path(weights) if weights else None,
+        notice,
+    )
     click.echo(
         f"{registered.experiment.name} is prepared as {registered.id}: "
         + ", ".join(f"{sum(n.values())} {stage}" for stage, n in registered.experiment.plan().items())
@@ -142,12 +150,14 @@ def plan(experiment_file, as_json):
 
     Example: job plan examples/quick.toml --json
     """
-    counts = load(experiment_file).plan()
+    experiment = load(experiment_file)
+    counts = experiment.plan()
     if as_json:
         click.echo(json.dumps({stage: {"tasks": sum(n.values()), "models": n} for stage, n in counts.items()}))
         return
+    click.echo(f"experiment {experiment.name}")
     for stage, models in counts.items():
-        click.echo(f"{stage:<9} {sum(models.values()):>6}  " + ", ".join(f"{m} {n}" for m, n in models.items()))
+        click.echo(f"{stage:<10} {sum(models.values()):>6}  " + ", ".join(f"{m} {n}" for m, n in models.items()))
 
 
 @job.command()
@@ -248,10 +258,10 @@ def verify(settings, deep, replays, seed, as_json):
 def _replay(settings, database, store, chosen, say) -> list:
     """Train the chosen tasks again, one line each."""
     from job import verify as view
-    from job.data import Cache
+    from job.cache import Cache
     from job.replay import Skipped, replay
 
-    cache, promises = Cache(store, settings.cache_dir), []
+    cache, promises = Cache(store, settings.cache_dir, settings.cache_gb), []
     for recorded, key in chosen:
         promises.append(view.replayed(recorded, key, lambda r=recorded.registered, k=key: replay(database, store, r, cache, k), Skipped))
         say("\n".join(view.lines(promises[-1])))
@@ -316,6 +326,31 @@ def local(experiment_file, out, location, weights, workers):
 
     index = run_local(experiment_file, out, location or None, Path(weights) if weights else None, workers)
     click.echo(f"report: {index}")
+
+
+@job.command()
+@click.option(
+    "--folder",
+    required=True,
+    metavar="DIR",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="its data; on a shared disk, any node can go on",
+)
+@click.option(
+    "--url-file", required=True, metavar="FILE", type=click.Path(dir_okay=False, path_type=Path), help="where its URL goes, with mode 0600"
+)
+@click.option(
+    "--host", default="127.0.0.1", show_default=True, metavar="H", help="the address of this machine to listen on and to be found by"
+)
+@where()
+def serve(settings, folder, url_file, host):
+    """Run a PostgreSQL for a site that has none, until a signal; typed again, it goes on with its data.
+
+    Example: job serve --folder /shared/services --url-file /shared/services/database-url --host node17
+    """
+    from job.serve import serve
+
+    serve(folder, url_file, host, settings.progress_file)
 
 
 def _database(settings):

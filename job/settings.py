@@ -31,11 +31,17 @@ SETTINGS = {
     "cache_dir": Setting(
         "JOB_CACHE_DIR", Path(tempfile.gettempdir()) / f"job-cache-{os.getuid()}", "staged data of this node, shared by its tasks"
     ),
+    "cache_gb": Setting("JOB_CACHE_GB", 50.0, "gigabytes the cache may hold; beyond them what was used longest ago goes, unless in use"),
     "lease_s": Setting("JOB_LEASE_S", 180.0, "seconds a task stays its owner's without a renewal; renewed six times as often"),
     "wait_s": Setting("JOB_WAIT_S", 60.0, "seconds to wait for another owner or a stage before, then exit 75"),
     "grace_s": Setting("JOB_GRACE_S", 10.0, "seconds from a signal to the exit"),
     "checkpoint_s": Setting("JOB_CHECKPOINT_S", 60.0, "seconds between checkpoints"),
     "outage_s": Setting("JOB_OUTAGE_S", 900.0, "seconds database or store may be away, then exit 69"),
+    "progress_file": Setting(
+        "JOB_PROGRESS_FILE",
+        None,
+        "a file to touch at every checkpoint that has arrived and every task that is decided: for restart limits and probes",
+    ),
 }
 # S3's own, read by boto3 itself; named here for --help and the README.
 S3_VARIABLES = ("AWS_ENDPOINT_URL_S3", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "AWS_CA_BUNDLE")
@@ -49,11 +55,13 @@ class Settings:
     store_url: str | None
     experiment: str | None
     cache_dir: Path
+    cache_gb: float
     lease_s: float
     wait_s: float
     grace_s: float
     checkpoint_s: float
     outage_s: float
+    progress_file: str | None
 
     @classmethod
     def read(cls, flags: dict, environ=os.environ) -> "Settings":
@@ -79,7 +87,7 @@ def _read(name: str, setting: Setting, flag, environ):
     if text is None:
         return setting.default
     if isinstance(setting.default, float):
-        return _seconds(text, origin)
+        return _amount(text, origin, "seconds" if setting.variable.endswith("_S") else "gigabytes")
     return Path(text) if isinstance(setting.default, Path) else str(text)
 
 
@@ -93,13 +101,13 @@ def _file(setting: Setting, environ) -> str:
     return text
 
 
-def _seconds(text, origin: str) -> float:
+def _amount(text, origin: str, unit: str) -> float:
     try:
         value = float(text)
     except ValueError:
         value = -1.0
     if not 0 < value < 1e7:
-        raise UsageError(f"{origin} = {text!r}: expected seconds above 0")
+        raise UsageError(f"{origin} = {text!r}: expected {unit} above 0")
     return value
 
 

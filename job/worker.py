@@ -3,6 +3,7 @@
 import logging
 import time
 import traceback
+from pathlib import Path
 
 from job import tasks
 from job.database import Database
@@ -35,9 +36,12 @@ def work(settings: Settings, stage: str, element: Element, model: str | None) ->
         return
     log.info("element %d = %s, attempt %d", element.index, key, attempt.number)
     INTERRUPT.last_words = lambda: attempt.release("left by the watchdog", patience_s=0.0)
+    if settings.progress_file:
+        attempt.progressed = lambda: _touch(settings.progress_file)
     try:
         with attempt.keep():
             _run(settings, registered, attempt)
+        attempt.progressed()
     except LeaseLost:
         raise
     except (Interrupted, Unreachable, NotReady, Impossible, Invalid) as exc:
@@ -71,13 +75,13 @@ def _found(settings: Settings, database: Database) -> Registered:
 
 def _run(settings: Settings, registered: Registered, attempt: Attempt) -> None:
     """Commit what an earlier attempt completed, or do the work; before leaving early, save it."""
-    from job.data import Cache
+    from job.cache import Cache
     from job.results import adopt
     from job.run import Run
     from job.store import open_store
 
     store = open_store(settings.need("store_url"), settings.outage_s, INTERRUPT.sleep)
-    run = Run(attempt, registered, store, Cache(store, settings.cache_dir), settings.checkpoint_s)
+    run = Run(attempt, registered, store, Cache(store, settings.cache_dir, settings.cache_gb), settings.checkpoint_s)
     if attempt.number > 1 and adopt(run):
         return
     with run.clock("import"):
@@ -101,6 +105,14 @@ def _release(attempt: Attempt, why: JobError) -> None:
         attempt.release(redact(str(why)), patience_s=RELEASE_PATIENCE_S)
     except (JobError, OSError) as exc:
         log.warning("the lease was not released, it will expire: %s", exc)
+
+
+def _touch(path: str) -> None:
+    """Touch the progress file; a folder that is not there must not end the work."""
+    try:
+        Path(path).touch()
+    except OSError as exc:
+        log.warning("JOB_PROGRESS_FILE = %s: cannot be touched (%s)", path, exc.strerror)
 
 
 def key_of(registered: Registered, stage: str, index: int, model: str | None) -> Key:

@@ -9,11 +9,11 @@ PACKAGE = Path(__file__).parents[2] / "job"
 LAYERS = [
     {"errors", "reading", "parameters", "experiment", "settings", "randomness", "recipe", "splits", "logs", "__init__"},
     {"database", "store", "folder", "interrupt", "index", "server"},
-    {"outbox", "attempt", "tasks", "study", "archives", "pictures", "sources", "weights", "data", "models", "augment"}
+    {"outbox", "attempt", "tasks", "study", "archives", "pictures", "sources", "weights", "cache", "data", "models", "augment"}
     | {"checkpoint", "record"},
     {"train", "evaluate"},
     {"run", "results", "runs", "replay", "prepare", "status", "report", "verify", "gc"},
-    {"worker", "turns", "embedded", "fallback", "local", "cli", "__main__"},
+    {"worker", "turns", "embedded", "serve", "fallback", "local", "cli", "__main__"},
 ]
 FENCES = {
     "boto3": {"store"},

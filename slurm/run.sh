@@ -1,0 +1,149 @@
+# shellcheck shell=bash
+# What the scripts here share: the site, `job` in the site's runtime, and running it until it is done.
+# To be read from the folder that holds slurm/.
+set -eo pipefail
+RUNS=4 # of a task that ends with an error: the third fails it for good, the fourth says so
+
+fail() {
+  echo "${0##*/}: $1" >&2
+  exit "${2:-78}"
+}
+
+# Of the environment only Slurm's and the system's own variables stay: the site's file is the one place for the rest.
+for name in $(compgen -e); do
+  case $name in
+    PATH | PWD | HOME | LANG | LC_* | TZ | SLURM_* | SBATCH_* | *_VISIBLE_DEVICES | GPU_DEVICE_ORDINAL) ;;
+    MODULE* | LMOD_* | LOADEDMODULES | _LMFILES_) ;;
+    *) unset "$name" ;;
+  esac
+done
+# shellcheck source=slurm/site.env
+. slurm/site.env || fail "slurm/site.env cannot be read: submit from the folder that holds slurm/"
+
+if [ "${#MODULES[@]}" -gt 0 ]; then
+  set +e
+  type module >/dev/null 2>&1 || . /etc/profile
+  module load "${MODULES[@]}" || fail "module load ${MODULES[*]}: see MODULES in slurm/site.env"
+  set -e
+fi
+
+# A folder of this user on the node for the cache, and one of this job for everything else that is temporary, HOME too.
+node=$SCRATCH/job-$UID
+mkdir -p "$node" || fail "SCRATCH = $SCRATCH in slurm/site.env: expected a folder this user may write on $(hostname)"
+[ -O "$node" ] || fail "$node belongs to another user: choose another SCRATCH in slurm/site.env"
+chmod 700 "$node"
+here=$node/${SLURM_JOB_ID:-login-$$}
+mkdir -p "$here"
+trap 'rm -rf "$here"' EXIT
+export TMPDIR=$here JOB_CACHE_DIR=${JOB_CACHE_DIR:-$node/cache} JOB_PROGRESS_FILE=$here/progress
+
+# Write the environment for a container: by file, so that no value stands on a command line. What the image knows better stays out.
+write_environment() (
+  umask 077
+  for name in $(compgen -e); do
+    case $name in PATH | HOME | LD_LIBRARY_PATH | PWD | OLDPWD | SHLVL | _) ;; *) printf "%s='%s'\n" "$name" "${!name}" ;; esac
+  done >"$here/environment"
+)
+
+# Become `job` in the site's runtime. It is called by name, never by the image's ENTRYPOINT; HOME is an empty folder.
+become_job() {
+  local bind binds=("$PWD" "$node" "${BINDS[@]}") mounts=
+  case $RUNTIME in
+    venv)
+      [ -x "$VENV/bin/job" ] || fail "VENV = $VENV in slurm/site.env: there is no bin/job in it; run 'make env'"
+      HOME=$here exec "$VENV/bin/job" "$@"
+      ;;
+    apptainer)
+      write_environment
+      exec apptainer exec --nv --cleanenv --no-home --env-file "$here/environment" "${binds[@]/#/--bind=}" --pwd "$PWD" "$IMAGE" job "$@"
+      ;;
+    charliecloud)
+      write_environment
+      exec ch-run --unset-env='*' --set-env="$here/environment" "${binds[@]/#/--bind=}" --cd="$PWD" "$IMAGE" -- job "$@"
+      ;;
+    pyxis)
+      for bind in "${binds[@]}"; do mounts+=${mounts:+,}$bind:$bind; done
+      exec srun --ntasks=1 --container-image="$IMAGE" --container-mounts="$mounts" --container-workdir="$PWD" \
+        --no-container-mount-home --no-container-entrypoint job "$@"
+      ;;
+    *) fail "RUNTIME = $RUNTIME in slurm/site.env: expected venv, apptainer, pyxis or charliecloud" ;;
+  esac
+}
+
+# Ask the program to leave. Never by TERM or USR1: Slurm may have sent it that itself, and a second one is not obeyed but fatal.
+ask() {
+  if [ "$RUNTIME" = pyxis ]; then
+    scancel --signal=URG "$SLURM_JOB_ID" 2>/dev/null && kill -0 "$1" 2>/dev/null
+  else
+    kill -URG "$1" 2>/dev/null
+  fi
+}
+
+# Tell whether this job is running, and we are its latest run: a node taken for lost may still be alive, and us on it.
+# Ask again while the controller is away.
+running() {
+  local _ text state restarts
+  for _ in 1 2 3 4 5 6; do
+    if text=$(squeue --noheader --jobs="$SLURM_JOB_ID" --Format=State:24,RestartCnt:24 2>/dev/null); then
+      read -r state restarts <<<"$text"
+      [ "$state $restarts" = "RUNNING ${SLURM_RESTART_COUNT:-0}" ]
+      return
+    fi
+    sleep 10
+  done
+  return 1
+}
+
+say() {
+  echo "$(date +%T) slurm: $1"
+}
+
+# Run `job "$@"` once and set `code` to how it ended; once we are `asked` to leave, so is it.
+run_once() {
+  local child
+  become_job "$@" &
+  child=$!
+  wait "$child" && code=0 || code=$?
+  [ -n "$asked" ] || return 0
+  say "asked to leave"
+  while ask "$child"; do sleep 0.5; done # until it hears: one that is just starting does not yet
+  wait "$child" && code=0 || code=$?
+  case $code in 0 | 2 | 69 | 70 | 78) ;; *) code=75 ;; esac # 128+n: it was not up yet, and ended by the signal itself
+}
+
+# Run `job "$@"` until it is done. What others may go on with (69, 75) is requeued; an error is tried again here, where the third in
+# a row fails the task for good, so that the stages behind it do not wait for ever; every other end is final.
+# The same with and without the administrator's RequeueExit: we leave with neither code, but requeue while we run.
+until_done() {
+  local asked='' code runs=0 fruitless=$OUT/restarts/$SLURM_JOB_ID
+  rm -f "$JOB_PROGRESS_FILE"
+  trap 'asked=yes' USR1 TERM INT # each of them ends a `wait`
+  while run_once "$@"; do
+    case $code in
+      0 | 2 | 70 | 78) rm -f "$fruitless" && exit "$code" ;;
+      69 | 75) break ;;
+    esac
+    if [ -e "$JOB_PROGRESS_FILE" ]; then runs=0; fi
+    rm -f "$JOB_PROGRESS_FILE"
+    runs=$((runs + 1))
+    [ "$runs" -lt "$RUNS" ] || exit "$code"
+    say "exit $code: again"
+  done
+  if ! running; then
+    say "exit $code, and the job is cancelled or requeued already: not by us"
+    exit 143
+  fi
+  mkdir -p "${fruitless%/*}"
+  if [ -e "$JOB_PROGRESS_FILE" ]; then rm -f "$fruitless"; else echo "$code" >>"$fruitless"; fi
+  if [ -e "$fruitless" ] && [ "$(wc -l <"$fruitless")" -gt "$RESTARTS" ]; then
+    rm -f "$fruitless"
+    say "exit $code, for the $((RESTARTS + 1)). time without anything new: not requeued; see above what it waits for, and submit again"
+    exit 1
+  fi
+  say "exit $code: requeued"
+  scontrol requeue "$SLURM_JOB_ID" || fail "this job cannot be requeued (see above): submit again, it goes on where it was" 1
+  rm -rf "$here"
+  trap - TERM
+  sleep infinity & # Slurm ends us now; an exit of our own could be taken for the job's
+  wait
+}

@@ -1,0 +1,70 @@
+"""`job serve`: a PostgreSQL where a site has none, and the file that Slurm's scripts look at."""
+
+import signal
+
+import pytest
+from world import wait_for
+
+from job.database import Database
+from job.errors import Unreachable
+
+
+def test_it_goes_on_where_it_was(site):
+    """The URL is in a file of mode 0600; a signal ends the server with 75, the next one has the same data and password."""
+    folder, file = site.folder / "services", site.folder / "services" / "database-url"
+    for row in range(2):
+        child = site.start("serve", "--folder", folder, "--url-file", file, JOB_PROGRESS_FILE=site.folder / "progress")
+        child.until("its URL is in")
+        assert file.stat().st_mode & 0o777 == 0o600
+        database = Database(file.read_text().strip(), 0)
+        database.rows("create table if not exists kept (n int)")
+        database.rows("insert into kept values (%(n)s)", n=row)
+        assert len(database.rows("select n from kept")) == row + 1
+        assert database.url.split(":")[2] not in child.text(), "the password"
+        child.send(signal.SIGTERM)
+        child.wait(60, check=75)
+        with pytest.raises(Unreachable):
+            database.rows("select 1")
+    assert (site.folder / "progress").exists()
+
+
+def test_it_starts_again_what_dies(site):
+    """A server that was killed is started again, on its port; a second `job serve` on its folder is told to wait."""
+    folder, file = site.folder / "services", site.folder / "database-url"
+    child = site.start("serve", "--folder", folder, "--url-file", file)
+    child.until("its URL is in")
+    site.job("serve", "--folder", folder, "--url-file", file, check=75)
+    pid = int((folder / "postgres" / "pid").read_text().split()[0])
+    database = Database(file.read_text().strip(), 60)
+    import os
+
+    os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: int((folder / "postgres" / "pid").read_text().split()[0]) != pid)
+    database.rows("select 1")
+    child.send(signal.SIGINT)
+    child.wait(60, check=75)
+
+
+@pytest.mark.parametrize(
+    "host, file, sentence",
+    [("192.0.2.1", "url", "must be an address of this machine"), ("127.0.0.1", "/proc/url", "--url-file /proc/url: cannot be written")],
+)
+def test_where_it_cannot_be(site, host, file, sentence):
+    """A foreign address, or a file that cannot be written, is one sentence."""
+    done = site.job("serve", "--folder", site.folder / "services", "--url-file", file, "--host", host)
+    assert (done.returncode in (1, 78), sentence in done.stderr, "Traceback" in done.stderr) == (True, True, False), done.stderr
+
+
+def test_progress_is_a_checkpoint_or_a_decision(small):
+    """JOB_PROGRESS_FILE is touched by a task that is decided, not by one that has nothing to do; a wrong one ends no task."""
+    file = small.folder / "progress"
+    small.job("prepare", "small.toml", check=0)
+    small.job("fold", "--index", 0, check=75, JOB_PROGRESS_FILE=str(file))
+    assert not file.exists()
+    small.job("trial", "--index", 0, check=0, JOB_PROGRESS_FILE=str(file))
+    assert file.exists()
+    file.unlink()
+    small.job("trial", "--index", 0, check=0, JOB_PROGRESS_FILE=str(file))
+    assert not file.exists()
+    done = small.job("fold", "--index", 0, check=0, JOB_PROGRESS_FILE="/no/such/file")
+    assert "JOB_PROGRESS_FILE = /no/such/file: cannot be touched" in done.stderr

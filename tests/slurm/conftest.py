@@ -1,0 +1,123 @@
+"""A folder as a user has it, with slurm/ and a site's file, before a real Slurm."""
+
+import os
+import shutil
+import signal
+import sys
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from cluster import Cluster, slurm
+from world import Site, wait_for
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def cluster(request, tmp_path_factory):
+    """The Slurm of a test file, as its SETTINGS say."""
+    with slurm(tmp_path_factory.mktemp("slurm"), request.module.SETTINGS) as cluster:
+        yield cluster
+
+
+@dataclass(frozen=True)
+class Desk:
+    """The folder that holds slurm/, and what is typed there."""
+
+    cluster: Cluster
+    site: Site
+    folder: Path
+
+    def submit(self, *arguments, check: bool = True) -> str:
+        """Type slurm/submit.sh; return what it says."""
+        return self.cluster.run(self.folder / "slurm" / "submit.sh", *arguments, check=check, cwd=self.folder)
+
+    def sbatch(self, *arguments) -> str:
+        """Submit a script of slurm/ by hand, as array of one element; return the element's id."""
+        return self.cluster.run("sbatch", "--parsable", "--array=0", *self.options, *arguments, cwd=self.folder).strip() + "_0"
+
+    options = ("--output=%x-%A_%a.log", "--mem=100", "--time=10")
+
+    def log(self, element: str) -> str:
+        """Return what an element has said in all its runs."""
+        files = list(self.folder.rglob(f"*-{element}.log"))
+        return files[0].read_text(errors="replace") if files else ""
+
+    def until(self, element: str, words: str, times: int = 1) -> None:
+        """Wait until an element has said these words so often."""
+        wait_for(lambda: self.log(element).count(words) >= times)
+
+    def process(self, element: str) -> int:
+        """Return the pid of the `job` of an element that is running."""
+        mine = {f"SLURM_JOB_ID={self.cluster.job(element)['JobId']}", f"SLURM_SUBMIT_DIR={self.folder}"}
+        (process,) = [p for p in processes() if mine <= set(environ(p)) and any(word.endswith("/bin/job") for word in words(p)[:2])]
+        return int(process.name)
+
+    @contextmanager
+    def held(self, element: str):
+        """Hold a trial that has saved until it is asked to leave, so that nothing is a race against its end."""
+        self.until(element, "saved at step")
+        pid = self.process(element)
+        os.kill(pid, signal.SIGSTOP)
+        asked = self.log(element).count("asked to leave")
+        yield
+        self.until(element, "asked to leave", asked + 1)
+        os.kill(pid, signal.SIGCONT)
+
+    def add(self, *lines: str) -> None:
+        """Add lines to the site's file."""
+        with open(self.folder / "slurm" / "site.env", "a") as file:
+            file.write("\n".join(lines) + "\n")
+
+
+def processes() -> list[Path]:
+    """Return the folders of all processes in /proc."""
+    return list(Path("/proc").glob("[0-9]*"))
+
+
+def words(process: Path) -> list[str]:
+    """Return the command line of a process, as `ps` shows it to anybody; empty when it has ended."""
+    return _strings(process / "cmdline")
+
+
+def environ(process: Path) -> list[str]:
+    """Return the variables of a process."""
+    return _strings(process / "environ")
+
+
+def _strings(path: Path) -> list[str]:
+    try:
+        return path.read_text(errors="replace").split("\0")
+    except OSError:
+        return []
+
+
+@pytest.fixture
+def desk(cluster, site, tmp_path):
+    """A user's folder: slurm/ as it is in the project, its site's file with what this test's servers need, secrets by file."""
+    folder = tmp_path / "desk"
+    shutil.copytree(ROOT / "slurm", folder / "slurm")
+    (tmp_path / "node").mkdir()
+    for name, text in {
+        "database-url": site.database_url,
+        "credentials": "[default]\n"
+        f"aws_access_key_id = {site.environ['AWS_ACCESS_KEY_ID']}\naws_secret_access_key = {site.environ['AWS_SECRET_ACCESS_KEY']}\n",
+    }.items():
+        (folder / name).write_text(text)
+        (folder / name).chmod(0o600)
+    desk = Desk(cluster, site, folder)
+    desk.add(
+        f"VENV={sys.prefix}",
+        "TASK_OPTIONS=(--gres=gpu:1 --mem=100 --time=10)",
+        "CPU_OPTIONS=(--mem=100 --time=10)",
+        f"SCRATCH={tmp_path / 'node'}",
+        "export JOB_DATABASE_URL_FILE=$PWD/database-url AWS_SHARED_CREDENTIALS_FILE=$PWD/credentials",
+        f"export JOB_STORE_URL={site.store_url} AWS_ENDPOINT_URL_S3={site.environ['AWS_ENDPOINT_URL_S3']}",
+        "export JOB_CHECKPOINT_S=0.2",
+        *(f"export AWS_CA_BUNDLE={os.environ['AWS_CA_BUNDLE']}" for _ in range("AWS_CA_BUNDLE" in os.environ)),
+    )
+    yield desk
+    cluster.run("scancel", "--user=root", check=False)
+    wait_for(lambda: not cluster.queue(), 60)

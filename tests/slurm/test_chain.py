@@ -1,0 +1,191 @@
+"""slurm/submit.sh as a user types it: from the data to the report, and what it does when something is wrong."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+from cluster import PLAIN
+from conftest import ROOT, environ, processes, words
+from world import SMALL, TINY, wait_for, write_images
+
+SETTINGS = PLAIN  # MaxArraySize is 3
+
+
+def test_the_whole_chain(desk, site, weights):
+    """From one command to the report: features, trials in chunks and throttled, folds, finals; no secret where others can look."""
+    write_images(desk.folder / "images.npz")
+    (desk.folder / "tiny.toml").write_text(TINY)
+    desk.add(f"export JOB_WEIGHTS={weights}")
+    said = desk.submit("tiny.toml", "--throttle", 2)
+    ids = re.search(r"tiny is submitted: (.*)", said)[1].split()
+    assert len(ids) == 1 + 2 + 2 + 1 + 1, "4 trials and 4 folds are two arrays each"
+    secrets = [site.database_url.split(":")[2].partition("@")[0], site.environ["AWS_SECRET_ACCESS_KEY"]]
+    seen = set()
+
+    def over():
+        shown = desk.cluster.run("scontrol", "show", "job", "--details") + "\0".join(part for p in processes() for part in words(p))
+        assert [s for s in secrets if s in shown] == []
+        seen.update(variable for p in processes() if "bin/job" in " ".join(words(p)[:2]) for variable in environ(p))
+        return not desk.cluster.queue()
+
+    wait_for(over, 380)
+    assert {desk.cluster.job(job)["JobState"] for job in ids} == {"COMPLETED"}
+    report = json.loads((desk.folder / "out" / "tiny" / "report" / "report.json").read_text())
+    assert {m: len(of["fold"]["folds"]) for m, of in report["models"].items()} == {"cnn": 2, "mobilenetv2": 2}
+    assert site.job("verify", "--deep", check=0, JOB_EXPERIMENT="tiny").stdout.count("FAIL") == 0
+    slurms = [v for v in seen if v.startswith("SLURM_JOB_ID=")]
+    assert len(slurms) > 5
+    assert [v for v in seen if v.startswith(("PYTHONPATH=", f"HOME={os.environ['HOME']}"))] == [], "the submitting shell leaks in"
+    at_work = trials_at_work(site)
+    assert max(at_work) <= 2, "the throttle is of the stage, not of a chunk"
+    assert [p for p in (desk.folder.parent / "node").glob("job-*/*") if p.name != "cache"] == []
+
+
+def trials_at_work(site) -> list[int]:
+    """Return how many trials were at work whenever one began."""
+    from job.database import Database
+
+    return [
+        row["n"]
+        for row in Database(site.database_url, 5).rows(
+            "select (select count(*)::int from attempt b where b.stage = 'trial' and b.started <= a.started and b.ended > a.started) as n"
+            " from attempt a where a.stage = 'trial'"
+        )
+    ]
+
+
+def test_a_site_without_services(desk, site):
+    """With nothing but Slurm and a shared folder: PostgreSQL as a job that moves to another node, prepare as a job, two tasks an element."""
+    (desk.folder / "small.toml").write_text(SMALL.replace("trials = 1", "trials = 2") + "[folds]\ncount = 2\n")
+    desk.add(
+        "export JOB_DATABASE_URL_FILE=$PWD/services/database-url JOB_STORE_URL=file://$PWD/store",
+        "SERVICES_HOST=127.0.0.1  # where it may listen in a test",
+    )
+    assert "no such file; write it with mode 0600, or run 'sbatch slurm/services.sbatch'" in desk.submit("small.toml", check=False)
+    services = desk.cluster.run("sbatch", "--parsable", "--mem=100", "slurm/services.sbatch", cwd=desk.folder).strip()
+    url = desk.folder / "services" / "database-url"
+    wait_for(url.exists)
+    assert url.stat().st_mode & 0o777 == 0o600
+    before = url.read_text()
+    desk.submit("small.toml", "--prepare-job", "--count", 2)
+    wait_for(lambda: list(desk.folder.rglob("small-trial-*_0.log")))
+    desk.cluster.run("scontrol", "requeue", services)
+    wait_for(lambda: [line.split()[0] for line in desk.cluster.queue()] == [services])
+    report = json.loads((desk.folder / "out" / "small" / "report" / "report.json").read_text())
+    assert (report["models"]["cnn"]["trial"]["complete"], len(report["models"]["cnn"]["final"]["runs"])) == (2, 1)
+    done = site.job(
+        "verify",
+        "--deep",
+        JOB_EXPERIMENT="small",
+        JOB_DATABASE_URL="",
+        JOB_DATABASE_URL_FILE=str(url),
+        JOB_STORE_URL=f"file://{desk.folder}/store",
+    )
+    assert done.returncode == 0, done.stdout
+    assert desk.cluster.job(services)["Restarts"] == "1"
+    assert before.partition("@")[0] == url.read_text().partition("@")[0]
+    desk.cluster.run("scancel", services)
+    desk.cluster.wait(services, "CANCELLED")
+    wait_for(lambda: not [p for p in processes() if str(desk.folder / "services") in " ".join(words(p))])
+
+
+def test_a_failing_prepare_stops_everything(desk, site):
+    """Nothing runs behind a prepare that failed."""
+    (desk.folder / "small.toml").write_text(SMALL.replace('"digits"', '"/no/such/folder"'))
+    ids = re.search(r"submitted: (.*)", desk.submit("small.toml", "--prepare-job"))[1].split()
+    wait_for(lambda: not desk.cluster.queue())
+    assert [desk.cluster.job(job)["JobState"] for job in ids] == ["FAILED"] + ["CANCELLED"] * (len(ids) - 1)
+    assert [p.name.split("-")[1] for p in desk.folder.rglob("*.log")] == ["prepare"]
+
+
+def test_a_failing_trial_does_not_stop_the_chain(desk, site):
+    """A trial whose process is killed time and again fails for good with 70; folds, final and report come after it."""
+    (desk.folder / "small.toml").write_text(SMALL.replace("trials = 1", "trials = 2") + "[folds]\ncount = 2\n")
+    ids = re.search(r"submitted: (.*)", desk.submit("small.toml"))[1].split()
+    element = f"{ids[0]}_1"
+    for attempt in (1, 2, 3):
+        desk.until(element, f"element 1 = cnn trial 1, attempt {attempt}\n")
+        os.kill(desk.process(element), signal.SIGKILL)
+    assert desk.cluster.wait(element, "FAILED")["ExitCode"] == "70:0"
+    assert desk.log(element).count("exit 137: again") == 3
+    wait_for(lambda: not desk.cluster.queue(), 300)
+    assert {desk.cluster.job(job)["JobState"] for job in ids[1:]} == {"COMPLETED"}
+    report = json.loads((desk.folder / "out" / "small" / "report" / "report.json").read_text())
+    assert report["models"]["cnn"]["trial"] | {"complete": 1, "failed": 1} == report["models"]["cnn"]["trial"]
+
+
+def test_a_dry_run_says_every_line(desk):
+    """--dry-run prints the chain with its dependencies, arrays and options, and submits nothing; it needs no secret to be there."""
+    (desk.folder / "big.toml").write_text(SMALL.replace("trials = 1", "trials = 7"))
+    (desk.folder / "database-url").unlink()
+    lines = desk.submit("big.toml", "--dry-run", "--prepare-job", "--throttle=7", "--partition", "main", "--count=1").splitlines()
+    assert [line.split()[0] for line in lines] == ["sbatch"] * 8
+    assert all("--partition=main" in line for line in lines)
+    arrays = [re.search(r"--array=(\S+)", line) for line in lines]
+    assert [a and a[1] for a in arrays] == [None, "0-2%2", "0-2%2", "0-0%2", "0-2%3", "0-1%3", "0-0%7", None]
+    after = [re.search(r"--dependency=(\S+) --kill-on-invalid-dep=yes", line) for line in lines]
+    assert [a and a[1] for a in after] == [
+        None,
+        *["afterok:PREPARE"] * 3,
+        *["afterok:PREPARE,afterany:TRIAL_0:TRIAL_1:TRIAL_2"] * 2,
+        "afterok:PREPARE,afterany:FOLD_0:FOLD_1",
+        "afterok:PREPARE,afterany:FINAL",
+    ]
+    assert lines[3].endswith("slurm/task.sbatch JOB_EXPERIMENT=small JOB_INDEX_OFFSET=6 trial")
+    assert (desk.cluster.queue(), (desk.folder / "out").exists()) == ([], False)
+
+
+@pytest.mark.parametrize(
+    "arguments, sentence",
+    [
+        ((), "which experiment? slurm/submit.sh EXPERIMENT.toml"),
+        (("no.toml",), "no.toml"),
+        (("small.toml", "--throttle", "0"), "--throttle '0': expected a whole number from 1"),
+        (("small.toml", "--count"), "--count '': expected a whole number from 1"),
+        (("small.toml", "--partition"), "--partition: expected a value"),
+        (("small.toml", "--partion=main"), "unknown option '--partion'"),
+        (("small.toml", "other.toml"), "one experiment at a time"),
+        (("small.toml", "--partition=none"), "invalid partition specified: none"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
+)
+def test_wrong_usage(desk, arguments, sentence):
+    """What cannot be is one sentence, and nothing is left submitted."""
+    (desk.folder / "small.toml").write_text(SMALL)
+    assert sentence in desk.submit(*arguments, check=False)
+    assert desk.cluster.queue() == []
+
+
+@pytest.mark.parametrize(
+    "line, sentence",
+    [
+        ("RUNTIME=docker", "RUNTIME = docker in slurm/site.env: expected venv, apptainer, pyxis or charliecloud"),
+        ("VENV=/nowhere", "there is no bin/job in it; run 'make env'"),
+        ("SCRATCH=/proc", "SCRATCH = /proc in slurm/site.env: expected a folder this user may write"),
+        ("chmod 644 database-url", "mode 644, others can read the secret in it: chmod 600"),
+        ("MODULES=(nothing/1)", "module load nothing/1: see MODULES in slurm/site.env"),
+        ("export JOB_DATABASE_URL=postgresql://a:b@h/d", "the file with a secret = slurm/site.env: mode 644"),
+    ],
+)
+def test_a_wrong_site(desk, line, sentence):
+    """A site's file that cannot be is one sentence, and nothing is submitted."""
+    (desk.folder / "small.toml").write_text(SMALL)
+    desk.add(line)
+    assert sentence in desk.submit("small.toml", check=False)
+    assert desk.cluster.queue() == []
+
+
+def test_slurm_takes_every_script(desk):
+    """`sbatch --test-only` accepts each script as it is, and so does shellcheck."""
+    for script in sorted((ROOT / "slurm").glob("*.sbatch")):
+        text = desk.cluster.run("sbatch", "--test-only", "--mem=100", script.relative_to(ROOT), check=False, cwd=desk.folder)
+        assert re.search(r"Job \d+ to start at", text), f"{script}: {text}"
+    files = [p for p in (ROOT / "slurm").iterdir() if p.suffix in (".sh", ".sbatch", ".env")]
+    done = subprocess.run([shutil.which("shellcheck") or "shellcheck", "-x", *files], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "")
+    assert len(files) == len(list(Path(ROOT / "slurm").iterdir()))

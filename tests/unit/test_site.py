@@ -1,0 +1,79 @@
+"""slurm/site.env: how each runtime calls `job`. The containers' own programs are stood in for: none of them is on a test machine."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+SLURM = Path(__file__).parents[2] / "slurm"
+STAND_IN = """#!/bin/sh
+printf '%s\\n' "${0##*/}" "$@"
+env | sed 's/^/variable /'
+"""
+CALLS = {
+    "apptainer": "apptainer exec --nv --cleanenv --no-home --env-file {here}/environment --bind={top} --bind={node} --bind=/data --pwd {top}"
+    " /images/job.sif job trial --index 0",
+    "charliecloud": "ch-run --unset-env=* --set-env={here}/environment --bind={top} --bind={node} --bind=/data --cd={top} /images/job.sif"
+    " -- job trial --index 0",
+    "pyxis": "srun --ntasks=1 --container-image=/images/job.sif --container-mounts={top}:{top},{node}:{node},/data:/data"
+    " --container-workdir={top} --no-container-mount-home --no-container-entrypoint job trial --index 0",
+    "venv": "job trial --index 0",
+}
+
+
+@pytest.fixture
+def top(tmp_path):
+    """A folder with slurm/ and stand-ins for the containers' programs."""
+    shutil.copytree(SLURM, tmp_path / "slurm")
+    (tmp_path / "bin").mkdir()
+    for name in ("apptainer", "ch-run", "srun", "job"):
+        (tmp_path / "bin" / name).write_text(STAND_IN)
+        (tmp_path / "bin" / name).chmod(0o755)
+    with open(tmp_path / "slurm" / "site.env", "a") as file:
+        file.write("BINDS=(/data)\nIMAGE=/images/job.sif\nVENV=$PWD\nSCRATCH=$PWD\nexport JOB_STORE_URL='s3://bucket/a b' AWS_REGION=eu\n")
+    return tmp_path
+
+
+def call(top, runtime: str, then: str = "become_job trial --index 0") -> list[str]:
+    """Return what is called, and the variables it sees, as lines."""
+    environ = {"PATH": f"{top}/bin:{os.environ['PATH']}", "HOME": "/home/me", "PYTHONPATH": "/mine", "JOB_STORE_URL": "file:///mine"}
+    environ |= {"SLURM_JOB_ID": "17", "SLURM_ARRAY_TASK_ID": "3", "CUDA_VISIBLE_DEVICES": "1", "AWS_SECRET_ACCESS_KEY": "leaked"}
+    script = f". slurm/run.sh\nRUNTIME={runtime}\n{then}\n"
+    done = subprocess.run(["bash", "-c", script], cwd=top, env=environ, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+@pytest.mark.parametrize("runtime", CALLS)
+def test_the_command_line_of_a_runtime(top, runtime):
+    """The program is called by name, never through ENTRYPOINT; neither a value of the environment nor HOME is on the command line."""
+    node = f"{top}/job-{os.getuid()}"
+    lines = call(top, runtime)
+    called = [line for line in lines if not line.startswith("variable ")]
+    assert " ".join(called) == CALLS[runtime].format(here=f"{node}/17", node=node, top=top)
+
+
+@pytest.mark.parametrize("runtime", CALLS)
+def test_the_environment_of_a_runtime(top, runtime):
+    """What the site's file exports and what Slurm says reaches the program; what the shell had does not."""
+    if runtime in ("apptainer", "charliecloud"):  # by file, of mode 0600
+        lines = call(top, runtime, "write_environment; stat -c %a $here/environment; cat $here/environment")
+        assert lines[0] == "600"
+        seen = dict(line.replace("'", "").partition("=")[::2] for line in lines[1:])
+        assert not {"PATH", "HOME", "LD_LIBRARY_PATH"} & seen.keys(), "the image knows better"
+    else:
+        seen = dict(line.removeprefix("variable ").partition("=")[::2] for line in call(top, runtime) if line.startswith("variable "))
+    assert (seen["JOB_STORE_URL"], seen["AWS_REGION"]) == ("s3://bucket/a b", "eu")
+    assert (seen["SLURM_JOB_ID"], seen["SLURM_ARRAY_TASK_ID"], seen["CUDA_VISIBLE_DEVICES"]) == ("17", "3", "1")
+    assert seen["JOB_CACHE_DIR"] == f"{top}/job-{os.getuid()}/cache"
+    assert not {"PYTHONPATH", "AWS_SECRET_ACCESS_KEY"} & seen.keys()
+    if runtime == "venv":
+        assert seen["HOME"] == seen["TMPDIR"] == f"{top}/job-{os.getuid()}/17"
+
+
+def test_nothing_temporary_is_left(top):
+    """The folder of a job goes with it; the cache of the node stays."""
+    call(top, "venv", "mkdir -p $JOB_CACHE_DIR; (become_job plan)")
+    assert [p.name for p in (top / f"job-{os.getuid()}").iterdir()] == ["cache"]
