@@ -82,8 +82,8 @@ ask() {
 # Tell whether this job is running, and we are its latest run: a node taken for lost may still be alive, and us on it.
 # Ask again while the controller is away.
 running() {
-  local _ text state restarts
-  for _ in 1 2 3 4 5 6; do
+  local text state restarts tries
+  for ((tries = 0; tries < 30; tries++)); do
     if text=$(squeue --noheader --jobs="$SLURM_JOB_ID" --Format=State:24,RestartCnt:24 2>/dev/null); then
       read -r state restarts <<<"$text"
       [ "$state $restarts" = "RUNNING ${SLURM_RESTART_COUNT:-0}" ]
@@ -103,7 +103,7 @@ run_once() {
   local child
   become_job "$@" &
   child=$!
-  wait "$child" && code=0 || code=$?
+  [ -n "$asked" ] || { wait "$child" && code=0 || code=$?; } # asked between two runs: the new one leaves as soon as it can hear
   [ -n "$asked" ] || return 0
   say "asked to leave"
   while ask "$child"; do sleep 0.5; done # until it hears: one that is just starting does not yet
