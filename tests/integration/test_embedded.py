@@ -253,7 +253,7 @@ def test_a_port_that_was_taken_is_replaced(folder, monkeypatch):
     """A server that loses the race for a port starts at another one."""
     with embedded.Postgres(folder) as first:
         offered = iter([first.ports])
-        monkeypatch.setattr("job.server.free_ports", lambda last, count: next(offered, None) or free_ports([], count))
+        monkeypatch.setattr("job.server.free_ports", lambda last, count, host: next(offered, None) or free_ports([], count, host))
         with embedded.Postgres(folder.parent / "second") as second:
             assert second.ports != first.ports
             assert psql(second, "SELECT 1").stdout == "1\n"
@@ -264,7 +264,7 @@ def test_a_weed_that_loses_a_port_starts_at_others(folder, monkeypatch):
     with contextlib.ExitStack() as stack:
         taken = stack.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1]
         offered = iter([[*free_ports([], 7)[:6], taken, *free_ports([], 1)]])
-        monkeypatch.setattr("job.server.free_ports", lambda last, count: next(offered, None) or free_ports([], count))
+        monkeypatch.setattr("job.server.free_ports", lambda last, count, host: next(offered, None) or free_ports([], count, host))
         s3 = stack.enter_context(embedded.S3(folder))
         assert taken not in s3.ports
 
