@@ -34,6 +34,7 @@ class Interrupt:
         self._pipe: int | None = None
         self._asked = threading.Event()
         self._asked_at = 0.0
+        self._signalled = False
         self._until: float | None = None  # while leaving: when waiting ends
 
     def install(self) -> None:
@@ -74,17 +75,19 @@ class Interrupt:
             os._exit(Interrupted.exit_code)
 
     def _heard(self, seconds: float | None) -> int | None:
-        """Wait for a signal; the first one is noted, the second one ends the process."""
+        """Wait for a signal; the first one is noted, the second one ends the process. ASKED_AGAIN is noted, and never ends it."""
         until = None if seconds is None else time.monotonic() + seconds
         while True:
             left = None if until is None else max(0.0, until - time.monotonic())
             if not select.select([self._pipe], [], [], left)[0]:
                 return None
             number = os.read(self._pipe, 1)[0]
+            if number != ASKED_AGAIN:
+                if self._signalled:
+                    os._exit(128 + number)
+                self._signalled = True  # also behind an ASKED_AGAIN: our parent may have heard of this very signal before us
             if self.signal is None:
                 break
-            if number != ASKED_AGAIN:
-                os._exit(128 + number)
         self._asked_at = time.monotonic()
         self.signal = signal.Signals(number)
         self._asked.set()

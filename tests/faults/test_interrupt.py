@@ -136,6 +136,18 @@ def test_a_signal_is_obeyed_in_native_code(times, code):
         child.stdout.close()
 
 
+@pytest.mark.parametrize("first, then", [("SIGURG", "SIGTERM"), ("SIGTERM", "SIGURG")])
+def test_asked_by_the_parent_and_by_the_scheduler(long, first, then):
+    """A scheduler's signal to every process and what a parent or a shell makes of it (SIGURG) are one signal, in any order: saved, 75."""
+    child = long.site.start(*TRIAL, 0, JOB_GRACE_S=GRACE_S)
+    child.until("saved at step")
+    for name in (first, then, "SIGURG"):
+        child.send(getattr(signal, name))
+        time.sleep(0.005)  # one is read before the next comes
+    child.wait(check=75)
+    assert [a["outcome"] for a in long.attempts(0)] == ["interrupted"]
+
+
 def test_the_second_signal_leaves_at_once(long):
     """The second signal ends the process with 128 + its number; the lease runs out by itself."""
     child = long.site.start(*TRIAL, 0)
