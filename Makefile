@@ -26,7 +26,7 @@ local: $(STAMP) ## an experiment on this machine, from nothing to its report
 	@$(JOB) local $(EXPERIMENT) --out $(OUT) $(if $(DATA),--data $(DATA)) $(if $(WEIGHTS),--weights $(WEIGHTS)) $(if $(WORKERS),--workers $(WORKERS))
 
 # Long files first: whichever process is free takes the next one, so that none is left alone with a long one.
-TESTS ?= tests/acceptance tests/faults tests/integration tests/unit
+TESTS ?= tests/acceptance tests/faults tests/integration tests/unit tests/k8s
 test: $(STAMP) ## the tests that need nothing but PyPI
 	$(VENV)/bin/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(TESTS)
 

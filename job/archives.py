@@ -29,6 +29,8 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 
 from job import errors
+from job.interrupt import INTERRUPT
+from job.store import open_store
 
 MEMBER_BYTES = 200_000_000  # of one member, by its declared size: zipfile and tarfile never read more than that
 DEEPEST = 5  # folders below each other; top/train/class/image is 4, and a link to its own parent ends here
@@ -271,7 +273,7 @@ def sha256(path: Path) -> str:
 
 
 def download(url: str, target: Path, expected_sha256: str | None = None) -> Path:
-    """Download a file; `target` appears whole, under its name, or not at all.
+    """Download a file from a server or a bucket; `target` appears whole, under its name, or not at all.
 
     Several processes may do so at once: each writes its own temporary file.
 
@@ -283,8 +285,11 @@ def download(url: str, target: Path, expected_sha256: str | None = None) -> Path
     try:
         with _writing(target):
             target.parent.mkdir(parents=True, exist_ok=True)
-            with open(part, "xb") as file:
-                digest = _write(_blocks(url), file)
+            if is_s3(url):
+                digest = _from_s3(url, part)
+            else:
+                with open(part, "xb") as file:
+                    digest = _write(_blocks(url), file)
             if expected_sha256 not in (None, digest):
                 wrong = f"has the SHA-256 {digest}, not {expected_sha256}"
                 raise errors.Invalid(f"{shown(url)} {wrong}: get the file and name it by --data")
@@ -304,6 +309,26 @@ def _writing(target: Path) -> Iterator[None]:
         if exc.errno in (errno.ENOSPC, errno.EDQUOT):
             raise errors.Unreachable(f"the disk of {target.parent} is full: free some space or set JOB_CACHE_DIR") from exc
         raise errors.Invalid(f"{target} cannot be written ({exc.strerror}): set JOB_CACHE_DIR to a folder of yours") from exc
+
+
+def is_url(where: str) -> bool:
+    """Tell whether a place is one that `download` knows."""
+    return re.match(r"(https?|s3)://", where, re.IGNORECASE) is not None
+
+
+def is_s3(where: str) -> bool:
+    """Tell whether a place is an object in a bucket."""
+    return where.lower().startswith("s3://")
+
+
+def _from_s3(url: str, path: Path) -> str:
+    """Download an object, by the endpoint and the credentials of the store; return its SHA-256."""
+    folder, _, name = url[5:].rpartition("/")
+    try:
+        open_store(f"s3://{folder}", TIMEOUT_S, INTERRUPT.sleep).download(name, path)
+    except errors.Missing as exc:
+        raise errors.Invalid(f"{url} is not there: check the bucket and the key") from exc
+    return sha256(path)
 
 
 def _write(blocks: Iterable[bytes], file: BinaryIO) -> str:

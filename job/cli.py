@@ -3,38 +3,61 @@
 import functools
 import json
 import logging
+import os
 import secrets
+import time
 from pathlib import Path
 
 import click
 
 from job import __version__, logs
-from job.errors import EXIT_CODES, Interrupted, JobError
+from job.errors import EXIT_CODES, Interrupted, JobError, NotReady, Unreachable, UsageError
 from job.experiment import STAGES, load
 from job.index import element
 from job.interrupt import INTERRUPT
 from job.settings import S3_VARIABLES, SETTINGS, Settings, redact
 
 log = logging.getLogger(__name__)
+REPORT_POLL_S = 10.0  # of a report that waits for hours
 
 
 def run(arguments: list[str]) -> int:
     """Run one command and return its exit code; every error of ours is one sentence."""
-    logs.start()
     try:
+        logs.start()
         code = job.main(arguments, prog_name="job", standalone_mode=False)  # click returns the code of its own `Exit`
         return code if isinstance(code, int) else 0
     except click.UsageError as exc:
-        exc.show()
-        return 2
+        return _say_why(exc.format_message(), 2, exc.show)
     except (click.Abort, KeyboardInterrupt):
         return Interrupted.exit_code
     except JobError as exc:
-        click.echo(f"job: {redact(str(exc))}", err=True)
-        return exc.exit_code
-    except Exception:
+        return _say_why(str(exc), exc.exit_code)
+    except Exception as exc:
         log.exception("this is a bug of ours; please report it with the lines below")
+        logs.give_reason(redact(f"a bug of ours, please report it with its log: {exc!r}"))
         return 1
+
+
+def _say_why(sentence: str, code: int, show=None) -> int:
+    """Say why the command ends: to a person, in the log, and where JOB_REASON_FILE says; return the exit code."""
+    sentence = redact(sentence)
+    if os.environ.get("JOB_LOG") == "json":
+        log.log(logging.WARNING if code in (Unreachable.exit_code, NotReady.exit_code) else logging.ERROR, "%s", sentence)
+    elif show:
+        show()
+    else:
+        click.echo(f"job: {sentence}", err=True)
+    logs.give_reason(sentence)
+    return code
+
+
+def _tell(text: str) -> None:
+    """Say what a command that a scheduler runs has done: to a person, or in the log."""
+    if logs.as_json():
+        log.info("%s", text)
+    else:
+        click.echo(text)
 
 
 def where(*names: str):
@@ -80,15 +103,24 @@ def job():
 @click.option(
     "--data", "location", envvar="JOB_DATA", metavar="", help="path or URL of the data, instead of what data.source says [JOB_DATA]"
 )
-@click.option("--weights", envvar="JOB_WEIGHTS", metavar="", help="folder with ImageNet weights [JOB_WEIGHTS]")
+@click.option("--weights", envvar="JOB_WEIGHTS", metavar="", help="folder with ImageNet weights, or its URL [JOB_WEIGHTS]")
+@click.option(
+    "--expect",
+    "expected",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="refuse the file unless `job plan` says so; KEY is experiment or a stage",
+)
 @click.option("--notice", hidden=True)
 @where("database_url", "store_url", "cache_dir")
-def prepare(settings, experiment_file, location, weights, notice):
+def prepare(settings, experiment_file, location, weights, expected, notice):
     """Stage data and weights, create tables, study and tasks. Idempotent.
 
     Example: job prepare examples/quick.toml --data cifar-10-python.tar.gz --weights weights/
     """
     experiment = load(experiment_file)
+    logs.about(experiment=experiment.name)
+    _check_plan(experiment, expected)
     database = _database(settings)
     store = _store(settings)
     from job.cache import Cache
@@ -99,13 +131,26 @@ def prepare(settings, experiment_file, location, weights, notice):
         experiment,
         Cache(store, settings.cache_dir, settings.cache_gb),
         location or None,
-        Path(weights) if weights else None,
+        weights or None,
         notice,
     )
-    click.echo(
+    _tell(
         f"{registered.experiment.name} is prepared as {registered.id}: "
         + ", ".join(f"{sum(n.values())} {stage}" for stage, n in registered.experiment.plan().items())
     )
+
+
+def _check_plan(experiment, expected: tuple[str, ...]) -> None:
+    """Raise `UsageError` unless the plan is the one that manifests were written for: too few pods would be waited for in vain."""
+    plan = {"experiment": experiment.name} | {stage: str(sum(n.values())) for stage, n in experiment.plan().items()}
+    for text in expected:
+        key, _, value = text.partition("=")
+        if key not in plan:
+            raise UsageError(f"--expect {text}: expected KEY=VALUE with KEY one of {', '.join(plan)}")
+        if value != plan[key]:
+            raise UsageError(
+                f"--expect {text}: the file says {key} = {plan[key]} (`job plan`); set {key} to {plan[key]} where the flag comes from (k8s/base/settings.yaml), or change the file"
+            )
 
 
 def _stage_command(stage: str, what: str):
@@ -118,6 +163,7 @@ def _stage_command(stage: str, what: str):
         from job.turns import in_turn
         from job.worker import work
 
+        logs.about(experiment=settings.experiment, stage=stage)
         asked = element(index)
         if count:
             _end(in_turn(stage, asked, count))
@@ -168,17 +214,27 @@ def plan(experiment_file, as_json):
     type=click.Path(file_okay=False, path_type=Path),
     help="where index.html, report.json and leaderboard.csv go",
 )
+@click.option("--wait", is_flag=True, help="not before every task is decided: wait JOB_WAIT_S for it, then exit 75")
 @where("database_url", "store_url", "experiment")
-def report(settings, out):
+def report(settings, out, wait):
     """Write the report of an experiment, also into the store.
 
     Example: job report --experiment quick --out out/report
     """
-    database, store, registered = _connected(settings)
+    from job import status
+    from job.tasks import find, patiently
+
+    database, store, name = _database(settings), _store(settings), settings.need("experiment")
+    logs.about(experiment=name, stage="report")
+    wait_s = settings.wait_s if wait else 0.0
+    deadline = time.monotonic() + wait_s
+    registered = patiently(lambda: find(database, name), wait_s)
+    if wait:
+        patiently(lambda: status.check_all_decided(database, registered), deadline - time.monotonic(), REPORT_POLL_S)
     from job.report import write
 
     write(database, store, registered, out)
-    click.echo(f"{out / 'index.html'}")
+    _tell(f"{out / 'index.html'}")
 
 
 @job.command()
@@ -315,7 +371,7 @@ def drop(settings, name):
     help="servers' data, logs and the report",
 )
 @click.option("--data", "location", metavar="", help="path or URL of the data [JOB_DATA]", envvar="JOB_DATA")
-@click.option("--weights", metavar="", help="folder with ImageNet weights [JOB_WEIGHTS]", envvar="JOB_WEIGHTS")
+@click.option("--weights", metavar="", help="folder with ImageNet weights, or its URL [JOB_WEIGHTS]", envvar="JOB_WEIGHTS")
 @click.option("--workers", type=click.IntRange(1), metavar="W", help="tasks at a time; default: as many as the cores carry")
 def local(experiment_file, out, location, weights, workers):
     """Run all stages on this machine, with embedded servers; each task a real invocation.
@@ -324,7 +380,7 @@ def local(experiment_file, out, location, weights, workers):
     """
     from job.local import run_local
 
-    index = run_local(experiment_file, out, location or None, Path(weights) if weights else None, workers)
+    index = run_local(experiment_file, out, location or None, weights or None, workers)
     click.echo(f"report: {index}")
 
 
@@ -363,11 +419,3 @@ def _store(settings):
     from job.store import open_store
 
     return open_store(settings.need("store_url"), settings.outage_s, INTERRUPT.sleep)
-
-
-def _connected(settings):
-    """Return database, store and experiment."""
-    from job.tasks import find
-
-    database = _database(settings)
-    return database, _store(settings), find(database, settings.need("experiment"))

@@ -24,12 +24,12 @@ class Possible:
     notices: tuple[str, ...]
 
 
-def possible(experiment: Experiment, location: str | None, weights_folder: Path | None, cache_dir: Path) -> Possible:
+def possible(experiment: Experiment, location: str | None, weights_place: str | None, cache_dir: Path) -> Possible:
     """Return the experiment as it is, or on digits, or with fewer models. Raises: Invalid when nothing is left."""
     spec, notices = experiment.spec, []
     for model in experiment.tasks_of("features"):
         parameters = experiment.fixed(model)
-        if weights.find(model, parameters, weights_folder) is None and not reachable(weights.url(model, parameters)):
+        if weights.find(model, parameters, weights_place, cache_dir) is None and not reachable(weights.url(model, parameters)):
             del spec["models"][model]
             spec["reference"] = [r for r in spec["reference"] if r["model"] != model]
             notices.append(

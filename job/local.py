@@ -40,7 +40,7 @@ class Child:
     pid_file: Path
 
 
-def run_local(experiment_file: str, out: Path, location: str | None, weights_folder: Path | None, workers: int | None) -> Path:
+def run_local(experiment_file: str, out: Path, location: str | None, weights_place: str | None, workers: int | None) -> Path:
     """Run an experiment to its report; return the page. Typed again, it goes on where it was.
 
     Raises: NotReady when another run uses `out`; Interrupted; Invalid; JobError when a task failed for good.
@@ -51,7 +51,7 @@ def run_local(experiment_file: str, out: Path, location: str | None, weights_fol
     with _owned(out), contextlib.ExitStack() as stack:
         for ended in embedded.clean_up(out / "servers") + _end_workers(out):
             log.warning("ended what an earlier, killed run had left: %s", ended)
-        can = possible(wanted, location, weights_folder, out / "cache")
+        can = possible(wanted, location, weights_place, out / "cache")
         for notice in can.notices:
             click.secho(f"!!! {notice}", fg="yellow", bold=True, err=True)
         experiment = can.experiment
@@ -60,7 +60,7 @@ def run_local(experiment_file: str, out: Path, location: str | None, weights_fol
         s3 = stack.enter_context(embedded.S3(out / "servers"))
         environ = _environment(out, experiment, postgres, s3)
         data = ["--data", location] if location and experiment.data["source"] != "digits" else []
-        folder = ["--weights", str(weights_folder)] if weights_folder else []
+        folder = ["--weights", weights_place] if weights_place else []
         _command(
             ["prepare", str(file), *data, *folder, *(["--notice", " ".join(can.notices)] if can.notices else [])],
             environ,

@@ -1,23 +1,70 @@
-"""Plain lines on standard error, every one with the secrets taken out."""
+"""Records of the log, every one with the secrets taken out: lines for people on standard error, or JSON on standard output."""
 
+import json
 import logging
 import os
 import sys
+from datetime import UTC, datetime
 
-from job.settings import redact
+from job.errors import UsageError
+from job.settings import SETTINGS, redact
+
+# What a JSON record says of the task at hand, as far as it is known.
+ABOUT = dict.fromkeys(("experiment", "model", "stage", "index", "attempt"))
+
+log = logging.getLogger(__name__)
 
 
-class Redacting(logging.Formatter):
+class Lines(logging.Formatter):
     """Format a record, then take passwords and keys out of the whole text, tracebacks included."""
 
     def format(self, record: logging.LogRecord) -> str:
         return redact(super().format(record))
 
 
+class Json(logging.Formatter):
+    """Format a record as one line of JSON: time (UTC), level, message, what it is about, a traceback if there is one."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        entry = {"time": time, "level": record.levelname, "message": redact(record.getMessage()), **ABOUT}
+        if record.exc_info:
+            entry["traceback"] = redact(self.formatException(record.exc_info))
+        return json.dumps(entry)
+
+
+def as_json() -> bool:
+    """Tell whether JOB_LOG asks for JSON. Raises: UsageError for neither word."""
+    setting = SETTINGS["log"]
+    kind = os.environ.get(setting.variable) or setting.default
+    if kind not in ("text", "json"):
+        raise UsageError(f"{setting.variable} = {kind!r}: expected text or json")
+    return kind == "json"
+
+
 def start() -> None:
-    """Send our records to standard error; the libraries' from warnings on."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(Redacting("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))
+    """Send our records where they belong; the libraries' from warnings on. Raises: UsageError."""
+    asked = as_json()
+    handler = logging.StreamHandler(sys.stdout if asked else sys.stderr)
+    handler.setFormatter(Json() if asked else Lines("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+    logging.captureWarnings(asked)
     logging.getLogger("job").setLevel(logging.INFO)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # less of TensorFlow's own chatter; before its import
+
+
+def about(**names) -> None:
+    """Say from now on, in every JSON record, what it is about."""
+    ABOUT.update(names)
+
+
+def give_reason(sentence: str) -> None:
+    """Write why this invocation ends into JOB_REASON_FILE, if there is one; that it cannot be written must not change the end."""
+    path = os.environ.get(SETTINGS["reason_file"].variable)
+    if not path:
+        return
+    try:
+        with open(path, "w") as file:
+            file.write(sentence + "\n")
+    except OSError as exc:
+        log.warning("%s = %s: cannot be written (%s)", SETTINGS["reason_file"].variable, path, exc.strerror)

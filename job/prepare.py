@@ -23,7 +23,7 @@ def prepare(
     experiment: Experiment,
     cache: Cache,
     location: str | None = None,
-    weights_folder: Path | None = None,
+    weights_place: str | None = None,
     notice: str | None = None,
 ) -> Registered:
     """Make everything ready that the workers of an experiment need; return what the database has of it.
@@ -31,7 +31,7 @@ def prepare(
     Args:
         cache: this node's, on the store to stage into.
         location: where the data is found, instead of what `data.source` says.
-        weights_folder: a folder with ImageNet weights.
+        weights_place: a folder with ImageNet weights, or its URL.
         notice: something the report must say loudly.
 
     Raises: Invalid for an experiment of this name that differs, or for unusable data or weights.
@@ -46,7 +46,7 @@ def prepare(
     if known:
         compare(database, known, experiment)
     if known is None or not data.manifest_in(cache.store, known.data):
-        staged = _stage(experiment, cache, location, weights_folder)
+        staged = _stage(experiment, cache, location, weights_place)
         staged["data"]["notice"] = notice
         if known and staged["data"]["id"] != known.data["id"]:
             raise Invalid(
@@ -88,10 +88,10 @@ def _check_growth(old: dict, experiment: Experiment, selected: list[dict]) -> No
             )
 
 
-def _stage(experiment: Experiment, cache: Cache, location, weights_folder) -> dict:
+def _stage(experiment: Experiment, cache: Cache, location, weights_place) -> dict:
     """Put data, splits and weights into the store; return what the database keeps of them."""
     store = cache.store
-    found_weights = {m: weights.fetch(cache, m, experiment.fixed(m), weights_folder) for m in experiment.tasks_of("features")}
+    found_weights = {m: weights.fetch(cache, m, experiment.fixed(m), weights_place) for m in experiment.tasks_of("features")}
     source = sources.read(experiment.data["source"], experiment.data["image_size"], location, cache.folder)
     train, test = data.cut(source, experiment)
     staged = data.stage(source, train, test)

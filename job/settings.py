@@ -42,6 +42,10 @@ SETTINGS = {
         None,
         "a file to touch at every checkpoint that has arrived and every task that is decided: for restart limits and probes",
     ),
+    "reason_file": Setting(
+        "JOB_REASON_FILE", None, "a file that gets the reason of an end other than 0, in one sentence: Kubernetes' termination message"
+    ),
+    "log": Setting("JOB_LOG", "text", "`text`: lines on standard error; `json`: one object a record on standard output"),
 }
 # S3's own, read by boto3 itself; named here for --help and the README.
 S3_VARIABLES = ("AWS_ENDPOINT_URL_S3", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "AWS_CA_BUNDLE")
@@ -62,6 +66,8 @@ class Settings:
     checkpoint_s: float
     outage_s: float
     progress_file: str | None
+    reason_file: str | None
+    log: str
 
     @classmethod
     def read(cls, flags: dict, environ=os.environ) -> "Settings":

@@ -26,7 +26,7 @@ CIFAR10_TRAIN = tuple(f"data_batch_{i}" for i in range(1, 6))
 
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".zip")
 DIGITS_SIZE = 32  # the smallest side VGG16 takes
-SUPPORTED = f'"cifar10", "digits", a folder of images, an .npz, an archive ({", ".join(ARCHIVES)}) or an http(s):// URL of one'
+SUPPORTED = f'"cifar10", "digits", a folder of images, an .npz, an archive ({", ".join(ARCHIVES)}) or an http(s):// or s3:// URL of one'
 KEYS = ("x_train", "y_train", "x_test", "y_test", "classes")
 
 
@@ -91,7 +91,7 @@ def _read(source: str, size: int | None, location: str | None, cache: Path) -> S
 
 def _found(where: str, cache: Path) -> Path:
     """The file or folder a path or URL names, downloaded if need be, its kind told by its suffix."""
-    is_url = re.match(r"https?://", where, re.IGNORECASE)
+    is_url = archives.is_url(where)
     if not is_url and re.match(r"[a-z][a-z0-9+.-]*://", where, re.IGNORECASE):
         scheme = where.partition("://")[0]
         raise errors.Invalid(f"{scheme}:// is not read: download it first and name the file; expected {SUPPORTED}")
@@ -158,7 +158,7 @@ def _is_official(path: Path) -> bool:
 
 def _cifar10_archive(location: str | None, cache: Path) -> Path:
     """Where the archive is. One the user names may hold other images, so only the official one is held to its hash."""
-    if location and re.match("https?://", location, re.IGNORECASE):
+    if location and archives.is_url(location):
         return _downloaded(location, cache)
     if location:
         path = _existing(location)

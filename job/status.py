@@ -1,6 +1,7 @@
 """What is done and what runs where, from the database only."""
 
 from job.database import Database, queries
+from job.errors import NotReady
 from job.experiment import STAGES
 from job.tasks import Registered
 
@@ -21,6 +22,31 @@ def collect(database: Database, registered: Registered) -> dict:
         "running": database.rows(SQL["running"], experiment=registered.id),
         "failed": database.rows(SQL["failed"], experiment=registered.id),
     }
+
+
+def check_all_decided(database: Database, registered: Registered) -> None:
+    """Raise `NotReady` while there are tasks that somebody may still decide."""
+    left = undecided(collect(database, registered)["stages"])
+    if left:
+        raise NotReady(f"not every task is decided: {', '.join(f'{n} of {stage}' for stage, n in left.items())} to go")
+
+
+def undecided(stages: dict) -> dict[str, int]:
+    """Return the number of tasks that may still be decided, by stage.
+
+    Those behind a stage that ended without what they need never will be: a failed shard of features, no complete trial.
+    """
+    left = dict.fromkeys(STAGES, 0)
+    for model in {model for models in stages.values() for model in models}:
+        for stage in STAGES:
+            counts = stages[stage].get(model)
+            if counts is None:
+                continue
+            open_ = counts["waiting"] + counts["running"]
+            left[stage] += open_
+            if (stage == "features" and counts["failed"]) or (stage == "trial" and not open_ + counts["complete"]):
+                break
+    return {stage: n for stage, n in left.items() if n}
 
 
 def text(state: dict) -> str:

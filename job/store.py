@@ -16,7 +16,7 @@ from urllib.parse import unquote, urlsplit
 
 from job.errors import Invalid, JobError, Missing, Unreachable
 from job.folder import FolderStore, Object, Patient
-from job.settings import describe, redact
+from job.settings import S3_VARIABLES, describe, redact
 
 # A 3xx, 4xx or 501 is final, but for what another try mends: a request that came late, in part or altered, a busy store, a lost upload.
 RETRIED_STATUS = {408, 409, 425, 429}
@@ -101,6 +101,8 @@ class S3Store(Patient):
         from urllib3.exceptions import HTTPError
 
         super().__init__(f"s3://{bucket}/{prefix}".rstrip("/"), outage_s, sleep)
+        for name in (n for n in S3_VARIABLES if os.environ.get(n) == ""):
+            del os.environ[name]  # empty means unset, as for our own variables; boto3 would take it for a value
         self.bucket, self.prefix = bucket, f"{prefix}/" if prefix else ""
         # The last three: http.client takes an answer that was cut within its headers for whole, with those it has.
         cut = (KeyError, ValueError, ResponseParserError)

@@ -70,6 +70,21 @@ def find(database: Database, name: str) -> Registered:
     return Registered(row["id"], parse(row["spec"]), row["fingerprint"], row["data"], row["weights"], row["splits"])
 
 
+def patiently(call, wait_s: float, poll_s: float = POLL_S):
+    """Return `call()`, made again while it raises `NotReady`, for `wait_s`; what it waits for is logged when it changes."""
+    deadline, said = time.monotonic() + wait_s, None
+    while True:
+        try:
+            return call()
+        except NotReady as exc:
+            if time.monotonic() + poll_s > deadline:
+                raise
+            if str(exc) != said:
+                said = str(exc)
+                log.info("%s; waiting", said)
+        INTERRUPT.sleep(poll_s)
+
+
 class Tasks:
     """The tasks of one experiment, seen by one worker."""
 
@@ -83,15 +98,7 @@ class Tasks:
         Waits up to `wait_s` for another owner, or for what the task needs.
         Raises: NotReady after that; Impossible when it failed for good, or the stage before it did.
         """
-        deadline = time.monotonic() + self.wait_s
-        while True:
-            try:
-                return self._try(key)
-            except NotReady as exc:
-                if time.monotonic() + POLL_S > deadline:
-                    raise
-                log.info("%s; waiting", exc)
-            INTERRUPT.sleep(POLL_S)
+        return patiently(lambda: self._try(key), self.wait_s)
 
     def _try(self, key: Key) -> Attempt | None:
         state = self._peek(key)

@@ -3,9 +3,10 @@
 import json
 import logging
 import os
+from hashlib import sha256
 from pathlib import Path
 
-from job.archives import download
+from job.archives import download, is_url, shown
 from job.cache import Cache
 from job.errors import Invalid, Missing
 from job.store import Store, sha256_of
@@ -34,23 +35,38 @@ def keras_folder() -> Path:
     return Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "models"
 
 
-def find(model: str, parameters: dict, folder: Path | None) -> Path | None:
-    """Return the file in the folder given, under our name or Keras', else in Keras' cache, else None.
+def find(model: str, parameters: dict, place: str | None, cache_dir: Path) -> Path | None:
+    """Return the file in the folder or at the URL given, under our name or Keras', else in Keras' cache, else None.
 
-    Raises: Invalid for a folder that is not there.
+    Raises: Invalid for a folder that is not there, or a URL without the file; Unreachable.
     """
-    if folder is not None and not folder.is_dir():
-        raise Invalid(f"--weights (or JOB_WEIGHTS) = {folder}: no such folder; expected one with {names(model, parameters)[0]}")
+    if place and is_url(place):
+        return _mirrored(place.rstrip("/"), names(model, parameters), cache_dir / "downloads")
+    folder = Path(place) if place else None
+    if folder and not folder.is_dir():
+        raise Invalid(f"--weights (or JOB_WEIGHTS) = {folder}: no such folder; expected one with {names(model, parameters)[0]}, or its URL")
     places = [folder / name for name in names(model, parameters)] if folder else []
     return next((p for p in [*places, keras_folder() / names(model, parameters)[1]] if p.is_file()), None)
 
 
-def fetch(cache: Cache, model: str, parameters: dict, folder: Path | None) -> Path:
-    """Return the file: from the folder or Keras' cache, from the store if it was ever staged there, else downloaded for Keras' cache.
+def _mirrored(url: str, names: tuple[str, ...], folder: Path) -> Path:
+    """Download the file from below a URL, by the first of its names that is there."""
+    refused = []
+    for name in names:
+        target = folder / f"{sha256(url.encode()).hexdigest()[:16]}-{name}"
+        try:
+            return target if target.exists() else download(f"{url}/{name}", target)
+        except Invalid as exc:
+            refused.append(str(exc))
+    raise Invalid(f"--weights (or JOB_WEIGHTS) = {shown(url)}: expected {names[0]} below it: {'; '.join(refused)}")
+
+
+def fetch(cache: Cache, model: str, parameters: dict, place: str | None) -> Path:
+    """Return the file: from the place given or Keras' cache, from the store if it was ever staged there, else downloaded for Keras' cache.
 
     Raises: Unreachable, Invalid.
     """
-    found = find(model, parameters, folder)
+    found = find(model, parameters, place, cache.folder)
     if found is None and (entry := _staged(cache.store, model, parameters)):
         return cache.file(entry["key"], entry["sha256"])
     if found is None:

@@ -1,11 +1,10 @@
 """One invocation: find its task, claim it, do it, and leave the task in the state its end deserves."""
 
 import logging
-import time
 import traceback
 from pathlib import Path
 
-from job import tasks
+from job import logs, tasks
 from job.database import Database
 from job.errors import Impossible, Interrupted, Invalid, JobError, LeaseLost, NotReady, Unreachable
 from job.index import Element, Key, beyond, resolve
@@ -24,17 +23,21 @@ def work(settings: Settings, stage: str, element: Element, model: str | None) ->
     A decided task returns without importing TensorFlow, Optuna or boto3.
     Raises: what the exit codes say.
     """
-    database = Database(settings.need("database_url"), settings.outage_s, INTERRUPT.sleep)
-    registered = _found(settings, database)
+    database = Database(settings.need("database_url"), min(settings.wait_s, settings.outage_s), INTERRUPT.sleep)
+    name = settings.need("experiment")
+    registered = tasks.patiently(lambda: tasks.find(database, name), settings.wait_s)
     key = resolve(registered.experiment, stage, element, model)
     if key is None:
         counts = registered.experiment.tasks_of(stage)
         log.warning("%s; nothing to do", beyond(registered.experiment, stage, element, sum(counts.values())))
         return
+    logs.about(model=key.model, index=key.index)
     attempt = Tasks(database, registered, Worker(), settings.lease_s, settings.wait_s).claim(key)
     if attempt is None:
         return
+    logs.about(attempt=attempt.number)
     log.info("element %d = %s, attempt %d", element.index, key, attempt.number)
+    database.outage_s = settings.outage_s  # from here on there is something to lose; before, a device is only held
     INTERRUPT.last_words = lambda: attempt.release("left by the watchdog", patience_s=0.0)
     if settings.progress_file:
         attempt.progressed = lambda: _touch(settings.progress_file)
@@ -58,19 +61,6 @@ def work(settings: Settings, stage: str, element: Element, model: str | None) ->
         raise
     finally:
         INTERRUPT.last_words = None
-
-
-def _found(settings: Settings, database: Database) -> Registered:
-    """Return the experiment; wait for `prepare` as for any stage before."""
-    name, deadline = settings.need("experiment"), time.monotonic() + settings.wait_s
-    while True:
-        try:
-            return tasks.find(database, name)
-        except NotReady as exc:
-            if time.monotonic() + tasks.POLL_S > deadline:
-                raise
-            log.info("%s; waiting", exc)
-        INTERRUPT.sleep(tasks.POLL_S)
 
 
 def _run(settings: Settings, registered: Registered, attempt: Attempt) -> None:

@@ -39,7 +39,7 @@ def cache(tmp_path, monkeypatch):
 
 def test_a_download_is_kept_where_keras_looks(cache, tmp_path):
     """What no folder and no store has is downloaded whole, once, into Keras' own folder."""
-    assert weights.find("mobilenetv2", ALPHA, None) is None
+    assert weights.find("mobilenetv2", ALPHA, None, tmp_path) is None
     path = weights.fetch(cache, "mobilenetv2", ALPHA, None)
     assert path.parent == tmp_path / "keras" / "models"
     assert path.read_bytes() == BYTES
@@ -62,3 +62,13 @@ def test_the_probe_of_make_local(cache):
     assert reachable(weights.url("mobilenetv2", ALPHA))
     assert not reachable(weights.url("vgg16", {}))
     assert not reachable("http://127.0.0.1:9/x")
+
+
+def test_a_mirror(cache, tmp_path):
+    """A URL below which the file is, under our name or Keras', serves like a folder; one without it is named."""
+    mirror = weights.BASE_URL + "/mobilenet_v2"
+    path = weights.fetch(cache, "mobilenetv2", ALPHA, mirror)
+    assert path.read_bytes() == BYTES
+    assert tmp_path / "cache" in path.parents
+    with pytest.raises(Invalid, match=r"--weights \(or JOB_WEIGHTS\) = .*: expected vgg16_no_top.weights.h5 below it: .* answers 404"):
+        weights.fetch(cache, "vgg16", {}, mirror)

@@ -612,7 +612,7 @@ def test_an_encrypted_zip_is_refused(tmp_path):
 # --- where it is found ---
 
 
-@pytest.mark.parametrize("where", ["", "cifar-10", "/nowhere/a.npz", "s3://bucket/a.npz", "ftp://host/a.npz", "a.rar"])
+@pytest.mark.parametrize("where", ["", "cifar-10", "/nowhere/a.npz", "gs://bucket/a.npz", "ftp://host/a.npz", "a.rar"])
 def test_what_is_not_supported(tmp_path, monkeypatch, where):
     """What is not there or of no kind that is read is Invalid (78) and the message lists what is."""
     monkeypatch.chdir(tmp_path)
