@@ -1,13 +1,10 @@
-"""Bytes from outside, read safely: folders, archives, downloads, pickled arrays.
+"""Bytes from outside, read safely: folders, archives, pickled arrays.
 
 Nothing is extracted to disk, no link is followed out of an archive and no pickle
 calls anything. Whatever is wrong with a file becomes one sentence of `errors`.
 """
 
 import contextlib
-import errno
-import hashlib
-import http.client
 import io
 import lzma
 import os
@@ -16,27 +13,20 @@ import re
 import stat
 import struct
 import tarfile
-import urllib.error
-import urllib.request
-import uuid
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from job import errors
-from job.interrupt import INTERRUPT
-from job.store import open_store
+from job.reading import first_line
 
 MEMBER_BYTES = 200_000_000  # of one member, by its declared size: zipfile and tarfile never read more than that
 DEEPEST = 5  # folders below each other; top/train/class/image is 4, and a link to its own parent ends here
-TIMEOUT_S = 60  # without one byte from the server
-BLOCK_BYTES = 1 << 20
-MENDED_BY_WAITING = {408, 425, 429}  # of the 4xx statuses
 
 
 class Member(NamedTuple):
@@ -76,18 +66,13 @@ def reading(path: Path) -> Iterator[None]:
     except (EOFError, ValueError, struct.error, zlib.error, lzma.LZMAError, tarfile.TarError, zipfile.BadZipFile) as exc:
         raise _damaged(path, exc) from exc
     except RuntimeError as exc:  # encrypted, or a compression this Python lacks
-        raise errors.Invalid(f"{path} cannot be read ({_line(exc)}): pack it again") from exc
+        raise errors.Invalid(f"{path} cannot be read ({first_line(exc)}): pack it again") from exc
     except MemoryError as exc:
-        raise errors.Invalid(f"{path} needs more memory than there is ({_line(exc)}): use a smaller data set") from exc
+        raise errors.Invalid(f"{path} needs more memory than there is ({first_line(exc)}): use a smaller data set") from exc
 
 
 def _damaged(path: Path, exc: Exception) -> errors.Invalid:
-    return errors.Invalid(f"{path} is damaged, cut short or of another format ({_line(exc)}): copy or download it again")
-
-
-def _line(exc: Exception) -> str:
-    """The first line of what an exception says, else its kind."""
-    return str(exc).strip().partition("\n")[0] or type(exc).__name__
+    return errors.Invalid(f"{path} is damaged, cut short or of another format ({first_line(exc)}): copy or download it again")
 
 
 # --- folders, tar, zip ---
@@ -133,7 +118,7 @@ def _check_end(tar: tarfile.TarFile, path: Path) -> None:
     Reads the rest, so that the checksum of a compressed one is compared too.
     """
     ended = tar.fileobj.tell() - tar.offset >= tarfile.BLOCKSIZE
-    while block := tar.fileobj.read(BLOCK_BYTES):
+    while block := tar.fileobj.read(1 << 20):
         ended = ended and not block.strip(b"\0")
     if not ended:
         raise errors.Invalid(f"{path} is damaged or cut short (no end of archive): copy or download it again")
@@ -248,117 +233,4 @@ def unpickle(data: bytes, name: str) -> Any:
     except errors.Invalid as exc:
         raise errors.Invalid(f"member {name!r}: {exc}") from None
     except Exception as exc:  # a damaged pickle raises anything, MemoryError and IndexError included
-        raise errors.Invalid(f"member {name!r} is no readable pickle ({_line(exc)}): get the archive again") from exc
-
-
-# --- downloads ---
-
-
-def shown(url: str) -> str:
-    """A URL or path as a log may show it: without user, password, query and fragment."""
-    if "://" not in url:
-        return url
-    scheme, _, rest = url.partition("://")
-    host, slash, path = re.split(r"[?#]", rest)[0].partition("/")
-    host = host.rpartition("@")[2]
-    if not re.fullmatch(r"(\[.*\]|[^:]*)(:\d*)?", host):  # "user:secret", of a password with a raw "/" or "?"
-        return f"{scheme}://..."
-    return f"{scheme}://{host}{slash}{path}"
-
-
-def sha256(path: Path) -> str:
-    """The SHA-256 of a file, in hex digits."""
-    with reading(path), open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def download(url: str, target: Path, expected_sha256: str | None = None) -> Path:
-    """Download a file from a server or a bucket; `target` appears whole, under its name, or not at all.
-
-    Several processes may do so at once: each writes its own temporary file.
-
-    Raises:
-        errors.Unreachable: the network or the server fails, the connection breaks off, the disk is full.
-        errors.Invalid: the server says no for good (404, 403), another hash, a folder that cannot be written.
-    """
-    part = target.with_name(f".{target.name}.{uuid.uuid4().hex}.part")
-    try:
-        with _writing(target):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            if is_s3(url):
-                digest = _from_s3(url, part)
-            else:
-                with open(part, "xb") as file:
-                    digest = _write(_blocks(url), file)
-            if expected_sha256 not in (None, digest):
-                wrong = f"has the SHA-256 {digest}, not {expected_sha256}"
-                raise errors.Invalid(f"{shown(url)} {wrong}: get the file and name it by --data")
-            os.replace(part, target)
-    finally:
-        with contextlib.suppress(OSError):
-            part.unlink()
-    return target
-
-
-@contextlib.contextmanager
-def _writing(target: Path) -> Iterator[None]:
-    """Turn what writing to the cache may raise into one sentence."""
-    try:
-        yield
-    except OSError as exc:
-        if exc.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise errors.Unreachable(f"the disk of {target.parent} is full: free some space or set JOB_CACHE_DIR") from exc
-        raise errors.Invalid(f"{target} cannot be written ({exc.strerror}): set JOB_CACHE_DIR to a folder of yours") from exc
-
-
-def is_url(where: str) -> bool:
-    """Tell whether a place is one that `download` knows."""
-    return re.match(r"(https?|s3)://", where, re.IGNORECASE) is not None
-
-
-def is_s3(where: str) -> bool:
-    """Tell whether a place is an object in a bucket."""
-    return where.lower().startswith("s3://")
-
-
-def _from_s3(url: str, path: Path) -> str:
-    """Download an object, by the endpoint and the credentials of the store; return its SHA-256."""
-    folder, _, name = url[5:].rpartition("/")
-    try:
-        open_store(f"s3://{folder}", TIMEOUT_S, INTERRUPT.sleep).download(name, path)
-    except errors.Missing as exc:
-        raise errors.Invalid(f"{url} is not there: check the bucket and the key") from exc
-    return sha256(path)
-
-
-def _write(blocks: Iterable[bytes], file: BinaryIO) -> str:
-    """Write blocks through to the disk; returns their SHA-256."""
-    digest = hashlib.sha256()
-    for block in blocks:
-        file.write(block)
-        digest.update(block)
-    file.flush()
-    os.fsync(file.fileno())
-    return digest.hexdigest()
-
-
-def _blocks(url: str) -> Iterator[bytes]:
-    """The body of a URL; a network's OSError becomes ours here, so that `_writing` sees the disk's only."""
-    where, missing = shown(url), 0
-    try:
-        request = urllib.request.Request(url, headers={"User-Agent": "job"})
-        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:
-            missing = int(response.headers.get("Content-Length") or 0)
-            while block := response.read(BLOCK_BYTES):
-                missing -= len(block)
-                yield block
-    except urllib.error.HTTPError as exc:
-        kind = errors.Invalid if exc.code < 500 and exc.code not in MENDED_BY_WAITING else errors.Unreachable
-        raise kind(f"{where} answers {exc.code} {exc.reason}: check the URL, or get the file and name it by --data") from None
-    except (ValueError, http.client.InvalidURL):  # their text may hold the query: from None
-        raise errors.Invalid(f"{where} is not a URL that can be opened: expected https://host/path") from None
-    except (OSError, http.client.HTTPException) as exc:
-        failed = f"{where} cannot be downloaded ({_line(exc)})"
-        raise errors.Unreachable(f"{failed}: try again, or get the file and name it by --data") from exc
-    if missing > 0:
-        raise errors.Unreachable(f"{where} broke off {missing:,} bytes before its end: try again")
+        raise errors.Invalid(f"member {name!r} is no readable pickle ({first_line(exc)}): get the archive again") from exc

@@ -25,3 +25,8 @@ def show(value, limit: int = 80) -> str:
     except TypeError:
         text = repr(value)
     return text if len(text) <= limit else text[: limit - 3] + "..."
+
+
+def first_line(exc: Exception) -> str:
+    """Return the first line of what an exception says, else its kind."""
+    return str(exc).strip().partition("\n")[0] or type(exc).__name__

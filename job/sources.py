@@ -13,7 +13,8 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from job import archives, errors, pictures
+from job import archives, downloads, errors, pictures
+from job.store import sha256_of
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +64,7 @@ def read(source: str, image_size: int | None = None, location: str | None = None
         errors.Invalid: nothing there, damaged, unsafe or not of the layout expected.
         errors.Unreachable: a download failed, or the disk is full.
     """
-    asked = f'{"--data (or JOB_DATA)" if location else "data.source"} = "{archives.shown(location or source)}"'
+    asked = f'{"--data (or JOB_DATA)" if location else "data.source"} = "{downloads.shown(location or source)}"'
     cache = Path(cache_dir) if cache_dir else Path.home() / ".cache" / "job"
     try:
         if image_size is not None and image_size < 1:
@@ -82,7 +83,7 @@ def _read(source: str, size: int | None, location: str | None, cache: Path) -> S
         classes, train, test = _read_cifar10(_cifar10_archive(location, cache))
         return _fitted(Source("CIFAR-10", classes, train, test), size)
     path = _found(location or source, cache)
-    name = PurePosixPath(archives.shown(source)).name or path.resolve().name
+    name = PurePosixPath(downloads.shown(source)).name or path.resolve().name
     if path.suffix.lower() == ".npz":
         return _fitted(Source(name, *_read_npz(path)), size)
     classes, parts = pictures.read(path, size)
@@ -91,12 +92,12 @@ def _read(source: str, size: int | None, location: str | None, cache: Path) -> S
 
 def _found(where: str, cache: Path) -> Path:
     """The file or folder a path or URL names, downloaded if need be, its kind told by its suffix."""
-    is_url = archives.is_url(where)
+    is_url = downloads.is_url(where)
     if not is_url and re.match(r"[a-z][a-z0-9+.-]*://", where, re.IGNORECASE):
         scheme = where.partition("://")[0]
         raise errors.Invalid(f"{scheme}:// is not read: download it first and name the file; expected {SUPPORTED}")
     path = None if is_url else _existing(where)
-    name = archives.shown(where) if is_url else path.name
+    name = downloads.shown(where) if is_url else path.name
     if not (path and path.is_dir()) and not name.lower().endswith((".npz", *ARCHIVES)):
         raise errors.Invalid(f"{name} is of no kind that is read: expected {SUPPORTED}")
     return _downloaded(where, cache) if is_url else path
@@ -111,13 +112,13 @@ def _existing(where: str) -> Path:
 
 def _downloaded(url: str, cache: Path) -> Path:
     """The copy of a URL in the cache; nothing tells whether the server has another by now, so it is used as it is."""
-    name = PurePosixPath(archives.shown(url)).name
+    name = PurePosixPath(downloads.shown(url)).name
     target = cache / "downloads" / f"{hashlib.sha256(url.encode()).hexdigest()[:16]}-{name}"
     if target.exists():
-        log.info("%s was downloaded before: reading %s (delete it to download again)", archives.shown(url), target)
+        log.info("%s was downloaded before: reading %s (delete it to download again)", downloads.shown(url), target)
         return target
-    log.info("downloading %s to %s", archives.shown(url), target)
-    return archives.download(url, target)
+    log.info("downloading %s to %s", downloads.shown(url), target)
+    return downloads.download(url, target)
 
 
 def _checked(source: Source) -> Source:
@@ -153,12 +154,12 @@ def cached_cifar10(cache: Path | None = None) -> Path | None:
 
 
 def _is_official(path: Path) -> bool:
-    return path.is_file() and os.access(path, os.R_OK) and archives.sha256(path) == CIFAR10_SHA256
+    return path.is_file() and os.access(path, os.R_OK) and sha256_of(path) == CIFAR10_SHA256
 
 
 def _cifar10_archive(location: str | None, cache: Path) -> Path:
     """Where the archive is. One the user names may hold other images, so only the official one is held to its hash."""
-    if location and archives.is_url(location):
+    if location and downloads.is_url(location):
         return _downloaded(location, cache)
     if location:
         path = _existing(location)
@@ -167,7 +168,7 @@ def _cifar10_archive(location: str | None, cache: Path) -> Path:
         return found
     path = cache / CIFAR10_NAME
     log.info("downloading %s (170 MB) to %s", CIFAR10_URL, path)
-    return archives.download(CIFAR10_URL, path, CIFAR10_SHA256)
+    return downloads.download(CIFAR10_URL, path, CIFAR10_SHA256)
 
 
 def _read_cifar10(path: Path) -> tuple[tuple[str, ...], Part, Part]:

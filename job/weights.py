@@ -6,8 +6,8 @@ import os
 from hashlib import sha256
 from pathlib import Path
 
-from job.archives import download, is_url, shown
 from job.cache import Cache
+from job.downloads import download, is_url, shown
 from job.errors import Invalid, Missing
 from job.store import Store, sha256_of
 

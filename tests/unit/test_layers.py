@@ -9,7 +9,7 @@ PACKAGE = Path(__file__).parents[2] / "job"
 LAYERS = [
     {"errors", "reading", "parameters", "experiment", "settings", "randomness", "recipe", "splits", "logs", "__init__"},
     {"database", "store", "folder", "interrupt", "index", "server"},
-    {"outbox", "attempt", "tasks", "study", "archives", "pictures", "sources", "weights", "cache", "data", "models", "augment"}
+    {"outbox", "attempt", "tasks", "study", "archives", "downloads", "pictures", "sources", "weights", "cache", "data", "models", "augment"}
     | {"checkpoint", "record"},
     {"train", "evaluate"},
     {"run", "results", "runs", "replay", "prepare", "status", "report", "verify", "gc"},

@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from job import archives, errors, sources
+from job import archives, downloads, errors, sources
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 
@@ -717,17 +717,17 @@ def test_another_hash_is_refused(tmp_path, server):
     """A download whose SHA-256 differs is Invalid with both hashes and does not take the name; the right one does."""
     server.files["/a"] = b"abc"
     with pytest.raises(errors.Invalid, match="has the SHA-256 ba7816bf.*, not 0000: get the file"):
-        archives.download(f"{server.url}/a", tmp_path / "a", "0000")
+        downloads.download(f"{server.url}/a", tmp_path / "a", "0000")
     assert os.listdir(tmp_path) == []
-    assert archives.download(f"{server.url}/a", tmp_path / "a", hashlib.sha256(b"abc").hexdigest()).read_bytes() == b"abc"
+    assert downloads.download(f"{server.url}/a", tmp_path / "a", hashlib.sha256(b"abc").hexdigest()).read_bytes() == b"abc"
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full here")
 def test_a_full_disk_is_said(tmp_path):
     """A full disk is Unreachable (69) and said to be one."""
     with pytest.raises(errors.Unreachable, match="the disk of .* is full"):
-        with archives._writing(tmp_path / "a"), open("/dev/full", "wb", buffering=0) as full:
-            archives._write([b"abc"], full)
+        with downloads._writing(tmp_path / "a"), open("/dev/full", "wb", buffering=0) as full:
+            downloads._write([b"abc"], full)
 
 
 def test_a_cache_that_cannot_be_written(tmp_path, server):
@@ -749,4 +749,4 @@ def test_a_cache_that_cannot_be_written(tmp_path, server):
 )
 def test_no_secret_of_a_url_is_shown(url, said):
     """User, password, query and fragment of a URL appear in no message."""
-    assert archives.shown(url) == said
+    assert downloads.shown(url) == said

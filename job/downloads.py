@@ -1,0 +1,127 @@
+"""Files from elsewhere, whole or not at all: by http(s) or from a bucket."""
+
+import contextlib
+import errno
+import hashlib
+import http.client
+import os
+import re
+import urllib.error
+import urllib.request
+import uuid
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from job import errors
+from job.interrupt import INTERRUPT
+from job.reading import first_line
+from job.store import open_store, sha256_of
+
+TIMEOUT_S = 60  # without one byte from the server
+BLOCK_BYTES = 1 << 20
+MENDED_BY_WAITING = {408, 425, 429}  # of the 4xx statuses
+
+
+def shown(url: str) -> str:
+    """A URL or path as a log may show it: without user, password, query and fragment."""
+    if "://" not in url:
+        return url
+    scheme, _, rest = url.partition("://")
+    host, slash, path = re.split(r"[?#]", rest)[0].partition("/")
+    host = host.rpartition("@")[2]
+    if not re.fullmatch(r"(\[.*\]|[^:]*)(:\d*)?", host):  # "user:secret", of a password with a raw "/" or "?"
+        return f"{scheme}://..."
+    return f"{scheme}://{host}{slash}{path}"
+
+
+def download(url: str, target: Path, expected_sha256: str | None = None) -> Path:
+    """Download a file from a server or a bucket; `target` appears whole, under its name, or not at all.
+
+    Several processes may do so at once: each writes its own temporary file.
+
+    Raises:
+        errors.Unreachable: the network or the server fails, the connection breaks off, the disk is full.
+        errors.Invalid: the server says no for good (404, 403), another hash, a folder that cannot be written.
+    """
+    part = target.with_name(f".{target.name}.{uuid.uuid4().hex}.part")
+    try:
+        with _writing(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if is_s3(url):
+                digest = _from_s3(url, part)
+            else:
+                with open(part, "xb") as file:
+                    digest = _write(_blocks(url), file)
+            if expected_sha256 not in (None, digest):
+                wrong = f"has the SHA-256 {digest}, not {expected_sha256}"
+                raise errors.Invalid(f"{shown(url)} {wrong}: get the file and name it by --data")
+            os.replace(part, target)
+    finally:
+        with contextlib.suppress(OSError):
+            part.unlink()
+    return target
+
+
+@contextlib.contextmanager
+def _writing(target: Path) -> Iterator[None]:
+    """Turn what writing to the cache may raise into one sentence."""
+    try:
+        yield
+    except OSError as exc:
+        if exc.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise errors.Unreachable(f"the disk of {target.parent} is full: free some space or set JOB_CACHE_DIR") from exc
+        raise errors.Invalid(f"{target} cannot be written ({exc.strerror}): set JOB_CACHE_DIR to a folder of yours") from exc
+
+
+def is_url(where: str) -> bool:
+    """Tell whether a place is one that `download` knows."""
+    return re.match(r"(https?|s3)://", where, re.IGNORECASE) is not None
+
+
+def is_s3(where: str) -> bool:
+    """Tell whether a place is an object in a bucket."""
+    return where.lower().startswith("s3://")
+
+
+def _from_s3(url: str, path: Path) -> str:
+    """Download an object, by the endpoint and the credentials of the store; return its SHA-256."""
+    folder, _, name = url[5:].rpartition("/")
+    try:
+        open_store(f"s3://{folder}", TIMEOUT_S, INTERRUPT.sleep).download(name, path)
+    except errors.Missing as exc:
+        raise errors.Invalid(f"{url} is not there: check the bucket and the key") from exc
+    return sha256_of(path)
+
+
+def _write(blocks: Iterable[bytes], file: BinaryIO) -> str:
+    """Write blocks through to the disk; returns their SHA-256."""
+    digest = hashlib.sha256()
+    for block in blocks:
+        file.write(block)
+        digest.update(block)
+    file.flush()
+    os.fsync(file.fileno())
+    return digest.hexdigest()
+
+
+def _blocks(url: str) -> Iterator[bytes]:
+    """The body of a URL; a network's OSError becomes ours here, so that `_writing` sees the disk's only."""
+    where, missing = shown(url), 0
+    try:
+        request = urllib.request.Request(url, headers={"User-Agent": "job"})
+        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:
+            missing = int(response.headers.get("Content-Length") or 0)
+            while block := response.read(BLOCK_BYTES):
+                missing -= len(block)
+                yield block
+    except urllib.error.HTTPError as exc:
+        kind = errors.Invalid if exc.code < 500 and exc.code not in MENDED_BY_WAITING else errors.Unreachable
+        raise kind(f"{where} answers {exc.code} {exc.reason}: check the URL, or get the file and name it by --data") from None
+    except (ValueError, http.client.InvalidURL):  # their text may hold the query: from None
+        raise errors.Invalid(f"{where} is not a URL that can be opened: expected https://host/path") from None
+    except (OSError, http.client.HTTPException) as exc:
+        failed = f"{where} cannot be downloaded ({first_line(exc)})"
+        raise errors.Unreachable(f"{failed}: try again, or get the file and name it by --data") from exc
+    if missing > 0:
+        raise errors.Unreachable(f"{where} broke off {missing:,} bytes before its end: try again")
