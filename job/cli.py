@@ -222,13 +222,14 @@ def report(settings, out, wait):
     Example: job report --experiment quick --out out/report
     """
     from job import status
-    from job.tasks import find, patiently
+    from job.tasks import patiently
+    from job.worker import found
 
-    database, store, name = _database(settings), _store(settings), settings.need("experiment")
-    logs.about(experiment=name, stage="report")
+    database, store = _database(settings), _store(settings)
+    logs.about(experiment=settings.experiment, stage="report")
     wait_s = settings.wait_s if wait else 0.0
     deadline = time.monotonic() + wait_s
-    registered = patiently(lambda: find(database, name), wait_s)
+    registered = found(settings, database, wait_s)
     if wait:
         patiently(lambda: status.check_all_decided(database, registered), deadline - time.monotonic(), REPORT_POLL_S)
     from job.report import write

@@ -36,7 +36,7 @@ class Patient:
     _errors: tuple[type[Exception], ...]  # what `_translate` turns into ours
 
     def __init__(self, url: str, outage_s: float, sleep):
-        self.url, self._outage_s, self._sleep = url, outage_s, sleep
+        self.url, self.outage_s, self._sleep = url, outage_s, sleep
 
     def _translate(self, exc: Exception, key: str) -> JobError:
         raise NotImplementedError
@@ -53,7 +53,7 @@ class Patient:
             raise self._translate(exc, key) from exc
 
     def _patiently(self, call, patience_s: float | None = None):
-        deadline, delay = time.monotonic() + (self._outage_s if patience_s is None else patience_s), 0.5
+        deadline, delay = time.monotonic() + (self.outage_s if patience_s is None else patience_s), 0.5
         while True:
             try:
                 return call()

@@ -1,6 +1,7 @@
 """One attempt at work: where it reads, where it writes, what it is about. Without TensorFlow."""
 
 import time
+from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -27,6 +28,7 @@ class Run:
     store: Store
     cache: Cache
     checkpoint_s: float
+    begin: Callable[[], None] = lambda: None  # called when all is read and the work begins
 
     @property
     def experiment(self) -> Experiment:

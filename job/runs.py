@@ -92,6 +92,7 @@ def shard(r: Run, hooks: Hooks) -> np.ndarray:
     def take():
         return [np.concatenate(parts)], {"step": done}
 
+    r.begin()
     with r.clock("train"):
         for part in batches(base, images, rows[done:]):
             parts.append(part)
@@ -179,6 +180,7 @@ def learn(r: Run, hooks: Hooks) -> Learned:
         frozen, classes = r.experiment.frozen(r.key.model), len(r.registered.data["classes"])
         net = transfer.head(r.parameters, inputs.shape[1], classes) if frozen else cnn.build(r.parameters, inputs.shape[1:], classes)
     validation = Examples(inputs, labels, scored) if scored is not None else None
+    r.begin()
     with r.clock("train"):
         outcome = _train(r, net, Examples(inputs, labels, rows), validation, hooks)
     r.attempt.seconds["train"] = round(r.attempt.seconds["train"] - outcome.evaluate_s, 3)

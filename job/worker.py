@@ -2,11 +2,12 @@
 
 import logging
 import traceback
+from contextlib import suppress
 from pathlib import Path
 
 from job import logs, tasks
 from job.database import Database
-from job.errors import Impossible, Interrupted, Invalid, JobError, LeaseLost, NotReady, Unreachable
+from job.errors import Impossible, Interrupted, Invalid, JobError, LeaseLost, Missing, NotReady, Unreachable
 from job.index import Element, Key, beyond, resolve
 from job.interrupt import INTERRUPT
 from job.settings import Settings, redact
@@ -23,9 +24,8 @@ def work(settings: Settings, stage: str, element: Element, model: str | None) ->
     A decided task returns without importing TensorFlow, Optuna or boto3.
     Raises: what the exit codes say.
     """
-    database = Database(settings.need("database_url"), min(settings.wait_s, settings.outage_s), INTERRUPT.sleep)
-    name = settings.need("experiment")
-    registered = tasks.patiently(lambda: tasks.find(database, name), settings.wait_s)
+    database = Database(settings.need("database_url"), patience_s(settings), INTERRUPT.sleep)
+    registered = found(settings, database)
     key = resolve(registered.experiment, stage, element, model)
     if key is None:
         counts = registered.experiment.tasks_of(stage)
@@ -37,7 +37,7 @@ def work(settings: Settings, stage: str, element: Element, model: str | None) ->
         return
     logs.about(attempt=attempt.number)
     log.info("element %d = %s, attempt %d", element.index, key, attempt.number)
-    database.outage_s = settings.outage_s  # from here on there is something to lose; before, a device is only held
+    database.outage_s = settings.outage_s
     INTERRUPT.last_words = lambda: attempt.release("left by the watchdog", patience_s=0.0)
     if settings.progress_file:
         attempt.progressed = lambda: _touch(settings.progress_file)
@@ -63,6 +63,28 @@ def work(settings: Settings, stage: str, element: Element, model: str | None) ->
         INTERRUPT.last_words = None
 
 
+def patience_s(settings: Settings) -> float:
+    """Return how long to wait for a server while there is nothing to lose yet, but a device held: not as long as once work is done."""
+    return min(settings.wait_s, settings.outage_s)
+
+
+def found(settings: Settings, database: Database, wait_s: float | None = None) -> Registered:
+    """Return the experiment; wait `wait_s` (default: the setting) for `prepare`, but not if the store refuses us: so it did `prepare`.
+
+    Raises: NotReady after that; Invalid for a store that will not have us.
+    """
+    name = settings.need("experiment")
+    try:
+        return tasks.find(database, name)
+    except NotReady as exc:
+        log.info("%s; waiting", exc)
+    from job.store import open_store
+
+    with suppress(Missing):
+        open_store(settings.need("store_url"), patience_s(settings), INTERRUPT.sleep).get("asked-whether-we-may")
+    return tasks.patiently(lambda: tasks.find(database, name), settings.wait_s if wait_s is None else wait_s)
+
+
 def _run(settings: Settings, registered: Registered, attempt: Attempt) -> None:
     """Commit what an earlier attempt completed, or do the work; before leaving early, save it."""
     from job.cache import Cache
@@ -70,8 +92,9 @@ def _run(settings: Settings, registered: Registered, attempt: Attempt) -> None:
     from job.run import Run
     from job.store import open_store
 
-    store = open_store(settings.need("store_url"), settings.outage_s, INTERRUPT.sleep)
-    run = Run(attempt, registered, store, Cache(store, settings.cache_dir, settings.cache_gb), settings.checkpoint_s)
+    store = open_store(settings.need("store_url"), patience_s(settings), INTERRUPT.sleep)
+    cache = Cache(store, settings.cache_dir, settings.cache_gb)
+    run = Run(attempt, registered, store, cache, settings.checkpoint_s, lambda: setattr(store, "outage_s", settings.outage_s))
     if attempt.number > 1 and adopt(run):
         return
     with run.clock("import"):

@@ -73,6 +73,16 @@ def test_no_device_is_held_for_a_database_that_is_not_there(small):
     assert time.monotonic() - started < 60
 
 
+@pytest.mark.parametrize("arguments", [("trial", "--index", "0"), ("report", "--wait", "--out", "report")])
+def test_nobody_waits_for_a_prepare_that_was_refused(small, arguments):
+    """A store that has no place for us refused `prepare`, too: who waits for the experiment ends with 78 as well, and says why."""
+    bucket = small.store_url.removeprefix("s3://").partition("/")[0]
+    for refused in ({"AWS_SECRET_ACCESS_KEY": "wrong"}, {"JOB_STORE_URL": small.store_url.replace(bucket, "no-such-bucket")}):
+        said = small.job("prepare", "small.toml", check=78, **refused).stderr.splitlines()[-1]
+        assert small.job(*arguments, check=78, **refused).stderr.splitlines()[-1].partition(":")[0] == said.partition(":")[0]
+    small.job(*arguments, check=75)
+
+
 def test_a_report_that_waits(small):
     """With --wait it says what is left and leaves with 75, before prepare too; once every task is decided, it is written."""
     waiting = ("report", "--wait", "--out", "report")

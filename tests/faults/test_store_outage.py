@@ -16,15 +16,15 @@ def proxy(s3):
 
 
 def test_a_trial_waits_for_the_store(small, proxy):
-    """Away for longer than JOB_OUTAGE_S: exit 69, the task given back, uncounted. Away for less: waited for, then done."""
+    """Away before the first step for longer than JOB_WAIT_S: exit 69, the task given back, uncounted. Away for less: waited for, then done."""
     small.job("prepare", "small.toml", check=0)
     database, through = Database(small.database_url, 5), {"AWS_ENDPOINT_URL_S3": f"http://127.0.0.1:{proxy.port}"}
     proxy.fault = "refuse"
-    done = small.job("trial", "--index", 0, check=69, JOB_OUTAGE_S="3", **through)
+    done = small.job("trial", "--index", 0, check=69, JOB_WAIT_S="3", JOB_OUTAGE_S="600", **through)
     assert f"the store {small.store_url} at http://127.0.0.1:{proxy.port} cannot be reached" in done.stderr
     assert trial(database) == {"state": "waiting", "counted": 0, "attempt": 1}
 
-    child = small.start("trial", "--index", 0, **through)
+    child = small.start("trial", "--index", 0, **through, JOB_WAIT_S=60)
     child.until("trying again")
     proxy.fault = "pass"
     child.wait(check=0)

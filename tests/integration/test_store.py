@@ -314,7 +314,7 @@ def test_a_download_that_is_cut(proxy, two, tmp_path):
         store.download("k", tmp_path / "k")
         assert proxy.fault == "pass"
         assert (tmp_path / "k").read_bytes() == content
-    store._outage_s = 0
+    store.outage_s = 0
     proxy.set("cut", side="server", after=MB, times=1000)
     with pytest.raises(Unreachable):
         store.download("k", tmp_path / "no")

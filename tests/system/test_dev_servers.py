@@ -4,9 +4,11 @@ PostgreSQL runs as `nobody`: it wants a user with a name, and number 999 has one
 """
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -31,38 +33,50 @@ def network():
 
 
 @pytest.fixture
-def pods(tmp_path, network):
-    """Start a pod's script with its volumes in a folder; all are ended by SIGKILL."""
-    tmp_path.chmod(0o755)
-    for folder in tmp_path.parents:
-        if folder.name.startswith("pytest-"):
-            folder.chmod(0o755)
+def folder():
+    """The volumes, not below /tmp: each pod has a /tmp of its own."""
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
+        os.chmod(folder, 0o755)
+        yield Path(folder)
+
+
+@pytest.fixture
+def pods(folder, network):
+    """Start a pod's script with its volumes in the folder, and kill it."""
     manifests = list(yaml.safe_load_all(MANIFESTS.read_text()))
     for o in manifests:
         if o["kind"] == "Secret":
-            (tmp_path / "secrets" / o["metadata"]["name"]).mkdir(parents=True)
+            (folder / "secrets" / o["metadata"]["name"]).mkdir(parents=True)
             for name, text in o["stringData"].items():
-                (tmp_path / "secrets" / o["metadata"]["name"] / name).write_text(text)
-    (tmp_path / "bin").mkdir()
-    (tmp_path / "bin" / "weed").write_bytes(_weed().read_bytes())
-    (tmp_path / "bin" / "weed").chmod(0o755)
+                (folder / "secrets" / o["metadata"]["name"] / name).write_text(text)
+    (folder / "bin").mkdir()
+    shutil.copy(_weed(), folder / "bin" / "weed")
     running = {}
 
     def start(name: str) -> None:
         (pod,) = [o["spec"]["template"]["spec"] for o in manifests if o["kind"] == "StatefulSet" and o["metadata"]["name"] == name]
         (container,) = pod["containers"]
-        user, folder = NOBODY if name == "postgres" else pod["securityContext"]["runAsUser"], tmp_path / f"{name}-data"
-        scratch = tmp_path / f"{name}-tmp"
-        for path in (folder, scratch):
+        user, data, scratch = (
+            NOBODY if name == "postgres" else pod["securityContext"]["runAsUser"],
+            folder / f"{name}-data",
+            folder / f"{name}-tmp",
+        )
+        for path in (data, scratch):
             path.mkdir(exist_ok=True)
             os.chown(path, user, user)
         (script,) = container["args"]
-        script = script.replace("/tmp", str(scratch)).replace("/data", str(folder)).replace("/run/secrets", str(tmp_path / "secrets"))
+        script = script.replace("/data", str(data)).replace("/run/secrets", str(folder / "secrets"))
+        mounted = ["unshare", "--mount", "sh", "-c", 'mount --bind "$0" /tmp && exec "$@"', scratch]
         identity = ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups", "--bounding-set=-all", "--no-new-privs"]
-        environ = {"PATH": f"{tmp_path / 'bin'}:{DEBIAN}:/usr/bin:/bin", "HOME": str(scratch), "TMPDIR": str(scratch)}
-        with open(tmp_path / f"{name}.log", "ab") as log:
+        environ = {"PATH": f"{folder / 'bin'}:{DEBIAN}:/usr/sbin:/usr/bin:/bin", "HOME": "/tmp"}
+        with open(folder / f"{name}.log", "ab") as log:
             running[name] = subprocess.Popen(
-                [*network, *identity, *container["command"], script], env=environ, cwd="/", stdout=log, stderr=log, start_new_session=True
+                [*network, *mounted, *identity, *container["command"], script],
+                env=environ,
+                cwd="/",
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
 
     def kill(name: str) -> None:
@@ -72,18 +86,15 @@ def pods(tmp_path, network):
     yield start, kill
     for name in list(running):
         kill(name)
-    for socket in Path("/tmp").glob("seaweedfs-*.sock"):  # of the servers' ports in the pod; every other weed here has others
-        if socket.name.removesuffix(".sock").rpartition("-")[2] in ("8333", "8888", "18333", "18888", "18080", "19333"):
-            socket.unlink()
 
 
-def test_they_serve_and_go_on_after_a_kill(pods, network, tmp_path):
-    """With the overlay's own secrets `job` prepares and decides a trial there; both servers killed and started again, it is all there."""
+def test_they_serve_and_go_on_in_a_new_pod(pods, network, folder, tmp_path):
+    """With the overlay's own secrets `job` prepares and decides a trial there; both pods killed and replaced, it is all there."""
     start, kill = pods
     (tmp_path / "small.toml").write_text(SMALL)
     environ = {k: v for k, v in os.environ.items() if not k.startswith(("JOB_", "AWS_", "SLURM_"))} | {
-        "JOB_DATABASE_URL": (tmp_path / "secrets" / "job" / "database-url").read_text().replace("@postgres/", "@127.0.0.1/"),
-        "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "secrets" / "job" / "aws-credentials"),
+        "JOB_DATABASE_URL": (folder / "secrets" / "job" / "database-url").read_text().replace("@postgres/", "@127.0.0.1/"),
+        "AWS_SHARED_CREDENTIALS_FILE": str(folder / "secrets" / "job" / "aws-credentials"),
         "AWS_ENDPOINT_URL_S3": "http://127.0.0.1:8333",
         "JOB_STORE_URL": "s3://job/store",
         "JOB_CACHE_DIR": str(tmp_path / "cache"),
@@ -95,13 +106,13 @@ def test_they_serve_and_go_on_after_a_kill(pods, network, tmp_path):
         done = subprocess.run(
             [*network, sys.executable, "-m", "job", *arguments], env=environ, cwd=tmp_path, capture_output=True, text=True, timeout=200
         )
-        log = "\n".join((tmp_path / f"{name}.log").read_text() for name in ("postgres", "s3"))
+        log = "\n".join((folder / f"{name}.log").read_text() for name in ("postgres", "s3"))
         assert done.returncode == 0, f"{done.stderr}\n{log}"
         return done.stderr
 
     def ready() -> None:  # the Services send nobody to a pod before
-        wait_for((tmp_path / "s3-tmp" / "ready").exists)
-        wait_for(lambda: any((tmp_path / "postgres-tmp").glob(".s.PGSQL.*")))
+        wait_for((folder / "s3-tmp" / "ready").exists)
+        wait_for(lambda: subprocess.run([*network, DEBIAN / "pg_isready", "-q", "-h", folder / "postgres-tmp"]).returncode == 0)
 
     for name in ("postgres", "s3"):
         start(name)
@@ -110,8 +121,11 @@ def test_they_serve_and_go_on_after_a_kill(pods, network, tmp_path):
     job("trial", "--index", "0")
     for name in ("postgres", "s3"):
         kill(name)
+        for path in (folder / f"{name}-data").rglob("*"):  # as a kubelet does with `fsGroup` at every mount
+            path.chmod(path.stat().st_mode | (0o2770 if path.is_dir() else 0o660))
+        for path in (folder / f"{name}-tmp").iterdir():  # another pod
+            path.unlink() if not path.is_dir() else shutil.rmtree(path)
         start(name)
-    (tmp_path / "s3-tmp" / "ready").unlink(missing_ok=True)
     ready()
     assert "decided already" in job("trial", "--index", "0")
     job("verify", "--deep")
