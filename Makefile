@@ -10,7 +10,7 @@ DATA ?=
 WEIGHTS ?=
 WORKERS ?=
 
-.PHONY: help env local test test-system test-slurm chaos lint lock clean
+.PHONY: help env local test test-system test-slurm test-image chaos image lint lock clean
 help: ## this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-11s %s\n", $$1, $$2}'
 	@echo 'make local takes EXPERIMENT=, DATA=, WEIGHTS=, OUT=, WORKERS=; make test takes TESTS='
@@ -36,14 +36,31 @@ test-system: $(STAMP) ## the tests that mount disks and need Debian's postgresql
 test-slurm: $(STAMP) ## the Slurm scripts on two real Slurms; needs Debian's munge, slurmctld, slurmd, slurm-client, shellcheck: as root
 	$(VENV)/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(addprefix tests/slurm/test_,chain.py requeue.py interruptions.py)
 
+test-image: $(STAMP) ## the container image, built and run for real; needs Debian's docker.io, debootstrap, charliecloud and those above: as root
+	$(VENV)/bin/python -m pytest tests/image
+
 MINUTES ?= 2
 SEED ?=
 chaos: $(STAMP) ## a storm of kills, pauses and outages; takes MINUTES=, SEED=
 	$(VENV)/bin/python -m tests.chaos --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
-lint: $(STAMP) ## formatting and imports
+# PIP_CERT and PIP_CONFIG_FILE, pip's own variables, are for a PyPI behind a proxy or a mirror; NETWORK=host for a Docker without a bridge.
+DOCKER ?= docker
+DEVICE ?= cpu
+BASE ?= debian:bookworm-slim
+VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+IMAGE ?= image-tuning-job:$(VERSION)-$(DEVICE)
+NETWORK ?=
+, := ,
+image: ## the container image; takes DEVICE=cpu|gpu, BASE=, IMAGE=, NETWORK=
+	DOCKER_BUILDKIT=1 $(DOCKER) build --tag $(IMAGE) --build-arg DEVICE=$(DEVICE) --build-arg BASE=$(BASE) --build-arg VERSION=$(VERSION) \
+	  --build-arg COMMIT=$(shell git describe --always --abbrev=40 --dirty --exclude='*') $(if $(NETWORK),--network $(NETWORK)) \
+	  $(if $(wildcard $(PIP_CONFIG_FILE)),--secret id=pip$(,)src=$(PIP_CONFIG_FILE)) $(if $(wildcard $(PIP_CERT)),--secret id=ca$(,)src=$(PIP_CERT)) .
+
+lint: $(STAMP) ## formatting, imports, the Dockerfile
 	$(VENV)/bin/ruff format --check job tests .ci
 	$(VENV)/bin/ruff check job tests .ci
+	$(VENV)/bin/hadolint Dockerfile
 
 lock: ## the three locks anew, from pyproject.toml
 	$(VENV)/bin/pip install --quiet uv

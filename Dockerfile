@@ -1,0 +1,80 @@
+# hadolint global ignore=DL3006,DL3008,DL3042
+# (Not pinned: names of our own stages; versions of Debian packages, which shall have their security updates. pip's cache is a mount.)
+#
+# `make image` builds this. BASE is any bookworm, best by digest (debian:bookworm-slim@sha256:...), DEVICE cpu or gpu.
+# Where PyPI is reached by a mirror or a proxy, pip's configuration (id=pip) and a CA bundle (id=ca) come in as build secrets,
+# which stay in no layer; with plain internet neither is needed.
+ARG BASE=debian:bookworm-slim
+ARG DEVICE=cpu
+
+# --- builder: Debian's pip, outside of the environment, so that none is in it. binutils has `strip`.
+FROM ${BASE} AS builder
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends binutils python3-pip python3-venv \
+    && rm -rf /var/lib/apt/lists/* \
+    && python3 -m venv --without-pip /opt/job
+
+# --- one stage a lock: a change of the other device's invalidates nothing.
+FROM builder AS lock-cpu
+COPY requirements.lock /requirements.lock
+FROM builder AS lock-gpu
+COPY requirements-gpu.lock /requirements.lock
+
+# --- dependencies, before the source, which changes more often: by hashes, wheels only.
+FROM lock-${DEVICE} AS dependencies
+RUN --mount=type=cache,target=/root/.cache/pip \
+    --mount=type=secret,id=pip,target=/etc/pip.conf \
+    --mount=type=secret,id=ca,target=/etc/ssl/certs/ca-certificates.crt \
+    pip --python /opt/job/bin/python install --quiet --no-compile --only-binary :all: --require-hashes -r /requirements.lock
+
+# --- source: built by the setuptools of the lock, installed beside, so that it becomes a small layer of its own.
+FROM dependencies AS source
+COPY . /source
+RUN pip --python /opt/job/bin/python wheel --quiet --no-deps --no-build-isolation --no-index --wheel-dir /wheel /source \
+    && pip --python /opt/job/bin/python install --quiet --no-deps --no-compile --no-index --no-warn-script-location --root /staged /wheel/*.whl \
+    && python3 -m compileall -q --invalidation-mode unchecked-hash -s /staged -p / /staged \
+    && mkdir -p /staged/usr/local/bin && ln -s /opt/job/bin/job /staged/usr/local/bin/job
+
+# --- lean: without what only builds, tests or describes. Then the bytecode, which a read-only root could never keep; it does not look
+# at its source's date, which exports and conversions change.
+FROM dependencies AS lean
+WORKDIR /opt/job/lib/python3.11/site-packages
+RUN rm -r tensorflow/include tensorflow/xla_aot_runtime_src clang setuptools* wheel* _distutils_hack distutils-precedence.pth \
+    && rm -rf nvidia/*/include \
+    && find . -type d -name tests -prune -exec rm -r {} + \
+    && strip --strip-unneeded tensorflow/libtensorflow_*.so.2 \
+    && python3 -m compileall -q -j 0 --invalidation-mode unchecked-hash .
+
+# --- runtime: Python and the CAs; nothing privileged, nothing writable to all but /tmp, no trace of apt.
+FROM ${BASE} AS runtime-cpu
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends ca-certificates python3 \
+    && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/* \
+    && find / -xdev -perm /6000 -exec chmod a-s {} + \
+    && chmod o-w /var/tmp /run/lock
+# HOME for a user who has none: of the file system only /tmp need be writable.
+ENV HOME=/tmp
+WORKDIR /tmp
+
+# --- what the NVIDIA container toolkit is to bring in, where it reads that from the image.
+FROM runtime-cpu AS runtime-gpu
+ENV NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
+
+FROM runtime-${DEVICE}
+COPY --from=lean /opt/job /opt/job
+COPY --from=source /staged /
+# By number, so that `runAsNonRoot` can see it; any other one will do as well.
+USER 10001:10001
+ENTRYPOINT ["job"]
+CMD ["--help"]
+# What changes with every build comes last. A result names the commit it was made by.
+ARG BASE
+ARG VERSION=
+ARG COMMIT=
+ENV JOB_GIT_COMMIT=${COMMIT}
+LABEL org.opencontainers.image.title="image-tuning-job" \
+      org.opencontainers.image.description="Tune, cross-validate, train and honestly evaluate image classifiers, one task an invocation" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${COMMIT}" \
+      org.opencontainers.image.base.name="${BASE}"
