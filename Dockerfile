@@ -27,21 +27,24 @@ RUN --mount=type=cache,target=/root/.cache/pip \
     --mount=type=secret,id=ca,target=/etc/ssl/certs/ca-certificates.crt \
     pip --python /opt/job/bin/python install --quiet --no-compile --only-binary :all: --require-hashes -r /requirements.lock
 
-# --- source: built by the setuptools of the lock, installed beside, so that it becomes a small layer of its own.
+# --- source: built by the setuptools of the lock, installed beside, so that it becomes a small layer of its own. An exported file
+# system has no ENV; /ch/environment is where Charliecloud looks for it.
 FROM dependencies AS source
 COPY . /source
+ARG COMMIT=
 RUN pip --python /opt/job/bin/python wheel --quiet --no-deps --no-build-isolation --no-index --wheel-dir /wheel /source \
     && pip --python /opt/job/bin/python install --quiet --no-deps --no-compile --no-index --no-warn-script-location --root /staged /wheel/*.whl \
     && python3 -m compileall -q --invalidation-mode unchecked-hash -s /staged -p / /staged \
-    && mkdir -p /staged/usr/local/bin && ln -s /opt/job/bin/job /staged/usr/local/bin/job
+    && mkdir -p /staged/usr/local/bin && ln -s /opt/job/bin/job /staged/usr/local/bin/job \
+    && mkdir /staged/ch && printf 'PATH=/usr/local/bin:/usr/bin:/bin\nJOB_GIT_COMMIT=%s\n' "$COMMIT" >/staged/ch/environment
 
 # --- lean: without what only builds, tests or describes. Then the bytecode, which a read-only root could never keep; it does not look
 # at its source's date, which exports and conversions change.
 FROM dependencies AS lean
 WORKDIR /opt/job/lib/python3.11/site-packages
-RUN rm -r tensorflow/include tensorflow/xla_aot_runtime_src clang setuptools* wheel* _distutils_hack distutils-precedence.pth \
-    && rm -rf nvidia/*/include \
-    && find . -type d -name tests -prune -exec rm -r {} + \
+RUN rm -r clang libclang* setuptools* wheel* _distutils_hack distutils-precedence.pth tensorflow/xla_aot_runtime_src \
+    && find /opt/job/bin -type f -delete \
+    && find . -name '*.dist-info' -prune -o -type d '(' -name include -o -name tests ')' -prune -exec rm -r {} + -o -name '*.a' -exec rm {} + \
     && strip --strip-unneeded tensorflow/libtensorflow_*.so.2 \
     && python3 -m compileall -q -j 0 --invalidation-mode unchecked-hash .
 

@@ -37,7 +37,7 @@ test-slurm: $(STAMP) ## the Slurm scripts on two real Slurms; needs Debian's mun
 	$(VENV)/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(addprefix tests/slurm/test_,chain.py requeue.py interruptions.py)
 
 test-image: $(STAMP) ## the container image, built and run for real; needs Debian's docker.io, debootstrap, charliecloud and those above: as root
-	$(VENV)/bin/python -m pytest tests/image
+	$(VENV)/bin/python -m pytest --durations=0 --durations-min=5 tests/image
 
 MINUTES ?= 2
 SEED ?=

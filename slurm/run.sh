@@ -59,7 +59,10 @@ become_job() {
       ;;
     charliecloud)
       write_environment
-      exec ch-run --unset-env='*' --set-env="$here/environment" "${binds[@]/#/--bind=}" --cd="$PWD" "$IMAGE" -- job "$@"
+      # It insists on USER, mounts TMPDIR over /tmp, and mounts only on folders that the image has.
+      mkdir -p "${binds[@]/#/$IMAGE}" || fail "IMAGE = $IMAGE in slurm/site.env: make these folders in it, to mount on: ${binds[*]}"
+      USER=$(id -un) exec env -u TMPDIR ch-run --unset-env='*' --set-env --set-env=HOME="$here" --set-env="$here/environment" \
+        "${binds[@]/#/--bind=}" --cd="$PWD" "$IMAGE" -- job "$@"
       ;;
     pyxis)
       for bind in "${binds[@]}"; do mounts+=${mounts:+,}$bind:$bind; done
