@@ -56,6 +56,7 @@ class Boxed(Site):
     """A site where `job` is a container. Of the host it sees the site's folder and what an argument names, by the same path."""
 
     docker: Docker | None = None
+    host: Site | None = None  # the same for a `job` of the host
 
     def command(self, arguments, environ: dict, *options) -> list[str]:
         """Return the client's command line; variables by name only."""
@@ -97,7 +98,7 @@ def site(site, docker, image, tmp_path):
     folder = tmp_path / "seen"
     folder.mkdir()
     os.chown(folder, USER, USER)
-    boxed = Boxed(site.database_url, site.store_url, {}, folder, docker=docker)
+    boxed = Boxed(site.database_url, site.store_url, {}, folder, docker=docker, host=site)
     keys = f"aws_access_key_id = {site.environ['AWS_ACCESS_KEY_ID']}\naws_secret_access_key = {site.environ['AWS_SECRET_ACCESS_KEY']}\n"
     boxed.environ.update(
         JOB_DATABASE_URL_FILE=str(boxed.secret("database-url", site.database_url)),
