@@ -37,7 +37,7 @@ test-slurm: $(STAMP) ## the Slurm scripts on two real Slurms; needs Debian's mun
 	$(VENV)/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(addprefix tests/slurm/test_,chain.py requeue.py interruptions.py)
 
 test-image: $(STAMP) ## the container image, built and run for real; needs Debian's docker.io, debootstrap, charliecloud and those above: as root
-	$(VENV)/bin/python -m pytest --durations=0 --durations-min=5 tests/image
+	$(VENV)/bin/python -m pytest --timeout 900 --durations=0 --durations-min=5 tests/image
 
 MINUTES ?= 2
 SEED ?=
@@ -53,6 +53,7 @@ IMAGE ?= image-tuning-job:$(VERSION)-$(DEVICE)
 NETWORK ?=
 , := ,
 image: ## the container image; takes DEVICE=cpu|gpu, BASE=, IMAGE=, NETWORK=
+	$(if $(filter cpu gpu,$(DEVICE)),,$(error DEVICE = $(DEVICE): expected cpu or gpu))
 	DOCKER_BUILDKIT=1 $(DOCKER) build --tag $(IMAGE) --build-arg DEVICE=$(DEVICE) --build-arg BASE=$(BASE) --build-arg VERSION=$(VERSION) \
 	  --build-arg COMMIT=$(shell git describe --always --abbrev=40 --dirty --exclude='*') $(if $(NETWORK),--network $(NETWORK)) \
 	  $(if $(wildcard $(PIP_CONFIG_FILE)),--secret id=pip$(,)src=$(PIP_CONFIG_FILE)) $(if $(wildcard $(PIP_CERT)),--secret id=ca$(,)src=$(PIP_CERT)) .

@@ -44,6 +44,7 @@ def image(docker, canary) -> str:
     cas.write_text(_read(os.environ.get("PIP_CERT") or HOST_CAS) + f"\n# {canary}\n")
     with timed("make image"):
         make_image(docker, PIP_CONFIG_FILE=configuration, PIP_CERT=cas)
+    docker.run("image", "prune", "--force")  # where images are kept, the one before
     return IMAGE
 
 

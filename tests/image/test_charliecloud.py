@@ -42,7 +42,7 @@ def site(site):
 
 
 def test_the_whole_chain(desk, site, folder, weights, docker, image):
-    """From one command to the report, every `job` in the image; a trial requeued in the middle goes on in its next run."""
+    """From one command to the report, every `job` in the image; a trial requeued in the middle goes on. The bits are those of the host."""
     write_images(desk.folder / "images.npz")
     (desk.folder / "tiny.toml").write_text(TINY)
     outside = shutil.copytree(weights, folder.parent / "weights")  # so that a folder is to be mounted which the image does not have
@@ -60,5 +60,5 @@ def test_the_whole_chain(desk, site, folder, weights, docker, image):
     assert {m: len(of["fold"]["folds"]) for m, of in report["models"].items()} == {"cnn": 2, "mobilenetv2": 2}
     page = (desk.folder / "out" / "tiny" / "report" / "index.html").read_text()
     assert f"commit <code>{docker.labels(image)['revision']}</code>" in page
-    site.job("verify", "--deep", check=0, JOB_EXPERIMENT="tiny")
+    site.job("verify", "--deep", "--replay", 2, check=0, JOB_EXPERIMENT="tiny")
     assert [p for p in (desk.folder.parent / "node").glob("job-*/*") if p.name != "cache"] == []

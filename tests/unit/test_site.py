@@ -14,10 +14,10 @@ env | sed 's/^/variable /'
 """
 CALLS = {
     "apptainer": "apptainer exec --nv --cleanenv --no-home --env-file {here}/environment --bind={top} --bind={node} --bind=/data --pwd {top}"
-    " /images/job.sif job trial --index 0",
-    "charliecloud": "ch-run --unset-env=* --set-env={here}/environment --bind={top} --bind={node} --bind=/data --cd={top} /images/job.sif"
-    " -- job trial --index 0",
-    "pyxis": "srun --ntasks=1 --container-image=/images/job.sif --container-mounts={top}:{top},{node}:{node},/data:/data"
+    " {top}/image job trial --index 0",
+    "charliecloud": "ch-run --unset-env=* --set-env --set-env=HOME={here} --set-env={here}/environment --bind={top} --bind={node} --bind=/data"
+    " --cd={top} {top}/image -- job trial --index 0",
+    "pyxis": "srun --ntasks=1 --container-image={top}/image --container-mounts={top}:{top},{node}:{node},/data:/data"
     " --container-workdir={top} --no-container-mount-home --no-container-entrypoint job trial --index 0",
     "venv": "job trial --index 0",
 }
@@ -32,7 +32,7 @@ def top(tmp_path):
         (tmp_path / "bin" / name).write_text(STAND_IN)
         (tmp_path / "bin" / name).chmod(0o755)
     with open(tmp_path / "slurm" / "site.env", "a") as file:
-        file.write("BINDS=(/data)\nIMAGE=/images/job.sif\nVENV=$PWD\nSCRATCH=$PWD\nexport JOB_STORE_URL='s3://bucket/a b' AWS_REGION=eu\n")
+        file.write("BINDS=(/data)\nIMAGE=$PWD/image\nVENV=$PWD\nSCRATCH=$PWD\nexport JOB_STORE_URL='s3://bucket/a b' AWS_REGION=eu\n")
     return tmp_path
 
 
@@ -48,7 +48,7 @@ def call(top, runtime: str, then: str = "become_job trial --index 0") -> list[st
 
 @pytest.mark.parametrize("runtime", CALLS)
 def test_the_command_line_of_a_runtime(top, runtime):
-    """The program is called by name, never through ENTRYPOINT; neither a value of the environment nor HOME is on the command line."""
+    """The program is called by name, never through ENTRYPOINT; neither a value of the environment nor the user's HOME is on the command line."""
     node = f"{top}/job-{os.getuid()}"
     lines = call(top, runtime)
     called = [line for line in lines if not line.startswith("variable ")]
