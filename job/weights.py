@@ -46,6 +46,10 @@ def find(model: str, parameters: dict, place: str | None, cache_dir: Path) -> Pa
     if folder and not folder.is_dir():
         raise Invalid(f"--weights (or JOB_WEIGHTS) = {folder}: no such folder; expected one with {names(model, parameters)[0]}, or its URL")
     places = [folder / name for name in names(model, parameters)] if folder else []
+    if folder and not os.access(folder, os.R_OK | os.X_OK):
+        raise Invalid(
+            f"--weights (or JOB_WEIGHTS) = {folder}: this user ({os.getuid()}) may not read it: give it the right to, or name another"
+        )
     return next((p for p in [*places, keras_folder() / names(model, parameters)[1]] if p.is_file()), None)
 
 

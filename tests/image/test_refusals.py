@@ -31,6 +31,15 @@ def test_what_waiting_does_not_mend(small, file, sentence):
     assert user.rpartition(":")[2] not in done.stderr
 
 
+def test_a_folder_that_is_closed(tiny):
+    """A folder of weights that the container's user may not enter is one sentence and 78."""
+    closed = tiny.folder.parent / "closed"
+    closed.mkdir(0o700)
+    (tiny.folder / "other.toml").write_text((tiny.folder / "tiny.toml").read_text().replace('"tiny"', '"other"'))
+    done = tiny.job("prepare", "other.toml", "--weights", closed, check=78)
+    assert f"--weights (or JOB_WEIGHTS) = {closed}: this user (12345) may not read it" in done.stderr
+
+
 def test_nothing_is_set(docker, image):
     """Without any setting the first one that lacks is named, with 2."""
     done = subprocess.run([CLIENT, "run", "--rm", "--network=none", IMAGE, "status"], env=docker.environ, capture_output=True, text=True)
