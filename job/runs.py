@@ -52,7 +52,9 @@ class Learned:
 def run(r: Run) -> None:
     """Do the task: commit its result, or leave it to a later attempt by the error raised."""
     set_up(r.experiment.threads)
-    r.attempt.computes_on(record.machine())
+    machine = record.machine()
+    log.info("device: %(device)s (%(cpu)s, TensorFlow %(tensorflow)s)", machine)
+    r.attempt.computes_on(machine)
     try:
         {"features": run_features, "trial": run_trial, "fold": run_fold, "final": run_final}[r.key.stage](r)
     except Diverged as exc:

@@ -74,10 +74,8 @@ def found(settings: Settings, database: Database, wait_s: float | None = None) -
     Raises: NotReady after that; Invalid for a store that will not have us.
     """
     name = settings.need("experiment")
-    try:
+    with suppress(NotReady):  # said below, if it is still so
         return tasks.find(database, name)
-    except NotReady as exc:
-        log.info("%s; waiting", exc)
     from job.store import open_store
 
     with suppress(Missing):

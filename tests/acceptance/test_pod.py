@@ -20,6 +20,7 @@ def test_logs_as_json(small):
     prepared = small.job("prepare", "small.toml", check=0, JOB_LOG="json")
     assert records(prepared)[-1]["message"].startswith("small is prepared as small-")
     done = small.job("trial", "--index", 0, check=0, JOB_LOG="json")
+    assert sum(record["message"].startswith("device: cpu (") for record in records(done)) == 1
     keys = ["time", "level", "message", "experiment", "model", "stage", "index", "attempt"]
     assert all(list(record) == keys for record in records(done))
     assert {k: records(done)[-1][k] for k in keys[3:]} == {
