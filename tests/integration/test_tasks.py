@@ -266,7 +266,7 @@ def test_without_a_complete_trial_the_later_stages_are_impossible(database):
 def test_other_tables_are_told_apart(database, database_url):
     """No tables: not ready. Another schema version: invalid. Wrong password or database: invalid."""
     database.rows("update job_schema set version = 99")
-    with pytest.raises(Invalid, match="schema version 99, this program expects \d"):
+    with pytest.raises(Invalid, match=r"schema version 99, this program expects \d"):
         tasks.find(database, "small")
     with pytest.raises(Invalid, match="refused us"):
         Database(database_url.replace(":", ":x", 2).replace("postgresql:x", "postgresql:"), 0).rows("select 1")
