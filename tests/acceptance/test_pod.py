@@ -4,7 +4,7 @@ import json
 import os
 import time
 
-import pytest
+from world import SMALL
 
 from job.database import Database
 from job.store import open_store
@@ -35,25 +35,22 @@ def test_logs_as_json(small):
     assert "decided already" in again[-1]["message"]
 
 
-@pytest.mark.parametrize(
-    ("arguments", "environ", "code", "level", "words"),
-    [
+def test_the_reason_of_an_end(small):
+    """It is one sentence, in the log and in JOB_REASON_FILE, and no secret is in either."""
+    small.job("prepare", "small.toml", check=0)
+    reason, trial = small.folder / "reason", ("trial", "--index", "0")
+    for arguments, environ, code, level, words in (
         (("trial", "--index", "9"), {}, 2, "ERROR", "trial index 9 (from --index) is not in 0..0"),
         (("trial", "--indexx", "9"), {}, 2, "ERROR", "No such option"),
         (("fold", "--index", "0"), {}, 75, "WARNING", "1 trial tasks of cnn are not finished yet"),
-        (("trial", "--index", "0"), {"JOB_DATABASE_URL": "", "JOB_DATABASE_URL_FILE": "/run/none/url"}, 78, "ERROR", "/run/none/url: cannot be read"),
-        (("trial", "--index", "0"), {"JOB_DATABASE_URL": "postgresql://job:hidden0@127.0.0.1:9/x"}, 69, "WARNING", "cannot be reached"),
-    ],
-)  # fmt: skip
-def test_the_reason_of_an_end(small, arguments, environ, code, level, words):
-    """It is one sentence, in the log and in JOB_REASON_FILE, and no secret is in either."""
-    small.job("prepare", "small.toml", check=0)
-    reason = small.folder / "reason"
-    done = small.job(*arguments, check=code, JOB_LOG="json", JOB_REASON_FILE=str(reason), JOB_WAIT_S="0.5", **environ)
-    (last,) = records(done)[-1:]
-    assert (last["level"], last["message"] + "\n") == (level, reason.read_text())
-    assert words in last["message"]
-    assert "hidden0" not in done.stdout + done.stderr
+        (trial, {"JOB_DATABASE_URL": "", "JOB_DATABASE_URL_FILE": "/run/none/url"}, 78, "ERROR", "/run/none/url: cannot be read"),
+        (trial, {"JOB_DATABASE_URL": "postgresql://job:hidden0@127.0.0.1:9/x"}, 69, "WARNING", "cannot be reached"),
+    ):
+        done = small.job(*arguments, check=code, JOB_LOG="json", JOB_REASON_FILE=str(reason), JOB_WAIT_S="0.5", **environ)
+        (last,) = records(done)[-1:]
+        assert (last["level"], last["message"] + "\n") == (level, reason.read_text())
+        assert words in last["message"]
+        assert "hidden0" not in done.stdout + done.stderr
 
 
 def test_a_reason_for_a_person(small):
@@ -74,27 +71,30 @@ def test_no_device_is_held_for_a_database_that_is_not_there(small):
     assert time.monotonic() - started < 60
 
 
-@pytest.mark.parametrize("arguments", [("trial", "--index", "0"), ("report", "--wait", "--out", "report")])
-def test_nobody_waits_for_a_prepare_that_was_refused(small, arguments):
+def test_nobody_waits_for_a_prepare_that_was_refused(small):
     """A store that has no place for us refused `prepare`, too: who waits for the experiment ends with 78 as well, and says why."""
     bucket = small.store_url.removeprefix("s3://").partition("/")[0]
+    waiting = (("trial", "--index", "0"), ("report", "--wait", "--out", "report"))
     for refused in ({"AWS_SECRET_ACCESS_KEY": "wrong"}, {"JOB_STORE_URL": small.store_url.replace(bucket, "no-such-bucket")}):
         said = small.job("prepare", "small.toml", check=78, **refused).stderr.splitlines()[-1]
-        assert small.job(*arguments, check=78, **refused).stderr.splitlines()[-1].partition(":")[0] == said.partition(":")[0]
-    small.job(*arguments, check=75)
+        for arguments in waiting:
+            assert small.job(*arguments, check=78, **refused).stderr.splitlines()[-1].partition(":")[0] == said.partition(":")[0]
+    for arguments in waiting:
+        small.job(*arguments, check=75)
 
 
 def test_a_report_that_waits(small):
     """With --wait it says what is left and leaves with 75, before prepare too; once every task is decided, it is written."""
+    (small.folder / "small.toml").write_text(SMALL + "[folds]\ncount = 2\n")
     waiting = ("report", "--wait", "--out", "report")
     assert "has no tables yet" in small.job(*waiting, check=75).stderr
     small.job("prepare", "small.toml", check=0)
-    assert "not every task is decided: 1 of trial, 5 of fold, 1 of final to go" in small.job(*waiting, check=75).stderr
+    assert "not every task is decided: 1 of trial, 2 of fold, 1 of final to go" in small.job(*waiting, check=75).stderr
     assert not (small.folder / "report").exists()
     child = small.start(*waiting, JOB_WAIT_S=200)
     child.until("not every task is decided")
     small.job("trial", "--index", 0, check=0)
-    small.job("fold", "--index", 0, "--count", 5, check=0)
+    small.job("fold", "--index", 0, "--count", 2, check=0)
     small.job("final", "--index", 0, check=0)
     child.wait(check=0)
     assert (small.folder / "report" / "index.html").exists()
