@@ -30,7 +30,7 @@ TESTS ?= tests/acceptance tests/faults tests/integration tests/unit tests/k8s
 test: $(STAMP) ## the tests that need nothing but PyPI
 	$(VENV)/bin/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(TESTS)
 
-test-system: $(STAMP) ## the tests that mount disks and need Debian's postgresql, openssl, locales: as root
+test-system: $(STAMP) ## the tests that mount disks and need Debian's postgresql, openssl, locales, iproute2: as root
 	$(VENV)/bin/python -m pytest tests/system
 
 test-slurm: $(STAMP) ## the Slurm scripts on two real Slurms; needs Debian's munge, slurmctld, slurmd, slurm-client, shellcheck: as root
