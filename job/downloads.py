@@ -4,13 +4,14 @@ import contextlib
 import errno
 import hashlib
 import http.client
+import logging
 import os
 import re
 import urllib.error
 import urllib.request
 import uuid
 from collections.abc import Iterable, Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from job import errors
@@ -21,6 +22,8 @@ from job.store import open_store, sha256_of
 TIMEOUT_S = 60  # without one byte from the server
 BLOCK_BYTES = 1 << 20
 MENDED_BY_WAITING = {408, 425, 429}  # of the 4xx statuses
+
+log = logging.getLogger(__name__)
 
 
 def shown(url: str) -> str:
@@ -72,6 +75,16 @@ def _writing(target: Path) -> Iterator[None]:
         if exc.errno in (errno.ENOSPC, errno.EDQUOT):
             raise errors.Unreachable(f"the disk of {target.parent} is full: free some space or set JOB_CACHE_DIR") from exc
         raise errors.Invalid(f"{target} cannot be written ({exc.strerror}): set JOB_CACHE_DIR to a folder of yours") from exc
+
+
+def kept(url: str, folder: Path) -> Path:
+    """Return the copy of a URL in a folder, downloaded if need be; nothing tells whether the server has another by now, so it is used as it is."""
+    target = folder / f"{hashlib.sha256(url.encode()).hexdigest()[:16]}-{PurePosixPath(shown(url)).name}"
+    if target.exists():
+        log.info("%s was downloaded before: reading %s (delete it to download again)", shown(url), target)
+        return target
+    log.info("downloading %s to %s", shown(url), target)
+    return download(url, target)
 
 
 def is_url(where: str) -> bool:

@@ -4,7 +4,6 @@ What comes out is always the same: uint8 images of one size in three channels, i
 class names. Whatever is wrong with a file is one sentence that names it and where it was asked for.
 """
 
-import hashlib
 import logging
 import os
 import re
@@ -100,7 +99,7 @@ def _found(where: str, cache: Path) -> Path:
     name = downloads.shown(where) if is_url else path.name
     if not (path and path.is_dir()) and not name.lower().endswith((".npz", *ARCHIVES)):
         raise errors.Invalid(f"{name} is of no kind that is read: expected {SUPPORTED}")
-    return _downloaded(where, cache) if is_url else path
+    return downloads.kept(where, cache / "downloads") if is_url else path
 
 
 def _existing(where: str) -> Path:
@@ -108,17 +107,6 @@ def _existing(where: str) -> Path:
     if path is None or not path.exists():
         raise errors.Invalid(f"there is no file or folder {str(path and path.absolute())!r}: expected {SUPPORTED}")
     return path
-
-
-def _downloaded(url: str, cache: Path) -> Path:
-    """The copy of a URL in the cache; nothing tells whether the server has another by now, so it is used as it is."""
-    name = PurePosixPath(downloads.shown(url)).name
-    target = cache / "downloads" / f"{hashlib.sha256(url.encode()).hexdigest()[:16]}-{name}"
-    if target.exists():
-        log.info("%s was downloaded before: reading %s (delete it to download again)", downloads.shown(url), target)
-        return target
-    log.info("downloading %s to %s", downloads.shown(url), target)
-    return downloads.download(url, target)
 
 
 def _checked(source: Source) -> Source:
@@ -160,7 +148,7 @@ def _is_official(path: Path) -> bool:
 def _cifar10_archive(location: str | None, cache: Path) -> Path:
     """Where the archive is. One the user names may hold other images, so only the official one is held to its hash."""
     if location and downloads.is_url(location):
-        return _downloaded(location, cache)
+        return downloads.kept(location, cache / "downloads")
     if location:
         path = _existing(location)
         return _existing(str(path / CIFAR10_NAME)) if path.is_dir() else path

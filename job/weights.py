@@ -3,11 +3,10 @@
 import json
 import logging
 import os
-from hashlib import sha256
 from pathlib import Path
 
 from job.cache import Cache
-from job.downloads import download, is_url, shown
+from job.downloads import download, is_url, kept, shown
 from job.errors import Invalid, Missing
 from job.store import Store, sha256_of
 
@@ -57,9 +56,8 @@ def _mirrored(url: str, names: tuple[str, ...], folder: Path) -> Path:
     """Download the file from below a URL, by the first of its names that is there."""
     refused = []
     for name in names:
-        target = folder / f"{sha256(url.encode()).hexdigest()[:16]}-{name}"
         try:
-            return target if target.exists() else download(f"{url}/{name}", target)
+            return kept(f"{url}/{name}", folder)
         except Invalid as exc:
             refused.append(str(exc))
     raise Invalid(f"--weights (or JOB_WEIGHTS) = {shown(url)}: expected {names[0]} below it: {'; '.join(refused)}")

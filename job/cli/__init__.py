@@ -1,0 +1,63 @@
+"""The command line: arguments and environment into settings, errors into exit codes."""
+
+import logging
+import os
+
+import click
+
+from job import __version__, logs
+from job.cli import upkeep, work
+from job.errors import EXIT_CODES, Interrupted, JobError, NotReady, Unreachable
+from job.settings import S3_VARIABLES, redact
+
+log = logging.getLogger(__name__)
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command and return its exit code; every error of ours is one sentence."""
+    try:
+        logs.start()
+        code = job.main(arguments, prog_name="job", standalone_mode=False)  # click returns the code of its own `Exit`
+        return code if isinstance(code, int) else 0
+    except click.UsageError as exc:
+        return _say_why(exc.format_message(), 2, exc.show)
+    except (click.Abort, KeyboardInterrupt):
+        return Interrupted.exit_code
+    except JobError as exc:
+        return _say_why(str(exc), exc.exit_code)
+    except Exception as exc:
+        log.exception("this is a bug of ours; please report it with the lines below")
+        logs.give_reason(redact(f"a bug of ours, please report it with its log: {exc!r}"))
+        return 1
+
+
+def _say_why(sentence: str, code: int, show=None) -> int:
+    """Say why the command ends: to a person, in the log, and where JOB_REASON_FILE says; return the exit code."""
+    sentence = redact(sentence)
+    if os.environ.get("JOB_LOG") == "json":
+        log.log(logging.WARNING if code in (Unreachable.exit_code, NotReady.exit_code) else logging.ERROR, "%s", sentence)
+    elif show:
+        show()
+    else:
+        click.echo(f"job: {sentence}", err=True)
+    logs.give_reason(sentence)
+    return code
+
+
+EPILOG = (
+    "Exit codes: "
+    + "; ".join(f"{code} {meaning}" for code, meaning in EXIT_CODES.items())
+    + ". S3 by boto3's own variables: "
+    + ", ".join(S3_VARIABLES)
+    + "."
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}, epilog=EPILOG)
+@click.version_option(__version__)
+def job():
+    """Tune, cross-validate, train and honestly evaluate image classifiers: one task an invocation."""
+
+
+for command in (*work.COMMANDS, *upkeep.COMMANDS):
+    job.add_command(command)

@@ -1,0 +1,136 @@
+"""The commands that look after experiments: status, retry, verify, gc, drop."""
+
+import json
+import secrets
+
+import click
+
+from job.cli.options import PLACES, database_of, store_of, where
+from job.errors import JobError
+from job.experiment import STAGES
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="for programs")
+@where("database_url", "experiment")
+def status(settings, as_json):
+    """What is done, what runs where.
+
+    Example: job status --experiment quick
+    """
+    from job import status as view
+    from job.tasks import find
+
+    database = database_of(settings)
+    state = view.collect(database, find(database, settings.need("experiment")))
+    click.echo(json.dumps(state) if as_json else view.text(state))
+
+
+@click.command()
+@click.argument("stage", type=click.Choice(STAGES))
+@click.option("--index", type=click.IntRange(0), required=True, metavar="I")
+@click.option("--model", metavar="M")
+@where("database_url", "experiment")
+def retry(settings, stage, index, model):
+    """Give a task that failed for good another life.
+
+    Example: job retry trial --model cnn --index 3 --experiment quick
+    """
+    from job import tasks
+    from job.worker import key_of
+
+    database = database_of(settings)
+    registered = tasks.find(database, settings.need("experiment"))
+    key = key_of(registered, stage, index, model)
+    tasks.retry(database, registered, key)
+    click.echo(f"{key} waits for its next attempt")
+
+
+@click.command()
+@click.option("--deep", is_flag=True, help="read every byte: hashes, results, scores recomputed from predictions")
+@click.option(
+    "--replay", "replays", type=click.IntRange(0), default=0, metavar="N", help="train N random decided tasks again, compare bits"
+)
+@click.option("--seed", type=click.IntRange(0), metavar="S", help="which tasks --replay draws; default: random, and said")
+@click.option("--json", "as_json", is_flag=True, help="for programs")
+@where(*PLACES)
+def verify(settings, deep, replays, seed, as_json):
+    """Re-check every promise over database and store; exit 1 with a list unless all are kept.
+
+    Without an experiment's name, every experiment in the database; at any time, also while workers run.
+
+    Example: job verify --deep --replay 2 --experiment quick
+    """
+    from job import verify as view
+
+    database, store, say = database_of(settings), store_of(settings), (lambda text: None if as_json else click.echo(text))
+    experiments, promises = view.read(database, settings.experiment, deep)
+    for promise in promises:
+        say("\n".join([promise.experiment, *view.lines(promise)]))
+    if not experiments and not promises:
+        say("there is no experiment in the database")
+    for recorded in experiments:
+        say(recorded.registered.id)
+        for promise in view.check(recorded, store, database, deep):
+            promises.append(promise)
+            say("\n".join(view.lines(promise)))
+    if replays:
+        seed = secrets.randbelow(2**31) if seed is None else seed
+        click.echo(f"replay of {replays} decided tasks, drawn with --seed {seed}", err=as_json)
+        promises += _replay(settings, database, store, view.choose(experiments, replays, seed), say)
+    if as_json:
+        click.echo(json.dumps([view.entry(promise) for promise in promises]))
+    if violations := sum(len(promise.violations) for promise in promises):
+        raise JobError(f"{violations} violation{'s' if violations > 1 else ''}")
+
+
+def _replay(settings, database, store, chosen, say) -> list:
+    """Train the chosen tasks again, one line each."""
+    from job import verify as view
+    from job.cache import Cache
+    from job.replay import Skipped, replay
+
+    cache, promises = Cache(store, settings.cache_dir, settings.cache_gb), []
+    for recorded, key in chosen:
+        promises.append(view.replayed(recorded, key, lambda r=recorded.registered, k=key: replay(database, store, r, cache, k), Skipped))
+        say("\n".join(view.lines(promises[-1])))
+    return promises
+
+
+@click.command()
+@click.option("--dry-run", is_flag=True, help="list them, remove nothing")
+@where("database_url", "store_url", "experiment")
+def gc(settings, dry_run):
+    """Remove bytes of ended attempts that nothing refers to, a lease after they ended.
+
+    Without an experiment's name, of every experiment in the database; of no other.
+
+    Example: job gc --dry-run --experiment quick
+    """
+    from job.gc import garbage
+
+    store = store_of(settings)
+    found = garbage(database_of(settings), store, settings.experiment, settings.lease_s)
+    if dry_run:
+        for o in found:
+            click.echo(f"{o.size:>12}  {o.key}")
+    else:
+        store.delete([o.key for o in found])
+    click.echo(f"{'to remove' if dry_run else 'removed'}: {len(found)} objects, {sum(o.size for o in found)} bytes")
+
+
+@click.command()
+@click.argument("name")
+@where("database_url", "store_url")
+def drop(settings, name):
+    """Remove an experiment: its artifacts, its study, its rows.
+
+    Example: job drop quick
+    """
+    from job.prepare import drop
+
+    drop(database_of(settings), store_of(settings), name)
+    click.echo(f"{name} is removed")
+
+
+COMMANDS = (status, retry, verify, gc, drop)

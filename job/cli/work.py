@@ -1,0 +1,200 @@
+"""The commands that do an experiment: plan, prepare, the four stages, report; local and serve for those who have no servers."""
+
+import json
+import time
+from pathlib import Path
+
+import click
+
+from job import logs
+from job.cli.options import PLACES, database_of, end, store_of, tell, where
+from job.errors import UsageError
+from job.experiment import load
+from job.index import element
+
+REPORT_POLL_S = 10.0  # of a report that waits for hours
+
+
+@click.command()
+@click.argument("experiment_file", metavar="EXPERIMENT.toml")
+@click.option(
+    "--data", "location", envvar="JOB_DATA", metavar="", help="path or URL of the data, instead of what data.source says [JOB_DATA]"
+)
+@click.option("--weights", envvar="JOB_WEIGHTS", metavar="", help="folder with ImageNet weights, or its URL [JOB_WEIGHTS]")
+@click.option(
+    "--expect",
+    "expected",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="refuse the file unless `job plan` says so; KEY is experiment or a stage",
+)
+@click.option("--notice", hidden=True)
+@where("database_url", "store_url", "cache_dir")
+def prepare(settings, experiment_file, location, weights, expected, notice):
+    """Stage data and weights, create tables, study and tasks. Idempotent.
+
+    Example: job prepare examples/quick.toml --data cifar-10-python.tar.gz --weights weights/
+    """
+    experiment = load(experiment_file)
+    logs.about(experiment=experiment.name)
+    _check_plan(experiment, expected)
+    database = database_of(settings)
+    store = store_of(settings)
+    from job.cache import Cache
+    from job.prepare import prepare
+
+    registered = prepare(
+        database,
+        experiment,
+        Cache(store, settings.cache_dir, settings.cache_gb),
+        location or None,
+        weights or None,
+        notice,
+    )
+    tell(
+        f"{registered.experiment.name} is prepared as {registered.id}: "
+        + ", ".join(f"{sum(n.values())} {stage}" for stage, n in registered.experiment.plan().items())
+    )
+
+
+def _check_plan(experiment, expected: tuple[str, ...]) -> None:
+    """Raise `UsageError` unless the plan is the one that manifests were written for: too few pods would be waited for in vain."""
+    plan = {"experiment": experiment.name} | {stage: str(sum(n.values())) for stage, n in experiment.plan().items()}
+    for text in expected:
+        key, _, value = text.partition("=")
+        if key not in plan:
+            raise UsageError(f"--expect {text}: expected KEY=VALUE with KEY one of {', '.join(plan)}")
+        if value != plan[key]:
+            raise UsageError(
+                f"--expect {text}: the file says {key} = {plan[key]} (`job plan`); set {key} to {plan[key]} where the flag comes from (k8s/base/settings.yaml), or change the file"
+            )
+
+
+@click.command()
+@click.argument("experiment_file", metavar="EXPERIMENT.toml")
+@click.option("--json", "as_json", is_flag=True, help="for programs")
+def plan(experiment_file, as_json):
+    """How many tasks each stage has; needs no database.
+
+    Example: job plan examples/quick.toml --json
+    """
+    experiment = load(experiment_file)
+    counts = experiment.plan()
+    if as_json:
+        click.echo(json.dumps({stage: {"tasks": sum(n.values()), "models": n} for stage, n in counts.items()}))
+        return
+    click.echo(f"experiment {experiment.name}")
+    for stage, models in counts.items():
+        click.echo(f"{stage:<10} {sum(models.values()):>6}  " + ", ".join(f"{m} {n}" for m, n in models.items()))
+
+
+def _stage_command(stage: str, what: str):
+    @click.command(stage, help=f"{what}\n\nExample: job {stage} --experiment quick --model cnn --index 0")
+    @click.option("--index", metavar="I", help="which task, from 0 [SLURM_ARRAY_TASK_ID + JOB_INDEX_OFFSET, or JOB_COMPLETION_INDEX]")
+    @click.option("--model", metavar="M", help="which model; without it the index runs over all models in order")
+    @click.option("--count", type=click.IntRange(1), metavar="K", help="do the K tasks from I*K on in turn, each its own process")
+    @where(*PLACES)
+    def command(settings, index, model, count):
+        from job.turns import in_turn
+        from job.worker import work
+
+        logs.about(experiment=settings.experiment, stage=stage)
+        asked = element(index)
+        if count:
+            end(in_turn(stage, asked, count))
+        else:
+            work(settings, stage, asked, model)
+
+    return command
+
+
+STAGES = {
+    "features": "Run a frozen base once over one shard of the training part.",
+    "trial": "One Optuna trial: parameters suggested, trained, compared on the validation part.",
+    "fold": "One fold: train on the others with the selected parameters, score the one left out.",
+    "final": "One final training on the whole training part; then the test part is opened, once.",
+}
+
+
+@click.command()
+@click.option(
+    "--out",
+    required=True,
+    metavar="DIR",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="where index.html, report.json and leaderboard.csv go",
+)
+@click.option("--wait", is_flag=True, help="not before every task is decided: wait JOB_WAIT_S for it, then exit 75")
+@where("database_url", "store_url", "experiment")
+def report(settings, out, wait):
+    """Write the report of an experiment, also into the store.
+
+    Example: job report --experiment quick --out out/report
+    """
+    from job import status
+    from job.tasks import patiently
+    from job.worker import found
+
+    database, store = database_of(settings), store_of(settings)
+    logs.about(experiment=settings.experiment, stage="report")
+    wait_s = settings.wait_s if wait else 0.0
+    deadline = time.monotonic() + wait_s
+    registered = found(settings, database, wait_s)
+    if wait:
+        patiently(lambda: status.check_all_decided(database, registered), deadline - time.monotonic(), REPORT_POLL_S)
+    from job.report import write
+
+    write(database, store, registered, out)
+    tell(f"{out / 'index.html'}")
+
+
+@click.command()
+@click.argument("experiment_file", metavar="EXPERIMENT.toml")
+@click.option(
+    "--out",
+    default="out",
+    show_default=True,
+    metavar="DIR",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="servers' data, logs and the report",
+)
+@click.option("--data", "location", metavar="", help="path or URL of the data [JOB_DATA]", envvar="JOB_DATA")
+@click.option("--weights", metavar="", help="folder with ImageNet weights, or its URL [JOB_WEIGHTS]", envvar="JOB_WEIGHTS")
+@click.option("--workers", type=click.IntRange(1), metavar="W", help="tasks at a time; default: as many as the cores carry")
+def local(experiment_file, out, location, weights, workers):
+    """Run all stages on this machine, with embedded servers; each task a real invocation.
+
+    Example: job local examples/quick.toml --data cifar-10-python.tar.gz --workers 2
+    """
+    from job.local import run_local
+
+    index = run_local(experiment_file, out, location or None, weights or None, workers)
+    click.echo(f"report: {index}")
+
+
+@click.command()
+@click.option(
+    "--folder",
+    required=True,
+    metavar="DIR",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="its data; on a shared disk, any node can go on",
+)
+@click.option(
+    "--url-file", required=True, metavar="FILE", type=click.Path(dir_okay=False, path_type=Path), help="where its URL goes, with mode 0600"
+)
+@click.option(
+    "--host", default="127.0.0.1", show_default=True, metavar="H", help="the address of this machine to listen on and to be found by"
+)
+@where()
+def serve(settings, folder, url_file, host):
+    """Run a PostgreSQL for a site that has none, until a signal; typed again, it goes on with its data.
+
+    Example: job serve --folder /shared/services --url-file /shared/services/database-url --host node17
+    """
+    from job.serve import serve
+
+    serve(folder, url_file, host, settings.progress_file)
+
+
+COMMANDS = (prepare, plan, *(_stage_command(stage, what) for stage, what in STAGES.items()), report, local, serve)
