@@ -1,62 +1,198 @@
-"""What is done and what runs where, from the database only."""
+"""What is done, what runs where, how long it will take: from the database only, every figure of one moment."""
+
+import math
 
 from job.database import Database, queries
 from job.errors import NotReady
-from job.experiment import STAGES
+from job.experiment import METRICS, STAGES
 from job.tasks import Registered
 
 SQL = queries("status")
 STATES = ("waiting", "running", "complete", "pruned", "failed")
+WINDOW_S = 600.0  # images a second are those of the last ten minutes
 
 
-def collect(database: Database, registered: Registered) -> dict:
-    """Return tasks by stage, model and state, the running attempts, and the failed tasks with their reasons."""
-    rows = database.rows(SQL["states"], experiment=registered.id)
-    stages = {stage: {} for stage in STAGES}
-    for row in rows:
-        stages[row["stage"]].setdefault(row["model"], dict.fromkeys(STATES, 0))[row["state"]] = row["tasks"]
+def collect(database: Database, registered: Registered, lease_s: float = 180.0) -> dict:
+    """Return the state of an experiment, as `job status --json` gives it.
+
+    Args:
+        lease_s: of the workers; after a restart of the database their leases count anew.
+    """
+    sign = 1 if registered.experiment.direction == "maximize" else -1
+    values = {"experiment": registered.id, "lease_s": lease_s, "sign": sign, "window_s": WINDOW_S}
+    names = ("states", "running", "failed", "best", "selected", "folds", "attempts", "seconds", "speed")
+    rows = database.run(lambda cursor: _snapshot(cursor, names, values))
+    stages = _counted(rows["states"])
+    left, total = undecided(stages), sum(sum(counts.values()) for models in stages.values() for counts in models.values())
+    mean_s = {(r["stage"], r["model"]): r["mean_s"] for r in rows["seconds"]}
     return {
         "experiment": registered.experiment.name,
         "id": registered.id,
+        "metric": registered.experiment.search["metric"],
+        "tasks": total,
+        "undecided": sum(left.values()),
         "stages": stages,
-        "running": database.rows(SQL["running"], experiment=registered.id),
-        "failed": database.rows(SQL["failed"], experiment=registered.id),
+        "models": {m: _results(rows, m, registered.experiment.folds["count"]) for m in registered.experiment.models},
+        "attempts": {r["outcome"]: r["attempts"] for r in rows["attempts"]},
+        "images_per_s": _speeds(registered, stages, rows["speed"]),
+        "task_s": [{"stage": stage, "model": model, "mean_s": seconds} for (stage, model), seconds in mean_s.items()],
+        "time_left": time_left(stages, mean_s, rows["running"]),
+        "running": rows["running"],
+        "failed": rows["failed"],
     }
 
 
 def check_all_decided(database: Database, registered: Registered) -> None:
     """Raise `NotReady` while there are tasks that somebody may still decide."""
-    left = undecided(collect(database, registered)["stages"])
+    left = undecided(_counted(database.rows(SQL["states"], experiment=registered.id)))
     if left:
         raise NotReady(f"not every task is decided: {', '.join(f'{n} of {stage}' for stage, n in left.items())} to go")
 
 
 def undecided(stages: dict) -> dict[str, int]:
-    """Return the number of tasks that may still be decided, by stage.
+    """Return the number of tasks that may still be decided, by stage."""
+    left = dict.fromkeys(STAGES, 0)
+    for stage, _, counts in reachable(stages):
+        left[stage] += counts["waiting"] + counts["running"]
+    return {stage: n for stage, n in left.items() if n}
+
+
+def reachable(stages: dict) -> list[tuple[str, str, dict]]:
+    """Return stage, model and counts by state of every stage whose tasks can be decided.
 
     Those behind a stage that ended without what they need never will be: a failed shard of features, no complete trial.
     """
-    left = dict.fromkeys(STAGES, 0)
-    for model in {model for models in stages.values() for model in models}:
+    found = []
+    for model in {model: None for models in stages.values() for model in models}:
         for stage in STAGES:
             counts = stages[stage].get(model)
             if counts is None:
                 continue
+            found.append((stage, model, counts))
             open_ = counts["waiting"] + counts["running"]
-            left[stage] += open_
             if (stage == "features" and counts["failed"]) or (stage == "trial" and not open_ + counts["complete"]):
                 break
-    return {stage: n for stage, n in left.items() if n}
+    return found
 
 
-def text(state: dict) -> str:
-    """Return the state as lines for a person."""
-    lines = [f"{state['experiment']} ({state['id']})", f"{'':22}" + "".join(f"{s:>10}" for s in STATES)]
-    for stage, models in state["stages"].items():
-        lines += [f"{stage:9} {model:12}" + "".join(f"{n or '-':>10}" for n in counts.values()) for model, counts in models.items()]
-    lines += [
-        f"running: {r['model']} {r['stage']} {r['index']}, attempt {r['attempt']} on {r['host']}, step {r['last_step']}, beat {r['beat_s']:.0f} s ago"
-        for r in state["running"]
+def time_left(stages: dict, mean_s: dict, running: list[dict]) -> dict:
+    """Return an estimate of the seconds to the end, and how it came about.
+
+    A task takes what those of its stage and model took that are decided, pruned ones among them; as many run at a time as now.
+
+    Returns: `left_s` (None while nothing is known or nothing runs), `work_s` (what is left for one worker), `workers` (those with
+        a lease), `unknown` (the stages of which no task is decided yet, so not in the sum).
+    """
+    alive = [r for r in running if r["lease_left_s"] > 0]
+    work, longest, unknown = 0.0, 0.0, []
+    for stage, model, counts in reachable(stages):
+        if not counts["waiting"] + counts["running"]:
+            continue
+        if (mean := mean_s.get((stage, model))) is None:
+            unknown.append(f"{stage} {model}")
+            continue
+        begun = [max(mean - r["running_s"], 0.0) for r in alive if (r["stage"], r["model"]) == (stage, model)]
+        untouched = counts["waiting"] + counts["running"] - len(begun)
+        work += untouched * mean + sum(begun)
+        longest = max([longest, *begun, mean if untouched else 0.0])
+    known = bool(alive) and not (unknown and not work)
+    decided = not work and not unknown
+    return {
+        "left_s": 0.0 if decided else round(max(work / len(alive), longest), 1) if known else None,
+        "work_s": round(work, 1),
+        "workers": len(alive),
+        "unknown": unknown,
+    }
+
+
+def experiments(database: Database) -> list[dict]:
+    """Return every experiment of the database, oldest first, as `job list --json` gives it."""
+    database.check_schema()
+    rows = database.run(lambda cursor: _snapshot(cursor, ("experiments", "all_states", "scores"), {}))
+    return [
+        _entry(row, *([r for r in rows[name] if r["experiment"] == row["id"]] for name in ("all_states", "scores")))
+        for row in rows["experiments"]
     ]
-    lines += [f"failed: {r['model']} {r['stage']} {r['index']}: {r['reason']}" for r in state["failed"]]
-    return "\n".join(lines)
+
+
+def _entry(row: dict, states: list[dict], scores: list[dict]) -> dict:
+    stages = _counted(states)
+    counts = {state: sum(models["tasks"] for models in states if models["state"] == state) for state in STATES}
+    left = sum(undecided(stages).values())
+    return {
+        "name": row["name"],
+        "id": row["id"],
+        "created": row["created"].isoformat(timespec="seconds"),
+        "tasks": sum(counts.values()),
+        "decided": counts["complete"] + counts["pruned"] + counts["failed"],
+        "undecided": left,
+        "running": counts["running"],
+        "failed": counts["failed"],
+        "metric": row["metric"],
+        "best": _leader(scores, METRICS[row["metric"]] == "maximize", over=not left),
+    }
+
+
+def _leader(scores: list[dict], upwards: bool, over: bool) -> dict | None:
+    """Return who leads: by mean fold score, `won` once nobody can overtake; before the first such score by the best trial."""
+    first = max if upwards else min
+    for by, key in (("fold mean", "fold_mean"), ("trial", "highest" if upwards else "lowest")):
+        if found := [(s[key], s["model"]) for s in scores if s[key] is not None]:
+            value, model = first(found, key=lambda pair: pair[0])
+            return {"model": model, "value": value, "by": by, "won": over and by == "fold mean"}
+    return None
+
+
+def _snapshot(cursor, names: tuple[str, ...], values: dict) -> dict[str, list[dict]]:
+    """Read at one moment, so that no figure contradicts another."""
+    cursor.execute(SQL["snapshot"])
+    rows = {}
+    for name in names:
+        cursor.execute(SQL[name], values)
+        rows[name] = [dict(row) for row in cursor.fetchall()]
+    return rows
+
+
+def _counted(rows: list[dict]) -> dict:
+    """Return the counts as stage -> model -> state -> tasks."""
+    stages = {stage: {} for stage in STAGES}
+    for row in rows:
+        stages[row["stage"]].setdefault(row["model"], dict.fromkeys(STATES, 0))[row["state"]] = row["tasks"]
+    return stages
+
+
+def _results(rows: dict, model: str, folds: int) -> dict:
+    """Return what a model has come to: its best trial so far, the selected one, the mean of its complete folds."""
+
+    def of(name: str) -> dict | None:
+        return next(({k: v for k, v in row.items() if k != "model"} for row in rows[name] if row["model"] == model), None)
+
+    return {"best": of("best"), "selected": of("selected"), "folds": (of("folds") or {"folds": 0, "mean": None}) | {"of": folds}}
+
+
+def _speeds(registered: Registered, stages: dict, rows: list[dict]) -> list[dict]:
+    """Return the images a second of each stage and model that runs: what an attempt saved in a second of its life, times those running."""
+    found = {}
+    for row in rows:
+        images = row["steps"] * _images_per_step(registered, row)
+        sums = found.setdefault((row["stage"], row["model"]), [0.0, 0.0])
+        sums[0], sums[1] = sums[0] + images, sums[1] + row["seconds"]
+    speeds = []
+    for (stage, model), (images, seconds) in found.items():
+        running = stages[stage][model]["running"]
+        if running and images:
+            speeds.append({"stage": stage, "model": model, "images_per_s": round(images / seconds * running, 1)})
+    return speeds
+
+
+def _images_per_step(registered: Registered, row: dict) -> float:
+    """Return how many training images a step is on average: the last batch of an epoch is what is left over."""
+    if row["stage"] == "features":
+        return 1.0
+    n, experiment = registered.data["train"], registered.experiment
+    if row["stage"] == "trial":
+        n -= registered.data["validation"]
+    elif row["stage"] == "fold":
+        n -= n / experiment.folds["count"]
+    batch = int(row["batch_size"] or experiment.fixed(row["model"]).get("batch_size", 0))
+    return n / math.ceil(n / batch) if batch else 0.0  # it has no parameters yet, and so no step

@@ -1,4 +1,4 @@
-"""The commands that look after experiments: status, retry, verify, gc, drop."""
+"""The commands that look after experiments: status, list, retry, verify, gc, drop."""
 
 import json
 import secrets
@@ -11,28 +11,70 @@ from job.experiment import STAGES
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="for programs")
+@click.option("--watch", is_flag=True, help="show it again and again, until everything is decided: exit 0")
+@click.option(
+    "--interval",
+    type=click.FloatRange(0.1, 3600),
+    default=2.0,
+    show_default=True,
+    metavar="S",
+    help="seconds between two looks of --watch",
+)
+@click.option("--json", "as_json", is_flag=True, help="one object for programs; with --watch, one a line")
 @where("database_url", "experiment")
-def status(settings, as_json):
-    """What is done, what runs where.
+def status(settings, watch, interval, as_json):
+    """Show what is done, what runs where, what failed, how long it will take.
 
-    Example: job status --experiment quick
+    From the database only, at any time. On a terminal a picture with bars (NO_COLOR is respected), elsewhere plain lines; with --watch
+    there, a block of them when something has changed. Images a second are those that attempts of the last ten minutes saved. The time left is an
+    estimate: tasks take what those of their stage and model took before, as many at a time as now.
+
+    Example: job status --watch --experiment quick
     """
     from job import status as view
     from job.tasks import find
+    from job.watch import show
+    from job.watch import watch as keep_showing
 
     database = database_of(settings)
-    state = view.collect(database, find(database, settings.need("experiment")))
-    click.echo(json.dumps(state) if as_json else view.text(state))
+    registered = find(database, settings.need("experiment"))
+    if watch:
+        keep_showing(database, registered, interval, settings.outage_s, settings.lease_s, as_json)
+        return
+    state = view.collect(database, registered, settings.lease_s)
+    if as_json:
+        click.echo(json.dumps(state))
+    else:
+        show(state)
+
+
+@click.command("list")
+@click.option("--json", "as_json", is_flag=True, help="a list of objects for programs")
+@where("database_url")
+def list_(settings, as_json):
+    """List the experiments of the database.
+
+    When each was created, how far it is, which model leads. The winner is the model with the best mean fold score, once no other can overtake it; before, the best trial so far stands there.
+
+    Example: job list
+    """
+    from job import status as view
+    from job.watch import table
+
+    found = view.experiments(database_of(settings))
+    click.echo(json.dumps(found) if as_json else "\n".join(table(found)))
 
 
 @click.command()
 @click.argument("stage", type=click.Choice(STAGES))
-@click.option("--index", type=click.IntRange(0), required=True, metavar="I")
-@click.option("--model", metavar="M")
+@click.option("--index", type=click.IntRange(0), required=True, metavar="I", help="which task, from 0")
+@click.option("--model", metavar="M", help="which model; without it the index runs over all models in order")
 @where("database_url", "experiment")
 def retry(settings, stage, index, model):
     """Give a task that failed for good another life.
+
+    After three errors in a row without progress a task is not run again; `job status` names it, and why. Mend that, retry it, run
+    its stage again. Trials are closed once a model's parameters are selected.
 
     Example: job retry trial --model cnn --index 3 --experiment quick
     """
@@ -55,9 +97,10 @@ def retry(settings, stage, index, model):
 @click.option("--json", "as_json", is_flag=True, help="for programs")
 @where(*PLACES)
 def verify(settings, deep, replays, seed, as_json):
-    """Re-check every promise over database and store; exit 1 with a list unless all are kept.
+    """Check every promise again, over database and store.
 
-    Without an experiment's name, every experiment in the database; at any time, also while workers run.
+    Prints `ok` or what breaks it for each, and exits 1 unless all are kept. Without an experiment's name, of every experiment in the
+    database; at any time, also while workers run.
 
     Example: job verify --deep --replay 2 --experiment quick
     """
@@ -101,9 +144,10 @@ def _replay(settings, database, store, chosen, say) -> list:
 @click.option("--dry-run", is_flag=True, help="list them, remove nothing")
 @where("database_url", "store_url", "experiment")
 def gc(settings, dry_run):
-    """Remove bytes of ended attempts that nothing refers to, a lease after they ended.
+    """Remove from the store what ended attempts left and nothing refers to.
 
-    Without an experiment's name, of every experiment in the database; of no other.
+    A lease (JOB_LEASE_S) after they ended, also while workers run. Without an experiment's name, of every experiment in the database;
+    of no other.
 
     Example: job gc --dry-run --experiment quick
     """
@@ -123,7 +167,9 @@ def gc(settings, dry_run):
 @click.argument("name")
 @where("database_url", "store_url")
 def drop(settings, name):
-    """Remove an experiment: its artifacts, its study, its rows.
+    """Remove an experiment for good: its artifacts, its studies, its rows. It does not ask.
+
+    Staged data and weights stay, others may share them. Its workers, if any still run, leave by themselves.
 
     Example: job drop quick
     """
@@ -133,4 +179,4 @@ def drop(settings, name):
     click.echo(f"{name} is removed")
 
 
-COMMANDS = (status, retry, verify, gc, drop)
+COMMANDS = (status, list_, retry, verify, gc, drop)

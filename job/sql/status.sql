@@ -1,12 +1,18 @@
--- What `job status` shows.
+-- What `job status` and `job list` show; nothing here writes. All is counted here: ten thousand tasks are a few rows.
+
+-- name: snapshot
+set transaction isolation level repeatable read, read only
 
 -- name: states
 select stage, model, state, count(*)::int as tasks from task where experiment = %(experiment)s
 group by stage, model, state order by model
 
 -- name: running
+-- A lease counts from the start of the database too, as for who claims (tasks.sql).
 select t.model, t.stage, t.index, t.attempt, a.host, a.last_step,
-       extract(epoch from clock_timestamp() - a.last_beat)::float as beat_s
+       extract(epoch from clock_timestamp() - a.started)::float as running_s,
+       extract(epoch from clock_timestamp() - a.last_beat)::float as beat_s,
+       extract(epoch from greatest(t.lease_until, pg_postmaster_start_time() + make_interval(secs => %(lease_s)s)) - clock_timestamp())::float as lease_left_s
 from task t
 join attempt a on (a.experiment, a.model, a.stage, a.index, a.number) = (t.experiment, t.model, t.stage, t.index, t.attempt)
 where t.experiment = %(experiment)s and t.state = 'running'
@@ -15,3 +21,64 @@ order by t.stage, t.model, t.index
 -- name: failed
 select model, stage, index, reason from task where experiment = %(experiment)s and state = 'failed'
 order by stage, model, index
+
+-- name: best
+select distinct on (model) model, index as trial, value from task
+where (experiment, stage, state) = (%(experiment)s, 'trial', 'complete')
+order by model, value * %(sign)s desc, index
+
+-- name: selected
+select model, trial, value from selection where experiment = %(experiment)s
+
+-- name: folds
+select model, count(*)::int as folds, avg(value) as mean from task
+where (experiment, stage, state) = (%(experiment)s, 'fold', 'complete')
+group by model
+
+-- name: attempts
+select coalesce(outcome, 'running') as outcome, count(*)::int as attempts from attempt where experiment = %(experiment)s
+group by outcome order by outcome
+
+-- name: seconds
+-- What a decided task took, all its attempts together; one that vanished lived until its last beat.
+select stage, model, avg(seconds)::float as mean_s
+from (
+    select a.stage, a.model, a.index,
+           sum(extract(epoch from case when a.outcome = 'vanished' then a.last_beat else a.ended end - a.started)) as seconds
+    from attempt a
+    join task t on (t.experiment, t.model, t.stage, t.index) = (a.experiment, a.model, a.stage, a.index)
+    where t.experiment = %(experiment)s and t.state in ('complete', 'pruned')
+    group by a.stage, a.model, a.index
+) as decided
+group by stage, model
+
+-- name: speed
+-- Steps that attempts saved within the last `window_s` seconds, and for how long they lived in it: until their end, or their last beat.
+select stage, model, batch_size, sum(steps * seconds / lifetime)::float as steps, sum(seconds)::float as seconds
+from (
+    select a.stage, a.model, t.parameters->>'batch_size' as batch_size, a.last_step - a.first_step as steps,
+           extract(epoch from l.until - greatest(a.started, clock_timestamp() - make_interval(secs => %(window_s)s))) as seconds,
+           extract(epoch from l.until - a.started) as lifetime
+    from attempt a
+    join task t on (t.experiment, t.model, t.stage, t.index) = (a.experiment, a.model, a.stage, a.index)
+    cross join lateral (select case when a.outcome <> 'vanished' then a.ended else a.last_beat end as until) l
+    where a.experiment = %(experiment)s
+) as lived
+where seconds > 0 and lifetime > 0
+group by stage, model, batch_size
+
+-- name: experiments
+select id, name, created, spec->'search'->>'metric' as metric from experiment order by created, id
+
+-- name: all_states
+select experiment, stage, model, state, count(*)::int as tasks from task group by experiment, stage, model, state
+
+-- name: scores
+-- Of each model: the best complete trial, and the mean of its folds once all are complete.
+select experiment, model,
+       min(value) filter (where stage = 'trial' and state = 'complete') as lowest,
+       max(value) filter (where stage = 'trial' and state = 'complete') as highest,
+       case when bool_and(state = 'complete') filter (where stage = 'fold') then avg(value) filter (where stage = 'fold') end as fold_mean
+from task
+group by experiment, model
+order by experiment, model

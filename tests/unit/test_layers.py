@@ -12,7 +12,7 @@ LAYERS = [
     {"outbox", "attempt", "tasks", "study", "archives", "downloads", "pictures", "sources", "weights", "cache", "data", "models", "augment"}
     | {"checkpoint", "record"},
     {"train", "evaluate"},
-    {"run", "results", "runs", "replay", "prepare", "status", "report", "verify", "gc"},
+    {"run", "results", "runs", "replay", "prepare", "status", "watch", "report", "verify", "gc"},
     {"worker", "turns", "embedded", "serve", "fallback", "local", "cli", "__main__"},
 ]
 FENCES = {
@@ -23,6 +23,7 @@ FENCES = {
     "sqlalchemy": {"study"},
     "click": {"cli", "local"},
     "matplotlib": {"report"},
+    "rich": {"watch", "local"},
 }
 FILES = sorted(PACKAGE.rglob("*.py"))
 
