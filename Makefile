@@ -10,7 +10,7 @@ DATA ?=
 WEIGHTS ?=
 WORKERS ?=
 
-.PHONY: help env local test test-system test-slurm test-image chaos image lint lock clean
+.PHONY: help env local dashboard test test-system test-slurm test-image chaos image lint lock clean
 help: ## this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-11s %s\n", $$1, $$2}'
 	@echo 'make local takes EXPERIMENT=, DATA=, WEIGHTS=, OUT=, WORKERS=; make test takes TESTS='
@@ -24,6 +24,10 @@ $(STAMP): requirements-dev.lock pyproject.toml
 
 local: $(STAMP) ## an experiment on this machine, from nothing to its report
 	@$(JOB) local $(EXPERIMENT) --out $(OUT) $(if $(DATA),--data $(DATA)) $(if $(WEIGHTS),--weights $(WEIGHTS)) $(if $(WORKERS),--workers $(WORKERS))
+
+PORT ?= 8080
+dashboard: $(STAMP) ## Optuna's dashboard on what `make local` has in OUT, or on JOB_DATABASE_URL, to look at; takes OUT=, PORT=
+	@$(JOB) dashboard --out $(OUT) --port $(PORT)
 
 # Long files first: whichever process is free takes the next one, so that none is left alone with a long one.
 TESTS ?= tests/acceptance tests/faults tests/integration tests/unit tests/k8s

@@ -24,10 +24,10 @@ import subprocess
 import tempfile
 import urllib.error
 import urllib.request
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from job.errors import Invalid, JobError
+from job.errors import Invalid, JobError, NotReady
 from job.server import START_S, Server, grpc_sockets, write_private
 
 NOBODY = 65534
@@ -164,6 +164,29 @@ class S3(Server):
             for path in grpc_sockets(port):
                 with suppress(OSError):
                     path.unlink()
+
+
+@contextmanager
+def at_hand(folder: Path):
+    """Yield the URL of the PostgreSQL whose data is below a folder: the running one's, else that of one started until the block ends.
+
+    Raises: Invalid when there is none.
+    """
+    server = Postgres(folder)
+    try:
+        there = (server.folder / "data").exists()
+    except OSError as exc:
+        raise Invalid(f"{server.folder}: cannot be read ({exc.strerror}); it belongs to who ran `job local`") from exc
+    if not there:
+        raise Invalid(f"{server.folder}: there is no database; `job local` makes one, or set JOB_DATABASE_URL")
+    try:
+        server.start()
+    except NotReady:  # another process runs it
+        server.ports = json.loads((server.folder / "ports").read_text())
+    try:
+        yield server.url
+    finally:
+        server.stop()
 
 
 def clean_up(folder: Path) -> list[str]:

@@ -99,9 +99,15 @@ def decide(experiment: Experiment, key: Key, values: dict, epoch: int, value: fl
     return bool(pruned), {k: v for k, v in after.items() if k not in before}
 
 
-def _storage(database: Database) -> RDBStorage:
+def reader(database: Database) -> RDBStorage:
+    """Return a storage for Optuna's dashboard: every transaction is read-only, and the server refuses a write. Nothing is created."""
+    return _storage(database, skip_table_creation=True, execution_options={"postgresql_readonly": True})
+
+
+def _storage(database: Database, skip_table_creation: bool = False, **engine) -> RDBStorage:
     """Return Optuna's own storage on our database; it keeps no connection."""
-    return RDBStorage(database.url.replace("postgresql://", "postgresql+psycopg2://", 1), engine_kwargs={"poolclass": NullPool})
+    url = database.url.replace("postgresql://", "postgresql+psycopg2://", 1)
+    return RDBStorage(url, engine_kwargs={"poolclass": NullPool} | engine, skip_table_creation=skip_table_creation)
 
 
 def _study(experiment: Experiment, key: Key, values: dict, cursor) -> tuple[optuna.Study, InMemoryStorage]:

@@ -1,12 +1,15 @@
-"""The commands that look after experiments: status, list, retry, verify, gc, drop."""
+"""The commands that look after experiments: status, list, dashboard, retry, verify, gc, drop."""
 
 import json
 import secrets
+from contextlib import nullcontext, suppress
+from dataclasses import replace
+from pathlib import Path
 
 import click
 
 from job.cli.options import PLACES, database_of, store_of, where
-from job.errors import JobError
+from job.errors import Interrupted, JobError
 from job.experiment import STAGES
 
 
@@ -63,6 +66,34 @@ def list_(settings, as_json):
 
     found = view.experiments(database_of(settings))
     click.echo(json.dumps(found) if as_json else "\n".join(table(found)))
+
+
+@click.command()
+@click.option(
+    "--out",
+    default="out",
+    show_default=True,
+    metavar="DIR",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="of `job local`: whose database, where none is named",
+)
+@click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, metavar="P", help="0: any that is free")
+@where("database_url")
+def dashboard(settings, out, port):
+    """Serve Optuna's dashboard of the trials on this machine, to look at.
+
+    At 127.0.0.1 until Ctrl-C; it can change nothing. On the database that is named, else on the one that `job local` has in DIR: the running one, or one started for as long. Needs
+    the package optuna-dashboard (`pip install 'image-tuning-job[local]'`).
+
+    Example: job dashboard --out out --port 8080
+    """
+    from job.dashboard import serve
+    from job.embedded import at_hand
+
+    url = nullcontext(settings.database_url) if settings.database_url else at_hand(out / "servers")
+    with url as database_url, suppress(Interrupted):  # a signal is how it ends
+        database = database_of(replace(settings, database_url=database_url))
+        serve(database, port, lambda address: click.echo(f"{address} shows the studies of {database.where}; Ctrl-C ends it"))
 
 
 @click.command()
@@ -179,4 +210,4 @@ def drop(settings, name):
     click.echo(f"{name} is removed")
 
 
-COMMANDS = (status, list_, retry, verify, gc, drop)
+COMMANDS = (status, list_, dashboard, retry, verify, gc, drop)

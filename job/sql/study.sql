@@ -1,10 +1,11 @@
 -- Optuna's tables, as far as we write them ourselves (schema of optuna 5, checked by a contract test).
 
 -- name: add_trials
--- A WAITING trial for each task, its number the task's index.
+-- A WAITING trial for each task, its number the task's index. In order: Optuna lists trials by id.
 insert into trials (number, study_id, state)
 select i, %(study)s, 'WAITING' from generate_series(0, %(trials)s - 1) i
 where not exists (select 1 from trials where study_id = %(study)s and number = i)
+order by i
 
 -- name: bind_trials
 update task set optuna_trial_id = o.trial_id

@@ -149,8 +149,13 @@ on conflict do nothing
 returning trial, value, parameters
 
 -- name: retry
--- Once a model is selected, its trials are closed.
-update task set state = 'waiting', counted = 0, counted_at = progress, reason = null, finished = null
-where (experiment, model, stage, index) = (%(experiment)s, %(model)s, %(stage)s, %(index)s) and state = 'failed'
-  and not (stage = 'trial' and exists (select 1 from selection where (experiment, model) = (%(experiment)s, %(model)s)))
-returning index
+-- Once a model is selected, its trials are closed. What a trial failed of before is no word on it any more, for Optuna neither.
+with retried as (
+    update task set state = 'waiting', counted = 0, counted_at = progress, reason = null, finished = null
+    where (experiment, model, stage, index) = (%(experiment)s, %(model)s, %(stage)s, %(index)s) and state = 'failed'
+      and not (stage = 'trial' and exists (select 1 from selection where (experiment, model) = (%(experiment)s, %(model)s)))
+    returning index, optuna_trial_id
+), forgotten as (
+    delete from trial_user_attributes using retried where trial_id = optuna_trial_id and key = 'reason'
+)
+select index from retried

@@ -13,7 +13,7 @@ LAYERS = [
     | {"checkpoint", "record"},
     {"train", "evaluate"},
     {"run", "results", "runs", "replay", "prepare", "status", "watch", "report", "verify", "gc"},
-    {"worker", "turns", "embedded", "serve", "fallback", "local", "cli", "__main__"},
+    {"worker", "turns", "embedded", "serve", "fallback", "local", "dashboard", "cli", "__main__"},
 ]
 FENCES = {
     "boto3": {"store"},
@@ -23,6 +23,7 @@ FENCES = {
     "sqlalchemy": {"study"},
     "click": {"cli", "local"},
     "matplotlib": {"report"},
+    "optuna_dashboard": {"dashboard"},
     "rich": {"watch", "local"},
 }
 FILES = sorted(PACKAGE.rglob("*.py"))

@@ -1,0 +1,159 @@
+"""`job dashboard`: Optuna's dashboard shows our trials as they are, and can change nothing."""
+
+import json
+import signal
+import urllib.error
+import urllib.request
+
+import pytest
+from world import Child
+
+from job import study, tasks
+from job.database import Database
+from job.experiment import parse
+from job.index import Key
+from job.prepare import _register
+from job.tasks import Tasks, Worker
+
+SPEC = {
+    "name": "small", "data": {"source": "digits"},
+    "search": {"trials": 10, "metric": "log_loss", "pruner": "median", "sampler": "random", "min_epochs": 1},
+    "models": {"cnn": {"epochs": 3, "learning_rate": {"low": 1e-3, "high": 1e-1, "log": True}, "batch_size": [32, 64]}},
+}  # fmt: skip
+STAGED = {"data": {"id": "d", "files": {}}, "weights": {}, "splits": {}}
+TABLES = ("task", "attempt", "epoch", "studies", "trials", "trial_values", "trial_params", "trial_intermediate_values")
+ROWS = " union all ".join(f"select '{table}' || t::text as x from {table} t" for table in TABLES)
+EVERYTHING = f"select md5(string_agg(x, ';' order by x)) as digest from ({ROWS}) y"
+
+
+def _lived(url: str) -> Database:
+    """Make an experiment of which trials are complete (0 to 4; the first failed before), pruned, failed, running, interrupted and untouched (9)."""
+    database = Database(url, 10)
+    database.create_schema()
+    _register(database, parse(SPEC), STAGED)
+    registered = tasks.find(database, "small")
+
+    def attempt(index: int):
+        key = Key("cnn", "trial", index)
+        found = Tasks(database, registered, Worker(), 60, 0).claim(key)
+        found.set_parameters(lambda cursor: study.suggest(registered.experiment, key, found.values, cursor))
+        return key, found
+
+    def fail(index: int):
+        for _ in range(3):
+            attempt(index)[1].error("no room")
+
+    fail(0)
+    tasks.retry(database, registered, Key("cnn", "trial", 0))
+    for index in range(6):
+        key, found = attempt(index)
+        for epoch in range(3):
+            value = index / 10 + 1 / (epoch + 2)
+            decide = lambda cursor, e=epoch, v=value, k=key, a=found: study.decide(registered.experiment, k, a.values, e, v, cursor)  # noqa: E731
+            if found.report(epoch, {}, value, decide):
+                found.commit("pruned", value, {}, {}, reason=f"pruned after epoch {epoch + 1} by median")
+                break
+        else:
+            found.commit("complete", value, {}, {}, step=3)
+    fail(6)
+    attempt(7)[1].report(0, {}, 0.5)
+    attempt(8)[1].release("SIGTERM")
+    return database
+
+
+def _get(url: str, method: str = "GET", body: dict | None = None, **headers: str):
+    request = urllib.request.Request(
+        url, json.dumps(body).encode() if body else None, {"Content-Type": "application/json", **headers}, method=method
+    )
+    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=20) as answer:
+        return json.load(answer)
+
+
+def _address(child: Child) -> str:
+    child.until("shows the studies of")
+    return next(word for word in child.text().split() if word.startswith("http://127.0.0.1:"))
+
+
+def test_it_shows_what_is(site):
+    """States, values, parameters, values by epoch, direction and reasons in its HTTP API are those of our rows; it ends with 0 on a signal."""
+    database = _lived(site.database_url)
+    child = site.start("dashboard", "--port", 0)
+    url = _address(child)
+    (summary,) = _get(f"{url}api/studies")["study_summaries"]
+    assert (summary["study_name"], summary["directions"]) == ("small/cnn", ["minimize"])
+    shown = _get(f"{url}api/studies/{summary['study_id']}?after=0")["trials"]
+    ours = database.rows("select * from task where stage = 'trial' order by index")
+    assert {row["state"] for row in ours} == {"complete", "pruned", "failed", "running", "waiting"}
+    for trial, row in zip(shown, ours, strict=True):
+        begun = "Running" if row["parameters"] else "Waiting"  # Optuna has no word for one that waits for its next attempt
+        states = {"complete": "Complete", "pruned": "Pruned", "failed": "Fail", "running": "Running", "waiting": begun}
+        assert (trial["number"], trial["state"]) == (row["index"], states[row["state"]])
+        assert trial.get("values") == (None if row["value"] is None else [row["value"]])
+        parameters = {p["name"]: p["param_external_value"] for p in trial["params"]}
+        assert {k: str(v) for k, v in (row["parameters"] or {}).items()} == parameters
+        epochs = database.rows("select epoch + 1 as step, value from epoch where index = %(i)s order by epoch", i=row["index"])
+        assert trial["intermediate_values"] == epochs
+        reasons = {a["key"]: a["value"] for a in trial["user_attrs"]}
+        assert reasons == ({"reason": row["reason"]} if row["reason"] else {})
+    assert site.database_url.split(":")[2].split("@")[0] not in child.text(), "the password"
+    child.send(signal.SIGINT)
+    child.wait(20, check=0)
+
+
+def test_it_changes_nothing(site):
+    """Deleting, renaming, telling and noting are refused, by the dashboard and by its storage; not a bit of our rows or Optuna's changes."""
+    database = _lived(site.database_url)
+    before = database.rows(EVERYTHING)
+    child = site.start("dashboard", "--port", 0)
+    url = _address(child)
+    (summary,) = _get(f"{url}api/studies")["study_summaries"]
+    path = f"{url}api/studies/{summary['study_id']}"
+    trial = _get(f"{path}?after=0")["trials"][9]["trial_id"]
+    for address, method, body in (
+        (path, "DELETE", {"remove_associated_artifacts": False}),
+        (f"{path}/rename", "POST", {"study_name": "mine"}),
+        (f"{url}api/studies", "POST", {"study_name": "new", "directions": ["minimize"]}),
+        (f"{url}api/trials/{trial}/tell", "POST", {"state": "Complete", "values": [0]}),
+        (f"{path}/note", "PUT", {"version": 1, "body": "x"}),
+    ):
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            _get(address, method, body)
+        assert refused.value.code == 403
+    with pytest.raises(urllib.error.HTTPError):
+        _get(f"{url}api/studies", Host="rebound.example")
+    assert database.rows(EVERYTHING) == before
+    storage = study.reader(database)
+    for change in (lambda: storage.delete_study(summary["study_id"]), lambda: storage.set_study_user_attr(summary["study_id"], "a", 1)):
+        with pytest.raises(Exception) as refused:  # noqa: B017
+            change()
+        assert "read-only transaction" in str(refused.value.__cause__ or refused.value)
+    assert database.rows(EVERYTHING) == before
+
+
+def test_what_it_cannot_show(site):
+    """No database of `job local`, no tables, a port that is taken: one sentence each."""
+    empty = site.job("dashboard", "--out", site.folder / "none", JOB_DATABASE_URL="")
+    assert (empty.returncode, "there is no database; `job local` makes one" in empty.stderr) == (78, True)
+    assert "has no tables yet" in site.job("dashboard", "--port", 0, check=75).stderr
+
+
+def test_on_the_servers_of_a_local_run(site):
+    """Where `job local` has left a database it is started, and stopped again at the end; where one runs it is used, and left alone."""
+    from job.embedded import Postgres
+
+    folder = site.folder / "out" / "servers"
+    with Postgres(folder) as server:
+        url = _lived(site.database_url).url
+        _lived(server.url)
+        running = site.start("dashboard", "--out", site.folder / "out", "--port", 0, JOB_DATABASE_URL="")
+        assert _get(f"{_address(running)}api/studies")["study_summaries"][0]["study_name"] == "small/cnn"
+        running.send(signal.SIGTERM)
+        running.wait(20, check=0)
+        Database(server.url, 0).rows("select 1")
+    started = site.start("dashboard", "--out", site.folder / "out", "--port", 0, JOB_DATABASE_URL="")
+    assert len(_get(f"{_address(started)}api/studies")["study_summaries"]) == 1
+    taken = _address(started).split(":")[2].strip("/")
+    assert f"--port {taken}: cannot be listened on" in site.job("dashboard", "--port", taken, JOB_DATABASE_URL=url, check=2).stderr
+    started.send(signal.SIGTERM)
+    started.wait(60, check=0)
+    assert not (folder / "postgres" / "pid").exists()
