@@ -7,14 +7,16 @@ import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from job.backbones import BACKBONES
 from job.errors import Invalid
-from job.parameters import FROZEN, MODELS, Choice, Kind, Range, contains, read_parameter, to_json
+from job.parameters import MODELS, Choice, Kind, Range, contains, read_parameter, to_json
 from job.reading import expect, nearest, show
 
 STAGES = ("features", "trial", "fold", "final")
 METRICS = {"accuracy": "maximize", "balanced_accuracy": "maximize", "f1_macro": "maximize", "log_loss": "minimize"}
 NAME = re.compile(r"[a-z0-9-]{1,40}")
 TPE_STARTUP_TRIALS = 10
+TUNING_RATE = 1e-3  # README, "How the defaults were chosen"
 HYPERBAND_MIN_TRIALS = 20
 
 # One table: section -> key -> what it may be. `None` as default: may be left out.
@@ -97,7 +99,11 @@ class Experiment:
 
     def frozen(self, model: str) -> bool:
         """Tell whether a model trains a head on stored features of a frozen base."""
-        return model in FROZEN
+        return model in BACKBONES and not self.models[model].get("unfreeze")
+
+    def pretrained(self) -> list[str]:
+        """Return the models that begin with ImageNet weights."""
+        return [m for m in self.models if m in BACKBONES]
 
     def tasks_of(self, stage: str) -> dict[str, int]:
         """How many tasks a stage has, by model in the order of the file."""
@@ -192,27 +198,34 @@ def _models(models, shared: dict) -> dict[str, dict]:
     return {name: _model(name, _table(own, f"[models.{name}]"), shared) for name, own in models.items()}
 
 
-def _model(name: str, own: dict, shared: dict) -> dict:
+def _kinds(name: str, own: dict, shared: dict) -> dict[str, Kind]:
+    """Return what each key of a model may be; raise `Invalid` for an unknown model or key."""
     expect(name in MODELS, f"unknown model '{name}' in [models.{name}]{nearest(name, MODELS)}; expected one of {', '.join(MODELS)}")
-    kinds = MODELS[name]
+    frozen = name in BACKBONES and not own.get("unfreeze", shared.get("unfreeze"))
+    kinds = MODELS[name] | ({"augment": Kind(dict, {}, tunable=False)} if name in BACKBONES and not frozen else {})
     for key in own:
         reason = (
-            "; a frozen base sees clean images once, its features are stored: augment cannot act"
-            if key == "augment" and name in FROZEN
-            else ""
+            "; a frozen base sees clean images once, its features are stored: augment cannot act" if key == "augment" and frozen else ""
         )
         expect(
             key in kinds,
             f"unknown key 'models.{name}.{key}'{'' if reason else nearest(key, kinds)}; {name} knows {', '.join(kinds)}{reason}",
         )
     expect(
-        "augment" not in shared or name not in FROZEN,
+        "augment" not in shared or not frozen,
         f"parameters.augment would reach {name}: a frozen base sees clean images; move it to [models.cnn]",
     )
+    return kinds
+
+
+def _model(name: str, own: dict, shared: dict) -> dict:
     result = {}
-    for key, kind in kinds.items():
+    for key, kind in _kinds(name, own, shared).items():
         section, values = (f"models.{name}", own) if key in own else ("parameters", shared)
-        result[key] = read_parameter(kind, values.get(key, kind.default), f"{section}.{key}")
+        if key in values or kind.default is not None:
+            result[key] = read_parameter(kind, values.get(key, kind.default), f"{section}.{key}")
+    if result.get("unfreeze") == 0:  # so that it is the same experiment as without it
+        del result["unfreeze"]
     if name == "mobilenetv2":
         alphas = (0.35, 0.5, 0.75, 1.0, 1.3, 1.4)
         expect(result["alpha"] in alphas, f"models.{name}.alpha = {result['alpha']}: expected one of {', '.join(map(str, alphas))}")
@@ -266,6 +279,12 @@ def _judge(e: Experiment) -> Experiment:
             pruner == "none" or e.search["min_epochs"] <= epochs,
             f"search.min_epochs = {e.search['min_epochs']} is more than models.{model}.epochs = {epochs}",
         )
+        rate = e.models[model]["learning_rate"]
+        fastest = rate.high if isinstance(rate, Range) else max(rate.values) if isinstance(rate, Choice) else rate
+        if e.models[model].get("unfreeze") and fastest > TUNING_RATE:
+            notes.append(
+                f"{model}: unfreeze with learning rates up to {fastest:g}: above {TUNING_RATE:g} a pretrained base is easily destroyed"
+            )
         if not e.space(model):
             notes.append(f"{model} searches nothing: its {trials} trials differ in their seeds only")
     if e.search["sampler"] == "tpe" and trials <= TPE_STARTUP_TRIALS:

@@ -27,7 +27,7 @@ class Possible:
 def possible(experiment: Experiment, location: str | None, weights_place: str | None, cache_dir: Path) -> Possible:
     """Return the experiment as it is, or on digits, or with fewer models. Raises: Invalid when nothing is left."""
     spec, notices = experiment.spec, []
-    for model in experiment.tasks_of("features"):
+    for model in experiment.pretrained():
         parameters = experiment.fixed(model)
         if weights.find(model, parameters, weights_place, cache_dir) is None and not reachable(weights.url(model, parameters)):
             del spec["models"][model]

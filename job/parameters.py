@@ -4,8 +4,9 @@ One rule: a number or string is fixed, a list is a choice, `{low, high, log, ste
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from job.backbones import BACKBONES
 from job.errors import Invalid
 from job.reading import expect, nearest, show
 
@@ -87,13 +88,12 @@ CNN = COMMON | {
 TRANSFER = COMMON | {
     "input_size": Kind(int, 96, low=32, high=1024, tunable=False),
     "units": Kind(int, 0, low=0, high=65536),
+    "unfreeze": Kind(int, None, low=0, high=10_000, tunable=False),
 }
-MODELS = {
-    "cnn": CNN,
-    "mobilenetv2": TRANSFER | {"alpha": Kind(float, 1.0, low=0.35, high=1.4, tunable=False)},
-    "vgg16": TRANSFER,
+MODELS = {"cnn": CNN} | {
+    name: TRANSFER | {"input_size": replace(TRANSFER["input_size"], low=backbone.least)} for name, backbone in BACKBONES.items()
 }
-FROZEN = ("mobilenetv2", "vgg16")
+MODELS["mobilenetv2"]["alpha"] = Kind(float, 1.0, low=0.35, high=1.4, tunable=False)
 
 AUGMENT = {
     "shift": Kind(float, 0.0, low=0, high=0.9),
@@ -149,6 +149,19 @@ def read_augment(value: dict, where: str) -> dict:
     for key in value:
         expect(key in AUGMENT, f"{where}.{key}{nearest(key, AUGMENT)}: augment knows {', '.join(AUGMENT)}")
     return {key: AUGMENT[key].check(v, f"{where}.{key}") for key, v in value.items()}
+
+
+def corner(experiment, model: str, of=min) -> dict:
+    """Return one point of a model's search: the least (`of=max`: the largest) number of every range and list, the first of other lists.
+
+    The learning rate is the least in any case: what is only measured must not diverge.
+    """
+    point = experiment.fixed(model)
+    for key, space in experiment.space(model).items():
+        numbers = (space.low, space.high) if isinstance(space, Range) else space.values
+        plain = not isinstance(numbers[0], (str, bool))
+        point[key] = min(numbers) if key == "learning_rate" else of(numbers) if plain else numbers[0]
+    return point
 
 
 def to_json(value):

@@ -9,6 +9,7 @@ from job.cache import Cache
 from job.database import Database, json_value, lock_number, queries
 from job.errors import Invalid, NotReady, UsageError
 from job.experiment import STAGES, Experiment, differences
+from job.parameters import corner
 from job.store import Store
 from job.tasks import Registered, find
 
@@ -91,7 +92,7 @@ def _check_growth(old: dict, experiment: Experiment, selected: list[dict]) -> No
 def _stage(experiment: Experiment, cache: Cache, location, weights_place) -> dict:
     """Put data, splits and weights into the store; return what the database keeps of them."""
     store = cache.store
-    found_weights = {m: weights.fetch(cache, m, experiment.fixed(m), weights_place) for m in experiment.tasks_of("features")}
+    found_weights = {m: weights.fetch(cache, m, experiment.fixed(m), weights_place) for m in experiment.pretrained()}
     source = sources.read(experiment.data["source"], experiment.data["image_size"], location, cache.folder)
     train, test = data.cut(source, experiment)
     staged = data.stage(source, train, test)
@@ -108,7 +109,7 @@ def _stage(experiment: Experiment, cache: Cache, location, weights_place) -> dic
         log.warning(
             "%d test images stand in the training part too; the report adds the accuracy without them", manifest["duplicates"]["train_test"]
         )
-    _check_weights(experiment, manifest, found_weights)
+    _check_models(experiment, manifest, found_weights)
     data.upload(store, staged)
     digest = record.sha256(content)
     splits = {"key": f"data/{manifest['id']}/splits-{digest[:16]}.npz", "sha256": digest}
@@ -120,14 +121,18 @@ def _stage(experiment: Experiment, cache: Cache, location, weights_place) -> dic
     }
 
 
-def _check_weights(experiment: Experiment, manifest: dict, found: dict[str, Path]) -> None:
+def _check_models(experiment: Experiment, manifest: dict, found: dict[str, Path]) -> None:
     """Raise `Invalid` for weights of another architecture, before anything is stored."""
     if not found:
         return
-    from job.models import transfer
+    from job.models import build, transfer
 
+    shape, classes = tuple(manifest["image_shape"]), len(manifest["classes"])
     for model, path in found.items():
-        transfer.base(model, experiment.fixed(model), tuple(manifest["image_shape"]), path)
+        if experiment.frozen(model):
+            transfer.base(model, experiment.fixed(model), shape, path)
+        else:
+            build.build(experiment, model, corner(experiment, model, max), shape, classes, path)
 
 
 def _register(database: Database, experiment: Experiment, staged: dict) -> None:

@@ -16,7 +16,8 @@ import numpy as np
 from job import data, evaluate, record, study
 from job.checkpoint import Damaged
 from job.errors import Diverged, Impossible, JobError
-from job.models import cnn, transfer
+from job.models import transfer
+from job.models.build import build
 from job.randomness import derive
 from job.results import clear, entry, publish
 from job.run import Run
@@ -180,8 +181,8 @@ def learn(r: Run, hooks: Hooks) -> Learned:
         rows, scored = _rows(r, len(labels))
     with r.clock("build"):
         keras.utils.set_random_seed(r.seed)
-        frozen, classes = r.experiment.frozen(r.key.model), len(r.registered.data["classes"])
-        net = transfer.head(r.parameters, inputs.shape[1], classes) if frozen else cnn.build(r.parameters, inputs.shape[1:], classes)
+        weights = None if r.experiment.frozen(r.key.model) else _weights(r)
+        net = build(r.experiment, r.key.model, r.parameters, inputs.shape[1:], len(r.registered.data["classes"]), weights)
     validation = Examples(inputs, labels, scored) if scored is not None else None
     r.begin()
     with r.clock("train"):
@@ -193,12 +194,13 @@ def learn(r: Run, hooks: Hooks) -> Learned:
 
 def _train(r: Run, net, training: Examples, validation: Examples | None, hooks: Hooks) -> Outcome:
     """Train from the newest checkpoint that is whole, or from the start."""
+    fixed = transfer.fixed(net) if r.key.model in r.registered.weights else ()
     for snapshot in r.checkpoints.newest() if r.attempt.number > 1 else ():
         try:
-            return train(net, r.parameters, training, validation, r.seed, hooks, snapshot)
+            return train(net, r.parameters, training, validation, r.seed, hooks, snapshot, fixed)
         except Damaged as exc:
             log.warning("a checkpoint is skipped: %s", exc)
-    return train(net, r.parameters, training, validation, r.seed, hooks)
+    return train(net, r.parameters, training, validation, r.seed, hooks, fixed=fixed)
 
 
 def _hooks(r: Run) -> Hooks:
@@ -236,10 +238,14 @@ def _inputs(r: Run) -> np.ndarray:
     return r.cache.joined({a["features.npy"]["key"]: a["features.npy"]["sha256"] for a in shards})
 
 
+def _weights(r: Run) -> Path | None:
+    """Return the file of ImageNet weights this model begins with, if it is one that does."""
+    entry = r.registered.weights.get(r.key.model)
+    return r.cache.file(entry["key"], entry["sha256"]) if entry else None
+
+
 def _base(r: Run) -> keras.Model:
-    entry = r.registered.weights[r.key.model]
-    path = r.cache.file(entry["key"], entry["sha256"])
-    return transfer.base(r.key.model, r.experiment.fixed(r.key.model), tuple(r.registered.data["image_shape"]), path)
+    return transfer.base(r.key.model, r.experiment.fixed(r.key.model), tuple(r.registered.data["image_shape"]), _weights(r))
 
 
 def whole(r: Run, net: keras.Model) -> keras.Model:

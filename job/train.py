@@ -7,7 +7,7 @@ of the seed, the epoch and the step; what has a state of its own (dropout's coun
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import keras
@@ -85,6 +85,7 @@ def train(
     seed: int,
     hooks: Hooks,
     snapshot: Snapshot | None = None,
+    fixed: Sequence[keras.Variable] = (),
 ) -> Outcome:
     """Train `parameters["epochs"]` epochs under one schedule; score the validation rows after each.
 
@@ -93,6 +94,7 @@ def train(
         parameters: learning_rate, batch_size, epochs, schedule, weight_decay, label_smoothing, and augment.
         seed: of order, augmentation and dropout; initial weights are the caller's.
         snapshot: of this very training, to go on from. Its epochs are reported again, for those that did not arrive.
+        fixed: variables of the net that no step changes: they stay out of snapshots.
 
     Raises: Diverged when the loss is not finite; Damaged when the snapshot is another net's; what `hooks.check` raises.
     """
@@ -101,7 +103,8 @@ def train(
     optimizer = _optimizer(parameters, steps_per_epoch * parameters["epochs"])
     optimizer.build(net.trainable_variables)
     step = _step_function(net, optimizer, parameters)
-    variables = net.variables + optimizer.variables
+    kept = {id(v) for v in fixed}
+    variables = [v for v in net.variables if id(v) not in kept] + optimizer.variables
     state = _restore(snapshot, variables) if snapshot else _State()
     total, began, pruned_at = steps_per_epoch * parameters["epochs"], state.step, None
     evaluate_s, value, probabilities = 0.0, None, None

@@ -1,32 +1,30 @@
 """ImageNet weights of the frozen bases: where their files are found, and into the store once."""
 
+import hashlib
 import json
 import logging
 import os
 from pathlib import Path
 
+from job.backbones import BACKBONES, BASE_URL
 from job.cache import Cache
 from job.downloads import download, is_url, kept, shown
 from job.errors import Invalid, Missing
 from job.store import Store, sha256_of
-
-BASE_URL = "https://storage.googleapis.com/tensorflow/keras-applications"
 
 log = logging.getLogger(__name__)
 
 
 def names(model: str, parameters: dict) -> tuple[str, str]:
     """Return the name of a model's file in a folder of weights, and Keras' own name of it."""
-    if model == "mobilenetv2":
-        alpha = parameters["alpha"]
-        return f"mobilenetv2_{alpha}_224_no_top.weights.h5", f"mobilenet_v2_weights_tf_dim_ordering_tf_kernels_{alpha}_224_no_top.h5"
-    return f"{model}_no_top.weights.h5", "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5"
+    ours = f"{model}_{parameters['alpha']}_224" if model == "mobilenetv2" else model
+    return f"{ours}_no_top.weights.h5", BACKBONES[model].file.format(**parameters)
 
 
 def url(model: str, parameters: dict) -> str:
     """Return where Keras downloads a model's file from."""
-    kind = "mobilenet_v2" if model == "mobilenetv2" else model
-    return f"{BASE_URL}/{kind}/{names(model, parameters)[1]}"
+    backbone = BACKBONES[model]
+    return f"{BASE_URL}/{backbone.folder or backbone.module}/{backbone.remote or names(model, parameters)[1]}"
 
 
 def keras_folder() -> Path:
@@ -69,13 +67,27 @@ def fetch(cache: Cache, model: str, parameters: dict, place: str | None) -> Path
     Raises: Unreachable, Invalid.
     """
     found = find(model, parameters, place, cache.folder)
-    if found is None and (entry := _staged(cache.store, model, parameters)):
+    if found is None and (entry := staged(cache.store, model, parameters)):
         return cache.file(entry["key"], entry["sha256"])
     if found is None:
         found = keras_folder() / names(model, parameters)[1]
         log.info("downloading %s", found.name)
         download(url(model, parameters), found)
+        _check_hash(found, BACKBONES[model].hash)
     return found
+
+
+def _check_hash(path: Path, expected: str | None) -> None:
+    """Remove a download that is not the file Keras means. Raises: Invalid."""
+    if expected is None:
+        return
+    with open(path, "rb") as file:
+        digest = hashlib.file_digest(file, "md5" if len(expected) == 32 else "sha256").hexdigest()
+    if digest != expected:
+        path.unlink()
+        raise Invalid(
+            f"{path.name} was downloaded with the hash {digest}, Keras expects {expected}: get the file, and name its folder by --weights"
+        )
 
 
 def upload(store: Store, model: str, parameters: dict, path: Path) -> dict:
@@ -89,7 +101,7 @@ def upload(store: Store, model: str, parameters: dict, path: Path) -> dict:
     return entry
 
 
-def _staged(store: Store, model: str, parameters: dict) -> dict | None:
+def staged(store: Store, model: str, parameters: dict) -> dict | None:
     """Return key and sha256 of a file staged for an earlier experiment, or None."""
     try:
         return json.loads(store.get(_pointer(model, parameters)))

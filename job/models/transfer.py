@@ -1,9 +1,11 @@
 """Frozen ImageNet bases: features once, a head on them, and both joined into one model."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import keras
 
+from job.backbones import BACKBONES
 from job.errors import Invalid
 
 
@@ -18,12 +20,11 @@ def base(model: str, parameters: dict, image_shape: tuple[int, int, int], weight
     x = inputs
     if tuple(image_shape[:2]) != (size, size):
         x = keras.layers.Resizing(size, size, interpolation="bilinear")(x)
-    network, preprocess = NETWORKS[model]
-    net = network((size, size, 3), parameters)
+    net = network(model, size, parameters)
     if weights is not None:
         _load(net, weights, model)
     net.trainable = False
-    x = net(preprocess(x), training=False)
+    x = net(preprocessed(model, x), training=False)
     x = keras.layers.GlobalAveragePooling2D()(x)
     result = keras.Model(inputs, x, name=f"{model}_features")
     result.trainable = False
@@ -45,6 +46,50 @@ def join(base: keras.Model, head: keras.Model) -> keras.Model:
     return keras.Model(base.input, head(base.output), name=base.name.removesuffix("_features"))
 
 
+def tuned(model: str, parameters: dict, image_shape: tuple[int, int, int], classes: int, weights: Path | None) -> keras.Model:
+    """Return base and head as one model whose head and last `unfreeze` layers of the base can be trained.
+
+    A layer counts if it has weights and is no batch normalisation: those stay as they are, and the whole base runs in inference mode.
+    Source: keras.io/guides/transfer_learning. Raises: Invalid for more layers than there are, or weights of another architecture.
+    """
+    bottom = base(model, parameters, image_shape, weights)
+    net = join(bottom, head(parameters, bottom.output_shape[-1], classes))
+    backbone = next(layer for layer in net.layers if isinstance(layer, keras.Model) and layer.name != "head")
+    backbone.trainable = True
+    layers = list(_leaves(backbone))
+    counted = [layer for layer in layers if layer.weights and not isinstance(layer, keras.layers.BatchNormalization)]
+    n = parameters["unfreeze"]
+    if n > len(counted):
+        raise Invalid(f"models.{model}.unfreeze = {n}: {model} has {len(counted)} layers that can be trained; set at most that")
+    for layer in layers:
+        layer.trainable = any(layer is last for last in counted[-n:])
+    return net
+
+
+def fixed(net: keras.Model) -> list[keras.Variable]:
+    """Return what no step of a net changes: the variables of its frozen layers."""
+    return [
+        v for part in net.layers if isinstance(part, keras.Model) for layer in _leaves(part) if not layer.trainable for v in layer.variables
+    ]
+
+
+def _leaves(net: keras.Model) -> Iterator[keras.layers.Layer]:
+    """Yield the layers of a network in order, those of models in it too."""
+    for layer in net.layers:
+        yield from _leaves(layer) if isinstance(layer, keras.Model) else (layer,)
+
+
+def network(model: str, size: int, parameters: dict) -> keras.Model:
+    """Return a network of keras.applications without its top and with random weights, for squares of `size` pixels."""
+    alpha = {"alpha": parameters["alpha"]} if model == "mobilenetv2" else {}
+    return getattr(keras.applications, BACKBONES[model].constructor)(input_shape=(size, size, 3), include_top=False, weights=None, **alpha)
+
+
+def preprocessed(model: str, x):
+    """Return pixels of 0-1 as the network wants them: what its preprocess_input in keras.applications makes of 0-255."""
+    return PIXELS[BACKBONES[model].pixels](x)
+
+
 def _load(net: keras.Model, path: Path, model: str) -> None:
     try:
         net.load_weights(str(path))
@@ -54,22 +99,24 @@ def _load(net: keras.Model, path: Path, model: str) -> None:
         ) from exc
 
 
-def _mobilenetv2(shape, parameters) -> keras.Model:
-    return keras.applications.MobileNetV2(shape, alpha=parameters["alpha"], include_top=False, weights=None)
-
-
-def _vgg16(shape, parameters) -> keras.Model:
-    return keras.applications.VGG16(include_top=False, weights=None, input_shape=shape)
-
-
 def _minus_one_to_one(x):
-    """MobileNetV2's preprocessing, for pixels of 0-1: keras.applications.mobilenet_v2.preprocess_input."""
     return keras.layers.Rescaling(2.0, -1.0)(x)
 
 
 def _caffe(x):
-    """VGG16's preprocessing, for pixels of 0-1: BGR, minus ImageNet's mean (keras.applications.vgg16.preprocess_input)."""
+    """BGR, minus ImageNet's mean."""
     return keras.layers.Rescaling(255.0, [-103.939, -116.779, -123.68])(keras.ops.flip(x, axis=-1))
 
 
-NETWORKS = {"mobilenetv2": (_mobilenetv2, _minus_one_to_one), "vgg16": (_vgg16, _caffe)}
+def _torch(x):
+    """Minus ImageNet's mean, by its standard deviation."""
+    mean, deviation = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+    return keras.layers.Rescaling([1 / d for d in deviation], [-m / d for m, d in zip(mean, deviation, strict=True)])(x)
+
+
+def _raw(x):
+    """The network's first layers do it themselves (include_preprocessing)."""
+    return keras.layers.Rescaling(255.0)(x)
+
+
+PIXELS = {"tf": _minus_one_to_one, "caffe": _caffe, "torch": _torch, "raw": _raw}

@@ -57,6 +57,15 @@ def test_what_cannot_be_downloaded(cache, tmp_path, monkeypatch):
     assert [p for p in (tmp_path / "keras").rglob("*") if p.is_file()] == []
 
 
+def test_a_download_with_another_hash(cache, tmp_path):
+    """A file that is not the one Keras means is refused and not kept."""
+    (tmp_path / "www" / "vgg16").mkdir()
+    (tmp_path / "www" / "vgg16" / weights.names("vgg16", {})[1]).write_bytes(BYTES)
+    with pytest.raises(Invalid, match="Keras expects 6d6bbae143d832006294945121d1f1fc"):
+        weights.fetch(cache, "vgg16", {}, None)
+    assert [p for p in (tmp_path / "keras").rglob("*") if p.is_file()] == []
+
+
 def test_the_probe_of_make_local(cache):
     """`make local` asks for the first megabyte before it relies on a download."""
     assert reachable(weights.url("mobilenetv2", ALPHA))

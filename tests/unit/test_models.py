@@ -1,23 +1,73 @@
 """Nets: preprocessing is Keras' own, a joined model is base and head, a saved one predicts the same."""
 
+import importlib
+import warnings
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
 
+from job import weights
+from job.backbones import BACKBONES
 from job.errors import Invalid
 from job.models import cnn, transfer
-from job.train import predict
+from job.train import Examples, Hooks, predict, train
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3), dtype=np.uint8)
-OFFICIAL = {"mobilenetv2": keras.applications.mobilenet_v2.preprocess_input, "vgg16": keras.applications.vgg16.preprocess_input}
+QUICK = ("mobilenetv2", "vgg19", "convnexttiny", "mobilenetv3small", "mobilenet", "xception")  # to build
 PARAMETERS = {"input_size": 32, "alpha": 0.35, "units": 8, "dropout": 0.5}
 
 
-@pytest.mark.parametrize("model", OFFICIAL)
+@pytest.mark.parametrize("model", BACKBONES)
 def test_preprocessing_is_keras_own(model):
     """What we do to pixels of 0-1 is what the network's preprocess_input does to pixels of 0-255."""
-    ours = transfer.NETWORKS[model][1](IMAGES.astype(np.float32) / 255)
-    np.testing.assert_allclose(np.asarray(ours), OFFICIAL[model](IMAGES.astype(np.float32)), atol=1e-3)
+    ours = transfer.preprocessed(model, IMAGES.astype(np.float32) / 255)
+    official = getattr(keras.applications, BACKBONES[model].module).preprocess_input(IMAGES.astype(np.float32))
+    np.testing.assert_allclose(np.asarray(ours), official, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("model", QUICK)
+def test_weights_are_the_file_keras_means(model, monkeypatch):
+    """Name, address and hash of a weights file are those Keras itself would ask for."""
+
+    class Asked(Exception):
+        pass
+
+    def get_file(name, origin, file_hash=None, **_):
+        raise Asked(name, origin, file_hash)
+
+    monkeypatch.setattr("keras.src.utils.file_utils.get_file", get_file)
+    alpha, size = {"alpha": 0.35} if model == "mobilenetv2" else {}, BACKBONES[model].least
+    with pytest.raises(Asked) as asked, warnings.catch_warnings(action="ignore"):  # of Keras, that 224 px would be its best
+        getattr(keras.applications, BACKBONES[model].constructor)(input_shape=(size, size, 3), include_top=False, **alpha)
+    assert asked.value.args == (weights.names(model, alpha)[1], weights.url(model, alpha), BACKBONES[model].hash)
+
+
+@pytest.mark.parametrize("model", BACKBONES.keys() - set(QUICK))
+def test_hashes_stand_in_keras(model):
+    """The hash of every other network's weights stands in its source, beside the folder they are in; it takes images as small as we say."""
+    module = importlib.import_module(f"keras.src.applications.{BACKBONES[model].module.replace('resnet_v2', 'resnet')}")
+    source = Path(module.__file__).read_text()
+    assert f'"{BACKBONES[model].hash}"' in source
+    assert f"/{BACKBONES[model].folder or BACKBONES[model].module}/" in source.replace('"\n    "', "")
+    assert f"min_size={BACKBONES[model].least}" in source or model == "mobilenetv3large"  # whose source says it in words
+
+
+def test_fine_tuning_trains_the_last_layers_and_no_normalisation():
+    """`unfreeze = 2` trains two layers of the base and the head; batch normalisation keeps its weights and statistics."""
+    parameters = PARAMETERS | {"unfreeze": 2, "learning_rate": 0.01, "batch_size": 5, "epochs": 1, "schedule": "constant"}
+    parameters |= {"weight_decay": 0.0, "label_smoothing": 0.0}
+    net = transfer.tuned("mobilenetv2", parameters, (32, 32, 3), 3, None)
+    before = {v.path: v.numpy().copy() for v in net.variables}
+    train(net, parameters, Examples(IMAGES, np.arange(5) % 3, np.arange(5)), None, 0, Hooks())
+    head = ("batch_normalization", "dense", "probabilities", "seed_generator", "dropout")
+    base = [v for v in net.variables if not v.path.startswith(head)]
+    changed = {v.path for v in base if (before[v.path] != np.asarray(v)).any()}
+    assert changed == {"block_16_project/kernel", "Conv_1/kernel"}
+    assert {id(v) for v in transfer.fixed(net)} == {id(v) for v in base} - {id(v) for v in net.trainable_variables}
+    with pytest.raises(Invalid, match="unfreeze = 900: mobilenetv2 has 52 layers that can be trained"):
+        transfer.tuned("mobilenetv2", parameters | {"unfreeze": 900}, (32, 32, 3), 3, None)
 
 
 @pytest.mark.parametrize("size", [32, 48])

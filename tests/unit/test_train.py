@@ -1,5 +1,6 @@
 """Stopped at any step, by whatever, and resumed: the same bits."""
 
+import keras
 import numpy as np
 import pytest
 
@@ -24,6 +25,12 @@ def head():
     return transfer.head(parameters, 20, 3), parameters, np.random.default_rng(0).normal(size=(80, 20)).astype(np.float32)
 
 
+def tuned():
+    parameters = {"input_size": 32, "units": 0, "dropout": 0.3, "unfreeze": 1, "augment": {"shift": 0.1, "flip": True}}
+    images = np.random.default_rng(0).integers(0, 255, (80, 32, 32, 3), np.uint8)
+    return transfer.tuned("vgg16", parameters, (32, 32, 3), 3, None), parameters, images
+
+
 class World:
     """A process that trains until it is stopped, and the store that outlives it."""
 
@@ -32,7 +39,6 @@ class World:
 
     def run(self, stop_at: int | None = None, stop_in_report: bool = False):
         """Train from the stored bundle; stop after a step, or in the report after it."""
-        import keras
 
         keras.utils.set_random_seed(5)
         net, parameters, inputs = self.build()
@@ -55,7 +61,7 @@ class World:
         examples = Examples(inputs, labels, np.arange(60)), Examples(inputs, labels, np.arange(60, 80))
         snapshot = checkpoint.unpack(self.bundle) if self.bundle else None
         try:
-            outcome = train(net, parameters, *examples, 7, hooks, snapshot)
+            outcome = train(net, parameters, *examples, 7, hooks, snapshot, transfer.fixed(net) if "unfreeze" in parameters else ())
         except Interrupted:
             self.bundle = checkpoint.pack(*taken[-1]())
             return None
@@ -77,9 +83,18 @@ def test_stopped_at_every_step(build):
     assert sorted(world.reported) == [0, 1, 2]
 
 
+def test_fine_tuning_goes_on_bit_for_bit():
+    """A base in fine-tuning goes on, too; its checkpoints hold what is trained, and none of what is frozen."""
+    calm, world = World(tuned).run(), World(tuned)
+    assert world.run(stop_at=5) is None
+    frozen = sum(v.numpy().nbytes for v in transfer.fixed(tuned()[0]))
+    trained = sum(a.nbytes for a in checkpoint.unpack(world.bundle)[0])
+    assert frozen > trained > len(world.bundle) - 20_000
+    assert world.run() == calm  # the frozen part comes from a file; here from its seed
+
+
 def test_a_stored_decision_ends_a_resumed_training():
     """A trial that was pruned after an epoch, stopped and resumed ends there: no further step is trained."""
-    import keras
 
     def once(snapshot, pruned_after):
         keras.utils.set_random_seed(5)
