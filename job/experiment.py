@@ -9,7 +9,7 @@ from pathlib import Path
 
 from job.backbones import BACKBONES
 from job.errors import Invalid
-from job.parameters import MODELS, Choice, Kind, Range, contains, read_parameter, to_json
+from job.parameters import MODELS, OWN, Choice, Kind, Range, contains, own_kinds, read_parameter, to_json
 from job.reading import expect, nearest, show
 
 STAGES = ("features", "trial", "fold", "final")
@@ -105,6 +105,10 @@ class Experiment:
         """Return the models that begin with ImageNet weights."""
         return [m for m in self.models if m in BACKBONES]
 
+    def factories(self) -> dict[str, dict]:
+        """Return the table of each model that comes from a user's own factory."""
+        return {m: p for m, p in self.models.items() if "factory" in p}
+
     def tasks_of(self, stage: str) -> dict[str, int]:
         """How many tasks a stage has, by model in the order of the file."""
         number = {"trial": self.search["trials"], "fold": self.folds["count"], "final": self.final["seeds"]}
@@ -194,19 +198,27 @@ def _models(models, shared: dict) -> dict[str, dict]:
     known = {key for kinds in MODELS.values() for key in kinds}
     for key in shared:
         expect(key in known, f"unknown key 'parameters.{key}'{nearest(key, known)}")
-        expect(any(key in MODELS.get(m, ()) for m in models), f"parameters.{key}: none of the models {', '.join(models)} has it")
+        expect(any(key in MODELS.get(m, OWN) for m in models), f"parameters.{key}: none of the models {', '.join(models)} has it")
     return {name: _model(name, _table(own, f"[models.{name}]"), shared) for name, own in models.items()}
 
 
 def _kinds(name: str, own: dict, shared: dict) -> dict[str, Kind]:
     """Return what each key of a model may be; raise `Invalid` for an unknown model or key."""
-    expect(name in MODELS, f"unknown model '{name}' in [models.{name}]{nearest(name, MODELS)}; expected one of {', '.join(MODELS)}")
+    if name not in MODELS and "factory" in own:
+        expect(bool(NAME.fullmatch(name)), f"[models.{name}]: expected a name of 1 to 40 of a-z, 0-9 and '-'")
+        return own_kinds(own, f"models.{name}")
+    expect(
+        name in MODELS,
+        f"unknown model '{name}' in [models.{name}]{nearest(name, MODELS)}; expected one of {', '.join(MODELS)}, or one of your own with"
+        ' factory = "package.module:function"',
+    )
     frozen = name in BACKBONES and not own.get("unfreeze", shared.get("unfreeze"))
     kinds = MODELS[name] | ({"augment": Kind(dict, {}, tunable=False)} if name in BACKBONES and not frozen else {})
     for key in own:
         reason = (
             "; a frozen base sees clean images once, its features are stored: augment cannot act" if key == "augment" and frozen else ""
         )
+        reason = f"; {name} is a model of this program: give yours another name" if key == "factory" else reason
         expect(
             key in kinds,
             f"unknown key 'models.{name}.{key}'{'' if reason else nearest(key, kinds)}; {name} knows {', '.join(kinds)}{reason}",
@@ -243,14 +255,14 @@ def _enqueue(points, models: dict) -> tuple[dict, ...]:
             expect(bool(searched), f"{where}: no model searches '{key}'{nearest(key, {k for p in models.values() for k in p})}")
             for model, space in searched.items():
                 expect(
-                    _number_or_text(value) and contains(space, value),
+                    _plain(value) and contains(space, value),
                     f"{where} = {show(value)}: not in what {model} searches, {show(to_json(space))}",
                 )
     return tuple(points)
 
 
-def _number_or_text(value) -> bool:
-    return isinstance(value, (int, float, str)) and not isinstance(value, bool)
+def _plain(value) -> bool:
+    return isinstance(value, (bool, int, float, str))
 
 
 def _reference(row, i: int, models: dict) -> dict:
@@ -261,7 +273,8 @@ def _reference(row, i: int, models: dict) -> dict:
         expect(key in known, f"unknown key '{where}.{key}'{nearest(key, known)}")
     for key in ("name", "model"):
         expect(isinstance(row.get(key), str), f"{where}.{key} = {show(row.get(key))}: expected a string")
-    expect(row["model"] in MODELS, f"{where}.model = {show(row['model'])}: expected one of {', '.join(MODELS)}")
+    known = list(dict.fromkeys([*models, *MODELS]))
+    expect(row["model"] in known, f"{where}.model = {show(row['model'])}: expected one of {', '.join(known)}")
     return {k: Kind(float, None, low=0, high=1).check(v, f"{where}.{k}") if k in REFERENCE else v for k, v in row.items()}
 
 

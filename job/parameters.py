@@ -3,7 +3,9 @@
 One rule: a number or string is fixed, a list is a choice, `{low, high, log, step}` is a range.
 """
 
+import difflib
 import math
+import re
 from dataclasses import dataclass, replace
 
 from job.backbones import BACKBONES
@@ -94,6 +96,13 @@ MODELS = {"cnn": CNN} | {
     name: TRANSFER | {"input_size": replace(TRANSFER["input_size"], low=backbone.least)} for name, backbone in BACKBONES.items()
 }
 MODELS["mobilenetv2"]["alpha"] = Kind(float, 1.0, low=0.35, high=1.4, tunable=False)
+# An own model: its factory gets all of these but the first two, and every other key of its table.
+OWN = {"factory": Kind(str, ..., tunable=False), "source": Kind(str, None, tunable=False)} | COMMON
+OWN |= {"dropout": replace(COMMON["dropout"], default=None), "augment": Kind(dict, {}, tunable=False)}
+OWN_KEY = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,39}")
+FACTORY = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
+OWN_LARGEST = 1e15  # an own number; larger ones come back from JSON in another type
+MISSPELT = 0.8  # so alike (difflib's ratio), an own key is taken for a known one with a slip of the pen
 
 AUGMENT = {
     "shift": Kind(float, 0.0, low=0, high=0.9),
@@ -145,6 +154,33 @@ def read_range(kind: Kind, value, where: str) -> Range:
     return Range(low, high, log, step)
 
 
+def own_kinds(own: dict, where: str) -> dict[str, Kind]:
+    """Return what the keys of an own model's table may be: the known ones, and its own by what stands there. Raises: Invalid."""
+    expect(
+        isinstance(own["factory"], str) and bool(FACTORY.fullmatch(own["factory"])),
+        f'{where}.factory = {show(own["factory"])}: expected "package.module:function"',
+    )
+    kinds = dict(OWN)
+    for key in own.keys() - OWN.keys():
+        alike = difflib.get_close_matches(key, OWN, n=1, cutoff=MISSPELT)
+        expect(not alike, f"unknown key '{where}.{key}'{nearest(key, OWN)}; if it is meant for your factory, give it a name less like that")
+        expect(bool(OWN_KEY.fullmatch(key)), f"{where}: key {show(key)}: expected 1 to 40 letters, digits and '_', a letter first")
+        kinds[key] = _own_kind(own[key], f"{where}.{key}")
+    return {key: kinds[key] for key in [*OWN, *(k for k in own if k not in OWN)]}
+
+
+def _own_kind(value, where: str) -> Kind:
+    """Return the kind of an own parameter: that of its value, of all it lists, or of the ends of its range."""
+    values = value if isinstance(value, list) else [value.get("low"), value.get("high")] if isinstance(value, dict) else [value]
+    types = {type(v) for v in values}
+    kind = float if types == {int, float} else next(iter(types)) if len(types) == 1 else None
+    expect(
+        kind in (bool, int, float, str),
+        f"{where} = {show(value)}: expected a number, a string, true or false, a list of one of these, or a range with low and high",
+    )
+    return Kind(kind, ..., *((-OWN_LARGEST, OWN_LARGEST) if kind in (int, float) else ()))
+
+
 def read_augment(value: dict, where: str) -> dict:
     for key in value:
         expect(key in AUGMENT, f"{where}.{key}{nearest(key, AUGMENT)}: augment knows {', '.join(AUGMENT)}")
@@ -176,7 +212,7 @@ def to_json(value):
 def contains(value, candidate) -> bool:
     """Tell whether a search space holds `candidate`."""
     if isinstance(value, Choice):
-        return candidate in value.values
-    if not isinstance(value, Range) or not value.low <= candidate <= value.high:
+        return candidate in value.values and isinstance(candidate, bool) == isinstance(value.values[0], bool)
+    if not isinstance(value, Range) or isinstance(candidate, (bool, str)) or not value.low <= candidate <= value.high:
         return False
     return value.step is None or math.isclose((candidate - value.low) / value.step % 1, 0, abs_tol=1e-9)

@@ -4,7 +4,7 @@ import logging
 import secrets
 from pathlib import Path
 
-from job import data, record, sources, study, weights
+from job import data, factories, record, sources, study, weights
 from job.cache import Cache
 from job.database import Database, json_value, lock_number, queries
 from job.errors import Invalid, NotReady, UsageError
@@ -37,6 +37,7 @@ def prepare(
 
     Raises: Invalid for an experiment of this name that differs, or for unusable data or weights.
     """
+    experiment = factories.seal(experiment)
     for note in experiment.notes:
         log.warning("%s: %s", experiment.name, note)
     database.create_schema()
@@ -65,6 +66,7 @@ def compare(database: Database, known: Registered, experiment: Experiment) -> No
     found = differences(known.experiment.spec, experiment.spec)
     growing = [d for d in found if d.partition(":")[0] in GROWS]
     refused = [d for d in found if d not in growing and not d.startswith("reference")]
+    refused = [f"{d} (the code of its factory)" if d.startswith("models.") and ".source: " in d else d for d in refused]
     if refused:
         raise Invalid(
             f"experiment {experiment.name} exists and differs: {'; '.join(refused)}. Give the file a new name, take the change back, or `job drop {experiment.name}`"
@@ -122,17 +124,22 @@ def _stage(experiment: Experiment, cache: Cache, location, weights_place) -> dic
 
 
 def _check_models(experiment: Experiment, manifest: dict, found: dict[str, Path]) -> None:
-    """Raise `Invalid` for weights of another architecture, before anything is stored."""
-    if not found:
-        return
-    from job.models import build, transfer
-
+    """Raise `Invalid` for weights of another architecture and for an own model that cannot work, before anything is stored."""
     shape, classes = tuple(manifest["image_shape"]), len(manifest["classes"])
-    for model, path in found.items():
-        if experiment.frozen(model):
-            transfer.base(model, experiment.fixed(model), shape, path)
-        else:
-            build.build(experiment, model, corner(experiment, model, max), shape, classes, path)
+    if found:
+        from job.models import build, transfer
+
+        for model, path in found.items():
+            if experiment.frozen(model):
+                transfer.base(model, experiment.fixed(model), shape, path)
+            else:
+                build.build(experiment, model, corner(experiment, model, max), shape, classes, path)
+    if experiment.factories():
+        from job import rehearsal
+
+        for model in experiment.factories():
+            log.info("%s: building it, training it for three steps, saving it", model)
+            rehearsal.prove(experiment, model, shape, classes)
 
 
 def _register(database: Database, experiment: Experiment, staged: dict) -> None:

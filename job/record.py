@@ -88,16 +88,23 @@ def exact(machines: list[dict]) -> bool:
 
 
 def layers(net) -> list[dict]:
-    """Return a net's layers: name, type, output_shape (without the batch) and number of parameters."""
+    """Return a net's layers: name, type, output_shape (without the batch; empty if it has not one) and number of parameters."""
     return [
         {
             "name": layer.name,
             "type": type(layer).__name__,
-            "output_shape": [int(s) for s in layer.output.shape[1:]],
+            "output_shape": _output_shape(layer),
             "parameters": int(layer.count_params()),
         }
         for layer in net.layers
     ]
+
+
+def _output_shape(layer) -> list[int]:
+    try:
+        return [int(s) for s in layer.output.shape[1:]]
+    except (AttributeError, ValueError, TypeError):  # of an own model: a layer with several outputs, or of unknown size
+        return []
 
 
 def history_csv(history: list[dict]) -> bytes:

@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from job import record
+from job import factories, record
 from job.cache import Cache
 from job.checkpoint import hash_arrays
 from job.data import npy
 from job.database import Database, queries
-from job.errors import Diverged
+from job.errors import Diverged, Invalid
 from job.index import Key
 from job.run import Run
 from job.store import Store
@@ -45,6 +45,11 @@ def replay(database: Database, store: Store, registered: Registered, cache: Cach
     from job import runs  # TensorFlow comes with it
     from job.train import Hooks, set_up
 
+    if own := registered.experiment.factories().get(key.model):
+        try:
+            factories.check(key.model, own)
+        except Invalid as exc:
+            return Skipped(f"not comparable here: {exc}")
     attempt = Recorded(database, registered, key)
     r = Run(attempt, registered, store, cache, checkpoint_s=float("inf"))
     try:

@@ -195,7 +195,7 @@ def _step_function(net: keras.Model, optimizer, parameters: dict):
         with tf.GradientTape() as tape:
             probabilities = net(x, training=True)
             losses = keras.losses.categorical_crossentropy(truth, probabilities, label_smoothing=smoothing)
-            loss = tf.reduce_mean(losses)
+            loss = sum(net.losses, tf.reduce_mean(losses))  # of an own model's regularisers, which no curve shows
         optimizer.apply(tape.gradient(loss, net.trainable_variables), net.trainable_variables)
         hits = tf.cast(tf.argmax(probabilities, axis=1) == labels, tf.float32)
         return tf.reduce_sum(losses), tf.reduce_sum(hits), tf.cast(tf.size(labels), tf.float32)

@@ -5,7 +5,7 @@ import traceback
 from contextlib import suppress
 from pathlib import Path
 
-from job import logs, tasks
+from job import factories, logs, tasks
 from job.database import Database
 from job.errors import Impossible, Interrupted, Invalid, JobError, LeaseLost, Missing, NotReady, Unreachable
 from job.index import Element, Key, beyond, resolve
@@ -95,6 +95,8 @@ def _run(settings: Settings, registered: Registered, attempt: Attempt) -> None:
     run = Run(attempt, registered, store, cache, settings.checkpoint_s, lambda: setattr(store, "outage_s", settings.outage_s))
     if attempt.number > 1 and adopt(run):
         return
+    if own := registered.experiment.factories().get(attempt.key.model):
+        factories.check(attempt.key.model, own)
     with run.clock("import"):
         from job import runs  # TensorFlow comes with it
     INTERRUPT.check()

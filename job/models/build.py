@@ -6,7 +6,7 @@ import keras
 
 from job.backbones import BACKBONES
 from job.experiment import Experiment
-from job.models import cnn, transfer
+from job.models import cnn, own, transfer
 
 
 def build(
@@ -15,10 +15,12 @@ def build(
     """Return a model's net: a head on features [n, d] of a frozen base, else a net from images of 0-1 [n, h, w, c].
 
     Args: weights: the file of a base that is fine-tuned; None: random ones, to measure.
-    Raises: Invalid.
+    Raises: Invalid, JobError.
     """
     if experiment.frozen(model):
         return transfer.head(parameters, input_shape[0], classes)
     if model in BACKBONES:
         return transfer.tuned(model, parameters, input_shape, classes, weights)
+    if "factory" in parameters:
+        return own.build(parameters, input_shape, classes)
     return cnn.build(parameters, input_shape, classes)

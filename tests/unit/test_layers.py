@@ -10,9 +10,9 @@ LAYERS = [
     {"errors", "reading", "backbones", "parameters", "experiment", "settings", "randomness", "recipe", "splits", "logs", "__init__"},
     {"database", "store", "folder", "interrupt", "index", "server"},
     {"outbox", "attempt", "tasks", "study", "archives", "downloads", "pictures", "sources", "weights", "cache", "data", "models", "augment"}
-    | {"checkpoint", "record"},
+    | {"checkpoint", "record", "factories"},
     {"train", "evaluate"},
-    {"run", "results", "runs", "replay", "prepare", "status", "watch", "report", "verify", "gc"},
+    {"run", "results", "runs", "replay", "prepare", "status", "watch", "report", "verify", "gc", "rehearsal"},
     {"worker", "turns", "embedded", "serve", "fallback", "local", "dashboard", "cli", "__main__"},
 ]
 FENCES = {

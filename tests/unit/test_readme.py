@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from job.cli import GROUPS, job
 from job.errors import EXIT_CODES
 from job.experiment import SECTIONS
-from job.parameters import AUGMENT, MODELS
+from job.parameters import AUGMENT, MODELS, OWN
 from job.settings import SETTINGS
 
 ROOT = Path(__file__).parents[2]
@@ -31,7 +31,7 @@ def test_every_exit_code_stands_there():
 
 def test_every_key_of_a_file_stands_there():
     """Each key of an experiment file and each hyperparameter is named."""
-    keys = {key for keys in SECTIONS.values() for key in keys} | {p for kinds in MODELS.values() for p in kinds} | set(AUGMENT)
+    keys = {key for keys in SECTIONS.values() for key in keys} | {p for kinds in MODELS.values() for p in kinds} | set(AUGMENT) | set(OWN)
     assert [k for k in sorted(keys) if not re.search(rf"\b{k}\b", README)] == []
 
 

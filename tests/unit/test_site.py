@@ -32,7 +32,9 @@ def top(tmp_path):
         (tmp_path / "bin" / name).write_text(STAND_IN)
         (tmp_path / "bin" / name).chmod(0o755)
     with open(tmp_path / "slurm" / "site.env", "a") as file:
-        file.write("BINDS=(/data)\nIMAGE=$PWD/image\nVENV=$PWD\nSCRATCH=$PWD\nexport JOB_STORE_URL='s3://bucket/a b' AWS_REGION=eu\n")
+        file.write(
+            "BINDS=(/data)\nIMAGE=$PWD/image\nVENV=$PWD\nSCRATCH=$PWD\nexport JOB_STORE_URL='s3://bucket/a b' AWS_REGION=eu PYTHONPATH=$PWD/own\n"
+        )
     return tmp_path
 
 
@@ -68,7 +70,8 @@ def test_the_environment_of_a_runtime(top, runtime):
     assert (seen["JOB_STORE_URL"], seen["AWS_REGION"]) == ("s3://bucket/a b", "eu")
     assert (seen["SLURM_JOB_ID"], seen["SLURM_ARRAY_TASK_ID"], seen["CUDA_VISIBLE_DEVICES"]) == ("17", "3", "1")
     assert seen["JOB_CACHE_DIR"] == f"{top}/job-{os.getuid()}/cache"
-    assert not {"PYTHONPATH", "AWS_SECRET_ACCESS_KEY"} & seen.keys()
+    assert seen["PYTHONPATH"] == f"{top}/own", "the site's, where own models are; not the shell's"
+    assert "AWS_SECRET_ACCESS_KEY" not in seen
     if runtime == "venv":
         assert seen["HOME"] == seen["TMPDIR"] == f"{top}/job-{os.getuid()}/17"
 

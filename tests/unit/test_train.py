@@ -31,6 +31,29 @@ def tuned():
     return transfer.tuned("vgg16", parameters, (32, 32, 3), 3, None), parameters, images
 
 
+class Drifting(keras.layers.Layer):
+    """A layer with a state of its own: it counts its training steps, draws noise and adds more of it each time."""
+
+    def __init__(self):
+        super().__init__()
+        self.random = keras.random.SeedGenerator(1)
+
+    def build(self, shape):
+        self.steps = self.add_weight(shape=(), initializer="zeros", trainable=False)
+
+    def call(self, x, training=False):
+        if training:
+            self.steps.assign_add(1.0)
+            return x + 0.01 * self.steps * keras.random.normal(keras.ops.shape(x), seed=self.random)
+        return x
+
+
+def stateful_net():
+    images = np.random.default_rng(0).integers(0, 255, (80, 8, 8, 3), np.uint8)
+    layers = [keras.layers.Flatten(), Drifting(), keras.layers.Dense(3, "softmax", kernel_regularizer="l2")]
+    return keras.Sequential([keras.Input((8, 8, 3)), *layers]), {}, images
+
+
 class World:
     """A process that trains until it is stopped, and the store that outlives it."""
 
@@ -39,6 +62,7 @@ class World:
 
     def run(self, stop_at: int | None = None, stop_in_report: bool = False):
         """Train from the stored bundle; stop after a step, or in the report after it."""
+        import keras
 
         keras.utils.set_random_seed(5)
         net, parameters, inputs = self.build()
@@ -69,7 +93,7 @@ class World:
         return weights, history_csv(outcome.history), outcome.probabilities.tobytes(), outcome.value, outcome.step
 
 
-@pytest.mark.parametrize("build", [conv_net, head])
+@pytest.mark.parametrize("build", [conv_net, head, stateful_net])
 def test_stopped_at_every_step(build):
     """A training that is stopped after each single step, and in a report, ends with the bits of an undisturbed one."""
     calm = World(build).run()
@@ -95,6 +119,7 @@ def test_fine_tuning_goes_on_bit_for_bit():
 
 def test_a_stored_decision_ends_a_resumed_training():
     """A trial that was pruned after an epoch, stopped and resumed ends there: no further step is trained."""
+    import keras
 
     def once(snapshot, pruned_after):
         keras.utils.set_random_seed(5)
