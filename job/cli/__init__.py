@@ -6,7 +6,7 @@ import os
 import click
 
 from job import __version__, logs
-from job.cli import upkeep, work
+from job.cli import preflight, upkeep, work
 from job.errors import EXIT_CODES, Interrupted, JobError, NotReady, Unreachable
 from job.settings import S3_VARIABLES, redact
 
@@ -83,5 +83,5 @@ def job():
     """
 
 
-for command in (*work.COMMANDS, *upkeep.COMMANDS):
+for command in (*work.COMMANDS, *preflight.COMMANDS, *upkeep.COMMANDS):
     job.add_command(command)

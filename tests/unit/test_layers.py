@@ -12,8 +12,8 @@ LAYERS = [
     {"outbox", "attempt", "tasks", "study", "archives", "downloads", "pictures", "sources", "weights", "cache", "data", "models", "augment"}
     | {"checkpoint", "record", "factories"},
     {"train", "evaluate"},
-    {"run", "results", "runs", "replay", "prepare", "status", "watch", "report", "verify", "gc", "rehearsal"},
-    {"worker", "turns", "embedded", "serve", "fallback", "local", "dashboard", "cli", "__main__"},
+    {"run", "results", "runs", "replay", "prepare", "status", "watch", "report", "verify", "gc", "rehearsal", "probe"},
+    {"worker", "turns", "embedded", "serve", "fallback", "local", "dashboard", "cli", "__main__", "check"},
 ]
 FENCES = {
     "boto3": {"store"},

@@ -1,0 +1,297 @@
+"""Preflight: is what a job needs there, and what would it cost? Nothing is written that is not removed again."""
+
+import json
+import math
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from job import data, downloads, sources, tasks, weights
+from job.database import Database
+from job.errors import Invalid, JobError, NotReady
+from job.experiment import Experiment
+from job.fallback import reachable
+from job.interrupt import INTERRUPT
+from job.settings import SETTINGS, Settings, redact
+from job.store import Store, open_store
+
+PATIENCE_S = 3.0  # with a server: a preflight is to tell, not to wait
+POLL_S = 0.05
+CIFAR10 = ((32, 32, 3), 10, 50_000)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked at: its name, a sentence, the exit code it deserves; `measured` is for programs."""
+
+    what: str
+    text: str
+    code: int = 0
+    measured: dict = field(default_factory=dict)
+    looked: bool = True  # False: not set, so not looked at
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of the data."""
+
+    image_shape: tuple[int, int, int]
+    classes: int
+    train: int
+
+
+class Preflight:
+    """The findings, one after the other; `facts` and `found` carry what later ones need of earlier ones."""
+
+    def __init__(self, settings: Settings, experiment: Experiment | None, location: str | None, weights_place: str | None):
+        self.settings, self.experiment, self.location, self.weights_place = settings, experiment, location, weights_place
+        self.database: Database | None = None
+        self.store: Store | None = None
+        self.facts: Facts | None = None
+        self.found: dict[str, str | None] = {}  # model -> file of its weights, None where it is not on this machine
+
+    def findings(self) -> Iterator[Finding]:
+        """Yield every finding, as soon as it is there."""
+        yield self._try("database", self._database)
+        yield self._try("store", self._store)
+        yield self._try("cache", self._cache)
+        yield self._try("device", self._device)
+        if self.experiment is None:
+            return
+        yield self._try("data", self._data)
+        for model in self.experiment.pretrained():
+            yield self._try(f"weights {model}", lambda model=model: self._weights(model))
+        hours = []
+        for model in self.experiment.models:
+            finding = self._try(f"model {model}", lambda model=model: self._model(model))
+            hours.append(finding.measured.get("device_hours"))
+            yield finding
+        if None not in hours:
+            yield Finding("together", f"at most about {_hours(sum(hours))} without pruning", measured={"device_hours": sum(hours)})
+
+    def _try(self, what: str, look) -> Finding:
+        try:
+            return look()
+        except NotReady as exc:
+            return Finding(what, redact(str(exc)))
+        except JobError as exc:
+            return Finding(what, redact(str(exc)), exc.exit_code)
+
+    def _database(self) -> Finding:
+        if self.settings.database_url is None:
+            return _not_set("database", "database_url")
+        database = Database(self.settings.database_url, PATIENCE_S, INTERRUPT.sleep)
+        row = database.rows(
+            "select current_user::text as name, current_schema() as schema, current_setting('server_version') as version,"
+            " has_schema_privilege(current_schema(), 'CREATE') as may_create"
+        )[0]
+        self.database = database
+        try:
+            database.check_schema()
+            state = "the tables are there"
+        except NotReady:
+            state = "no tables yet, `job prepare` makes them"
+            if not row["may_create"]:
+                raise Invalid(
+                    f"{database.where}: {row['name']} may not create tables in the schema {row['schema'] or 'public'}, and there are none:"
+                    " grant CREATE on it"
+                ) from None
+        return Finding("database", f"{database.where}, PostgreSQL {row['version']}: {state}")
+
+    def _store(self) -> Finding:
+        if self.settings.store_url is None:
+            return _not_set("store", "store_url")
+        store, key, content = open_store(self.settings.store_url, PATIENCE_S, INTERRUPT.sleep), f"check-{uuid.uuid4().hex}", b"job check"
+        try:
+            store.put(key, content)
+            if store.get(key) != content:
+                raise JobError(f"{redact(self.settings.store_url)}: an object came back with other bytes")
+        finally:
+            store.delete([key], PATIENCE_S)
+        self.store = store
+        return Finding("store", f"{redact(self.settings.store_url)}: an object was written, read and removed")
+
+    def _cache(self) -> Finding:
+        folder = self.settings.cache_dir
+        there = next(p for p in (folder, *folder.absolute().parents) if p.exists())
+        try:
+            with tempfile.TemporaryFile(dir=there):
+                pass
+        except OSError as exc:
+            raise Invalid(f"JOB_CACHE_DIR = {folder}: {there} cannot be written ({exc.strerror}): name a folder of this user") from exc
+        free = shutil.disk_usage(there).free / 1e9
+        least = "" if free > self.settings.cache_gb else f", less than JOB_CACHE_GB = {self.settings.cache_gb:g}"
+        return Finding("cache", f"{folder}: can be written, {free:.0f} GB free{least}")
+
+    def _device(self) -> Finding:
+        found = self._probe(None)["machine"]
+        where = found["cpu"] if found["device"] == "cpu" else f"{found['device']} ({found['cpu']})"
+        return Finding("device", f"{where}, {os.cpu_count()} cores, TensorFlow {found['tensorflow']}", measured=found)
+
+    def _data(self) -> Finding:
+        wanted = self.experiment.data
+        if known := self._prepared():
+            manifest = known.data
+            self.facts = Facts(tuple(manifest["image_shape"]), len(manifest["classes"]), manifest["train"])
+            return Finding("data", f"prepared already, as {known.id}: {_facts(self.facts)}")
+        where = self.location or wanted["source"]
+        remote = downloads.is_url(where) or (where == "cifar10" and sources.cached_cifar10(self.settings.cache_dir) is None)
+        if not remote:
+            source = sources.read(wanted["source"], wanted["image_size"], self.location, self.settings.cache_dir)
+            train, _ = data.cut(source, self.experiment)
+            self.facts = Facts(tuple(train.images.shape[1:]), len(source.classes), len(train.labels))
+            return Finding("data", f"{source.name}: {_facts(self.facts)}")
+        if where == "cifar10":
+            shape, classes, n = CIFAR10
+            size = wanted["image_size"] or shape[0]
+            self.facts = Facts((size, size, 3), classes, wanted["train"] or n)
+            where = sources.CIFAR10_URL
+        elif wanted["image_size"] and wanted["train"]:
+            self.facts = Facts((wanted["image_size"], wanted["image_size"], 3), 10, wanted["train"])
+        shown = downloads.shown(where)
+        if not downloads.is_s3(where) and not reachable(where):
+            raise JobError(f"{shown} cannot be downloaded from here within minutes: name a file by --data")
+        guess = f"the models are measured as if it were {_facts(self.facts)}" if self.facts else "what is in it is not known before"
+        return Finding("data", f"{shown}: not downloaded yet; {guess}")
+
+    def _prepared(self) -> tasks.Registered | None:
+        """Return the experiment as the database has it, or None."""
+        if self.database is None:
+            return None
+        try:
+            known = tasks.find(self.database, self.experiment.name)
+        except NotReady:
+            return None
+        return known if self.store is None or data.manifest_in(self.store, known.data) else None
+
+    def _weights(self, model: str) -> Finding:
+        parameters, what = self.experiment.fixed(model), f"weights {model}"
+        self.found[model] = None
+        if self.weights_place and downloads.is_url(self.weights_place):
+            return Finding(
+                what, f"{downloads.shown(self.weights_place)} is asked for {weights.names(model, parameters)[0]} by `job prepare`"
+            )
+        if path := weights.find(model, parameters, self.weights_place, self.settings.cache_dir):
+            self.found[model] = str(path)
+            return Finding(what, str(path))
+        if self.store and weights.staged(self.store, model, parameters):
+            return Finding(what, "in the store, from an earlier experiment")
+        url = weights.url(model, parameters)
+        if not reachable(url):
+            raise JobError(
+                f"{url} cannot be downloaded from here within minutes: name a folder with {weights.names(model, parameters)[0]} by --weights"
+            )
+        return Finding(what, f"not here yet; {url} can be downloaded")
+
+    def _model(self, model: str) -> Finding:
+        what, e = f"model {model}", self.experiment
+        if self.facts is None:
+            raise JobError("not measured: the data is not there; data.image_size and data.train in the file would do")
+        found = self._probe(model)
+        if "error" in found:
+            return Finding(what, found["error"], found["code"])
+        cost = costs(e, model, self.facts.train, found)
+        point = f" at the costliest point ({', '.join(f'{k} {v}' for k, v in found['point'].items())})" if found["point"] else ""
+        batches = ", ".join(f"{s:.2g} s with batches of {b}" for b, s in cost["epoch_s"].items())
+        features = f", features once {cost['features_s']:.2g} s" if e.frozen(model) else ""
+        epochs = e.models[model]["epochs"]
+        return Finding(
+            what,
+            f"{found['parameters']:,} parameters{point}; an epoch about {batches}{features}; {found['memory_bytes'] / 1e9:.1f} GB of memory;"
+            f" {e.search['trials']} trials x {epochs} epochs, {e.folds['count']} folds, {e.final['seeds']} finals:"
+            f" at most about {_hours(cost['device_hours'])} without pruning",
+            measured=found | cost,
+        )
+
+    def _probe(self, model: str | None) -> dict:
+        """Return what a process of its own finds out of a model, or of the device."""
+        request = {"model": model}
+        if model:
+            facts = self.facts
+            request |= {"spec": self.experiment.spec, "image_shape": facts.image_shape, "classes": facts.classes}
+            request["weights"] = self.found.get(model)
+        with tempfile.TemporaryFile("w+") as asked, tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+            asked.write(json.dumps(request))
+            asked.seek(0)
+            child = subprocess.Popen([sys.executable, "-m", "job.probe"], stdin=asked, stdout=out, stderr=err)
+            try:
+                while child.poll() is None:
+                    INTERRUPT.sleep(POLL_S)
+            finally:
+                child.kill()
+                child.wait()
+            for file in (out, err):
+                file.seek(0)
+            if child.returncode == 0:
+                return json.loads(out.read().splitlines()[-1])
+            if child.returncode == -9:
+                raise JobError("killed, by all appearances out of memory: give it more, or search smaller batches and nets")
+            said = err.read().strip().splitlines() or ["no word"]
+            raise JobError(f"its process ended with {child.returncode}: {said[-1]}")
+
+
+def costs(experiment: Experiment, model: str, train: int, found: dict) -> dict:
+    """Return seconds an epoch of a trial by batch size, of the features, and device hours of all stages.
+
+    Every trial counts as the costliest one, every epoch with the slower batch size; starts of processes are not counted.
+    """
+    e, epochs = experiment, experiment.models[model]["epochs"]
+    validation = round(e.data["validation"] * train)
+    fold = train // e.folds["count"]
+
+    def forward(n: int) -> float:
+        return n / found["predict_batch"] * found["predict_s"]
+
+    def epoch(n: int, scored: int) -> dict:
+        return {batch: math.ceil(n / int(batch)) * s + forward(scored) for batch, s in found["step_s"].items()}
+
+    features_s = train / found["predict_batch"] * found["features_s"]
+    trial = epoch(train - validation, validation)
+    seconds = epochs * (
+        e.search["trials"] * max(trial.values())
+        + e.folds["count"] * max(epoch(train - fold, fold).values())
+        + e.final["seeds"] * max(epoch(train, 0).values())
+    )
+    return {"epoch_s": trial, "features_s": features_s, "device_hours": (seconds + features_s) / 3600}
+
+
+def _not_set(what: str, name: str) -> Finding:
+    setting = SETTINGS[name]
+    return Finding(what, f"{setting.variable} is not set: {setting.help}", looked=False)
+
+
+def _facts(facts: Facts) -> str:
+    height, width = facts.image_shape[:2]
+    return f"{facts.train:,} training images of {height} x {width}, {facts.classes} classes"
+
+
+def _hours(hours: float) -> str:
+    """Return device hours as a person says them."""
+    return f"{hours * 60:.2g} device minutes" if hours < 1 else f"{hours:,.0f} device hours" if hours >= 10 else f"{hours:.1f} device hours"
+
+
+def worst(findings: list[Finding]) -> int:
+    """Return the exit code of the worst finding: what waiting cannot mend before what it can."""
+    return max((f.code for f in findings), default=0)
+
+
+def line(finding: Finding) -> str:
+    """Return a finding for a person."""
+    return f"{finding.what:<22} {'-' if not finding.looked else 'OK' if finding.code == 0 else f'FAIL {finding.code}':<8} {finding.text}"
+
+
+def entry(finding: Finding) -> dict:
+    """Return a finding for programs."""
+    return {
+        "what": finding.what,
+        "looked": finding.looked,
+        "ok": finding.code == 0,
+        "code": finding.code,
+        "text": finding.text,
+        **finding.measured,
+    }

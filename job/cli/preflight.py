@@ -1,0 +1,38 @@
+"""The command that looks before anything leaps: check."""
+
+import json
+
+import click
+
+from job.cli.options import end, where
+
+
+@click.command()
+@click.argument("experiment_file", metavar="[EXPERIMENT.toml]", required=False)
+@click.option("--data", "location", envvar="JOB_DATA", metavar="", help="path or URL of the data [JOB_DATA]")
+@click.option("--weights", envvar="JOB_WEIGHTS", metavar="", help="folder with ImageNet weights, or its URL [JOB_WEIGHTS]")
+@click.option("--json", "as_json", is_flag=True, help="for programs")
+@where("database_url", "store_url", "cache_dir")
+def check(settings, experiment_file, location, weights, as_json):
+    """Look whether all is there, one OK or one reason a line; with a file, also what it would cost.
+
+    Exit 0 if all is well, else the code of the worst. Every model of the file is built in a process of its own and trained a few
+    steps on random images, at the costliest point of its search. Nothing is left behind.
+
+    Example: job check examples/quick.toml --data cifar-10-python.tar.gz --weights weights/
+    """
+    from job import check as view
+    from job.experiment import load
+
+    experiment = load(experiment_file) if experiment_file else None
+    findings = []
+    for finding in view.Preflight(settings, experiment, location or None, weights or None).findings():
+        findings.append(finding)
+        if not as_json:
+            click.echo(view.line(finding))
+    if as_json:
+        click.echo(json.dumps([view.entry(f) for f in findings]))
+    end(view.worst(findings))
+
+
+COMMANDS = (check,)
