@@ -124,6 +124,12 @@ def row_losses(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
     return -np.log(np.clip(probabilities[np.arange(len(labels)), labels].astype(float), EPSILON, 1.0))
 
 
+def mistakes(labels: np.ndarray, probabilities: np.ndarray, most: int) -> np.ndarray:
+    """Return the rows that are wrong, at most `most` of them: the most confident first, ties by row."""
+    wrong = np.flatnonzero(probabilities.argmax(1) != labels)
+    return wrong[np.argsort(-probabilities[wrong].max(1), kind="stable")[:most]]
+
+
 def wilson(hits: int, n: int) -> list[float]:
     """Return the 95 % Wilson score interval of a proportion (Wilson 1927)."""
     p, z = hits / n, Z95

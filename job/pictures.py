@@ -187,3 +187,13 @@ def resized(images: np.ndarray, size: int) -> np.ndarray:
     for i, image in enumerate(images):
         result[i] = Image.fromarray(image).resize((size, size), Image.Resampling.BILINEAR)
     return result
+
+
+def thumbnails(images: np.ndarray, side: int) -> np.ndarray:
+    """Make uint8 [n, height, width, 3] smaller, in proportion, until no side is longer than `side` pixels."""
+    height, width = images.shape[1:3]
+    scale = min(1.0, side / max(height, width))
+    size = max(round(width * scale), 1), max(round(height * scale), 1)
+    if scale == 1.0 or not len(images):
+        return images
+    return np.stack([np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR)) for image in images])

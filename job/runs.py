@@ -13,7 +13,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from job import data, evaluate, record, study
+from job import data, evaluate, pictures, record, study
 from job.checkpoint import Damaged
 from job.errors import Diverged, Impossible, JobError
 from job.models import transfer
@@ -26,6 +26,7 @@ from job.train import PREDICT_BATCH, Examples, Hooks, Outcome, batches, predict,
 
 SAME = 1e-5  # an end-to-end model's predictions are the stored ones, within this
 SHOWN_IMAGES = 8
+SHOWN_MISTAKES, SHOWN_SIDE = 16, 96  # images; pixels
 
 log = logging.getLogger(__name__)
 
@@ -152,6 +153,7 @@ def run_final(r: Run) -> None:
         )
     content = _model_file(r, model, images[:64], probabilities[:64])
     files = {"predictions.npz": predictions(probabilities, labels, np.arange(len(labels))), "model.keras": content}
+    files["mistakes.npz"] = mistakes(images, labels, probabilities)
     if r.parameters.get("augment"):
         files["augmentation.npz"] = _augmentation(r)
     publish(r, model, learned.outcome, metrics, value, files)
@@ -282,6 +284,21 @@ def _augmentation(r: Run) -> bytes:
 def predictions(probabilities: np.ndarray, labels: np.ndarray, rows: np.ndarray) -> bytes:
     """Return predictions.npz: probabilities float32 [n, k], labels int64 [n], rows int64 [n]."""
     return _npz(probabilities=probabilities.astype(np.float32), labels=labels.astype(np.int64), rows=rows.astype(np.int64))
+
+
+def mistakes(images: np.ndarray, labels: np.ndarray, probabilities: np.ndarray) -> bytes:
+    """Return mistakes.npz, the most confident of them with their images: the report never opens the test part.
+
+    images uint8 [m, height, width, 3], m <= 16; rows, labels, predictions int64 [m]; confidence float32 [m].
+    """
+    rows = evaluate.mistakes(labels, probabilities, SHOWN_MISTAKES)
+    return _npz(
+        images=pictures.thumbnails(np.asarray(images[rows]), SHOWN_SIDE),
+        rows=rows.astype(np.int64),
+        labels=labels[rows].astype(np.int64),
+        predictions=probabilities[rows].argmax(1).astype(np.int64),
+        confidence=probabilities[rows].max(1).astype(np.float32),
+    )
 
 
 def _npz(**arrays) -> bytes:

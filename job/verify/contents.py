@@ -60,7 +60,7 @@ class Contents:
                 continue
             if record.sha256(content) != entry["sha256"]:
                 yield f"names {name} of another hash than it has in the store: {entry['key']}"
-            elif name in ("result.json", "history.csv", "predictions.npz"):
+            elif name in ("result.json", "history.csv", "predictions.npz", "mistakes.npz"):
                 files[name] = content
         if "result.json" in files:
             yield from sentences("result.json", self._result(task, files["result.json"]))
@@ -68,6 +68,8 @@ class Contents:
             yield from sentences("history.csv", _history(task, files["history.csv"]))
         if "predictions.npz" in files:
             yield from sentences("predictions.npz", self._predictions(task, files["predictions.npz"]))
+        if files.keys() >= {"predictions.npz", "mistakes.npz"}:  # a final of an older version has none
+            yield from sentences("mistakes.npz", _mistakes(files["predictions.npz"], files["mistakes.npz"]))
 
     def _result(self, task: Task, content: bytes) -> Iterator[str]:
         """The sealed result agrees with the row, the files and the experiment."""
@@ -155,6 +157,21 @@ class Contents:
         if record.sha256(content) != sha256:
             raise Damaged(f"{key} has another hash than it was staged with")
         return content
+
+
+def _mistakes(predictions: bytes, mistakes: bytes) -> Iterator[str]:
+    """The mistakes shown are the most confident ones of the predictions. Their images are not compared: the test part stays closed."""
+    with np.load(io.BytesIO(predictions), allow_pickle=False) as file:
+        probabilities, labels = file["probabilities"], file["labels"]
+    with np.load(io.BytesIO(mistakes), allow_pickle=False) as file:
+        stored, shown = {name: file[name] for name in ("rows", "labels", "predictions", "confidence")}, len(file["images"])
+    rows = evaluate.mistakes(labels, probabilities, len(stored["rows"]))
+    again = {"rows": rows, "labels": labels[rows], "predictions": probabilities[rows].argmax(1), "confidence": probabilities[rows].max(1)}
+    for name, values in again.items():
+        if not np.array_equal(values, stored[name]):
+            yield f"has other {name} than the most confident mistakes of predictions.npz"
+    if shown != len(stored["rows"]):
+        yield f"has {shown} images of {len(stored['rows'])} mistakes"
 
 
 def _history(task: Task, content: bytes) -> Iterator[str]:

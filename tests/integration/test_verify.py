@@ -412,8 +412,8 @@ def result_with(copy, store, **changes) -> bytes:
     return seal(unseal(store.get(key_of(copy, "fold", 0, "result.json"))) | changes)
 
 
-def predictions_with(copy, store, stage, index, change) -> bytes:
-    with np.load(io.BytesIO(store.get(key_of(copy, stage, index, "predictions.npz")))) as file:
+def predictions_with(copy, store, stage, index, change, name="predictions.npz") -> bytes:
+    with np.load(io.BytesIO(store.get(key_of(copy, stage, index, name)))) as file:
         arrays = {name: file[name].copy() for name in file.files}
     change(arrays)
     buffer = io.BytesIO()
@@ -489,6 +489,24 @@ def test_other_predictions_are_found(copy, store, stage, change, sentence):
         found = broken(copy, store, deep=True)
     assert found.keys() == {"bytes first"}
     assert [s for s in found["bytes first"] if sentence in s], found
+
+
+@pytest.mark.parametrize(
+    "name, change, sentence",
+    [
+        ("mistakes.npz", set_item("confidence", 0, 0.0), "mistakes.npz has other confidence than the most confident mistakes"),
+        ("mistakes.npz", set_item("rows", slice(None), 0), "mistakes.npz has other rows"),
+        ("mistakes.npz", lambda arrays: arrays.update(images=arrays["images"][1:]), "images of"),
+        ("predictions.npz", set_item("probabilities", slice(None), 0.1), "mistakes.npz has other rows"),
+    ],
+    ids=["confidence", "rows", "images", "predictions"],
+)
+def test_other_mistakes_are_found(copy, store, name, change, sentence):
+    """The mistakes a report shows are those of the stored predictions, the most confident first."""
+    with rewritten(copy, store, "final", 0, name, predictions_with(copy, store, "final", 0, change, name)):
+        found = broken(copy, store, deep=True)
+    assert found.keys() == {"bytes first"}
+    assert [s for s in found["bytes first"] if s.startswith("cnn final 0") and sentence in s], found
 
 
 @pytest.mark.parametrize(

@@ -72,3 +72,11 @@ def test_differences_pair(data):
     """A model's difference to itself is exactly 0 in every resample."""
     labels, p = data
     assert evaluate.paired_difference(labels, p, p, 1) == {"difference": 0.0, "interval": [0.0, 0.0]}
+
+
+def test_mistakes_are_the_most_confident_wrong_rows():
+    """Right rows are none, the most confident come first, equal ones by row, and no more than asked for."""
+    p = np.array([[0.9, 0.1], [0.2, 0.8], [0.4, 0.6], [0.8, 0.2]], np.float32)
+    assert evaluate.mistakes(np.array([1, 0, 0, 0]), p, 16).tolist() == [0, 1, 2]
+    assert evaluate.mistakes(np.array([0, 0, 1, 1]), p, 1).tolist() == [1]
+    assert evaluate.mistakes(np.array([0, 1, 1, 0]), p, 16).tolist() == []
