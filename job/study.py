@@ -4,6 +4,8 @@ The task decides, Optuna's rows follow (by trigger, see schema.sql). What sample
 know comes from the tasks in one query; trial number and task index are one number.
 """
 
+import math
+
 import optuna
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution, distribution_to_json
 from optuna.storages import InMemoryStorage, RDBStorage
@@ -21,6 +23,7 @@ from job.settings import redact
 
 SQL = queries("study")
 REDUCTION_FACTOR = 3
+FANOVA_SEED = 0
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -97,6 +100,27 @@ def decide(experiment: Experiment, key: Key, values: dict, epoch: int, value: fl
     pruned = study.pruner.prune(study, storage.get_trial(key.index))
     after = storage.get_trial(key.index).system_attrs
     return bool(pruned), {k: v for k, v in after.items() if k not in before}
+
+
+def importances(experiment: Experiment, model: str, trials: list[tuple[dict, float]]) -> dict[str, float]:
+    """Return how much of the spread of the values each searched parameter explains by itself, largest first, together 1.
+
+    By fANOVA: a forest of trees, and the variance of its prediction as one parameter moves and the others are averaged over.
+    A log range is handed over by its logarithm, as it was searched: else four fifths of 1e-4..1e-2 would be above 0.002.
+
+    Args: trials: parameters and value of each complete trial; the values differ.
+    Source: Hutter et al. 2014, "An Efficient Approach for Assessing Hyperparameter Importance".
+    """
+    space = distributions(experiment, model)
+    logs = {name for name, distribution in space.items() if getattr(distribution, "log", False)}
+    space |= {name: FloatDistribution(math.log(space[name].low), math.log(space[name].high)) for name in logs}
+    study = optuna.create_study(direction=experiment.direction)
+    for parameters, value in trials:
+        moved = {name: math.log(parameters[name]) if name in logs else parameters[name] for name in space}
+        study.add_trial(create_trial(params=moved, distributions=space, value=value))
+    evaluator = optuna.importance.FanovaImportanceEvaluator(seed=FANOVA_SEED)
+    found = optuna.importance.get_param_importances(study, evaluator=evaluator)
+    return {name: float(share) for name, share in found.items()}
 
 
 def reader(database: Database) -> RDBStorage:

@@ -68,11 +68,11 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Predictions:
-    """What a fold or final said of the rows it did not train on."""
+    """What a fold, a final or the best trial said of the rows it did not train on."""
 
     probabilities: np.ndarray  # float32 [n, k]
     labels: np.ndarray  # int64 [n]
-    rows: np.ndarray  # int64 [n], of the training part (folds) or the test part (finals)
+    rows: np.ndarray  # int64 [n], of the training part (folds, trials) or the test part (finals)
 
 
 @dataclass
@@ -86,10 +86,17 @@ class Model:
     predictions: dict[tuple[str, int], Predictions] = field(default_factory=dict)
     results: dict[tuple[str, int], dict] = field(default_factory=dict)  # result.json
     augmentation: tuple[np.ndarray, np.ndarray] | None = None  # originals uint8 [8, h, w, 3], variants uint8 [8, 8, h, w, 3]
+    mistakes: dict[str, np.ndarray] | None = None  # of final 0: images uint8 [m, h, w, 3], rows, labels, predictions, confidence
 
     def stage(self, stage: str, *states: str) -> list[Task]:
         """Return the tasks of a stage, of the given states only if any are given."""
         return [t for t in self.tasks.get(stage, []) if not states or t.state in states]
+
+    def best_trial(self, direction: str) -> Task | None:
+        """Return the best complete trial so far, ties to the lowest index: once all are finished, the selected one."""
+        sign = -1 if direction == "maximize" else 1
+        complete = [t for t in self.stage("trial", "complete") if t.value is not None]
+        return min(complete, key=lambda t: (sign * t.value, t.index), default=None)
 
 
 @dataclass
@@ -121,6 +128,7 @@ def collect(database: Database, store: Store, registered: Registered) -> Collect
     collected = Collected(registered.id, registered.experiment, registered.fingerprint, registered.data, models, attempts, rows["openings"])
     for model in models.values():
         _read_artifacts(store, model, collected.problems)
+        _read_best_trial(store, model, collected)
     collected.samples = _read_samples(store, registered.data, collected.problems)
     return collected
 
@@ -148,9 +156,21 @@ def _read_artifacts(store: Store, model: Model, problems: list[str]) -> None:
             model.predictions[key] = Predictions(**_arrays(content, "probabilities", "labels", "rows"))
         if content := _read(store, task, "result.json", where, problems):
             model.results[key] = json.loads(content)
-        if task.stage == "final" and task.index == 0 and "augmentation.npz" in task.artifact:
-            if content := _read(store, task, "augmentation.npz", where, problems):
-                model.augmentation = tuple(_arrays(content, "originals", "variants").values())
+        if key != ("final", 0):
+            continue
+        if "augmentation.npz" in task.artifact and (content := _read(store, task, "augmentation.npz", where, problems)):
+            model.augmentation = tuple(_arrays(content, "originals", "variants").values())
+        if "mistakes.npz" in task.artifact and (content := _read(store, task, "mistakes.npz", where, problems)):
+            model.mistakes = _arrays(content, "images", "rows", "labels", "predictions", "confidence")
+
+
+def _read_best_trial(store: Store, model: Model, collected: Collected) -> None:
+    """Read what the best trial said, where its score's interval needs more than the score."""
+    best = model.best_trial(collected.experiment.direction)
+    if best is None or collected.experiment.search["metric"] == "accuracy":
+        return
+    if content := _read(store, best, "predictions.npz", f"{model.name} trial {best.index}", collected.problems):
+        model.predictions[("trial", best.index)] = Predictions(**_arrays(content, "probabilities", "labels", "rows"))
 
 
 def _read(store: Store, task: Task, file: str, where: str, problems: list[str]) -> bytes | None:

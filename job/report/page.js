@@ -21,3 +21,11 @@ for (const table of document.querySelectorAll("table.sortable")) {
     });
   });
 }
+
+// Paper has no summary to click on: print every part open, then leave it as it was.
+let closed = [];
+addEventListener("beforeprint", () => {
+  closed = [...document.querySelectorAll("details:not([open])")];
+  closed.forEach((part) => (part.open = true));
+});
+addEventListener("afterprint", () => closed.forEach((part) => (part.open = false)));

@@ -5,15 +5,18 @@ import hashlib
 import math
 import re
 from importlib import resources
+from itertools import zip_longest
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from job.recipe import toml
 from job.report.collect import Collected, Model
-from job.report.figures import MATRIX_MAX_CLASSES, PALETTE, Picture, best_interval
+from job.report.drawing import MATRIX_MAX_CLASSES, PALETTE, Picture
+from job.report.images import told
 from job.report.points import calibration, confusions
 from job.report.summary import METRIC_KEY, ORIGINAL, by_rank, published
+from job.report.words import count, duration, interval, num, plain, plural, shape, share, some
 
 MOST_TRIALS = 200  # rows of a table; the page stays below 5 MB
 MOST_CLASSES = 200
@@ -32,18 +35,10 @@ SCORES = {
 def render(collected: Collected, summary: dict, pictures: dict[str, Picture]) -> str:
     """Return the page; the same values give the same text."""
     script, style = _own("page.js"), _own("page.css")
-    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
-    environment.filters |= {
-        "num": num,
-        "interval": interval,
-        "count": count,
-        "duration": duration,
-        "plain": plain,
-        "share": share,
-        "shape": shape,
-    }
-    views = {name: _view(collected, summary, collected.models[name]) for name in by_rank(summary)}
-    return environment.from_string(_own("page.html")).render(
+    environment = Environment(loader=FunctionLoader(_own), autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
+    environment.filters |= {f.__name__: f for f in (num, interval, count, duration, plain, share, shape, plural, some)}
+    views = {name: _view(collected, summary, collected.models[name], pictures) for name in by_rank(summary)}
+    return environment.get_template("page.html").render(
         s=summary,
         e=collected.experiment,
         data=collected.data,
@@ -56,6 +51,7 @@ def render(collected: Collected, summary: dict, pictures: dict[str, Picture]) ->
         score_names=SCORES,
         recipe=toml(collected.experiment.spec),
         as_of=_as_of(collected),
+        device_s=_device_s(summary),
         most_trials=MOST_TRIALS,
         most_classes=MOST_CLASSES,
         matrix_max=MATRIX_MAX_CLASSES,
@@ -70,7 +66,7 @@ def _own(name: str) -> str:
     return resources.files("job.report").joinpath(name).read_text(encoding="utf-8")
 
 
-def _view(collected: Collected, summary: dict, model: Model) -> dict:
+def _view(collected: Collected, summary: dict, model: Model, pictures: dict[str, Picture]) -> dict:
     """Return what the page says of one model beyond report.json."""
     entry, experiment = summary["models"][model.name], collected.experiment
     run = published(entry)
@@ -89,8 +85,11 @@ def _view(collected: Collected, summary: dict, model: Model) -> dict:
         "features": model.stage("features"),
         "trials": _trials(model, experiment.direction),
         "points": _points(model, experiment),
-        "equal": _equal(model, collected),
-        "best_interval": best_interval(entry["selection"]["value"], collected) if entry["selection"] else None,
+        "spread": _spread(model),
+        "folds_done": len(model.stage("fold", "complete")),
+        "device_s": _device_s(summary, model.name),
+        "per_class": _worst_classes((run or {}).get("per_class") or []),
+        "mistakes": _mistakes(model, collected.data["classes"], pictures),
         "whole": entry["fold"]["mean"] is not None,
         "references": [r for r in summary["references"] if r["model"] == model.name],
         "confusions": confusions(matrix, collected.data["classes"], 20 if len(matrix) > MATRIX_MAX_CLASSES else 5) if matrix else [],
@@ -125,15 +124,27 @@ def _close(a, b) -> bool:
     return math.isclose(a, b, rel_tol=5e-4) if numbers else a == b
 
 
-def _equal(model: Model, collected: Collected) -> int | None:
-    """Return how many other complete trials lie within the interval of the selected one."""
-    if not model.selection or not (band := best_interval(model.selection["value"], collected)):
-        return None
-    return sum(
-        band[0] <= t.value <= band[1]
-        for t in model.stage("trial", "complete")
-        if t.value is not None and t.index != model.selection["trial"]
-    )
+def _spread(model: Model) -> str:
+    """Return from what to what the complete trials' values go, for a caption."""
+    values = [t.value for t in model.stage("trial", "complete") if t.value is not None]
+    return f", from {num(min(values))} to {num(max(values))}" if values else ""
+
+
+def _device_s(summary: dict, model: str | None = None) -> float:
+    """Return the time of all attempts together, of one model or of all."""
+    return sum(t["wall_s"] for t in summary["times"] if model in (None, t["model"]))
+
+
+def _worst_classes(rows: list[dict]) -> list[dict]:
+    """Return the rows of the classes' table: all of them, or where they are many those with the lowest F1."""
+    return rows if len(rows) <= MOST_CLASSES else sorted(rows, key=lambda row: row["f1"])[:MOST_CLASSES]
+
+
+def _mistakes(model: Model, classes: list[str], pictures: dict[str, Picture]) -> list[dict] | None:
+    """Return the mistakes to show, each with the name of its picture; None when the final stored none."""
+    names = sorted(name for name in pictures if name.startswith(f"mistake-{model.name}-"))
+    found = [one | {"picture": name} for one, name in zip_longest(told(model, classes), names, fillvalue="")]
+    return None if model.mistakes is None else found
 
 
 def _runner_up(summary: dict) -> dict | None:
@@ -185,54 +196,3 @@ def _themed(svg: str, prefix: str, alt: str) -> str:
     for name, color in PALETTE.items():
         body = body.replace(color, f"var(--{name})")
     return f'<svg viewBox="{view}" role="img" aria-label="{escape(alt)}">{body}'
-
-
-def num(value, digits: int = 3) -> str:
-    """Return a score with fixed digits, a half rounded up however a float holds it; what is not there is a dash."""
-    return "–" if value is None else f"{value + math.copysign(1e-9, value):.{digits}f}".replace("-", "−")
-
-
-def interval(pair, digits: int = 3) -> str:
-    """Return low to high; "to" where a sign could be taken for a dash."""
-    if not pair:
-        return "–"
-    low, high = (num(v, digits) for v in pair)
-    return f"{low} to {high}" if pair[0] < 0 else f"{low}–{high}"
-
-
-def count(value) -> str:
-    """Return a whole number with thousands."""
-    return "–" if value is None else f"{value:,}"
-
-
-def share(value) -> str:
-    """Return a share as per cent, with as many digits as scores have."""
-    return f"{num(100 * value, 1)} %"
-
-
-def duration(seconds: float | None) -> str:
-    """Return seconds as a person says them."""
-    if seconds is None:
-        return "–"
-    if seconds < 60:
-        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s"
-    return f"{minutes // 60:,} h {minutes % 60} min"
-
-
-def plain(value) -> str:
-    """Return a parameter as one would write it."""
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return "–" if value is None else str(value)
-
-
-def shape(value) -> str:
-    """Return a layer's shape without its batch axis."""
-    if isinstance(value, (list, tuple)):
-        return "\u00a0×\u00a0".join(str(v) for v in value if v is not None)
-    return str(value).replace("None, ", "").strip("(),")

@@ -8,7 +8,10 @@ import math
 import numpy as np
 
 from job import evaluate
+from job.report.account import attempts, cost, openings, times, versions
 from job.report.collect import Collected, Model
+from job.report.gaps import hopeless, missing, states
+from job.report.trials import best, importances
 
 SCORES = ("accuracy", "precision", "recall", "f1", "roc_auc", "balanced_accuracy", "log_loss")
 METRIC_KEY = {"accuracy": "accuracy", "balanced_accuracy": "balanced_accuracy", "f1_macro": "f1", "log_loss": "log_loss"}
@@ -41,10 +44,11 @@ def summarise(collected: Collected) -> dict:
             "data": _data(collected.data),
             "models": models,
             "differences": differences(collected, winner),
-            "openings": _openings(collected),
-            "attempts": _attempts(collected),
+            "openings": openings(collected),
+            "attempts": attempts(collected),
             "versions": versions(collected),
             "cost": cost(collected),
+            "times": times(collected),
         }
     )
 
@@ -56,56 +60,37 @@ def to_text(summary: dict) -> str:
 
 def leaderboard(summary: dict) -> str:
     """Return leaderboard.csv: models by mean fold score; test figures order nothing."""
-    key, metric = METRIC_KEY[summary["metric"]], summary["metric"]
     text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(
-        [
-            "rank",
-            "model",
-            "metric",
-            "fold_mean",
-            "fold_min",
-            "fold_max",
-            "folds_complete",
-            "folds",
-            "test_n",
-            "test_accuracy",
-            "test_low",
-            "test_high",
-            "test_f1",
-            "test_roc_auc",
-            "train_s",
-        ]
-    )
-    for rank, name in enumerate(by_rank(summary), 1):
-        model = summary["models"][name]
-        fold, final = model["fold"], model["final"]
-        low, high = (fold["range"] or {}).get(key) or (None, None)
-        run = published(model) or {}
-        test_low, test_high = run.get("intervals", {}).get("accuracy", (None, None))
-        ranked = rank if name in summary["order"] else None
-        complete = sum(f["state"] == "complete" for f in fold["folds"])
-        table.writerow(
-            [
-                ranked,
-                name,
-                metric,
-                (fold["mean"] or {}).get(key),
-                low,
-                high,
-                complete,
-                len(fold["folds"]),
-                final["n_test"],
-                run.get("accuracy"),
-                test_low,
-                test_high,
-                run.get("f1"),
-                run.get("roc_auc"),
-                model["cost"]["train_s"],
-            ]
-        )
+    rows = [_standing(summary, name, rank) for rank, name in enumerate(by_rank(summary), 1)]
+    table = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    table.writeheader()
+    table.writerows(rows)
     return text.getvalue()
+
+
+def _standing(summary: dict, name: str, rank: int) -> dict:
+    """Return a model's row of the leaderboard; without a mean fold score it has no rank."""
+    key, model, run = METRIC_KEY[summary["metric"]], summary["models"][name], published(summary["models"][name]) or {}
+    fold = model["fold"]
+    low, high = (fold["range"] or {}).get(key) or (None, None)
+    test_low, test_high = run.get("intervals", {}).get("accuracy", (None, None))
+    return {
+        "rank": rank if name in summary["order"] else None,
+        "model": name,
+        "metric": summary["metric"],
+        "fold_mean": (fold["mean"] or {}).get(key),
+        "fold_min": low,
+        "fold_max": high,
+        "folds_complete": sum(f["state"] == "complete" for f in fold["folds"]),
+        "folds": len(fold["folds"]),
+        "test_n": model["final"]["n_test"],
+        "test_accuracy": run.get("accuracy"),
+        "test_low": test_low,
+        "test_high": test_high,
+        "test_f1": run.get("f1"),
+        "test_roc_auc": run.get("roc_auc"),
+        "train_s": model["cost"]["train_s"],
+    }
 
 
 def by_rank(summary: dict) -> list[str]:
@@ -130,12 +115,14 @@ def reference(row: dict) -> dict:
 
 
 def _model(model: Model, collected: Collected) -> dict:
-    states = _states(model.stage("trial"))
+    counted = states(model.stage("trial"))
     selection = model.selection
     return {
         "trial": {
             "tasks": len(model.stage("trial")),
-            **{s: states.get(s, 0) for s in ("complete", "pruned", "failed", "waiting", "running")},
+            **{s: counted.get(s, 0) for s in ("complete", "pruned", "failed", "waiting", "running")},
+            "best": best(model, collected),
+            "importances": importances(model, collected),
         },
         "selection": {"index": selection["trial"], "value": selection["value"], "parameters": selection["parameters"]}
         if selection
@@ -144,13 +131,6 @@ def _model(model: Model, collected: Collected) -> dict:
         "final": _finals(model, collected),
         "cost": cost(collected, model.name),
     }
-
-
-def _states(tasks) -> dict[str, int]:
-    states: dict[str, int] = {}
-    for task in tasks:
-        states[task.state] = states.get(task.state, 0) + 1
-    return states
 
 
 def _folds(model: Model, collected: Collected) -> dict:
@@ -223,39 +203,6 @@ def _winner(collected: Collected, models: dict, order: list[str]) -> str | None:
     return order[0] if order and not open_ones else None
 
 
-def hopeless(model: Model) -> str | None:
-    """Return why a model can get no mean fold score without `job retry`, or None."""
-    for stage in ("features", "fold"):
-        if failed := model.stage(stage, "failed"):
-            return f"{stage} {failed[0].index} failed for good ({failed[0].reason})"
-    trials = model.stage("trial")
-    if trials and not model.selection and all(t.state in ("pruned", "failed") for t in trials):
-        return "no trial is complete"
-    return None
-
-
-def missing(collected: Collected, models: dict) -> list[str]:
-    """Return a sentence for each thing a full report would have and this one has not."""
-    found = []
-    for name, model in collected.models.items():
-        if why := hopeless(model):
-            found.append(f"{name} is out of the comparison: {why}.")
-        for stage, tasks in model.tasks.items():
-            states = _states(tasks)
-            lacking = {s: states[s] for s in ("running", "waiting") if s in states}
-            if stage != "trial" and "failed" in states:
-                lacking["failed"] = states["failed"]
-            if lacking:
-                counts = ", ".join(f"{n} {s}" for s, n in lacking.items())
-                found.append(f"{name}: {sum(lacking.values())} of {len(tasks)} {stage} tasks missing ({counts}).")
-        fold = models[name]["fold"]
-        if fold["mean"] is None and not hopeless(model):
-            found.append(f"{name} has no mean fold score: a missing fold is not averaged away.")
-        elif fold["mean"] is not None and fold["out_of_fold"] is None:
-            found.append(f"{name} has no pooled out-of-fold accuracy: its folds' predictions are not every training image once.")
-    return found + [f"{problem}." for problem in collected.problems]
-
-
 def differences(collected: Collected, winner: str | None) -> list[dict]:
     """Return the winner's test accuracy minus each other model's, seed 0, over the same resamples of the test images."""
     finals = {name: m.predictions.get(("final", 0)) for name, m in collected.models.items()}
@@ -278,45 +225,6 @@ def differences(collected: Collected, winner: str | None) -> list[dict]:
             }
         )
     return found
-
-
-def cost(collected: Collected, model: str | None = None) -> dict:
-    """Return wall_s (first start to last end), train_s (training in the attempts that decided) and lost_s (see Attempt.lost_s)."""
-    attempts = [a for a in collected.attempts if model in (None, a.model)]
-    ends = [a.ended or a.last_beat for a in attempts]
-    return {
-        "wall_s": (max(ends) - min(a.started for a in attempts)).total_seconds() if attempts else 0.0,
-        "train_s": float(sum(a.seconds.get("train", 0.0) for a in attempts if a.outcome in ("complete", "pruned"))),
-        "lost_s": float(sum(a.lost_s for a in attempts)),
-    }
-
-
-def _attempts(collected: Collected) -> dict:
-    outcomes = [a.outcome or "running" for a in collected.attempts]
-    tasks = [t for m in collected.models.values() for stage in m.tasks.values() for t in stage]
-    return {
-        "tasks": len(tasks),
-        "attempts": len(outcomes),
-        **{o: outcomes.count(o) for o in ("complete", "pruned", "interrupted", "error", "vanished", "running")},
-    }
-
-
-def _openings(collected: Collected) -> dict:
-    counted: dict[str, int] = {}
-    for opening in collected.openings:
-        counted[opening["model"]] = counted.get(opening["model"], 0) + 1
-    finals = sum(len(m.stage("final", "complete")) for m in collected.models.values())
-    return {"total": len(collected.openings), "finals": finals, "models": counted}
-
-
-def versions(collected: Collected) -> list[dict]:
-    """Return each distinct (versions, commit, image, device, machines, threads) and how many folds and finals it made."""
-    found: dict[str, dict] = {}
-    for model in collected.models.values():
-        for result in model.results.values():
-            own = {k: result.get(k) for k in ("versions", "git_commit", "image_digest", "device", "machines", "threads")}
-            found.setdefault(json.dumps(own, sort_keys=True), own | {"results": 0})["results"] += 1
-    return list(found.values())
 
 
 def _data(data: dict) -> dict:

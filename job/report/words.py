@@ -1,0 +1,65 @@
+"""How the page says numbers, times and lists."""
+
+import math
+
+
+def num(value, digits: int = 3) -> str:
+    """Return a score with fixed digits, a half rounded up however a float holds it; what is not there is a dash."""
+    return "–" if value is None else f"{value + math.copysign(1e-9, value):.{digits}f}".replace("-", "−")
+
+
+def interval(pair, digits: int = 3) -> str:
+    """Return low to high; "to" where a sign could be taken for a dash."""
+    if not pair:
+        return "–"
+    low, high = (num(v, digits) for v in pair)
+    return f"{low} to {high}" if pair[0] < 0 else f"{low}–{high}"
+
+
+def count(value) -> str:
+    """Return a whole number with thousands."""
+    return "–" if value is None else f"{value:,}"
+
+
+def share(value) -> str:
+    """Return a share as per cent, with as many digits as scores have."""
+    return f"{num(100 * value, 1)} %"
+
+
+def plural(n: int, what: str) -> str:
+    """Return "1 time", "2 times"."""
+    return f"{n:,} {what}" if n == 1 else f"{n:,} {what}s"
+
+
+def some(names: list[str], most: int = 20) -> str:
+    """Return names with commas, the first of many."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def duration(seconds: float | None) -> str:
+    """Return seconds as a person says them."""
+    if seconds is None:
+        return "–"
+    if seconds < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60:,} h {minutes % 60} min"
+
+
+def plain(value) -> str:
+    """Return a parameter as one would write it."""
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "–" if value is None else str(value)
+
+
+def shape(value) -> str:
+    """Return a layer's shape without its batch axis."""
+    if isinstance(value, (list, tuple)):
+        return "\u00a0×\u00a0".join(str(v) for v in value if v is not None)
+    return str(value).replace("None, ", "").strip("(),")
