@@ -1,20 +1,23 @@
 """The command `job`: signals first, everything heavy after."""
 
 import os
+import signal
 import sys
 from contextlib import suppress
 
 
 def main() -> None:
     """Run the command line; never returns."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # until ours is there: no traceback of a half-done import
     from job.interrupt import INTERRUPT
 
     INTERRUPT.install()
     from job.cli import run
 
     code = run(sys.argv[1:])
-    with suppress(BrokenPipeError):
-        sys.stdout.flush()
+    with suppress(OSError):  # said where it was written
+        if sys.stdout:  # closed by our caller
+            sys.stdout.flush()
     os._exit(code)  # at once: a thread that still sends, or TensorFlow's own tidying, must not change the code
 
 

@@ -26,6 +26,7 @@ from job.errors import Invalid, JobError, NotReady, Unreachable
 from job.settings import redact
 
 SCHEMA_VERSION = 2
+OLDEST_POSTGRESQL = 120000  # our statements need 11; tried with 15 and 18
 # What libpq says itself, always in English here, and what waiting cannot mend. Names in quotes are taken out before.
 HOPELESS = re.compile(
     r"^invalid |no password supplied|certificate|private key file|SSL was required|authentication method requirement"
@@ -158,6 +159,10 @@ class Database:
         """Create the tables unless they are there; safe for any number at once."""
 
         def work(cursor):
+            if (version := cursor.connection.server_version) < OLDEST_POSTGRESQL:
+                raise Invalid(
+                    f"{self.where} is PostgreSQL {version // 10000}.{version % 10000}: expected {OLDEST_POSTGRESQL // 10000} or newer; name another server"
+                )
             cursor.execute("select pg_advisory_xact_lock(%s)", (lock_number("schema"),))
             cursor.execute("select to_regclass('job_schema') as found")
             if cursor.fetchone()["found"] is None:

@@ -58,7 +58,7 @@ def download(url: str, target: Path, expected_sha256: str | None = None) -> Path
                     digest = _write(_blocks(url), file)
             if expected_sha256 not in (None, digest):
                 wrong = f"has the SHA-256 {digest}, not {expected_sha256}"
-                raise errors.Invalid(f"{shown(url)} {wrong}: get the file and name it by --data")
+                raise errors.Invalid(f"{shown(url)} {wrong}: get the file and name it by --data or --weights")
             os.replace(part, target)
     finally:
         with contextlib.suppress(OSError):
@@ -130,11 +130,11 @@ def _blocks(url: str) -> Iterator[bytes]:
                 yield block
     except urllib.error.HTTPError as exc:
         kind = errors.Invalid if exc.code < 500 and exc.code not in MENDED_BY_WAITING else errors.Unreachable
-        raise kind(f"{where} answers {exc.code} {exc.reason}: check the URL, or get the file and name it by --data") from None
+        raise kind(f"{where} answers {exc.code} {exc.reason}: check the URL, or get the file and name it by --data or --weights") from None
     except (ValueError, http.client.InvalidURL):  # their text may hold the query: from None
         raise errors.Invalid(f"{where} is not a URL that can be opened: expected https://host/path") from None
     except (OSError, http.client.HTTPException) as exc:
         failed = f"{where} cannot be downloaded ({first_line(exc)})"
-        raise errors.Unreachable(f"{failed}: try again, or get the file and name it by --data") from exc
+        raise errors.Unreachable(f"{failed}: try again, or get the file and name it by --data or --weights") from exc
     if missing > 0:
         raise errors.Unreachable(f"{where} broke off {missing:,} bytes before its end: try again")

@@ -173,11 +173,7 @@ def at_hand(folder: Path):
     Raises: Invalid when there is none.
     """
     server = Postgres(folder)
-    try:
-        there = (server.folder / "data").exists()
-    except OSError as exc:
-        raise Invalid(f"{server.folder}: cannot be read ({exc.strerror}); it belongs to who ran `job local`") from exc
-    if not there:
+    if not (server.folder / "data").exists():
         raise Invalid(f"{server.folder}: there is no database; `job local` makes one, or set JOB_DATABASE_URL")
     try:
         server.start()

@@ -124,14 +124,16 @@ class Experiment:
 def load(path: str | Path) -> Experiment:
     """Read and check an experiment file. Raises: Invalid, naming file, key and value."""
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = Path(path).read_text(encoding="utf-8-sig")
     except FileNotFoundError as exc:
         raise Invalid(f"{path}: no such file; expected an experiment file like examples/quick.toml") from exc
-    except (OSError, UnicodeDecodeError) as exc:
-        raise Invalid(f"{path}: cannot be read: {exc}") from exc
+    except OSError as exc:
+        raise Invalid(f"{path}: cannot be read ({exc.strerror}); expected an experiment file like examples/quick.toml") from exc
+    except UnicodeDecodeError as exc:
+        raise Invalid(f"{path} is not UTF-8 text ({exc.reason} at byte {exc.start}): save it as UTF-8") from exc
     try:
         tree = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as exc:
+    except (tomllib.TOMLDecodeError, RecursionError) as exc:
         raise Invalid(f"{path} is not TOML: {exc}") from exc
     try:
         return parse(tree)
@@ -155,6 +157,7 @@ def parse(tree: dict) -> Experiment:
     name = values[""]["name"]
     expect(bool(NAME.fullmatch(name)), f"name = {show(name)}: expected 1 to 40 of a-z, 0-9 and '-'")
     models = _models(models, _table(shared, "[parameters]"))
+    expect(isinstance(references, list), f"reference = {show(references)}: expected [[reference]] tables")
     experiment = Experiment(
         **values[""],
         **{s: values[s] for s in SECTIONS if s},
@@ -252,7 +255,10 @@ def _enqueue(points, models: dict) -> tuple[dict, ...]:
         for key, value in point.items():
             where = f"search.enqueue[{i}].{key}"
             searched = {m: p[key] for m, p in models.items() if isinstance(p.get(key), (Choice, Range))}
-            expect(bool(searched), f"{where}: no model searches '{key}'{nearest(key, {k for p in models.values() for k in p})}")
+            expect(
+                bool(searched),
+                f"{where}: no model searches '{key}'{nearest(key, {k for m in models.values() for k, v in m.items() if isinstance(v, (Choice, Range))})}",
+            )
             for model, space in searched.items():
                 expect(
                     _plain(value) and contains(space, value),

@@ -49,6 +49,7 @@ def start() -> None:
     handler.setFormatter(Json() if asked else Lines("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     logging.captureWarnings(asked)
+    logging.raiseExceptions = False  # a log that nobody reads, or whose disk is full, must not end the work
     logging.getLogger("job").setLevel(logging.INFO)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # less of TensorFlow's own chatter; before its import
 

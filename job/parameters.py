@@ -50,7 +50,7 @@ class Kind:
 
     def check(self, value, where: str):
         """Return `value` in this kind's type, or raise `Invalid`."""
-        if self.type is float and isinstance(value, int) and not isinstance(value, bool):
+        if self.type is float and isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1 << 1023:
             value = float(value)
         if not isinstance(value, self.type) or isinstance(value, bool) != (self.type is bool):
             raise Invalid(f"{where} = {show(value)}: expected {self.expected()}")

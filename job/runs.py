@@ -12,6 +12,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from job import data, evaluate, pictures, record, study
 from job.checkpoint import Damaged
@@ -59,6 +60,8 @@ def run(r: Run) -> None:
     r.attempt.computes_on(machine)
     try:
         {"features": run_features, "trial": run_trial, "fold": run_fold, "final": run_final}[r.key.stage](r)
+    except tf.errors.ResourceExhaustedError as exc:
+        raise MemoryError(str(exc)) from exc
     except Diverged as exc:
         if r.key.stage != "trial":
             raise JobError(f"{r.key}: {exc}") from exc
@@ -270,8 +273,6 @@ def _model_file(r: Run, model: keras.Model, images: np.ndarray, stored: np.ndarr
 
 def _augmentation(r: Run) -> bytes:
     """Return 8 training images with 8 variants each, for the report."""
-    import tensorflow as tf
-
     from job.augment import warp
 
     images = np.asarray(data.training_part(r.cache, r.registered.data)[0][:SHOWN_IMAGES])

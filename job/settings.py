@@ -100,9 +100,10 @@ def _read(name: str, setting: Setting, flag, environ):
 def _file(setting: Setting, environ) -> str:
     path = environ[f"{setting.variable}_FILE"]
     try:
-        text = Path(path).read_text().strip()
-    except OSError as exc:
-        raise Invalid(f"{setting.variable}_FILE = {path}: cannot be read ({exc.strerror}); expected a file holding {setting.help}") from exc
+        text = Path(path).read_text(encoding="utf-8-sig").strip()
+    except (OSError, UnicodeDecodeError) as exc:
+        why = exc.strerror if isinstance(exc, OSError) else "it is not UTF-8 text"
+        raise Invalid(f"{setting.variable}_FILE = {path}: cannot be read ({why}); expected a file holding {setting.help}") from exc
     expect(bool(text), f"{setting.variable}_FILE = {path}: the file is empty; expected {setting.help}")
     return text
 

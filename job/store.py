@@ -119,10 +119,10 @@ class S3Store(Patient):
         region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
         try:  # a session of its own: the default one keeps the first credentials it saw
             self._client = boto3.Session().client("s3", region_name=region, config=config)
+            self._at = f"the store {self.url} at {describe(self._client.meta.endpoint_url)}"
         except (BotoCoreError, ValueError) as exc:
             raise Invalid(f"the store {self.url} cannot be opened: {redact(str(exc))}; check AWS_ENDPOINT_URL_S3 and AWS_REGION") from exc
         self._client.meta.events.register_last("before-call.s3", _expect_nothing)
-        self._at = f"the store {self.url} at {describe(self._client.meta.endpoint_url)}"
 
     def put(self, key: str, source: bytes | Path) -> Object:
         if isinstance(source, Path):

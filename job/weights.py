@@ -28,8 +28,9 @@ def url(model: str, parameters: dict) -> str:
 
 
 def keras_folder() -> Path:
-    """Return where Keras keeps the weights it downloaded."""
-    return Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "models"
+    """Return where Keras keeps the weights it downloaded; for a user without a home that is the temporary folder."""
+    home = os.path.expanduser("~")
+    return Path(os.environ.get("KERAS_HOME") or Path("/tmp" if home == "~" else home) / ".keras") / "models"
 
 
 def find(model: str, parameters: dict, place: str | None, cache_dir: Path) -> Path | None:

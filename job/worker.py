@@ -10,6 +10,7 @@ from job.database import Database
 from job.errors import Impossible, Interrupted, Invalid, JobError, LeaseLost, Missing, NotReady, Unreachable
 from job.index import Element, Key, beyond, resolve
 from job.interrupt import INTERRUPT
+from job.reading import outside
 from job.settings import Settings, redact
 from job.tasks import Attempt, Registered, Tasks, Worker
 
@@ -57,6 +58,9 @@ def work(settings: Settings, stage: str, element: Element, model: str | None) ->
         attempt.error("out of memory")
         raise JobError(f"{key}: out of memory; give the task more, or search smaller batches and widths") from exc
     except Exception as exc:
+        if known := outside(exc):  # another node may have it
+            _release(attempt, known)
+            raise known from exc
         attempt.error(redact("".join(traceback.format_exception_only(exc)).strip()))
         raise
     finally:

@@ -2,12 +2,14 @@
 
 import logging
 import os
+from contextlib import suppress
 
 import click
 
 from job import __version__, logs
 from job.cli import preflight, upkeep, work
 from job.errors import EXIT_CODES, Interrupted, JobError, NotReady, Unreachable
+from job.reading import outside
 from job.settings import S3_VARIABLES, redact
 
 log = logging.getLogger(__name__)
@@ -26,7 +28,14 @@ def run(arguments: list[str]) -> int:
     except JobError as exc:
         return _say_why(str(exc), exc.exit_code)
     except Exception as exc:
-        log.exception("this is a bug of ours; please report it with the lines below")
+        if known := outside(exc):
+            return _say_why(str(known), known.exit_code)
+        command = " ".join(["job", *arguments])
+        log.exception(
+            "this is a bug of ours: please report it in the project's issues, with job %s, `%s`, and the log from here on",
+            __version__,
+            command,
+        )
         logs.give_reason(redact(f"a bug of ours, please report it with its log: {exc!r}"))
         return 1
 
@@ -36,10 +45,9 @@ def _say_why(sentence: str, code: int, show=None) -> int:
     sentence = redact(sentence)
     if os.environ.get("JOB_LOG") == "json":
         log.log(logging.WARNING if code in (Unreachable.exit_code, NotReady.exit_code) else logging.ERROR, "%s", sentence)
-    elif show:
-        show()
     else:
-        click.echo(f"job: {sentence}", err=True)
+        with suppress(OSError):  # nobody reads it, or its disk is full: the code says it still
+            show() if show else click.echo(f"job: {sentence}", err=True)
     logs.give_reason(sentence)
     return code
 

@@ -37,6 +37,28 @@ def test_examples_are_valid_and_stable(path):
     assert again.fingerprint == experiment.fingerprint
 
 
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (SMALL.encode("utf-16"), "is not UTF-8 text (invalid start byte at byte 0): save it as UTF-8"),
+        (b"reference = 3" + SMALL.encode(), "reference = 3: expected [[reference]] tables"),
+        (SMALL.encode() + b"learning_rate = 1" + b"0" * 400, "expected a number from 1e-08 to 10"),
+        (b"x = " + b"[" * 9000 + b"]" * 9000 + SMALL.encode(), "is not TOML"),
+        (
+            SMALL.encode().replace(b"trials = 3", b"trials = 3\nenqueue = [{ dropout = 0.5 }]"),
+            "search.enqueue[0].dropout: no model searches 'dropout'",
+        ),
+    ],
+    ids=["UTF-16", "a reference that is no table", "a huge number", "deep nesting", "a point that is not searched"],
+)
+def test_a_file_that_no_editor_of_ours_wrote(tmp_path, content, words):
+    """Whatever stands in a file, the answer is one sentence."""
+    (tmp_path / "e.toml").write_bytes(content)
+    with pytest.raises(Invalid) as error:
+        load(tmp_path / "e.toml")
+    assert words in str(error.value) and "did you mean 'dropout'" not in str(error.value)
+
+
 def test_defaults_search_learning_rate_and_batch_size(tmp_path):
     """By default learning rate and batch size are searched, as in the original work."""
     experiment = load(written(tmp_path, SMALL))

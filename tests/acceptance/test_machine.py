@@ -1,0 +1,135 @@
+"""What the machine lacks is one sentence and an exit code, whatever it is: a package, a right, room, a reader, a home. Only a bug of ours shows a traceback."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from world import SMALL
+
+from job import __version__, database
+from job.database import Database
+from job.errors import Invalid
+
+PLAN = f"{sys.executable} -m job plan small.toml"
+# What the shell runs; the exit code; what stands on standard error.
+SHORTAGES = {
+    "nobody reads": (f"{PLAN} | head -c0; exit ${{PIPESTATUS[0]}}", 1, ""),
+    "no output": (f"{PLAN} >&-", 0, ""),
+    "no output and no errors": (f"{PLAN} >&- 2>&-", 0, ""),
+    "a full disk for output": (f"{PLAN} >/dev/full", 69, "job: no space left on what is written to: free some, then run me again\n"),
+    "a full disk for errors": (f"{sys.executable} -m job plan none.toml 2>/dev/full", 78, ""),
+    "nobody reads the log": (f"{sys.executable} -m job status | head -c0; exit ${{PIPESTATUS[0]}}", 2, ""),
+    "a folder closed to us": (
+        f"{sys.executable} -m job serve --folder /sys/x --url-file u",
+        78,
+        f"job: /sys/x: Operation not permitted; this user ({os.getuid()}) needs the right to it\n",
+    ),
+    "a name too long": (
+        f"JOB_DATABASE_URL= {sys.executable} -m job dashboard --out /{'x' * 5000}",
+        78,
+        f'job: "/{"x" * 75}...: File name too long; expected a path\n',
+    ),
+    "binary for a URL": (
+        f"JOB_DATABASE_URL_FILE=binary {sys.executable} -m job status",
+        78,
+        "job: JOB_DATABASE_URL_FILE = binary: cannot be read (it is not UTF-8 text); expected a file holding postgresql://user:***@host:port/database\n",
+    ),
+    "a port that is none": (
+        f"AWS_ENDPOINT_URL_S3=http://h:port AWS_ACCESS_KEY_ID=a AWS_SECRET_ACCESS_KEY=b JOB_DATABASE_URL=postgresql://h/d JOB_STORE_URL=s3://b/x {sys.executable} -m job gc",
+        78,
+        "job: the store s3://b/x cannot be opened: Port could not be cast to integer value as 'port'; check AWS_ENDPOINT_URL_S3 and AWS_REGION\n",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SHORTAGES)
+def test_a_shortage(tmp_path, name):
+    """Standard streams that are closed, full or unread, folders and files that cannot be used: one sentence, no traceback."""
+    command, code, words = SHORTAGES[name]
+    (tmp_path / "small.toml").write_text(SMALL)
+    (tmp_path / "binary").write_bytes(bytes(range(256)))
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("JOB_", "SLURM_", "AWS_"))}
+    done = subprocess.run(
+        ["bash", "-c", command], env=clean | {"JOB_LOG": "json"} if "log" in name else clean, cwd=tmp_path, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (code, words)
+
+
+def test_a_database_url_written_by_an_editor(site):
+    """A byte order mark before a URL, or an experiment, is no part of it."""
+    (site.folder / "url").write_bytes(b"\xef\xbb\xbf" + site.database_url.encode() + b"\r\n")
+    (site.folder / "small.toml").write_bytes(b"\xef\xbb\xbf" + SMALL.encode())
+    assert "has no tables yet" in site.job("list", check=75, JOB_DATABASE_URL="", JOB_DATABASE_URL_FILE=str(site.folder / "url")).stderr
+    site.job("plan", "small.toml", check=0)
+
+
+def test_a_user_without_a_home():
+    """Keras' folder of weights is where Keras itself puts it then: a container may run as a number without a name."""
+    code = "import os, job.weights as w; del os.environ['HOME']; os.setuid(12345); print(w.keras_folder())"
+    environ = {k: v for k, v in os.environ.items() if k != "KERAS_HOME"} | {"HOME": "/root"}
+    if os.getuid():
+        pytest.skip("only root can become a user without a name")
+    assert subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True).stdout == "/tmp/.keras/models\n"
+
+
+BLOCKED = """
+import sys
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition('.')[0] in NAMES:
+            raise ModuleNotFoundError(f"No module named '{name}'", name=name)
+sys.meta_path.insert(0, Absent())
+"""
+
+
+def _without(site, *names: str) -> dict:
+    """Return the environment of a Python on which packages are not installed."""
+    folder = site.folder / "without"
+    folder.mkdir(exist_ok=True)
+    (folder / "sitecustomize.py").write_text(f"NAMES = {names}\n{BLOCKED}")
+    return {"PYTHONPATH": str(folder)}
+
+
+def test_a_package_that_is_not_installed(small):
+    """It is named with the command that installs it: 78. A task is given back uncounted: three of them would fail it for good."""
+    for command, name, extra in ((("list",), "psycopg2", ""), (("status",), "rich", ""), (("dashboard",), "optuna_dashboard", "[local]")):
+        done = small.job(*command, check=78, **_without(small, name))
+        assert f"run `pip install 'image-tuning-job{extra}'`" in done.stderr and "Traceback" not in done.stderr
+    small.job("prepare", "small.toml", check=0)
+    done = small.job("trial", "--index", 0, check=78, **_without(small, "tensorflow", "keras"))
+    assert "job: the package keras is not installed: run `pip install 'image-tuning-job[cpu]'`, or [gpu]" in done.stderr
+    assert "Traceback" not in done.stderr
+    rows = Database(small.database_url, 5)
+    assert rows.rows("select state, counted from task where stage = 'trial'") == [{"state": "waiting", "counted": 0}]
+    assert [r["outcome"] for r in rows.rows("select outcome from attempt")] == ["interrupted"]
+
+
+def test_a_bug_of_ours(site):
+    """A bug shows its traceback, and says where to report it and with what: version, command, and no password."""
+    folder = site.folder / "bug"
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text("import job.experiment\ndef load(path): raise KeyError('oh')\njob.experiment.load = load\n")
+    done = site.job("plan", "x.toml", check=1, PYTHONPATH=str(folder), JOB_DATABASE_URL="")
+    assert "this is a bug of ours" in done.stderr and "the project's issues" in done.stderr
+    assert f"job {__version__}" in done.stderr and "`job plan x.toml`" in done.stderr and "KeyError: 'oh'" in done.stderr
+
+
+def test_a_signal_at_any_moment(site):
+    """Ctrl-C from the first moment on ends a command without a traceback of ours."""
+    for delay_s in (0.03, 0.04, 0.05, 0.06, 0.08, 0.1, 0.15):
+        child = site.start("list")
+        time.sleep(delay_s)  # where it then is does not matter
+        child.send(signal.SIGINT)
+        assert child.wait() in (75, -signal.SIGINT, 1)
+        assert "job/" not in child.text().partition("Traceback")[2], child.text()
+
+
+def test_a_postgresql_that_is_too_old(database_url, monkeypatch):
+    """A server older than the tables need is refused by its version, before anything is created."""
+    monkeypatch.setattr(database, "OLDEST_POSTGRESQL", 990000)
+    with pytest.raises(Invalid, match=r"PostgreSQL 1[5-9]\.\d.* 99 or newer"):
+        Database(database_url, 5).create_schema()
+    assert Database(database_url, 5).rows("select to_regclass('job_schema') as found") == [{"found": None}]
