@@ -60,7 +60,7 @@ class Life:
             self.claim(stage, index).commit("complete", 0.6 + index / 10, {}, {})
 
     def environ(self, **more: str) -> dict:
-        clean = {k: v for k, v in os.environ.items() if not k.startswith(("JOB_", "SLURM_")) and k not in ("NO_COLOR", "FORCE_COLOR")}
+        clean = {k: v for k, v in os.environ.items() if not k.startswith(("JOB_", "SLURM_")) and k not in ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES")}
         return clean | {"JOB_DATABASE_URL": self.url, "JOB_EXPERIMENT": "small", "TERM": "xterm-256color"} | more
 
     def job(self, *arguments: str, **environ: str) -> subprocess.CompletedProcess:
@@ -221,7 +221,7 @@ def test_watching_without_a_terminal(life, tmp_path):
         assert [watcher.wait(30) for watcher in watchers] == [0, 0]
     out, found = files[0].read_text(), [json.loads(line) for line in files[2].read_text().splitlines()]
     assert [c for c in out if not c.isprintable() and c != "\n"] == []
-    assert out.count(": 0 of 7 tasks decided") == 1 and out.endswith("everything is decided\n\n")
+    assert out.count(": 0 of 7 tasks decided, 0 running") == 1 and out.endswith("everything is decided\n\n")
     assert (found[0]["undecided"], found[-1]["undecided"]) == (7, 0)
     assert [n for n in ("tensorflow", "optuna", "boto3", "sqlalchemy") if re.search(rf"\| +{n}\n", files[1].read_text())] == []
 
