@@ -60,7 +60,11 @@ class Life:
             self.claim(stage, index).commit("complete", 0.6 + index / 10, {}, {})
 
     def environ(self, **more: str) -> dict:
-        clean = {k: v for k, v in os.environ.items() if not k.startswith(("JOB_", "SLURM_")) and k not in ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES")}
+        clean = {
+            k: v
+            for k, v in os.environ.items()
+            if not k.startswith(("JOB_", "SLURM_")) and k not in ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES")
+        }
         return clean | {"JOB_DATABASE_URL": self.url, "JOB_EXPERIMENT": "small", "TERM": "xterm-256color"} | more
 
     def job(self, *arguments: str, **environ: str) -> subprocess.CompletedProcess:
