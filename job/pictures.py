@@ -113,6 +113,17 @@ def some(names: Iterable[str], most: int = 8) -> str:
 # --- one file ---
 
 
+def one(path: Path, shape: tuple[int, int, int]) -> np.ndarray:
+    """Return one image file as uint8 [height, width, 3] of the given shape, as `read` makes it. Raises: Invalid."""
+    try:
+        data = path.read_bytes()
+    except OSError as exc:
+        raise errors.Invalid(f"image {str(path)!r} cannot be read: {exc.strerror or exc}") from exc
+    image = _decoded(data, f"image {str(path)!r}", None)
+    size = (shape[1], shape[0])
+    return np.asarray(image if image.size == size else image.resize(size, Image.Resampling.BILINEAR))
+
+
 def _decoded(data: bytes, what: str, size: int | None) -> Image.Image:
     """Decode a file to RGB as a viewer shows it: upright by its EXIF data, alpha over white, 16 bits scaled to 8."""
     try:

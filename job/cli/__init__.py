@@ -7,7 +7,7 @@ from contextlib import suppress
 import click
 
 from job import __version__, logs
-from job.cli import preflight, upkeep, work
+from job.cli import preflight, upkeep, use, work
 from job.errors import EXIT_CODES, Interrupted, JobError, NotReady, Unreachable
 from job.reading import outside
 from job.settings import S3_VARIABLES, redact
@@ -91,5 +91,5 @@ def job():
     """
 
 
-for command in (*work.COMMANDS, *preflight.COMMANDS, *upkeep.COMMANDS):
+for command in (*work.COMMANDS, *preflight.COMMANDS, *use.COMMANDS, *upkeep.COMMANDS):
     job.add_command(command)

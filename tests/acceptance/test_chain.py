@@ -3,9 +3,14 @@
 import csv
 import io
 import json
+import os
+import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from job.database import Database
 from job.store import open_store
@@ -42,6 +47,83 @@ def test_from_prepare_to_report(tiny):
     assert report["winner"] == max(report["models"], key=lambda m: report["models"][m]["fold"]["mean"]["accuracy"])
     with open(tiny.folder / "report" / "leaderboard.csv") as file:
         assert [row["model"] for row in csv.DictReader(file)][0] == report["winner"]
+    check_predict(tiny, stored(database, store, "cnn"))
+    check_export(tiny, "saved_model", "mobilenetv2", stored(database, store, "mobilenetv2"))
+    check_export(tiny, "keras", report["winner"], stored(database, store, report["winner"]))
+
+
+def stored(database, store, model) -> np.ndarray:
+    """Return the probabilities of the published final of a model."""
+    (row,) = database.rows("select artifact from task where model = %(m)s and stage = 'final'", m=model)
+    return np.load(_file(store, row["artifact"]["predictions.npz"]["key"]))["probabilities"]
+
+
+def check_predict(tiny, probabilities):
+    """The test images as files get the stored predictions; what is no image is named, and the others go on."""
+    photos = tiny.folder / "photos"
+    (photos / "deeper").mkdir(parents=True)
+    images = np.load(tiny.folder / "images.npz")["x_test"]
+    for i, image in enumerate(images):
+        Image.fromarray(image).save(photos / ("deeper" if i % 2 else "") / f"{i}.png")
+    (photos / "notes.PNG").write_text("no image")
+    (photos / ".hidden.png").write_text("not asked for")
+    done = tiny.job("predict", "cnn", photos, "--format", "json", "--top", 3, check=1)
+    assert "photos/notes.PNG' is no PNG" in done.stderr and "1 of 31 images could not be read" in done.stderr
+    answers = json.loads(done.stdout)
+    assert len(answers) == len(images) and [a["file"] for a in answers] == sorted(a["file"] for a in answers)
+    check_answers(answers, probabilities)
+    for answer in answers:
+        assert [t["probability"] for t in answer["top"]] == sorted((t["probability"] for t in answer["top"]), reverse=True)
+    assert "did you mean 'cnn'" in tiny.job("predict", "cn", photos, check=2).stderr
+
+
+def check_answers(answers, probabilities):
+    """Class and probability of each file are those of the stored row its name tells."""
+    for answer in answers:
+        row = probabilities[int(answer["file"].rpartition("/")[2].removesuffix(".png"))]
+        assert answer["class"] == ["rows", "columns", "none"][row.argmax()]
+        assert float(answer["probability"]) == pytest.approx(row.max(), abs=1e-5)
+
+
+def check_export(tiny, form, model, probabilities):
+    """An exported folder predicts what is stored: by `job predict` without a server, and by its card's code without `job`."""
+    out = tiny.folder / form
+    tiny.job("export", *(() if form == "keras" else ("--model", model)), "--format", form, "--out", out, check=0)  # default: the winner
+    assert "is there already" in tiny.job("export", "--model", model, "--out", out, check=2).stderr
+    assert {p.name for p in tiny.folder.iterdir() if p.name.startswith(f".{form}")} == set()
+    card = (out / "README.md").read_text()
+    assert f"# {model} of tiny" in card and (out / "labels.txt").read_text() == "rows\ncolumns\nnone\n"
+    Image.open(tiny.folder / "photos" / "0.png").save(out / "photo.png")
+    code = re.search(r"```python\n(.*?)```", card, re.S)[1] + "\nimport sys\nassert 'job' not in sys.modules\n"
+    done = subprocess.run([sys.executable, "-c", code], cwd=out, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    label, probability = done.stdout.split()
+    check_answers([{"file": "0.png", "class": label, "probability": probability}], probabilities)
+    if form == "saved_model":
+        alone = {k: v for k, v in os.environ.items() if not k.startswith(("JOB_", "AWS_"))}
+        command = [sys.executable, "-m", "job", "predict", "saved_model", "photos/deeper", "--format", "csv"]
+        done = subprocess.run(command, env=alone, cwd=tiny.folder, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, done.stderr
+        answers = list(csv.DictReader(io.StringIO(done.stdout)))
+        assert len(answers) == len(probabilities) // 2
+        check_answers(answers, probabilities)
+
+
+def test_a_model_that_is_not_there_yet(tiny):
+    """Before its final is complete a model can be neither asked nor exported: 75, and what is waited for."""
+    write = Image.new("RGB", (32, 32))
+    write.save(tiny.folder / "one.png")
+    assert "final 0 of cnn is waiting" in tiny.job("predict", "cnn", "one.png", check=75).stderr
+    assert "there is no winner yet" in tiny.job("export", "--out", "exported", check=75).stderr
+    assert "final 0 of cnn is waiting" in tiny.job("export", "--model", "cnn", "--out", "exported", check=75).stderr
+    assert not (tiny.folder / "exported").exists()
+    (tiny.folder / "empty").mkdir()
+    for arguments, words in (
+        (("predict", "one.png", "one.png"), "is no folder that `job export` wrote"),
+        (("predict", "cnn", "nothing.png"), "there is no file or folder 'nothing.png'"),
+        (("predict", "cnn", "empty"), "has no image below it"),
+    ):
+        assert words in tiny.job(*arguments, check=2).stderr
 
 
 def check_stored(database, store, model, entry):

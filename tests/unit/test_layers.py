@@ -12,7 +12,23 @@ LAYERS = [
     {"outbox", "attempt", "tasks", "study", "archives", "downloads", "pictures", "sources", "weights", "cache", "data", "models", "augment"}
     | {"checkpoint", "record", "factories"},
     {"train", "evaluate"},
-    {"run", "results", "runs", "replay", "prepare", "status", "watch", "report", "verify", "gc", "rehearsal", "probe"},
+    {
+        "run",
+        "results",
+        "runs",
+        "replay",
+        "prepare",
+        "status",
+        "watch",
+        "report",
+        "verify",
+        "gc",
+        "rehearsal",
+        "probe",
+        "trained",
+        "predict",
+        "export",
+    },
     {"worker", "turns", "embedded", "serve", "fallback", "local", "dashboard", "cli", "__main__", "check"},
 ]
 FENCES = {

@@ -1,0 +1,85 @@
+"""The commands that use a trained model: predict and export."""
+
+from pathlib import Path
+
+import click
+
+from job.cli.options import database_of, end, store_of, tell, where
+from job.errors import NotReady, UsageError
+
+FORMS, FORMATS = ("table", "json", "csv"), ("keras", "saved_model")
+
+
+def _registered(settings):
+    from job.cache import Cache
+    from job.tasks import find
+
+    database = database_of(settings)
+    registered = find(database, settings.need("experiment"))
+    store = store_of(settings)
+    return database, registered, Cache(store, settings.cache_dir, settings.cache_gb)
+
+
+@click.command()
+@click.argument("model", metavar="MODEL")
+@click.argument("paths", metavar="IMAGE...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--format", "form", type=click.Choice(FORMS), default="table", show_default=True, help="how to print the answers")
+@click.option("--top", type=click.IntRange(1), default=1, show_default=True, metavar="K", help="the K most probable classes of each image")
+@where("database_url", "store_url", "experiment", "cache_dir")
+def predict(settings, model, paths, form, top):
+    """Classify images, files or whole folders, with a trained model.
+
+    MODEL is a folder that `job export` wrote, which needs no database, or the name of a model of the experiment whose final is complete. Images are
+    decoded and resized as the training images were. One that cannot be read is named, and the others go on: exit 1 at the end.
+
+    Example: job predict exported/ photos/ --top 3 --format csv
+    """
+    from job import predict as view
+    from job import trained
+
+    found = view.images(paths)
+    if trained.is_export(Path(model)):
+        net = trained.of_folder(Path(model))
+    elif Path(model).exists() or "/" in model:
+        raise UsageError(f"MODEL {model!r} is no folder that `job export` wrote: expected one, or the name of a model of the experiment")
+    else:
+        database, registered, cache = _registered(settings)
+        net = trained.of_experiment(cache, registered, model, trained.published(database, registered, model))
+    refused = view.write(view.answers(net, found, min(top, len(net.classes))), form, min(top, len(net.classes)))
+    for answer in refused:
+        click.echo(f"job: {answer.reason}", err=True)
+    if refused:
+        click.echo(f"job: {len(refused)} of {len(found)} images could not be read", err=True)
+        end(1)
+
+
+@click.command()
+@click.option("--out", required=True, metavar="DIR", type=click.Path(path_type=Path), help="the folder to make; not there yet, or empty")
+@click.option("--model", metavar="M", help="which model; default: the winner")
+@click.option("--format", "form", type=click.Choice(FORMATS), default="keras", show_default=True, help="what loads it: Keras or TensorFlow")
+@where("database_url", "store_url", "experiment", "cache_dir")
+def export(settings, out, model, form):
+    """Write a trained model as a folder: labels and preprocessing inside, a model card beside it.
+
+    It takes pixels as they are (uint8, 0..255), and is compared with the stored model before the folder appears. It is the final of seed 0.
+
+    Example: job export --experiment quick --model mobilenetv2 --out exported/
+    """
+    from job.export import export
+    from job.report.collect import collect
+    from job.report.summary import summarise
+    from job.trained import published
+
+    database, registered, cache = _registered(settings)
+    if model:
+        published(database, registered, model)  # before everything is read
+    collected = collect(database, cache.store, registered)
+    summary = summarise(collected)
+    name = model or summary["winner"]
+    if name is None:
+        raise NotReady("there is no winner yet, not every model has all its folds: wait (`job status`), or name one by --model")
+    export(cache, collected, summary, name, published(database, registered, name)["artifact"], form, out)
+    tell(f"{out}: {name} of {registered.experiment.name}, {form}")
+
+
+COMMANDS = (predict, export)

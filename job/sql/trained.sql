@@ -1,0 +1,5 @@
+-- What `job predict` and `job export` read: the final that is published, the one of seed 0.
+
+-- name: published
+select state, reason, artifact, parameters from task
+where (experiment, model, stage, index) = (%(experiment)s, %(model)s, 'final', 0)

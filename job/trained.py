@@ -1,0 +1,115 @@
+"""A trained model to use: the published one of an experiment, or one that `job export` wrote. Images in, probabilities out."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from job import factories
+from job.cache import Cache
+from job.database import Database, queries
+from job.errors import Impossible, Invalid, NotReady, UsageError
+from job.experiment import Experiment
+from job.reading import first_line, nearest
+from job.store import sha256_of
+from job.tasks import Registered
+
+SQL = queries("trained")
+ABOUT = "model.json"  # what an exported folder says of itself, for programs
+FORMATS = {"keras": "model.keras", "saved_model": "saved_model"}  # format -> what holds the model in an exported folder
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A model and what it needs to be asked."""
+
+    name: str
+    classes: tuple[str, ...]
+    image_shape: tuple[int, int, int]  # height, width, 3
+    probabilities: Callable[[np.ndarray], np.ndarray]  # uint8 [n, h, w, 3] -> float32 [n, k]
+
+
+def published(database: Database, registered: Registered, model: str) -> dict:
+    """Return state, parameters and artifact of a model's published final, the one of seed 0.
+
+    Raises: UsageError for an unknown model; NotReady before its final is complete; Impossible when it never will be.
+    """
+    models = registered.experiment.models
+    if model not in models:
+        raise UsageError(f"there is no model {model!r}{nearest(model, models)} in {registered.experiment.name}: it has {', '.join(models)}")
+    row = database.rows(SQL["published"], experiment=registered.id, model=model)[0]
+    if row["state"] == "failed":
+        raise Impossible(f"final 0 of {model} has failed for good ({row['reason']}): `job retry final --model {model} --index 0`")
+    if row["state"] != "complete":
+        raise NotReady(f"final 0 of {model} is {row['state']}: its model is there when it is complete (`job status`)")
+    return row
+
+
+def of_experiment(cache: Cache, registered: Registered, model: str, row: dict) -> Trained:
+    """Return a published model, its file from the store."""
+    entry = row["artifact"]["model.keras"]
+    net = load(cache.file(entry["key"], entry["sha256"]), factory_of(registered.experiment, model))
+    from job.train import predict
+
+    data = registered.data
+    return Trained(model, tuple(data["classes"]), tuple(data["image_shape"]), lambda images: predict(net, images))
+
+
+def of_folder(folder: Path) -> Trained:
+    """Return the model that `job export` wrote into a folder. Raises: Invalid when it is not what it was then."""
+    about = _about(folder)
+    path = folder / FORMATS[about["format"]]
+    if not path.exists() or digest(path) != about["sha256"]:
+        raise Invalid(f"{path} is not the one `job export` wrote (missing, or other sha256 than in {ABOUT}): export it again")
+    if about["format"] == "keras":
+        net = load(path, about["factory"])
+        ask = lambda images: net(images, training=False)["probabilities"].numpy()  # noqa: E731
+    else:
+        import tensorflow as tf
+
+        loaded = tf.saved_model.load(str(path))
+        ask = lambda images: loaded.serve(images)["probabilities"].numpy()  # noqa: E731
+    return Trained(about["model"], tuple(about["classes"]), tuple(about["image_shape"]), ask)
+
+
+def is_export(path: Path) -> bool:
+    """Tell whether a path is a folder that `job export` wrote."""
+    return (path / ABOUT).is_file()
+
+
+def _about(folder: Path) -> dict:
+    try:
+        about = json.loads((folder / ABOUT).read_text())
+        if about["format"] in FORMATS and about["schema"] == 1:
+            return about
+    except (OSError, ValueError, KeyError, TypeError) as exc:
+        raise Invalid(f"{folder / ABOUT} cannot be read ({first_line(exc)}): expected a folder written by `job export`") from exc
+    raise Invalid(f"{folder / ABOUT} is of another version of `job export`: export the model again")
+
+
+def factory_of(experiment: Experiment, model: str) -> str | None:
+    """Return the factory of an own model, or None."""
+    return experiment.factories().get(model, {}).get("factory")
+
+
+def load(path: Path, factory: str | None):
+    """Return the keras.Model of a .keras file; an own model's module is imported before, which registers its layers. Raises: Invalid."""
+    import keras
+
+    if factory:
+        factories.function(factory)
+    try:
+        return keras.saving.load_model(path, compile=False)  # in safe mode: no code of the file's is run
+    except (ValueError, TypeError, OSError, KeyError) as exc:
+        raise Invalid(f"{path} cannot be loaded as a Keras model: {first_line(exc)}") from exc
+
+
+def digest(path: Path) -> str:
+    """Return the sha256 of a file, or over names and sha256 of all files below a folder."""
+    if path.is_file():
+        return sha256_of(path)
+    names = sorted(p.relative_to(path).as_posix() for p in path.rglob("*") if p.is_file())
+    return hashlib.sha256("".join(f"{name} {sha256_of(path / name)}\n" for name in names).encode()).hexdigest()
