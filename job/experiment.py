@@ -41,6 +41,7 @@ SECTIONS = {
     "folds": {"count": Kind(int, 5, low=2, high=1000)},
     "final": {"seeds": Kind(int, 1, low=1, high=1000)},
 }
+OFF = {"unfreeze": 0, "class_weights": "none"}  # came later than experiments that are in databases: left out of the specification
 REFERENCE = ("accuracy", "precision", "recall", "f1", "roc_auc")
 
 
@@ -239,8 +240,9 @@ def _model(name: str, own: dict, shared: dict) -> dict:
         section, values = (f"models.{name}", own) if key in own else ("parameters", shared)
         if key in values or kind.default is not None:
             result[key] = read_parameter(kind, values.get(key, kind.default), f"{section}.{key}")
-    if result.get("unfreeze") == 0:  # so that it is the same experiment as without it
-        del result["unfreeze"]
+    for key, off in OFF.items():
+        if result.get(key) == off:  # so that it is the same experiment as without it
+            del result[key]
     if name == "mobilenetv2":
         alphas = (0.35, 0.5, 0.75, 1.0, 1.3, 1.4)
         expect(result["alpha"] in alphas, f"models.{name}.alpha = {result['alpha']}: expected one of {', '.join(map(str, alphas))}")

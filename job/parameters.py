@@ -80,6 +80,7 @@ COMMON = {
     "dropout": Kind(float, 0.3, low=0, high=0.95),
     "weight_decay": Kind(float, 0.0, low=0, high=10),
     "label_smoothing": Kind(float, 0.0, low=0, high=0.9),
+    "class_weights": Kind(str, "none", options=("none", "balanced")),
 }
 CNN = COMMON | {
     "blocks": Kind(int, 3, low=1, high=8),

@@ -14,6 +14,7 @@ from job.store import Store
 from job.tasks import Registered, find
 
 SQL = queries("prepare")
+UNBALANCED = 3  # times the images of the smallest class: more is worth a word
 GROWS = {"search.trials": "trials", "final.seeds": "seeds"}
 
 log = logging.getLogger(__name__)

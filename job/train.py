@@ -91,7 +91,7 @@ def train(
 
     Args:
         net: inputs (images of 0-1, or features) to probabilities.
-        parameters: learning_rate, batch_size, epochs, schedule, weight_decay, label_smoothing, and augment.
+        parameters: learning_rate, batch_size, epochs, schedule, weight_decay, label_smoothing, and perhaps augment and class_weights.
         seed: of order, augmentation and dropout; initial weights are the caller's.
         snapshot: of this very training, to go on from. Its epochs are reported again, for those that did not arrive.
         fixed: variables of the net that no step changes: they stay out of snapshots.
@@ -102,7 +102,7 @@ def train(
     steps_per_epoch = math.ceil(len(training) / batch)
     optimizer = _optimizer(parameters, steps_per_epoch * parameters["epochs"])
     optimizer.build(net.trainable_variables)
-    step = _step_function(net, optimizer, parameters)
+    step = _step_function(net, optimizer, parameters, class_weights(training, net.output_shape[-1], parameters))
     kept = {id(v) for v in fixed}
     variables = [v for v in net.variables if id(v) not in kept] + optimizer.variables
     state = _restore(snapshot, variables) if snapshot else _State()
@@ -183,8 +183,22 @@ def _scaled(x):
     return tf.cast(x, tf.float32) / 255.0 if x.dtype == tf.uint8 else x
 
 
-def _step_function(net: keras.Model, optimizer, parameters: dict):
-    """Return the compiled step: inputs, labels, seed -> sums of loss, hits and images over the batch."""
+def class_weights(training: Examples, classes: int, parameters: dict) -> np.ndarray | None:
+    """Return what an image of each class weighs in the loss, float32 [k], n / (k * images of the class); None: all the same.
+
+    Of the rows trained on only, so that no split learns from another. Source: scikit-learn's class_weight="balanced".
+    """
+    if parameters.get("class_weights", "none") == "none":
+        return None
+    counts = np.bincount(training.labels[training.rows], minlength=classes)
+    return (len(training) / (classes * np.maximum(counts, 1))).astype(np.float32)
+
+
+def _step_function(net: keras.Model, optimizer, parameters: dict, weights: np.ndarray | None):
+    """Return the compiled step: inputs, labels, seed -> sums of loss, hits and images over the batch.
+
+    The loss returned is without the weights of classes: it stands beside the validation loss in one picture.
+    """
     classes, amounts, smoothing = net.output_shape[-1], parameters.get("augment") or {}, parameters["label_smoothing"]
 
     # One graph a shape, whatever came before: a relaxed shape would give a resumed process other bits.
@@ -195,7 +209,8 @@ def _step_function(net: keras.Model, optimizer, parameters: dict):
         with tf.GradientTape() as tape:
             probabilities = net(x, training=True)
             losses = keras.losses.categorical_crossentropy(truth, probabilities, label_smoothing=smoothing)
-            loss = sum(net.losses, tf.reduce_mean(losses))  # of an own model's regularisers, which no curve shows
+            weighted = losses if weights is None else losses * tf.gather(tf.constant(weights), labels)
+            loss = sum(net.losses, tf.reduce_mean(weighted))  # of an own model's regularisers, which no curve shows
         optimizer.apply(tape.gradient(loss, net.trainable_variables), net.trainable_variables)
         hits = tf.cast(tf.argmax(probabilities, axis=1) == labels, tf.float32)
         return tf.reduce_sum(losses), tf.reduce_sum(hits), tf.cast(tf.size(labels), tf.float32)

@@ -76,6 +76,10 @@ WRONG = [
     ("[models.other]\nfactory = 'build'", 'models.other.factory = "build": expected "package.module:function"'),
     ("[models.cnn]\nfactory = 'm:b'", "cnn is a model of this program: give yours another name"),
     ("[models.resnet5]", "unknown model 'resnet5' in [models.resnet5] (did you mean 'resnet50'?)"),
+    (
+        '[models.vgg19]\nclass_weights = "balance"',
+        "models.vgg19.class_weights = \"balance\" (did you mean 'balanced'?): expected one of none, balanced",
+    ),
     ("[models.vgg19]\nunfreeze = [1, 2]", "models.vgg19.unfreeze = [1, 2]: this parameter is fixed"),
     ("[models.xception]\ninput_size = 64", "models.xception.input_size = 64: expected a whole number from 71"),
 ]
@@ -92,7 +96,8 @@ def test_wrong_files_get_one_sentence(tmp_path, more, words):
 def test_fine_tuning_is_said_in_the_file(tmp_path):
     """With `unfreeze` there is no features stage and augment is allowed; `unfreeze = 0` is the experiment without it."""
     without, off, on = (
-        parsed(tmp_path, f"[models.vgg19]\nepochs = 2\n{line}") for line in ("", "unfreeze = 0", "unfreeze = 2\naugment = {flip = true}")
+        parsed(tmp_path, f"[models.vgg19]\nepochs = 2\n{line}")
+        for line in ("", 'unfreeze = 0\nclass_weights = "none"', "unfreeze = 2\naugment = {flip = true}")
     )
     assert without.fingerprint == off.fingerprint != on.fingerprint
     assert (off.plan()["features"], on.plan()["features"]) == ({"vgg19": 1}, {})

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from sklearn.utils.class_weight import compute_class_weight
 
 from job import checkpoint
 from job.errors import Interrupted
@@ -10,7 +11,7 @@ from job.evaluate import score
 from job.models import cnn, transfer
 from job.record import history_csv, sha256
 from job.runs import predictions
-from job.train import Examples, Hooks, train
+from job.train import Examples, Hooks, class_weights, train
 
 STEPS = 12  # of 3 epochs over 60 images in batches of 16
 
@@ -21,7 +22,7 @@ def conv_net():
 
 
 def head():
-    parameters = {"units": 8, "dropout": 0.3}
+    parameters = {"units": 8, "dropout": 0.3, "class_weights": "balanced"}
     return transfer.head(parameters, 20, 3), parameters, np.random.default_rng(0).normal(size=(80, 20)).astype(np.float32)
 
 
@@ -147,3 +148,26 @@ def test_predictions_are_the_same_bytes_under_every_python():
     """predictions.npz depends on its arrays only: what an image trained can be replayed, bit for bit, by another Python."""
     stored = predictions(np.eye(3), np.arange(3), np.arange(3))
     assert sha256(stored) == "4a73a2baf8c7f2637af76d5108fa15407a9a035a671a8afa313ecf2954a815e7"
+
+
+def test_class_weights_are_those_of_scikit_learn():
+    """They are of the rows trained on, n / (k * count), and none without the key."""
+    labels = np.array([0] * 50 + [1] * 30 + [2] * 20)
+    rows = np.flatnonzero(np.arange(100) % 10 < 7)
+    examples = Examples(np.zeros((100, 4), np.float32), labels, rows)
+    expected = compute_class_weight("balanced", classes=np.arange(3), y=labels[rows])
+    assert class_weights(examples, 3, {"class_weights": "balanced"}) == pytest.approx(expected)
+    assert class_weights(examples, 3, {"class_weights": "none"}) is class_weights(examples, 3, {}) is None
+
+
+@pytest.mark.parametrize(("mode", "share"), [("none", 0.9), ("balanced", 0.5)])
+def test_balanced_classes_weigh_the_same(mode, share):
+    """Where inputs tell nothing, a net learns how often a class comes; balanced, that each comes as often."""
+    labels = np.array([0] * 90 + [1] * 10)
+    examples = Examples(np.zeros((100, 4), np.float32), labels, np.arange(100))
+    net = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, "softmax")])
+    parameters = {"learning_rate": 0.05, "batch_size": 100, "epochs": 150, "schedule": "constant", "weight_decay": 0, "label_smoothing": 0}
+    outcome = train(
+        net, parameters | {"class_weights": mode}, examples, examples, 1, Hooks(score=lambda labels, p: score("accuracy", labels, p))
+    )
+    assert outcome.probabilities[0, 0] == pytest.approx(share, abs=0.02)
