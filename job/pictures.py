@@ -6,6 +6,7 @@ The only file through which a data set reaches Pillow. What comes out is uint8 i
 import io
 import logging
 import warnings
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
@@ -25,23 +26,27 @@ LAYOUT = "train/<class>/<image> and perhaps test/<class>/<image>, or <class>/<im
 # --- folders and archives ---
 
 
-def read(path: Path, size: int | None) -> tuple[tuple[str, ...], dict[str, tuple[np.ndarray, np.ndarray]]]:
+def read(path: Path, size: int | None) -> tuple[tuple[str, ...], dict[str, tuple[np.ndarray, np.ndarray]], Counter]:
     """Read a folder or archive of images, in the order of their names.
 
     Goes through it twice, first for the names and then for the pixels: an archive is read
     as a stream, and the arrays are filled in place, so that no image is held twice.
 
     Returns:
-        The class names, and {"train": (images, labels)} with perhaps "test": uint8 [n, height, width, 3], int64 [n].
+        The class names, {"train": (images, labels)} with perhaps "test": uint8 [n, height, width, 3], int64 [n], and how
+        many files have which (width, height) before they are resized.
     """
     classes, plan = _plan(path)
+    sizes = Counter()
     rows = {name: (part, row) for part in plan for row, name in enumerate(plan[part])}
     images, first = {}, ""
     for member in archives.members(path):
         if member.name not in rows:
             continue
         what = f"image {member.name!r} of {path}"
-        pixels = np.asarray(_decoded(member.read(), what, size))
+        image = _decoded(member.read(), what)
+        sizes[image.size] += 1
+        pixels = np.asarray(image.resize((size, size), Image.Resampling.BILINEAR) if size else image)
         if not images:
             first, images = what, {part: np.empty((len(plan[part]), *pixels.shape), np.uint8) for part in plan}
         part, row = rows[member.name]
@@ -50,7 +55,7 @@ def read(path: Path, size: int | None) -> tuple[tuple[str, ...], dict[str, tuple
             seen = f"{first} has {seen[0]} pixels, {member.name!r} {seen[1]}"
             raise errors.Invalid(f"images differ in size, {seen}: set data.image_size")
         images[part][row] = pixels
-    return classes, {part: (images[part], np.array(list(plan[part].values()), np.int64)) for part in plan}
+    return classes, {part: (images[part], np.array(list(plan[part].values()), np.int64)) for part in plan}, sizes
 
 
 def _plan(path: Path) -> tuple[tuple[str, ...], dict[str, dict[str, int]]]:
@@ -119,12 +124,12 @@ def one(path: Path, shape: tuple[int, int, int]) -> np.ndarray:
         data = path.read_bytes()
     except OSError as exc:
         raise errors.Invalid(f"image {str(path)!r} cannot be read: {exc.strerror or exc}") from exc
-    image = _decoded(data, f"image {str(path)!r}", None)
+    image = _decoded(data, f"image {str(path)!r}")
     size = (shape[1], shape[0])
     return np.asarray(image if image.size == size else image.resize(size, Image.Resampling.BILINEAR))
 
 
-def _decoded(data: bytes, what: str, size: int | None) -> Image.Image:
+def _decoded(data: bytes, what: str) -> Image.Image:
     """Decode a file to RGB as a viewer shows it: upright by its EXIF data, alpha over white, 16 bits scaled to 8."""
     try:
         with warnings.catch_warnings():
@@ -135,8 +140,7 @@ def _decoded(data: bytes, what: str, size: int | None) -> Image.Image:
                 raise errors.Invalid(f"{what} has {seen}, more than {MAX_PIXELS:,}: make it smaller")
             image.verify()  # the checksums of a PNG, which load() does not compare; it uses the file up
             image = Image.open(io.BytesIO(data), formats=FORMATS)
-        image = _over_white(ImageOps.exif_transpose(image))
-        return image.resize((size, size), Image.Resampling.BILINEAR) if size else image
+        return _over_white(ImageOps.exif_transpose(image))
     except errors.Invalid:
         raise
     except Image.DecompressionBombError as exc:

@@ -4,7 +4,7 @@ import logging
 import secrets
 from pathlib import Path
 
-from job import data, factories, record, sources, study, weights
+from job import data, describe, factories, record, sources, study, weights
 from job.cache import Cache
 from job.database import Database, json_value, lock_number, queries
 from job.errors import Invalid, NotReady, UsageError
@@ -14,7 +14,6 @@ from job.store import Store
 from job.tasks import Registered, find
 
 SQL = queries("prepare")
-UNBALANCED = 3  # times the images of the smallest class: more is worth a word
 GROWS = {"search.trials": "trials", "final.seeds": "seeds"}
 
 log = logging.getLogger(__name__)
@@ -112,6 +111,8 @@ def _stage(experiment: Experiment, cache: Cache, location, weights_place) -> dic
         log.warning(
             "%d test images stand in the training part too; the report adds the accuracy without them", manifest["duplicates"]["train_test"]
         )
+    for note in describe.unbalanced(manifest["train_counts"], experiment):
+        log.warning("%s: %s", experiment.name, note)
     _check_models(experiment, manifest, found_weights)
     data.upload(store, staged)
     digest = record.sha256(content)

@@ -7,6 +7,7 @@ class names. Whatever is wrong with a file is one sentence that names it and whe
 import logging
 import os
 import re
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -46,6 +47,7 @@ class Source:
     classes: tuple[str, ...]
     train: Part
     test: Part | None  # None: the source ships no test part
+    sizes: dict[tuple[int, int], int]  # (width, height) of the images as they come -> how many
 
 
 def read(source: str, image_size: int | None = None, location: str | None = None, cache_dir: Path | None = None) -> Source:
@@ -80,13 +82,13 @@ def _read(source: str, size: int | None, location: str | None, cache: Path) -> S
         return _digits(size)
     if source == "cifar10":
         classes, train, test = _read_cifar10(_cifar10_archive(location, cache))
-        return _fitted(Source("CIFAR-10", classes, train, test), size)
+        return _fitted("CIFAR-10", classes, train, test, size)
     path = _found(location or source, cache)
     name = PurePosixPath(downloads.shown(source)).name or path.resolve().name
     if path.suffix.lower() == ".npz":
-        return _fitted(Source(name, *_read_npz(path)), size)
-    classes, parts = pictures.read(path, size)
-    return Source(name, classes, Part(*parts["train"]), Part(*parts["test"]) if "test" in parts else None)
+        return _fitted(name, *_read_npz(path), size)
+    classes, parts, sizes = pictures.read(path, size)
+    return Source(name, classes, Part(*parts["train"]), Part(*parts["test"]) if "test" in parts else None, dict(sizes))
 
 
 def _found(where: str, cache: Path) -> Path:
@@ -200,18 +202,20 @@ def _digits(size: int | None) -> Source:
     digits = load_digits()
     grey = np.rint(digits.images * (255 / 16)).astype(np.uint8)
     images = pictures.resized(np.repeat(grey[..., None], 3, axis=3), size or DIGITS_SIZE)
-    return Source("digits", tuple("0123456789"), Part(images, digits.target.astype(np.int64)), None)
+    return Source("digits", tuple("0123456789"), Part(images, digits.target.astype(np.int64)), None, {(8, 8): len(images)})
 
 
-def _fitted(source: Source, size: int | None) -> Source:
-    """Resize both parts of a source to `size`; without it their sizes must be equal."""
-    train, test = source.train, source.test
+def _fitted(name: str, classes: tuple[str, ...], train: Part, test: Part | None, size: int | None) -> Source:
+    """Return arrays as a source, both parts resized to `size`; without it their sizes must be equal."""
+    sizes = Counter()
+    for part in filter(None, (train, test)):
+        sizes[part.images.shape[2], part.images.shape[1]] += len(part.labels)
     if size:
         train, test = (part and Part(pictures.resized(part.images, size), part.labels) for part in (train, test))
     if test and test.images.shape[1:] != train.images.shape[1:]:
         seen = " and ".join("{1} x {0}".format(*part.images.shape[1:3]) for part in (train, test))
         raise errors.Invalid(f"images differ in size, {seen} (training, test): set data.image_size")
-    return Source(source.name, source.classes, train, test)
+    return Source(name, classes, train, test, dict(sizes))
 
 
 # --- .npz ---

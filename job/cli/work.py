@@ -28,19 +28,26 @@ REPORT_POLL_S = 10.0  # of a report that waits for hours
     metavar="KEY=VALUE",
     help="refuse the file unless `job plan` says so; KEY is experiment or a stage",
 )
+@click.option("--describe", is_flag=True, help="only say what is understood of the data; needs no database and no store")
+@click.option("--json", "as_json", is_flag=True, help="with --describe: for programs")
 @click.option("--notice", hidden=True)
 @where("database_url", "store_url", "cache_dir")
-def prepare(settings, experiment_file, location, weights, expected, notice):
+def prepare(settings, experiment_file, location, weights, expected, describe, as_json, notice):
     """Make ready what workers need: data in the store, tasks in the database.
 
     The first command of every experiment; weights, splits and Optuna's studies too. Run again, or by several at once, it changes nothing but this: more trials or seeds in the
     file become more tasks. Workers read all they need from database and store, not the file.
 
     Example: job prepare examples/quick.toml --data cifar-10-python.tar.gz --weights weights/
+
+    Example: job prepare my.toml --describe
     """
     experiment = load(experiment_file)
     logs.about(experiment=experiment.name)
     _check_plan(experiment, expected)
+    if describe:
+        _describe(experiment, location or None, settings.cache_dir, as_json)
+        return
     database = database_of(settings)
     store = store_of(settings)
     from job.cache import Cache
@@ -58,6 +65,13 @@ def prepare(settings, experiment_file, location, weights, expected, notice):
         f"{registered.experiment.name} is prepared as {registered.id}: "
         + ", ".join(f"{sum(n.values())} {stage}" for stage, n in registered.experiment.plan().items())
     )
+
+
+def _describe(experiment, location: str | None, cache_dir: Path, as_json: bool) -> None:
+    from job import describe
+
+    found = describe.describe(experiment, location, cache_dir)
+    click.echo(json.dumps(found, ensure_ascii=False) if as_json else describe.text(found))
 
 
 def _check_plan(experiment, expected: tuple[str, ...]) -> None:

@@ -18,6 +18,7 @@ LAYERS = [
         "runs",
         "replay",
         "prepare",
+        "describe",
         "status",
         "watch",
         "report",

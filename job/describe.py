@@ -1,0 +1,102 @@
+"""What was understood of the data, before anything runs: `job prepare --describe`. Reads what `prepare` would, writes nothing."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+
+from job import data, sources, splits
+from job.experiment import Experiment
+
+SHOWN_CLASSES = 20
+SHOWN_SIZES = 5
+UNBALANCED = 3  # times the images of the smallest class: more is worth a word
+
+
+def describe(experiment: Experiment, location: str | None, cache_dir: Path) -> dict:
+    """Return counts, sizes, splits and duplicates as `prepare` would make them, for `--json`.
+
+    Raises: as `sources.read`, `data.cut` and `data.make_splits`.
+    """
+    source = sources.read(experiment.data["source"], experiment.data["image_size"], location, cache_dir)
+    train, test = data.cut(source, experiment)
+    groups = splits.image_groups(np.concatenate([train.images, test.images]))
+    ours, theirs = groups[: len(train.labels)], groups[len(train.labels) :]
+    with np.load(io.BytesIO(data.make_splits(experiment, train.labels, ours)), allow_pickle=False) as file:
+        validation, folds = file["validation"], file["folds"]
+    k = len(source.classes)
+    counts = {name: np.bincount(part.labels, minlength=k).tolist() for name, part in (("train", train), ("test", test))}
+    return {
+        "experiment": experiment.name,
+        "source": source.name,
+        "classes": [{"class": c, "train": a, "test": b} for c, a, b in zip(source.classes, counts["train"], counts["test"], strict=True)],
+        "found": {"train": len(source.train.labels), "test": len(source.test.labels) if source.test else None},
+        "train": len(train.labels),
+        "validation": int(validation.sum()),
+        "folds": np.bincount(folds, minlength=experiment.folds["count"]).tolist(),
+        "test": len(test.labels),
+        "sizes": [{"width": w, "height": h, "images": n} for (w, h), n in sorted(source.sizes.items(), key=lambda s: (-s[1], s[0]))],
+        "image_shape": list(train.images.shape[1:]),
+        "duplicates": {"train": len(ours) - len(np.unique(ours)), "train_test": int(np.isin(theirs, ours).sum())},
+        "conflicts": _conflicts(ours, train.labels),
+        "bytes": int(train.images.nbytes + test.images.nbytes),
+        "notes": [*experiment.notes, *unbalanced(counts["train"], experiment)],
+    }
+
+
+def _conflicts(groups: np.ndarray, labels: np.ndarray) -> int:
+    """Return how many images of the training part stand there under more than one class."""
+    pairs = np.unique(np.stack([groups, labels]), axis=1)[0]
+    several = np.unique(pairs)[np.unique(pairs, return_counts=True)[1] > 1]
+    return int(np.isin(groups, several).sum())
+
+
+def unbalanced(counts: list[int], experiment: Experiment) -> list[str]:
+    """Return what is to be said when some classes have many more training images than others, and accuracy is the metric."""
+    if experiment.search["metric"] != "accuracy" or max(counts) <= UNBALANCED * min(counts):
+        return []
+    return [
+        f'classes have {min(counts):,} to {max(counts):,} training images, and search.metric = "accuracy" counts the large ones most:'
+        ' "balanced_accuracy" counts each class the same, and class_weights = "balanced" lets each weigh the same in training'
+    ]
+
+
+def text(found: dict) -> str:
+    """Return the description as lines for a person."""
+    test = "shipped" if found["found"]["test"] is not None else "held out, as none is shipped"
+    lines = [
+        f"{found['experiment']}: {found['source']}",
+        f"found        {found['found']['train']:,} training and {found['found']['test'] or 0:,} test images of {len(found['classes']):,} classes",
+        f"training     {found['train']:,} images, {found['validation']:,} of them to compare trials on; {_folds(found['folds'])}",
+        f"test         {found['test']:,} images, {test}",
+        f"sizes        {_sizes(found['sizes'])}; staged as {found['image_shape'][1]} x {found['image_shape'][0]} (width x height)",
+        f"duplicates   {found['duplicates']['train']:,} within the training part; {found['duplicates']['train_test']:,} test images stand in it, too",
+        f"staged       {found['bytes'] / 1e6:,.0f} MB of pixels",
+        *_classes(found["classes"]),
+    ]
+    if found["conflicts"]:
+        lines.append(f"note: {found['conflicts']:,} training images stand there under more than one class")
+    return "\n".join(lines + [f"note: {note}" for note in found["notes"]])
+
+
+def _folds(sizes: list[int]) -> str:
+    low, high = min(sizes), max(sizes)
+    return f"{len(sizes)} folds of {low:,}" + (f" to {high:,}" if high > low else "")
+
+
+def _sizes(sizes: list[dict]) -> str:
+    shown = ", ".join(f"{s['width']} x {s['height']} ({s['images']:,})" for s in sizes[:SHOWN_SIZES])
+    return shown + (f" and {len(sizes) - SHOWN_SIZES:,} more" if len(sizes) > SHOWN_SIZES else "")
+
+
+def _classes(classes: list[dict]) -> list[str]:
+    """Return a line a class; of many, those with the fewest and the most training images."""
+    by_size = sorted(classes, key=lambda c: c["train"])
+    half = SHOWN_CLASSES // 2
+    shown = classes if len(classes) <= SHOWN_CLASSES else [*by_size[:half], *by_size[-half:]]
+    width = max(len("class"), *(len(c["class"]) for c in shown))
+    lines = [
+        f"{'class':{width}} {'training':>10} {'test':>10}",
+        *(f"{c['class']:{width}} {c['train']:>10,} {c['test']:>10,}" for c in shown),
+    ]
+    return lines + ([f"... and {len(classes) - SHOWN_CLASSES:,} classes between these"] if len(classes) > SHOWN_CLASSES else [])
