@@ -10,7 +10,7 @@ DATA ?=
 WEIGHTS ?=
 WORKERS ?=
 
-.PHONY: help env local dashboard test test-system test-slurm test-image chaos image lint lock clean
+.PHONY: help env local dashboard test test-system test-slurm test-image test-browser chaos image lint lock clean
 help: ## this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-11s %s\n", $$1, $$2}'
 	@echo 'make local takes EXPERIMENT=, DATA=, WEIGHTS=, OUT=, WORKERS=; make test takes TESTS='
@@ -42,6 +42,10 @@ test-slurm: $(STAMP) ## the Slurm scripts on two real Slurms; needs Debian's mun
 
 test-image: $(STAMP) ## the container image, built and run for real; needs Debian's docker.io, debootstrap, charliecloud and those above: as root
 	$(VENV)/bin/python -m pytest --timeout 900 --durations=0 --durations-min=5 tests/image
+
+test-browser: $(STAMP) ## the report in a real browser; needs Debian's chromium, and node with npm
+	cd tests/browser && npm ci --ignore-scripts --no-audit --no-fund --silent
+	$(VENV)/bin/python -m pytest tests/browser
 
 MINUTES ?= 2
 SEED ?=

@@ -46,10 +46,9 @@ SKILL = {"cnn": (0.60, 0.62), "mobilenetv2": (0.75, 0.72), "vgg16": (0.66, 0.85)
 START = datetime(2026, 1, 5, 12, tzinfo=UTC)
 
 
-def predict(rows: np.ndarray, labels: np.ndarray, skill: float, seed: int) -> Predictions:
+def predict(rows: np.ndarray, labels: np.ndarray, k: int, skill: float, seed: int) -> Predictions:
     """Make predictions that are right with probability `skill` or a little more."""
     rng = np.random.default_rng(seed)
-    k = int(labels.max()) + 1
     scores = rng.random((len(labels), k))
     right = rng.random(len(labels)) < skill
     scores[np.arange(len(labels))[right], labels[right]] += 1.5
@@ -94,7 +93,7 @@ def a_model(name: str, seed: int, classes: list[str], train: int, test: int, fol
     labels = np.arange(train) % k
     for f in range(folds):
         rows = np.flatnonzero(np.arange(train) // k % folds == f)
-        model.predictions[("fold", f)] = predict(rows, labels[rows], fold_skill, seed + f)
+        model.predictions[("fold", f)] = predict(rows, labels[rows], k, fold_skill, seed + f)
         model.tasks.setdefault("fold", []).append(task_of("fold", f, model.predictions[("fold", f)], classes))
         model.epochs[("fold", f)] = [
             {
@@ -106,7 +105,7 @@ def a_model(name: str, seed: int, classes: list[str], train: int, test: int, fol
             }
             for e in range(5)
         ]
-    model.predictions[("final", 0)] = predict(np.arange(test), np.arange(test) % k, test_skill, seed + 99)
+    model.predictions[("final", 0)] = predict(np.arange(test), np.arange(test) % k, k, test_skill, seed + 99)
     model.tasks["final"] = [task_of("final", 0, model.predictions[("final", 0)], classes)]
     made_of = model.predictions[("final", 0)]
     wrong = evaluate.mistakes(made_of.labels, made_of.probabilities, 16)

@@ -21,7 +21,8 @@ PALETTE = {
     "third": "#2f7d4f",
     "fourth": "#7a4fa3",
     "figure": "#fdfdfd",
-    "on-accent": "#fefefe",
+    "cell": "#1f5fa9",
+    "on-cell": "#fefefe",
 }
 INK, SOFT, LINE, ACCENT, SECOND = (PALETTE[c] for c in ("ink", "soft", "line", "accent", "second"))
 SERIES = [PALETTE[c] for c in ("accent", "second", "third", "fourth")]

@@ -20,8 +20,10 @@ def confusion(name: str, matrix: list[list[int]], classes: list[str]) -> Picture
     for i in range(k):
         for j in range(k):
             if counts[i, j]:
-                ax.add_patch(Rectangle((j - 0.5, i - 0.5), 1, 1, facecolor=ACCENT, alpha=round(0.06 + 0.94 * float(share[i, j]), 3), lw=0))
-            color = PALETTE["on-accent"] if share[i, j] > 0.55 else INK if counts[i, j] else SOFT
+                ax.add_patch(
+                    Rectangle((j - 0.5, i - 0.5), 1, 1, facecolor=PALETTE["cell"], alpha=round(0.06 + 0.94 * float(share[i, j]), 3), lw=0)
+                )
+            color = PALETTE["on-cell"] if share[i, j] > 0.78 else INK if counts[i, j] else SOFT
             ax.text(j, i, counts[i, j] or "·", ha="center", va="center", fontsize=8.5 if k <= 12 else 6, color=color)
     labels = [shorten(c) for c in classes]
     ax.set(xlim=(-0.5, k - 0.5), ylim=(k - 0.5, -0.5), aspect="equal", xticks=range(k), yticks=range(k), xlabel="predicted", ylabel="true")

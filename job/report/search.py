@@ -65,12 +65,16 @@ def search(model: Model, entry: dict, summary: dict) -> Picture | None:
 def _ticks(low: float, high: float) -> list[float]:
     """Return round numbers for a log axis, as few as say enough: 0.001 and 0.01, or 0.002 and 0.005."""
     found: list[float] = []
+    exponents = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
     for digits in ((1,), (1, 3), (1, 2, 5), range(1, 10)):
-        exponents = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
         found = [float(f"{d}e{e}") for e in exponents for d in digits if low <= float(f"{d}e{e}") <= high]
         if len(found) >= 3:
             break
-    return found[:: max(len(found) // 5, 1)]
+    apart = (high / low) ** (1 / 7)
+    kept = found[:1] or [float(f"{(low * high) ** 0.5:.3g}")]
+    for tick in found:
+        kept += [tick] if tick >= kept[-1] * apart else []
+    return kept
 
 
 def curves(model: Model, key: str) -> Picture | None:
