@@ -121,9 +121,12 @@ def some(names: Iterable[str], most: int = 8) -> str:
 def one(path: Path, shape: tuple[int, int, int]) -> np.ndarray:
     """Return one image file as uint8 [height, width, 3] of the given shape, as `read` makes it. Raises: Invalid."""
     try:
-        data = path.read_bytes()
+        with open(path, "rb") as file:
+            data = file.read(archives.MEMBER_BYTES + 1)
     except OSError as exc:
         raise errors.Invalid(f"image {str(path)!r} cannot be read: {exc.strerror or exc}") from exc
+    if len(data) > archives.MEMBER_BYTES:
+        raise errors.Invalid(f"image {str(path)!r} has more than {archives.MEMBER_BYTES:,} bytes: make it smaller")
     image = _decoded(data, f"image {str(path)!r}")
     size = (shape[1], shape[0])
     return np.asarray(image if image.size == size else image.resize(size, Image.Resampling.BILINEAR))

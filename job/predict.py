@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -11,9 +12,10 @@ import numpy as np
 
 from job import pictures
 from job.errors import Invalid, UsageError
+from job.interrupt import INTERRUPT
 from job.trained import Trained
 
-BATCH = 256  # images in memory at a time
+BATCH = 32  # images in memory at a time: a staged one may have 2,048 x 2,048 pixels
 
 
 @dataclass(frozen=True)
@@ -29,26 +31,38 @@ class Answer:
 def images(paths: Iterable[Path]) -> list[Path]:
     """Return the image files that are meant: files as they are, of folders all images below them, sorted, hidden ones left out.
 
-    Raises: UsageError for what is not there and for a folder without an image.
+    Raises: UsageError for what is neither file nor folder and for a folder without an image, Invalid for one that cannot be read.
     """
     found = []
     for path in paths:
-        if not path.exists():
+        if not path.is_dir() and not path.is_file():
             raise UsageError(f"there is no file or folder {str(path)!r}: expected images, or folders of them")
-        below = sorted(p for p in path.rglob("*") if _shown(p.relative_to(path)) and p.is_file()) if path.is_dir() else [path]
+        below = sorted(_below(path)) if path.is_dir() else [path]
         if not below:
             raise UsageError(f"{path} has no image below it ({' '.join(pictures.IMAGES)})")
         found += below
     return found
 
 
-def _shown(path: Path) -> bool:
-    return path.name.lower().endswith(pictures.IMAGES) and not any(part.startswith(".") for part in path.parts)
+def _below(folder: Path) -> Iterator[Path]:
+    """Yield the images below a folder; links to folders are not followed."""
+
+    def refuse(exc: OSError):  # without it os.walk, as Path.rglob, would leave the folder out in silence
+        raise Invalid(f"folder {exc.filename!r} cannot be read ({exc.strerror}): this user ({os.getuid()}) needs the right to it") from exc
+
+    for top, folders, names in os.walk(folder, onerror=refuse):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        yield from (
+            Path(top, name)
+            for name in names
+            if name.lower().endswith(pictures.IMAGES) and not name.startswith(".") and os.path.isfile(os.path.join(top, name))
+        )
 
 
 def answers(model: Trained, paths: list[Path], top: int) -> Iterator[Answer]:
     """Yield what a model says of each file, in order. Args: top: how many classes, from 1."""
     for part in (paths[start : start + BATCH] for start in range(0, len(paths), BATCH)):
+        INTERRUPT.check()
         decoded = [_decoded(path, model.image_shape) for path in part]
         whole = [pixels for pixels in decoded if isinstance(pixels, np.ndarray)]
         rows = iter(model.probabilities(np.stack(whole)) if whole else ())
@@ -85,25 +99,35 @@ def write(found: Iterable[Answer], form: str, top: int) -> list[Answer]:
 
 def _table(found: Iterator[Answer], top: int) -> None:
     for a in found:
-        print("  ".join([*(f"{p:.3f} {c:16}" for c, p in _pairs(a)), str(a.path)]))
+        print("  ".join([*(f"{p:.3f} {_on_a_line(c):16}" for c, p in _pairs(a)), _on_a_line(shown(a.path))]))
 
 
 def _csv(found: Iterator[Answer], top: int) -> None:
     table = csv.writer(sys.stdout, lineterminator="\n")
     table.writerow(["file", *(f"{name}{'' if i == 0 else f'_{i + 1}'}" for i in range(top) for name in ("class", "probability"))])
     for a in found:
-        table.writerow([a.path, *(cell for pair in _pairs(a) for cell in pair)])
+        table.writerow([shown(a.path), *(cell for pair in _pairs(a) for cell in pair)])
 
 
 def _json(found: Iterator[Answer], top: int) -> None:
     """Print one list, an entry a line, without holding it."""
     before = "[\n "
     for a in found:
-        entry = {"file": str(a.path), "class": a.classes[0], "probability": a.probabilities[0]}
+        entry = {"file": shown(a.path), "class": a.classes[0], "probability": a.probabilities[0]}
         more = {"top": [{"class": c, "probability": p} for c, p in _pairs(a)]} if top > 1 else {}
         print(before + json.dumps(entry | more, ensure_ascii=False), end="")
         before = ",\n "
     print("[]" if before[0] == "[" else "\n]")
+
+
+def shown(path: Path) -> str:
+    """Return a path as text; what in it is no UTF-8 is escaped, which no output refuses."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def _on_a_line(text: str) -> str:
+    """Return text that ends no line and moves no cursor."""
+    return text if text.isprintable() else ascii(text)[1:-1]
 
 
 def _pairs(answer: Answer) -> Iterator[tuple[str, float]]:

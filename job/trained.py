@@ -66,13 +66,22 @@ def of_folder(folder: Path) -> Trained:
         raise Invalid(f"{path} is not the one `job export` wrote (missing, or other sha256 than in {ABOUT}): export it again")
     if about["format"] == "keras":
         net = load(path, about["factory"])
-        ask = lambda images: net(images, training=False)["probabilities"].numpy()  # noqa: E731
+        ask = _compiled(net, about["image_shape"])
     else:
         import tensorflow as tf
 
         loaded = tf.saved_model.load(str(path))
         ask = lambda images: loaded.serve(images)["probabilities"].numpy()  # noqa: E731
     return Trained(about["model"], tuple(about["classes"]), tuple(about["image_shape"]), ask)
+
+
+def _compiled(net, image_shape: list[int]) -> Callable[[np.ndarray], np.ndarray]:
+    """Return an exported net as a function, one graph for any number of images; layer by layer, every layer's output stays in memory."""
+    import tensorflow as tf
+
+    taken = [tf.TensorSpec((None, *image_shape), tf.uint8)]
+    function = tf.function(lambda images: net(images, training=False)["probabilities"], taken, autograph=False)
+    return lambda images: function(images).numpy()
 
 
 def is_export(path: Path) -> bool:

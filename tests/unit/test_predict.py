@@ -1,0 +1,103 @@
+"""`job predict` on files: bounded in memory, nothing left out in silence, names that break no output."""
+
+import csv
+import io
+import json
+import os
+import shutil
+import signal
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from job import pictures
+from job.errors import Interrupted, Invalid, UsageError
+from job.interrupt import INTERRUPT
+from job.predict import BATCH, answers, images, write
+from job.trained import Trained
+
+NOBODY = 65534
+
+
+@pytest.fixture
+def model():
+    """A model of two classes, the red and the others."""
+
+    def red(pictures):
+        share = pictures[..., 0].mean((1, 2), dtype=np.float32) / 255
+        return np.stack([share, 1 - share], 1)
+
+    return Trained("m", ("red", "other\n"), (4, 6, 3), red)
+
+
+@pytest.fixture
+def photo(tmp_path):
+    path = tmp_path / "photo.png"
+    Image.new("RGB", (12, 8), (255, 0, 0)).save(path)
+    return path
+
+
+def test_a_batch_at_a_time(model, photo):
+    """Before the first answer no more than a batch of files is read, and a signal is obeyed between two batches."""
+    later = photo.with_name("later.png")
+    found = answers(model, [photo] * BATCH + [later] + [photo] * BATCH, 1)
+    assert next(found).classes == ("red",)
+    photo.rename(later)
+    assert [a.reason is None for a in [next(found) for _ in range(BATCH)]] == [True] * BATCH
+    INTERRUPT.signal = signal.SIGTERM
+    try:
+        with pytest.raises(Interrupted):
+            list(found)
+    finally:
+        INTERRUPT.signal = None
+
+
+def test_a_folder_that_cannot_be_read_is_named():
+    """An unreadable folder below is an error: images are not left out in silence."""
+    top = Path(tempfile.mkdtemp())
+    top.chmod(0o755)
+    try:
+        (top / "closed").mkdir(mode=0)
+        (top / "a.png").touch()
+        me = os.geteuid()
+        if me == 0:
+            os.seteuid(NOBODY)
+        try:
+            with pytest.raises(Invalid, match="closed' cannot be read"):
+                images([top])
+        finally:
+            os.seteuid(me)
+    finally:
+        (top / "closed").rmdir()
+        shutil.rmtree(top)
+
+
+def test_what_never_ends_is_no_image(tmp_path):
+    """A device or a pipe is refused before it is read, and one in a folder is no image; neither is a file that is too large."""
+    os.mkfifo(tmp_path / "pipe.png")
+    for path in (Path("/dev/zero"), tmp_path / "pipe.png", tmp_path):
+        with pytest.raises(UsageError):
+            images([path])
+    with open(tmp_path / "large.png", "wb") as file:
+        file.truncate(201_000_000)
+    with pytest.raises(Invalid, match="more than 200,000,000 bytes"):
+        pictures.one(tmp_path / "large.png", (4, 6, 3))
+
+
+def test_any_name_is_written(model, photo, capsys):
+    """Names that are no UTF-8 or hold a line's end break neither table nor JSON nor CSV; the two escape what no UTF-8 holds."""
+    for name in (b"\xff.png", b"a\nb.png"):
+        shutil.copy(photo, os.path.join(os.fsencode(photo.parent), name))
+    photo.unlink()
+    printed = {}
+    for form in ("table", "json", "csv"):
+        assert write(answers(model, images([photo.parent]), 2), form, 2) == []
+        printed[form] = capsys.readouterr().out
+        printed[form].encode()
+    wanted = [f"{photo.parent}/a\nb.png", rf"{photo.parent}/\xff.png"]
+    assert [a["file"] for a in json.loads(printed["json"])] == wanted
+    assert [row["file"] for row in csv.DictReader(io.StringIO(printed["csv"]))] == wanted
+    assert printed["table"].splitlines() == [rf"1.000 red               0.000 other\n           {w}".replace("\nb", r"\nb") for w in wanted]
