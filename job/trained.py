@@ -51,6 +51,8 @@ def published(database: Database, registered: Registered, model: str) -> dict:
 def of_experiment(cache: Cache, registered: Registered, model: str, row: dict) -> Trained:
     """Return a published model, its file from the store."""
     entry = row["artifact"]["model.keras"]
+    if own := registered.experiment.factories().get(model):
+        factories.check(model, own)
     net = load(cache.file(entry["key"], entry["sha256"]), factory_of(registered.experiment, model))
     from job.train import predict
 
@@ -58,14 +60,23 @@ def of_experiment(cache: Cache, registered: Registered, model: str, row: dict) -
     return Trained(model, tuple(data["classes"]), tuple(data["image_shape"]), lambda images: predict(net, images))
 
 
-def of_folder(folder: Path) -> Trained:
-    """Return the model that `job export` wrote into a folder. Raises: Invalid when it is not what it was then."""
+def of_folder(folder: Path, factory: str | None = None) -> Trained:
+    """Return the model that `job export` wrote into a folder.
+
+    Args: factory: of an own model, given by whoever trusts its code: what a folder from elsewhere names is not imported.
+    Raises: Invalid when it is not what it was then, or is an own model and no factory is given.
+    """
     about = _about(folder)
     path = folder / FORMATS[about["format"]]
     if not path.exists() or digest(path) != about["sha256"]:
         raise Invalid(f"{path} is not the one `job export` wrote (missing, or other sha256 than in {ABOUT}): export it again")
     if about["format"] == "keras":
-        net = load(path, about["factory"])
+        if about["factory"] and not factory:
+            raise Invalid(
+                f"{path} has layers of its own, made by {about['factory']}: if you trust that module here, give it by --factory"
+                f" {about['factory']}, or export the model as saved_model, which needs none"
+            )
+        net = load(path, factory)
         ask = _compiled(net, about["image_shape"])
     else:
         import tensorflow as tf

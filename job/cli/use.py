@@ -25,8 +25,11 @@ def _registered(settings):
 @click.argument("paths", metavar="IMAGE...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--format", "form", type=click.Choice(FORMS), default="table", show_default=True, help="how to print the answers")
 @click.option("--top", type=click.IntRange(1), default=1, show_default=True, metavar="K", help="the K most probable classes of each image")
+@click.option(
+    "--factory", metavar="M:F", help="of an exported .keras model of your own: the factory whose module has its layers; its code is run"
+)
 @where("database_url", "store_url", "experiment", "cache_dir")
-def predict(settings, model, paths, form, top):
+def predict(settings, model, paths, form, top, factory):
     """Classify images, files or whole folders, with a trained model.
 
     MODEL is a folder that `job export` wrote, which needs no database, or the name of a model of the experiment whose final is complete. Images are
@@ -39,7 +42,7 @@ def predict(settings, model, paths, form, top):
 
     found = view.images(paths)
     if trained.is_export(Path(model)):
-        net = trained.of_folder(Path(model))
+        net = trained.of_folder(Path(model), factory)
     elif Path(model).exists() or "/" in model:
         raise UsageError(f"MODEL {model!r} is no folder that `job export` wrote: expected one, or the name of a model of the experiment")
     else:

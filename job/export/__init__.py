@@ -71,7 +71,7 @@ def _fill(folder: Path, stored: Path, collected: Collected, summary: dict, model
     (folder / "README.md").write_text(card(collected, summary, model, about))
     if collected.samples is not None:
         images = collected.samples.reshape(-1, *data["image_shape"])
-        _check(of_folder(folder), images, predict(net, images))
+        _check(of_folder(folder, factory), images, predict(net, images))
 
 
 def whole(net, image_shape: tuple[int, int, int], classes: list[str]):

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from job.database import Database
 from job.store import open_store
@@ -41,12 +42,16 @@ def test_an_own_model_from_prepare_to_verify(own):
     verified = own.job("verify", "--deep", "--replay", 1, "--seed", 0, check=0).stdout
     assert "is bit for bit the same" in verified, verified
 
+    Image.new("RGB", (9, 9)).save(own.folder / "picture.png")
+    assert "picture.png" in own.job("predict", "residual", "picture.png", check=0).stdout
+
     module = own.folder / "code" / "residual.py"
     module.write_text(module.read_text().replace("0.1", "0.2"))
     refused = own.job("prepare", "own.toml", check=78).stderr
     assert f'models.residual.source: "{source}" -> "' in refused and "(the code of its factory). Give the file a new name" in refused
     refused = own.job("fold", "--index", 1, check=78).stderr
     assert f"model residual was prepared with the source {source}, but {module} and what it imports are" in refused
+    assert "was prepared with the source" in own.job("predict", "residual", "picture.png", check=78).stderr
     assert database.rows("select state, counted from task where stage = 'fold' and index = 1") == [{"state": "waiting", "counted": 0}]
     module.unlink()
     began = time.monotonic()

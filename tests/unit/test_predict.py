@@ -17,7 +17,7 @@ from job import pictures
 from job.errors import Interrupted, Invalid, UsageError
 from job.interrupt import INTERRUPT
 from job.predict import BATCH, answers, images, write
-from job.trained import Trained
+from job.trained import ABOUT, Trained, digest, of_folder
 
 NOBODY = 65534
 
@@ -101,3 +101,22 @@ def test_any_name_is_written(model, photo, capsys):
     assert [a["file"] for a in json.loads(printed["json"])] == wanted
     assert [row["file"] for row in csv.DictReader(io.StringIO(printed["csv"]))] == wanted
     assert printed["table"].splitlines() == [rf"1.000 red               0.000 other\n           {w}".replace("\nb", r"\nb") for w in wanted]
+
+
+def test_a_folder_names_no_code_to_run(tmp_path, monkeypatch):
+    """A folder from elsewhere that names a module does not get it imported, unless whoever asks names it, too."""
+    import keras
+
+    inputs = keras.Input((4, 6, 3), dtype="uint8")
+    scores = keras.layers.Dense(2, activation="softmax")(keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(inputs)))
+    keras.Model(inputs, {"probabilities": scores}).save(tmp_path / "model.keras")
+    about = {"schema": 1, "format": "keras", "model": "m", "factory": "foreign:build", "classes": ["a", "b"], "image_shape": [4, 6, 3]}
+    (tmp_path / ABOUT).write_text(json.dumps(about | {"sha256": digest(tmp_path / "model.keras")}))
+    (tmp_path / "foreign.py").write_text("import pathlib\npathlib.Path('ran').touch()\ndef build(): pass\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(Invalid, match="made by foreign:build: if you trust that module here, give it by --factory foreign:build"):
+        of_folder(tmp_path)
+    assert not Path("ran").exists()
+    assert of_folder(tmp_path, "foreign:build").probabilities(np.zeros((3, 4, 6, 3), np.uint8)).shape == (3, 2)
+    assert Path("ran").exists()
