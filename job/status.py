@@ -49,6 +49,12 @@ def check_all_decided(database: Database, registered: Registered) -> None:
         raise NotReady(f"not every task is decided: {', '.join(f'{n} of {stage}' for stage, n in left.items())} to go")
 
 
+def may_be_decided(database: Database, registered: Registered, model: str, stage: str) -> bool:
+    """Tell whether a model's tasks of a stage can still be decided."""
+    counted = _counted(database.rows(SQL["states"], experiment=registered.id))
+    return (stage, model) in {(s, m) for s, m, _ in reachable(counted)}
+
+
 def undecided(stages: dict) -> dict[str, int]:
     """Return the number of tasks that may still be decided, by stage."""
     left = dict.fromkeys(STAGES, 0)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from job import factories
+from job import factories, status
 from job.cache import Cache
 from job.database import Database, queries
 from job.errors import Impossible, Invalid, NotReady, UsageError
@@ -43,6 +43,8 @@ def published(database: Database, registered: Registered, model: str) -> dict:
     row = database.rows(SQL["published"], experiment=registered.id, model=model)[0]
     if row["state"] == "failed":
         raise Impossible(f"final 0 of {model} has failed for good ({row['reason']}): `job retry final --model {model} --index 0`")
+    if row["state"] != "complete" and not status.may_be_decided(database, registered, model, "final"):
+        raise Impossible(f"{model} will have no trained model: its features or all of its trials failed or were pruned (`job status`)")
     if row["state"] != "complete":
         raise NotReady(f"final 0 of {model} is {row['state']}: its model is there when it is complete (`job status`)")
     return row

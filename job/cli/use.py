@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from job.cli.options import database_of, end, store_of, tell, where
-from job.errors import NotReady, UsageError
+from job.errors import Impossible, NotReady, UsageError
 
 FORMS, FORMATS = ("table", "json", "csv"), ("keras", "saved_model")
 
@@ -70,6 +70,7 @@ def export(settings, out, model, form):
     """
     from job.export import export
     from job.report.collect import collect
+    from job.report.gaps import no_winner_ever
     from job.report.summary import summarise
     from job.trained import published
 
@@ -79,6 +80,8 @@ def export(settings, out, model, form):
     collected = collect(database, cache.store, registered)
     summary = summarise(collected)
     name = model or summary["winner"]
+    if name is None and (why := no_winner_ever(collected)):
+        raise Impossible(f"there will be no winner: {why}; `job retry` gives a failed task another life")
     if name is None:
         raise NotReady("there is no winner yet, not every model has all its folds: wait (`job status`), or name one by --model")
     export(cache, collected, summary, name, published(database, registered, name)["artifact"], form, out)

@@ -14,6 +14,12 @@ def hopeless(model: Model) -> str | None:
     return None
 
 
+def no_winner_ever(collected: Collected) -> str | None:
+    """Return why no model can get a mean fold score without `job retry`, or None while one can."""
+    why = {name: hopeless(model) for name, model in collected.models.items()}
+    return "; ".join(f"{name}: {reason}" for name, reason in why.items()) if all(why.values()) else None
+
+
 def missing(collected: Collected, models: dict) -> list[str]:
     """Return a sentence for each thing a full report would have and this one has not."""
     found = []

@@ -105,6 +105,10 @@ def test_a_loss_that_is_not_finite(small):
     assert "loss is not finite in epoch" in row["reason"]
     assert "is decided already: pruned (diverged" in small.job("trial", "--index", 0, check=0).stderr
     assert "cnn has no complete trial to go on with: 1 pruned" in sentence(small.job("fold", "--index", 0, check=70))
+    (small.folder / "photo.png").touch()
+    assert "cnn will have no trained model" in sentence(small.job("predict", "cnn", "photo.png", check=70))
+    assert "there will be no winner: cnn: no trial is complete" in sentence(small.job("export", "--out", "out", check=70))
+    assert "cnn will have no trained model" in sentence(small.job("export", "--model", "cnn", "--out", "out", check=70))
 
 
 def test_altered_data_is_not_trained_on(small):
