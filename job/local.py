@@ -203,25 +203,44 @@ def _owned(out: Path):
         yield
 
 
+@contextlib.contextmanager
+def reopened(out: Path):
+    """Yield the settings that lead to what `job local` left in a folder; its servers run until the block ends.
+
+    The keys to the store go into this process' own environment, where boto3 looks for them. Raises: Invalid when there is nothing.
+    """
+    out = out.absolute()
+    with embedded.both_at_hand(out / "servers") as (postgres, s3):
+        os.environ.update(_ways(s3))
+        yield {"database_url": postgres.url, "store_url": _store_url(s3), "cache_dir": out / "cache"}
+
+
 def _environment(out: Path, experiment: Experiment, postgres: embedded.Postgres, s3: embedded.S3) -> dict:
     """Return the workers' environment; the database's password by file."""
     url = _written(out / "servers" / "database_url", postgres.url, 0o600)
     inherited = {k: v for k, v in os.environ.items() if not k.startswith(("JOB_", "AWS_", "SLURM_"))}
-    direct = ",".join(
-        filter(None, ["127.0.0.1", os.environ.get("NO_PROXY") or os.environ.get("no_proxy")])
-    )  # to our servers past any proxy
-    return inherited | {
-        "NO_PROXY": direct,
-        "no_proxy": direct,
-        "JOB_DATABASE_URL_FILE": str(url),
-        "JOB_STORE_URL": f"s3://{s3.bucket}/local",
-        "JOB_EXPERIMENT": experiment.name,
-        "JOB_CACHE_DIR": str(out / "cache"),
-        "JOB_LEASE_S": str(LEASE_S),
-        "AWS_ENDPOINT_URL_S3": s3.endpoint,
-        "AWS_ACCESS_KEY_ID": s3.access_key,
-        "AWS_SECRET_ACCESS_KEY": s3.secret_key,
-    }
+    return (
+        inherited
+        | _ways(s3)
+        | {
+            "JOB_DATABASE_URL_FILE": str(url),
+            "JOB_STORE_URL": _store_url(s3),
+            "JOB_EXPERIMENT": experiment.name,
+            "JOB_CACHE_DIR": str(out / "cache"),
+            "JOB_LEASE_S": str(LEASE_S),
+        }
+    )
+
+
+def _ways(s3: embedded.S3) -> dict:
+    """Return the variables that lead boto3 to our S3, past any proxy."""
+    direct = ",".join(filter(None, ["127.0.0.1", os.environ.get("NO_PROXY") or os.environ.get("no_proxy")]))
+    keys = {"AWS_ENDPOINT_URL_S3": s3.endpoint, "AWS_ACCESS_KEY_ID": s3.access_key, "AWS_SECRET_ACCESS_KEY": s3.secret_key}
+    return {"NO_PROXY": direct, "no_proxy": direct} | keys
+
+
+def _store_url(s3: embedded.S3) -> str:
+    return f"s3://{s3.bucket}/local"
 
 
 def _spawn(arguments: list[str], environ: dict, log_file: Path) -> subprocess.Popen:

@@ -1,5 +1,7 @@
 """The commands that use a trained model: predict and export."""
 
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -8,6 +10,26 @@ from job.cli.options import database_of, end, store_of, tell, where
 from job.errors import Impossible, NotReady, UsageError
 
 FORMS, FORMATS = ("table", "json", "csv"), ("keras", "saved_model")
+
+
+LOCAL = click.option(
+    "--local",
+    metavar="DIR",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="the folder of a `job local` (`out`): use its servers, started for as long",
+)
+
+
+@contextmanager
+def _places(settings, local: Path | None):
+    """Yield the settings, or those that lead to what `job local` left in a folder."""
+    if local is None:
+        yield settings
+        return
+    from job.local import reopened
+
+    with reopened(local) as found:
+        yield replace(settings, **found)
 
 
 def _registered(settings):
@@ -28,8 +50,9 @@ def _registered(settings):
 @click.option(
     "--factory", metavar="M:F", help="of an exported .keras model of your own: the factory whose module has its layers; its code is run"
 )
+@LOCAL
 @where("database_url", "store_url", "experiment", "cache_dir")
-def predict(settings, model, paths, form, top, factory):
+def predict(settings, model, paths, form, top, factory, local):
     """Classify images, files or whole folders, with a trained model.
 
     MODEL is a folder that `job export` wrote, which needs no database, or the name of a model of the experiment whose final is complete. Images are
@@ -46,8 +69,9 @@ def predict(settings, model, paths, form, top, factory):
     elif Path(model).exists() or "/" in model:
         raise UsageError(f"MODEL {model!r} is no folder that `job export` wrote: expected one, or the name of a model of the experiment")
     else:
-        database, registered, cache = _registered(settings)
-        net = trained.of_experiment(cache, registered, model, trained.published(database, registered, model))
+        with _places(settings, local) as places:
+            database, registered, cache = _registered(places)
+            net = trained.of_experiment(cache, registered, model, trained.published(database, registered, model))
     refused = view.write(view.answers(net, found, min(top, len(net.classes))), form, min(top, len(net.classes)))
     for answer in refused:
         click.echo(f"job: {answer.reason}", err=True)
@@ -60,14 +84,22 @@ def predict(settings, model, paths, form, top, factory):
 @click.option("--out", required=True, metavar="DIR", type=click.Path(path_type=Path), help="the folder to make; not there yet, or empty")
 @click.option("--model", metavar="M", help="which model; default: the winner")
 @click.option("--format", "form", type=click.Choice(FORMATS), default="keras", show_default=True, help="what loads it: Keras or TensorFlow")
+@LOCAL
 @where("database_url", "store_url", "experiment", "cache_dir")
-def export(settings, out, model, form):
+def export(settings, out, model, form, local):
     """Write a trained model as a folder: labels and preprocessing inside, a model card beside it.
 
     It takes pixels as they are (uint8, 0..255), and is compared with the stored model before the folder appears. It is the final of seed 0.
 
     Example: job export --experiment quick --model mobilenetv2 --out exported/
     """
+    with _places(settings, local) as places:
+        name, experiment = _exported(places, out, model, form)
+    tell(f"{out}: {name} of {experiment}, {form}")
+
+
+def _exported(settings, out: Path, model: str | None, form: str) -> tuple[str, str]:
+    """Write the folder; return the names of the model, by default the winner's, and of its experiment."""
     from job.export import export
     from job.report.collect import collect
     from job.report.gaps import no_winner_ever
@@ -85,7 +117,7 @@ def export(settings, out, model, form):
     if name is None:
         raise NotReady("there is no winner yet, not every model has all its folds: wait (`job status`), or name one by --model")
     export(cache, collected, summary, name, published(database, registered, name)["artifact"], form, out)
-    tell(f"{out}: {name} of {registered.experiment.name}, {form}")
+    return name, registered.experiment.name
 
 
 COMMANDS = (predict, export)

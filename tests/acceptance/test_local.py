@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 FILE = """
 name = "small"
@@ -115,6 +116,19 @@ def test_from_nothing_to_a_report(folder):
     page = (folder / "out" / "report" / "index.html").read_text()
     assert "This is NOT CIFAR-10" in page
     wait_for(lambda: not running(folder), 10)
+    check_its_model_can_be_used(folder)
+
+
+def check_its_model_can_be_used(folder):
+    """Afterwards `job predict --local` finds the model with the servers of that folder, and leaves none running."""
+    Image.new("L", (8, 8)).save(folder / "photo.png")
+    environ = {k: v for k, v in os.environ.items() if not k.startswith(("JOB_", "AWS_"))}
+    command = [sys.executable, "-m", "job", "predict", "cnn", "photo.png", "--experiment", "small-digits", "--local"]
+    done = subprocess.run([*command, "out"], cwd=folder, env=environ, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout.split()[2]) == (0, "photo.png"), done.stderr
+    assert running(folder) == []
+    done = subprocess.run([*command, "other"], cwd=folder, env=environ, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, "there is no database; `job local` makes one" in done.stderr) == (78, True), done.stderr
 
 
 def test_wrong_arguments(folder):
