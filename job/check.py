@@ -142,17 +142,16 @@ class Preflight:
         where = self.location or wanted["source"]
         remote = downloads.is_url(where) or (where == "cifar10" and sources.cached_cifar10(self.settings.cache_dir) is None)
         if not remote:
-            source = sources.read(wanted["source"], wanted["image_size"], self.location, self.settings.cache_dir)
+            source = sources.read(wanted["source"], wanted["image_size"], self.location, self.settings.cache_dir, wanted["groups"])
             train, _ = data.cut(source, self.experiment)
             self.facts = Facts(tuple(train.images.shape[1:]), len(source.classes), len(train.labels))
             return Finding("data", f"{source.name}: {_facts(self.facts)}")
         if where == "cifar10":
             shape, classes, n = CIFAR10
-            size = wanted["image_size"] or shape[0]
-            self.facts = Facts((size, size, 3), classes, wanted["train"] or n)
+            self.facts = Facts(_shape(wanted["image_size"] or shape[0]), classes, wanted["train"] or n)
             where = sources.CIFAR10_URL
         elif wanted["image_size"] and wanted["train"]:
-            self.facts = Facts((wanted["image_size"], wanted["image_size"], 3), 10, wanted["train"])
+            self.facts = Facts(_shape(wanted["image_size"]), 10, wanted["train"])
         shown = downloads.shown(where)
         if not downloads.is_s3(where) and not reachable(where):
             raise JobError(f"{shown} cannot be downloaded from here within minutes: name a file by --data")
@@ -263,6 +262,11 @@ def costs(experiment: Experiment, model: str, train: int, found: dict) -> dict:
 def _not_set(what: str, name: str) -> Finding:
     setting = SETTINGS[name]
     return Finding(what, f"{setting.variable} is not set: {setting.help}", looked=False)
+
+
+def _shape(size: int | list[int]) -> tuple[int, int, int]:
+    """Return what `data.image_size` makes of an image."""
+    return (*(size if isinstance(size, list) else (size, size)), 3)
 
 
 def _facts(facts: Facts) -> str:

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,43 +25,72 @@ class Staged:
 
     manifest: dict
     files: dict[str, bytes]
-    groups: np.ndarray  # of the training part: equal numbers for equal images
+    groups: np.ndarray  # of the training part: equal numbers for images that stay together
 
 
 def cut(source: Source, experiment: Experiment) -> tuple[Part, Part]:
     """Return the training and the test part of an experiment: held out if none is shipped, sliced if asked.
 
-    Equal images stay on one side of a part that is held out. Raises: Invalid.
+    Equal images, and groups, stay on one side of a part that is held out. Raises: Invalid.
     """
     data, seed = experiment.data, experiment.seed
     train, test = source.train, source.test
     if test is None:
         n = data["test"] or round(data["holdout"] * len(train.labels))
-        chosen = splits.take(train.labels, splits.image_groups(train.images), n, derive(seed, "holdout"), "data.test")
+        what = f"data.test = {n}" if data["test"] else f"data.holdout = {data['holdout']}"
+        together = _together(train.groups, train.images)
+        chosen = splits.take(train.labels, together, n, derive(seed, "holdout"), what, source.classes, train.groups is not None)
         test, train = _rows(train, chosen), _rows(train, np.setdiff1d(np.arange(len(train.labels)), chosen))
     elif data["test"]:
-        test = _slice(test, data["test"], derive(seed, "test"), "data.test")
+        test = _slice(test, data["test"], derive(seed, "test"), "data.test", source.classes)
     if data["train"]:
-        train = _slice(train, data["train"], derive(seed, "train"), "data.train")
+        train = _slice(train, data["train"], derive(seed, "train"), "data.train", source.classes)
     for name, part in (("training", train), ("test", test)):
         if len(part.labels) == 0:
             raise Invalid(f"the {name} part has no images")
     return train, test
 
 
+def _together(groups: np.ndarray | None, *images: np.ndarray) -> np.ndarray:
+    """Return one number per image, equal for those that stay together: identical ones, and those of a group."""
+    equal = splits.image_groups(*images)
+    return equal if groups is None else splits.joined(equal, groups)
+
+
+@dataclass(frozen=True)
+class Related:
+    """Which images of the two parts belong together."""
+
+    train: np.ndarray  # int64 [n], equal for those that stay together in every split of the training part
+    test: np.ndarray | None  # the same of the test part, in the same numbers; None unless groups are named
+    copies: np.ndarray  # bool: the test image stands in the training part, too
+    repeated: int  # images of the training part that are copies of another there
+    equal: np.ndarray  # int64 of the training part, equal for identical pixels
+
+
+def relate(train: Part, test: Part) -> Related:
+    """Return which images belong together. A copy of a training image in the test part joins no groups: it is counted instead."""
+    equal, n = splits.image_groups(train.images, test.images), len(train.labels)
+    ours, theirs = equal[:n], equal[n:]
+    copies, repeated = np.isin(theirs, ours), n - len(np.unique(ours))
+    if train.groups is None:
+        return Related(ours, None, copies, repeated, ours)
+    apart = np.concatenate([ours, theirs + equal.max() + 1])
+    together = splits.joined(apart, np.concatenate([train.groups, test.groups]))
+    return Related(together[:n], together[n:], copies, repeated, ours)
+
+
 def stage(source: Source, train: Part, test: Part) -> Staged:
     """Return the staged form: arrays as .npy, one content-addressed id over classes and pixels."""
-    groups = splits.image_groups(np.concatenate([train.images, test.images]))
-    ours, theirs = groups[: len(train.labels)], groups[len(train.labels) :]
-    copies = np.isin(theirs, ours)
+    related = relate(train, test)
     arrays = {
         "train-images.npy": train.images,
         "train-labels.npy": train.labels.astype(np.int64),
-        "train-groups.npy": ours,
+        "train-groups.npy": related.train,
         "test-images.npy": test.images,
         "test-labels.npy": test.labels.astype(np.int64),
-        "test-copies.npy": copies,
-    }
+        "test-copies.npy": related.copies,
+    } | ({} if related.test is None else {"test-groups.npy": related.test})
     files = {name: npy(a) for name, a in arrays.items()}
     hashes = {name: {"sha256": hashlib.sha256(b).hexdigest(), "size": len(b)} for name, b in files.items()}
     identity = json.dumps([source.classes, hashes], sort_keys=True)
@@ -74,10 +104,12 @@ def stage(source: Source, train: Part, test: Part) -> Staged:
         "test": len(test.labels),
         "train_counts": np.bincount(train.labels, minlength=len(source.classes)).tolist(),
         "test_counts": np.bincount(test.labels, minlength=len(source.classes)).tolist(),
-        "duplicates": {"train": len(ours) - len(np.unique(ours)), "train_test": int(copies.sum())},
+        "duplicates": {"train": related.repeated, "train_test": int(related.copies.sum())},
         "files": hashes,
     }
-    return Staged(manifest, files, ours)
+    if train.groups is not None:
+        manifest["groups"] = {"train": len(np.unique(train.groups)), "test": len(np.unique(test.groups))}
+    return Staged(manifest, files, related.train)
 
 
 def upload(store: Store, staged: Staged) -> None:
@@ -110,17 +142,29 @@ def frozen_splits(cache: Cache, entry: dict) -> tuple[np.ndarray, np.ndarray]:
         return file["validation"], file["folds"]
 
 
-def make_splits(experiment: Experiment, labels: np.ndarray, groups: np.ndarray) -> bytes:
-    """Return the splits of an experiment as .npz bytes. Raises: Invalid when a class is too small."""
-    n = round(experiment.data["validation"] * len(labels))
+@dataclass(frozen=True)
+class Splits:
+    """The splits of a training part."""
+
+    validation: np.ndarray  # bool [n]
+    folds: np.ndarray  # int64 [n], the fold a row is left out in
+
+    @property
+    def content(self) -> bytes:
+        """The splits as .npz bytes."""
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, validation=self.validation, folds=self.folds)
+        return buffer.getvalue()
+
+
+def make_splits(experiment: Experiment, classes: Sequence[str], labels: np.ndarray, groups: np.ndarray) -> Splits:
+    """Return the splits of an experiment. Raises: Invalid when a class is too small."""
+    n, named = round(experiment.data["validation"] * len(labels)), bool(experiment.data["groups"])
+    what, seed = f"data.validation = {experiment.data['validation']}", derive(experiment.seed, "validation")
     validation = np.zeros(len(labels), bool)
-    validation[
-        splits.take(labels, groups, n, derive(experiment.seed, "validation"), f"data.validation = {experiment.data['validation']}")
-    ] = True
-    folds = splits.folds(labels, groups, experiment.folds["count"], derive(experiment.seed, "folds"))
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, validation=validation, folds=folds)
-    return buffer.getvalue()
+    validation[splits.take(labels, groups, n, seed, what, classes, named)] = True
+    folds = splits.folds(labels, groups, experiment.folds["count"], derive(experiment.seed, "folds"), classes, named)
+    return Splits(validation, folds)
 
 
 def manifest_in(store: Store, data: dict) -> bool:
@@ -135,12 +179,12 @@ def _open(cache: Cache, data: dict, name: str) -> np.ndarray:
     return cache.array(f"data/{data['id']}/{name}", data["files"][name]["sha256"])
 
 
-def _slice(part: Part, n: int, seed: int, what: str) -> Part:
-    return _rows(part, splits.take(part.labels, np.arange(len(part.labels)), n, seed, f"{what} = {n}"))
+def _slice(part: Part, n: int, seed: int, what: str, classes: Sequence[str]) -> Part:
+    return _rows(part, splits.take(part.labels, np.arange(len(part.labels)), n, seed, f"{what} = {n}", classes))
 
 
 def _rows(part: Part, rows: np.ndarray) -> Part:
-    return Part(part.images[rows], part.labels[rows])
+    return Part(part.images[rows], part.labels[rows], None if part.groups is None else part.groups[rows])
 
 
 def npy(array: np.ndarray) -> bytes:

@@ -1,11 +1,10 @@
 """What was understood of the data, before anything runs: `job prepare --describe`. Reads what `prepare` would, writes nothing."""
 
-import io
 from pathlib import Path
 
 import numpy as np
 
-from job import data, sources, splits
+from job import data, sources
 from job.experiment import Experiment
 
 SHOWN_CLASSES = 20
@@ -18,12 +17,10 @@ def describe(experiment: Experiment, location: str | None, cache_dir: Path) -> d
 
     Raises: as `sources.read`, `data.cut` and `data.make_splits`.
     """
-    source = sources.read(experiment.data["source"], experiment.data["image_size"], location, cache_dir)
+    source = sources.read(experiment.data["source"], experiment.data["image_size"], location, cache_dir, experiment.data["groups"])
     train, test = data.cut(source, experiment)
-    groups = splits.image_groups(np.concatenate([train.images, test.images]))
-    ours, theirs = groups[: len(train.labels)], groups[len(train.labels) :]
-    with np.load(io.BytesIO(data.make_splits(experiment, train.labels, ours)), allow_pickle=False) as file:
-        validation, folds = file["validation"], file["folds"]
+    related = data.relate(train, test)
+    made = data.make_splits(experiment, source.classes, train.labels, related.train)
     k = len(source.classes)
     counts = {name: np.bincount(part.labels, minlength=k).tolist() for name, part in (("train", train), ("test", test))}
     return {
@@ -32,13 +29,14 @@ def describe(experiment: Experiment, location: str | None, cache_dir: Path) -> d
         "classes": [{"class": c, "train": a, "test": b} for c, a, b in zip(source.classes, counts["train"], counts["test"], strict=True)],
         "found": {"train": len(source.train.labels), "test": len(source.test.labels) if source.test else None},
         "train": len(train.labels),
-        "validation": int(validation.sum()),
-        "folds": np.bincount(folds, minlength=experiment.folds["count"]).tolist(),
+        "validation": int(made.validation.sum()),
+        "folds": np.bincount(made.folds, minlength=experiment.folds["count"]).tolist(),
         "test": len(test.labels),
         "sizes": [{"width": w, "height": h, "images": n} for (w, h), n in sorted(source.sizes.items(), key=lambda s: (-s[1], s[0]))],
         "image_shape": list(train.images.shape[1:]),
-        "duplicates": {"train": len(ours) - len(np.unique(ours)), "train_test": int(np.isin(theirs, ours).sum())},
-        "conflicts": _conflicts(ours, train.labels),
+        "duplicates": {"train": related.repeated, "train_test": int(related.copies.sum())},
+        "conflicts": _conflicts(related.equal, train.labels),
+        "groups": _groups(train, test),
         "bytes": int(train.images.nbytes + test.images.nbytes),
         "notes": [*experiment.notes, *unbalanced(counts["train"], experiment)],
     }
@@ -49,6 +47,14 @@ def _conflicts(groups: np.ndarray, labels: np.ndarray) -> int:
     pairs = np.unique(np.stack([groups, labels]), axis=1)[0]
     several = np.unique(pairs)[np.unique(pairs, return_counts=True)[1] > 1]
     return int(np.isin(groups, several).sum())
+
+
+def _groups(train: sources.Part, test: sources.Part) -> dict | None:
+    """Return how many groups each part has, and the images of the largest."""
+    if train.groups is None:
+        return None
+    sizes = [np.unique(part.groups, return_counts=True)[1] for part in (train, test)]
+    return {"train": len(sizes[0]), "test": len(sizes[1]), "largest": int(np.concatenate(sizes).max())}
 
 
 def unbalanced(counts: list[int], experiment: Experiment) -> list[str]:
@@ -71,9 +77,14 @@ def text(found: dict) -> str:
         f"test         {found['test']:,} images, {test}",
         f"sizes        {_sizes(found['sizes'])}; staged as {found['image_shape'][1]} x {found['image_shape'][0]} (width x height)",
         f"duplicates   {found['duplicates']['train']:,} within the training part; {found['duplicates']['train_test']:,} test images stand in it, too",
-        f"staged       {found['bytes'] / 1e6:,.0f} MB of pixels",
+        f"staged       {found['bytes'] / 1e6:,.0f} MB of pixels, which prepare holds in memory twice",
         *_classes(found["classes"]),
     ]
+    if groups := found["groups"]:
+        lines.insert(
+            6,
+            f"groups       {groups['train']:,} in the training part, {groups['test']:,} in the test part, none in both; the largest has {groups['largest']:,} images",
+        )
     if found["conflicts"]:
         lines.append(f"note: {found['conflicts']:,} training images stand there under more than one class")
     return "\n".join(lines + [f"note: {note}" for note in found["notes"]])

@@ -19,6 +19,19 @@ TPE_STARTUP_TRIALS = 10
 TUNING_RATE = 1e-3  # README, "How the defaults were chosen"
 HYPERBAND_MIN_TRIALS = 20
 
+
+class Size(Kind):
+    """A side of a square in pixels, or [height, width]."""
+
+    def check(self, value, where: str):
+        if isinstance(value, list) and len(value) == 2:
+            return [super(Size, self).check(side, where) for side in value]
+        return super().check(value, where)
+
+    def expected(self) -> str:
+        return f"{super().expected()}, the side of a square, or [height, width]"
+
+
 # One table: section -> key -> what it may be. `None` as default: may be left out.
 SECTIONS = {
     "": {"name": Kind(str, ...), "seed": Kind(int, 0, low=0, high=2**31 - 1), "threads": Kind(int, 2, low=1, high=1024)},
@@ -28,7 +41,8 @@ SECTIONS = {
         "test": Kind(int, None, low=1, high=10**9),
         "holdout": Kind(float, 0.2, low=0.01, high=0.9),
         "validation": Kind(float, 0.2, low=0.01, high=0.9),
-        "image_size": Kind(int, None, low=8, high=2048),
+        "image_size": Size(int, None, low=8, high=2048),
+        "groups": Kind(str, None),
     },
     "search": {
         "trials": Kind(int, 10, low=1, high=1_000_000),

@@ -8,6 +8,7 @@ import logging
 import warnings
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -20,45 +21,74 @@ log = logging.getLogger(__name__)
 IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
 FORMATS = ("PNG", "JPEG", "BMP", "WEBP")  # no other decoder of Pillow is reached, whatever a file is called
 MAX_PIXELS = 50_000_000
+PARTS = ("train", "test")
+ALIKE = {"train": "train", "training": "train", "test": "test", "testing": "test"}  # in any case: what a part may be miscalled
 LAYOUT = "train/<class>/<image> and perhaps test/<class>/<image>, or <class>/<image>"
 
 
 # --- folders and archives ---
 
 
-def read(path: Path, size: int | None) -> tuple[tuple[str, ...], dict[str, tuple[np.ndarray, np.ndarray]], Counter]:
+@dataclass
+class Pictures:
+    """A folder or archive of images in memory."""
+
+    classes: tuple[str, ...]
+    names: dict[str, list[str]]  # part ("train", perhaps "test") -> the names of its images, in order
+    parts: dict[str, tuple[np.ndarray, ...]]  # part -> images uint8 [n, height, width, 3], labels int64 [n]
+    sizes: Counter  # how many files have which (width, height) before they are resized
+
+
+def read(path: Path, size: tuple[int, int] | None, beside: str | None = None) -> Pictures:
     """Read a folder or archive of images, in the order of their names.
 
     Goes through it twice, first for the names and then for the pixels: an archive is read
     as a stream, and the arrays are filled in place, so that no image is held twice.
 
-    Returns:
-        The class names, {"train": (images, labels)} with perhaps "test": uint8 [n, height, width, 3], int64 [n], and how
-        many files have which (width, height) before they are resized.
+    Args:
+        size: (height, width) to resize to; None: as they are, which must then be one size.
+        beside: the name of a file that is no image and rightly there.
+
+    Raises: Invalid, naming all images that cannot be read, or how their sizes differ.
     """
-    classes, plan = _plan(path)
-    sizes = Counter()
+    classes, plan = _plan(path, beside)
     rows = {name: (part, row) for part in plan for row, name in enumerate(plan[part])}
-    images, first = {}, ""
+    images, sizes, first, damaged = {}, Counter(), {}, {}
     for member in archives.members(path):
         if member.name not in rows:
             continue
-        what = f"image {member.name!r} of {path}"
-        image = _decoded(member.read(), what)
+        try:
+            image = _decoded(member.read(), f"image {member.name!r} of {path}")
+        except errors.Invalid as exc:
+            damaged[member.name] = str(exc)
+            continue
         sizes[image.size] += 1
-        pixels = np.asarray(image.resize((size, size), Image.Resampling.BILINEAR) if size else image)
+        first.setdefault(image.size, member.name)
+        pixels = np.asarray(image.resize(size[::-1], Image.Resampling.BILINEAR) if size else image)
         if not images:
-            first, images = what, {part: np.empty((len(plan[part]), *pixels.shape), np.uint8) for part in plan}
+            images = {part: np.empty((len(plan[part]), *pixels.shape), np.uint8) for part in plan}
         part, row = rows[member.name]
-        if pixels.shape != images[part].shape[1:]:
-            seen = [f"{shape[1]} x {shape[0]}" for shape in (images[part].shape[1:], pixels.shape)]
-            seen = f"{first} has {seen[0]} pixels, {member.name!r} {seen[1]}"
-            raise errors.Invalid(f"images differ in size, {seen}: set data.image_size")
-        images[part][row] = pixels
-    return classes, {part: (images[part], np.array(list(plan[part].values()), np.int64)) for part in plan}, sizes
+        if pixels.shape == images[part].shape[1:]:
+            images[part][row] = pixels
+    if damaged:
+        others = f"; so are {some(list(damaged)[1:])}" if len(damaged) > 1 else ""
+        raise errors.Invalid(f"{next(iter(damaged.values()))}{others}")
+    if not size and len(sizes) > 1:
+        raise errors.Invalid(f"images differ in size, {_sizes(sizes, first)}: set data.image_size, one side of a square or [height, width]")
+    return Pictures(classes, {part: list(plan[part]) for part in plan}, {
+        part: (images[part], np.array(list(plan[part].values()), np.int64)) for part in plan
+    }, sizes)  # fmt: skip
 
 
-def _plan(path: Path) -> tuple[tuple[str, ...], dict[str, dict[str, int]]]:
+def _sizes(sizes: Counter, first: dict[tuple[int, int], str]) -> str:
+    """Say which sizes there are: the smallest, the largest, the most frequent, each with an image that has it."""
+    by_area = sorted(sizes, key=lambda s: (s[0] * s[1], s))
+    shown = dict.fromkeys((by_area[0], by_area[-1], sizes.most_common(1)[0][0]))
+    seen = ", ".join(f"{w} x {h} ({sizes[w, h]} images, {first[w, h]!r})" for w, h in shown)
+    return f"{seen}{f' and {len(sizes) - len(shown)} more sizes' if len(sizes) > len(shown) else ''} (width x height)"
+
+
+def _plan(path: Path, beside: str | None) -> tuple[tuple[str, ...], dict[str, dict[str, int]]]:
     """Which members are images of which class: (class names, {"train": {member: label}, "test": ...}), sorted."""
     files, folders = {}, set()
     for member in archives.members(path):
@@ -69,12 +99,21 @@ def _plan(path: Path) -> tuple[tuple[str, ...], dict[str, dict[str, int]]]:
             files[parts] = member.name
     folders |= {parts[:n] for parts in files for n in range(1, len(parts))}  # an archive need not name them
     top = _top(files)
+    miscalled = {p[len(top)] for p in files if len(p) > len(top) + 2 and p[len(top)] not in PARTS and p[len(top)].lower() in ALIKE}
+    for name in sorted(miscalled):
+        raise errors.Invalid(
+            f"folder {'/'.join((*top, name))!r} of {path} is miscalled: rename it to {ALIKE[name.lower()]!r}; expected {LAYOUT}"
+        )
     split = (*top, "train") in folders
     prefixes = {part: (*top, part) for part in ("train", "test") if (*top, part) in folders} if split else {"train": top}
     found = {part: _classes_below(path, prefix, files, folders) for part, prefix in prefixes.items()}
-    ignored = len(files) - sum(len(images) for part in found.values() for images in part.values())
+    used = {name for part in found.values() for images in part.values() for name in images}
+    ignored = [name for name in files.values() if name not in used and beside not in (name, name.partition("/")[2])]
     if ignored:
-        log.warning("%s: %d files are not used: no image by their suffix, or outside of %s", path, ignored, LAYOUT)
+        log.warning(
+            "%s: %d files are not used: no image by their suffix (%s), or outside of %s: %s",
+            path, len(ignored), " ".join(IMAGES), LAYOUT, some(ignored),
+        )  # fmt: skip
     classes = tuple(sorted(found["train"]))
     if unknown := set(found.get("test", ())).difference(classes):
         raise errors.Invalid(f"{path} has {some(unknown)} in test/ but not in train/: expected the same classes")
@@ -197,13 +236,13 @@ def _bytes(images: np.ndarray, what: str) -> np.ndarray:
     return result
 
 
-def resized(images: np.ndarray, size: int) -> np.ndarray:
-    """Resize uint8 [n, height, width, 3] to `size` x `size`, averaging over all pixels when it gets smaller."""
-    if images.shape[1:3] == (size, size):
+def resized(images: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Resize uint8 [n, height, width, 3] to (height, width), averaging over all pixels when it gets smaller."""
+    if images.shape[1:3] == size:
         return images
-    result = np.empty((len(images), size, size, 3), np.uint8)
+    result = np.empty((len(images), *size, 3), np.uint8)
     for i, image in enumerate(images):
-        result[i] = Image.fromarray(image).resize((size, size), Image.Resampling.BILINEAR)
+        result[i] = Image.fromarray(image).resize(size[::-1], Image.Resampling.BILINEAR)
     return result
 
 

@@ -2,6 +2,7 @@
 
 import logging
 import secrets
+from dataclasses import replace
 from pathlib import Path
 
 from job import data, describe, factories, record, sources, study, weights
@@ -95,11 +96,12 @@ def _stage(experiment: Experiment, cache: Cache, location, weights_place) -> dic
     """Put data, splits and weights into the store; return what the database keeps of them."""
     store = cache.store
     found_weights = {m: weights.fetch(cache, m, experiment.fixed(m), weights_place) for m in experiment.pretrained()}
-    source = sources.read(experiment.data["source"], experiment.data["image_size"], location, cache.folder)
+    source = sources.read(experiment.data["source"], experiment.data["image_size"], location, cache.folder, experiment.data["groups"])
     train, test = data.cut(source, experiment)
+    source = replace(source, train=train, test=test)  # what was cut from is let go: images are large
     staged = data.stage(source, train, test)
-    content = data.make_splits(experiment, train.labels, staged.groups)
-    manifest = staged.manifest | {"validation": round(experiment.data["validation"] * len(train.labels))}
+    made = data.make_splits(experiment, source.classes, train.labels, staged.groups)
+    content, manifest = made.content, staged.manifest | {"validation": int(made.validation.sum())}
     log.info(
         "data: %s, %d training and %d test images of %d classes",
         manifest["source"],

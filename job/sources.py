@@ -4,16 +4,19 @@ What comes out is always the same: uint8 images of one size in three channels, i
 class names. Whatever is wrong with a file is one sentence that names it and where it was asked for.
 """
 
+import contextlib
 import logging
 import os
 import re
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from job import archives, downloads, errors, pictures
+from job import groups as grouping
 from job.store import sha256_of
 
 log = logging.getLogger(__name__)
@@ -37,6 +40,7 @@ class Part:
 
     images: np.ndarray  # uint8 [n, height, width, 3], RGB, 0..255
     labels: np.ndarray  # int64 [n], 0..len(classes)-1
+    groups: np.ndarray | None = None  # int64 [n], the same for images that belong together by data.groups, in both parts
 
 
 @dataclass(frozen=True)
@@ -50,16 +54,23 @@ class Source:
     sizes: dict[tuple[int, int], int]  # (width, height) of the images as they come -> how many
 
 
-def read(source: str, image_size: int | None = None, location: str | None = None, cache_dir: Path | None = None) -> Source:
+def read(
+    source: str,
+    image_size: int | list[int] | None = None,
+    location: str | None = None,
+    cache_dir: Path | None = None,
+    groups: str | None = None,
+) -> Source:
     """Read a data set into memory; the same bytes give the same arrays in the same order.
 
     Args:
         source: `data.source` of the experiment: "cifar10", "digits", a folder, an .npz, an archive, a URL.
-        image_size: `data.image_size`: all images are resized to this square, in pixels; the aspect is not kept.
-            None keeps the size they have, which must then be one.
+        image_size: `data.image_size`: all images are resized to this square, or to [height, width], in pixels; the aspect
+            is not kept. None keeps the size they have, which must then be one.
         location: where the data is found instead (--data or JOB_DATA): a path or URL, for cifar10 of the
             official archive or a folder with it. None or empty: what `source` says.
         cache_dir: where downloads are kept; None is ~/.cache/job. A file downloaded before is used again.
+        groups: `data.groups`: a CSV in or beside the data, of an .npz the name of its arrays. None: no image belongs to another.
 
     Raises:
         errors.Invalid: nothing there, damaged, unsafe or not of the layout expected.
@@ -68,14 +79,17 @@ def read(source: str, image_size: int | None = None, location: str | None = None
     asked = f'{"--data (or JOB_DATA)" if location else "data.source"} = "{downloads.shown(location or source)}"'
     cache = Path(cache_dir) if cache_dir else Path.home() / ".cache" / "job"
     try:
-        if image_size is not None and image_size < 1:
+        size = None if image_size is None else tuple(image_size) if isinstance(image_size, list) else (image_size, image_size)
+        if size and min(size) < 1:
             raise errors.Invalid(f"data.image_size = {image_size} is not a number of pixels: expected 1 or more")
-        return _checked(_read(source, image_size, location or None, cache))
+        return _checked(_read(source, size, location or None, cache, groups))
     except (errors.Invalid, errors.Unreachable) as exc:
         raise type(exc)(f"{asked}: {exc}") from exc
 
 
-def _read(source: str, size: int | None, location: str | None, cache: Path) -> Source:
+def _read(source: str, size: tuple[int, int] | None, location: str | None, cache: Path, groups: str | None) -> Source:
+    if groups and source in ("digits", "cifar10"):
+        raise errors.Invalid(f'data.groups = "{groups}": {source} says of no image where it comes from; remove the key')
     if source == "digits":
         if location:
             log.warning("digits come with scikit-learn: --data (or JOB_DATA) is not used")
@@ -86,9 +100,23 @@ def _read(source: str, size: int | None, location: str | None, cache: Path) -> S
     path = _found(location or source, cache)
     name = PurePosixPath(downloads.shown(source)).name or path.resolve().name
     if path.suffix.lower() == ".npz":
-        return _fitted(name, *_read_npz(path), size)
-    classes, parts, sizes = pictures.read(path, size)
-    return Source(name, classes, Part(*parts["train"]), Part(*parts["test"]) if "test" in parts else None, dict(sizes))
+        return _fitted(name, *_read_npz(path, groups), size)
+    read = pictures.read(path, size, groups)
+    if groups:
+        with _groups_named(groups):
+            found = grouping.of_images(groups, path, read.names, cache)
+        read.parts |= {part: (*read.parts[part], found[part]) for part in found}
+    parts = {part: Part(*arrays) for part, arrays in read.parts.items()}
+    return Source(name, read.classes, parts["train"], parts.get("test"), dict(read.sizes))
+
+
+@contextlib.contextmanager
+def _groups_named(groups: str) -> Iterator[None]:
+    """Name the key in what is wrong with groups."""
+    try:
+        yield
+    except errors.Invalid as exc:
+        raise errors.Invalid(f'data.groups = "{downloads.shown(groups)}": {exc}') from exc
 
 
 def _found(where: str, cache: Path) -> Path:
@@ -195,23 +223,23 @@ def _cifar10_classes(meta: object) -> tuple[str, ...]:
     return tuple(name.decode("utf-8", "replace") for name in names)
 
 
-def _digits(size: int | None) -> Source:
+def _digits(size: tuple[int, int] | None) -> Source:
     """The 1,797 digits of scikit-learn: 8 x 8, 0..16, scaled to 0..255 and enlarged."""
     from sklearn.datasets import load_digits  # half a second to import
 
     digits = load_digits()
     grey = np.rint(digits.images * (255 / 16)).astype(np.uint8)
-    images = pictures.resized(np.repeat(grey[..., None], 3, axis=3), size or DIGITS_SIZE)
+    images = pictures.resized(np.repeat(grey[..., None], 3, axis=3), size or (DIGITS_SIZE, DIGITS_SIZE))
     return Source("digits", tuple("0123456789"), Part(images, digits.target.astype(np.int64)), None, {(8, 8): len(images)})
 
 
-def _fitted(name: str, classes: tuple[str, ...], train: Part, test: Part | None, size: int | None) -> Source:
+def _fitted(name: str, classes: tuple[str, ...], train: Part, test: Part | None, size: tuple[int, int] | None) -> Source:
     """Return arrays as a source, both parts resized to `size`; without it their sizes must be equal."""
     sizes = Counter()
     for part in filter(None, (train, test)):
         sizes[part.images.shape[2], part.images.shape[1]] += len(part.labels)
     if size:
-        train, test = (part and Part(pictures.resized(part.images, size), part.labels) for part in (train, test))
+        train, test = (part and Part(pictures.resized(part.images, size), part.labels, part.groups) for part in (train, test))
     if test and test.images.shape[1:] != train.images.shape[1:]:
         seen = " and ".join("{1} x {0}".format(*part.images.shape[1:3]) for part in (train, test))
         raise errors.Invalid(f"images differ in size, {seen} (training, test): set data.image_size")
@@ -221,20 +249,28 @@ def _fitted(name: str, classes: tuple[str, ...], train: Part, test: Part | None,
 # --- .npz ---
 
 
-def _read_npz(path: Path) -> tuple[tuple[str, ...], Part, Part | None]:
+def _read_npz(path: Path, groups: str | None) -> tuple[tuple[str, ...], Part, Part | None]:
     """Read x_train, y_train and perhaps x_test, y_test, classes; an object array is refused, it would be a pickle."""
     with archives.reading(path):
         arrays = np.load(path, allow_pickle=False)
     found = set(getattr(arrays, "files", ()))
     if not {"x_train", "y_train"} <= found or ("x_test" in found) != ("y_test" in found):
         raise errors.Invalid(f"{path} has {pictures.some(found) or 'no keys'}: expected x_train, y_train[, x_test, y_test][, classes]")
-    if others := found.difference(KEYS):
-        log.warning("%s: %s not read; known keys are %s", path, pictures.some(others), pictures.some(KEYS))
+    ours = {f"{groups}_{part}" for part in ("train", "test")} if groups else set()
+    if others := found.difference(KEYS, ours):
+        hint = '; data.groups = "patient" reads patient_train and patient_test' if groups is None else ""
+        log.warning("%s: %s not read; known keys are %s%s", path, pictures.some(others), pictures.some(KEYS), hint)
     with arrays:
         train = _npz_part(path, arrays, "train")
         test = _npz_part(path, arrays, "test") if "x_test" in found else None
         names = _array(path, arrays, "classes") if "classes" in found else None
-    return _npz_classes(path, names, train.labels), train, test
+        parts = {"train": train} | ({"test": test} if test else {})
+        if groups:
+            named = {part: _array(path, arrays, f"{groups}_{part}") for part in parts if f"{groups}_{part}" in found}
+            with _groups_named(groups):
+                numbers = grouping.of_arrays(groups, named, {part: len(p.labels) for part, p in parts.items()})
+            parts = {part: Part(p.images, p.labels, numbers[part]) for part, p in parts.items()}
+    return _npz_classes(path, names, train.labels), parts["train"], parts.get("test")
 
 
 def _array(path: Path, arrays: np.lib.npyio.NpzFile, key: str) -> np.ndarray:

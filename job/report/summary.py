@@ -228,7 +228,7 @@ def differences(collected: Collected, winner: str | None) -> list[dict]:
 
 
 def _data(data: dict) -> dict:
-    keys = ("source", "train", "validation", "test", "classes", "id", "image_shape", "train_counts", "test_counts", "duplicates")
+    keys = ("source", "train", "validation", "test", "classes", "id", "image_shape", "train_counts", "test_counts", "duplicates", "groups")
     return {key: data.get(key) for key in keys}
 
 

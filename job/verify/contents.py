@@ -40,6 +40,26 @@ class Contents:
         """Everything staged has the hash it was staged with. The test part is hashed, not read."""
         for key, entry in staged(self.recorded).items():
             yield from sentences(key, self._hash(key, entry))
+        yield from sentences("the splits", self._groups())
+
+    def _groups(self) -> Iterator[str]:
+        """Images that belong together, by their pixels or by data.groups, are on one side of every split."""
+        registered = self.recorded.registered
+        validation, folds, _ = self._splits()
+        groups = self._array("train-groups.npy")
+        for name, side in (("the validation part", validation), ("the folds", folds)):
+            sides = np.unique(np.stack([groups, side]), axis=1)[0]
+            if several := len(sides) - len(np.unique(groups)):
+                yield f"tear {several} groups of images apart: {name}"
+        if "test-groups.npy" in registered.data["files"]:
+            if both := len(np.intersect1d(groups, self._array("test-groups.npy"))):
+                yield f"have {both} groups both in the training and in the test part"
+
+    def _array(self, name: str) -> np.ndarray:
+        """Return a staged array, checked."""
+        registered = self.recorded.registered
+        content = self._checked(f"data/{registered.data['id']}/{name}", registered.data["files"][name]["sha256"])
+        return np.load(io.BytesIO(content), allow_pickle=False)
 
     def _hash(self, key: str, entry: dict) -> Iterator[str]:
         content = self.store.get(key)
@@ -145,11 +165,9 @@ class Contents:
         """Return validation, folds and labels of the training part as they were staged. Raises: Damaged, Missing."""
         if self._staged is None:
             registered = self.recorded.registered
-            labels = f"data/{registered.data['id']}/train-labels.npy"
             with np.load(io.BytesIO(self._checked(registered.splits["key"], registered.splits["sha256"])), allow_pickle=False) as file:
                 validation, folds = file["validation"], file["folds"]
-            content = self._checked(labels, registered.data["files"]["train-labels.npy"]["sha256"])
-            self._staged = validation, folds, np.load(io.BytesIO(content), allow_pickle=False)
+            self._staged = validation, folds, self._array("train-labels.npy")
         return self._staged
 
     def _checked(self, key: str, sha256: str) -> bytes:

@@ -13,6 +13,7 @@ name = "birds"
 [data]
 source = "birds"
 image_size = 16
+groups = "birds.csv"
 holdout = 0.25
 [folds]
 count = 2
@@ -33,6 +34,8 @@ def birds(tmp_path_factory):
     for copied in ("owl/copy of 1.PNG", "wren/copy of an owl.png"):
         (folder / "birds" / copied).write_bytes((folder / "birds" / "owl" / "01.png").read_bytes())
     (folder / "birds" / "owl" / "Thumbs.db").write_text("no image")
+    images = sorted(p.relative_to(folder / "birds").as_posix() for p in (folder / "birds").rglob("*.[pP][nN][gG]"))
+    (folder / "birds.csv").write_text("image,group\n" + "".join(f"{name},camera {i // 2}\n" for i, name in enumerate(images)))
     (folder / "birds.toml").write_text(FILE)
     return folder
 
@@ -71,6 +74,7 @@ def test_a_person_reads_it(birds):
         "held out, as none is shipped",
         "20 x 12 (42), 16 x 16 (8)",
         "staged as 16 x 16",
+        "groups       ",
     ):
         assert words in done.stdout
     assert '"balanced_accuracy" counts each class the same, and class_weights = "balanced"' in done.stdout

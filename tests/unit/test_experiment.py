@@ -94,7 +94,20 @@ def test_notes_say_what_has_no_effect(tmp_path):
     assert load(written(tmp_path, SMALL)).notes == ("trials = 3: random search; TPE starts after 10",)
 
 
+def test_a_size_is_a_side_or_two(tmp_path):
+    """data.image_size is one whole number, or height and width; groups and sizes stand in the specification only where they are given."""
+    experiment = load(written(tmp_path, SMALL.replace('"digits"', '"x.zip"\nimage_size = [24, 32]\ngroups = "g.csv"')))
+    assert experiment.spec["data"]["image_size"] == [24, 32] and parse(experiment.spec) == experiment
+    assert not {"groups", "image_size"} & load(written(tmp_path, SMALL)).spec["data"].keys()
+
+
 WRONG = [
+    (
+        'source = "digits"',
+        'source = "x"\nimage_size = [24]',
+        "[24]: expected a whole number from 8 to 2,048, the side of a square, or [height, width]",
+    ),
+    ('source = "digits"', 'source = "x"\nimage_size = [24, 4]', "data.image_size = 4: expected"),
     ("[data]", "[dta]", "'dta' (did you mean 'data'?)"),
     ("trials = 3", "trails = 3", "'search.trails' (did you mean 'trials'?)"),
     ("trials = 3", 'trials = "3"', 'search.trials = "3": expected a whole number from 1 to 1,000,000'),

@@ -374,6 +374,8 @@ def test_what_is_no_image_is_ignored_and_counted(tmp_path, caplog):
         (two_classes(**{"train/empty/notes.txt": b""}), "class folder 'train/empty'"),
         (two_classes(**{"test/bird/1.png": encoded(RED)}), "bird in test/ but not in train/"),
         (two_classes(**{"train/cat/more/1.png": encoded(RED)}), "'train/cat/more/1.png'"),
+        (two_classes(**{"Test/cat/1.png": encoded(RED)}), "folder 'Test' of"),
+        ({"Training/cat/1.png": encoded(RED), "test/cat/1.png": encoded(RED)}, "rename it to 'train'"),
         ({"a/1.png": encoded(RED), "a/2.png": encoded(RED)}, "only 1 class"),
         ({"1.png": encoded(RED)}, "no class folder: expected train/<class>/<image>"),
         ({"train/1.png": encoded(RED)}, "no class folder in train/"),
@@ -422,6 +424,28 @@ def test_unequal_sizes(tmp_path):
     assert "9 x 6" in message and "4 x 4" in message and "'train/cat/1.png'" in message and "set data.image_size" in message
     read = sources.read(path, 5)
     assert read.train.images.shape == (2, 5, 5, 3) and read.test.images[0, 0, 0].tolist() == list(RED)
+
+
+def test_height_and_width(tmp_path):
+    """data.image_size may be [height, width], for every kind of source; images that are not square stay so without it."""
+    folder = write_folder(tmp_path / "set", {f"{c}/1.png": encoded(Image.new("RGB", (9, 6), RED)) for c in "ab"})
+    npz = write_npz(tmp_path / "a.npz", x_train=images(2, 6, 9), y_train=[0, 1])
+    for source in (folder, npz):
+        assert sources.read(source).train.images.shape == (2, 6, 9, 3)
+        assert sources.read(source, [4, 12]).train.images.shape == (2, 4, 12, 3)
+    assert sources.read("digits", [8, 12]).train.images.shape == (1797, 8, 12, 3)
+    assert "data.image_size = [0, 4]" in refused(npz, [0, 4])
+
+
+def test_all_that_is_damaged_and_all_sizes_are_said_at_once(tmp_path):
+    """Who mends images need not do so one by one: the damaged ones are all named; of the sizes the extremes and the most frequent."""
+    files = two_classes(**{f"train/cat/{i}.png": encoded(Image.new("RGB", (size, 6), RED)) for i, size in enumerate((5, 9, 7, 7, 7))})
+    message = refused(write_folder(tmp_path / "sizes", files))
+    for words in ("4 x 4 (1 images, 'train/dog/1.png')", "9 x 6 (1 images,", "7 x 6 (3 images,", "[height, width]"):
+        assert words in message
+    assert "5 x 6" not in message and "and 1 more sizes" in message
+    message = refused(write_folder(tmp_path / "bad", two_classes(**{f"train/dog/{i}.jpg": b"no image" for i in (7, 8, 9)})))
+    assert "image 'train/dog/7.jpg'" in message and "so are train/dog/8.jpg, train/dog/9.jpg" in message
 
 
 def test_making_smaller_averages(tmp_path):
