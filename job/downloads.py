@@ -7,20 +7,23 @@ import http.client
 import logging
 import os
 import re
+import shutil
 import urllib.error
 import urllib.request
 import uuid
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from job import errors
 from job.interrupt import INTERRUPT
 from job.reading import first_line
-from job.store import open_store, sha256_of
+from job.store import Store, open_store, sha256_of
 
 TIMEOUT_S = 60  # without one byte from the server
 BLOCK_BYTES = 1 << 20
+AT_ONCE = 8  # small objects at a time; boto3 keeps ten connections
 MENDED_BY_WAITING = {408, 425, 429}  # of the 4xx statuses
 
 log = logging.getLogger(__name__)
@@ -85,6 +88,60 @@ def kept(url: str, folder: Path) -> Path:
         return target
     log.info("downloading %s to %s", shown(url), target)
     return download(url, target)
+
+
+def kept_folder(url: str, folder: Path) -> Path:
+    """Return the copy of all objects below an s3:// URL, downloaded if need be; it appears whole or not at all.
+
+    Raises: Unreachable, Invalid as `download`, and Invalid where there is no object, or one whose key is no path below it.
+    """
+    url = url.rstrip("/")
+    target = folder / f"{hashlib.sha256(url.encode()).hexdigest()[:16]}-{PurePosixPath(shown(url)).name}"
+    if target.exists():
+        log.info("%s was downloaded before: reading %s (delete it to download again)", url, target)
+        return target
+    store = open_store(url, TIMEOUT_S, INTERRUPT.sleep)
+    objects = [o for o in store.listing("") if not o.key.endswith("/")]  # consoles make "folders" so
+    if not objects:
+        raise errors.Invalid(f"{url} has no object below it: check the bucket and the prefix")
+    check_below(url, [o.key for o in objects])
+    log.info("downloading %d files (%.0f MB) of %s to %s", len(objects), sum(o.size for o in objects) / 1e6, url, target)
+    part = target.with_name(f".{target.name}.{uuid.uuid4().hex}.part")
+    try:
+        with _writing(target):
+            _all_from_s3(store, [o.key for o in objects], part)
+            try:
+                part.rename(target)
+            except OSError:
+                if not target.is_dir():  # else another process was faster
+                    raise
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return target
+
+
+def check_below(url: str, keys: list[str]) -> None:
+    """Raise `Invalid` for a key that as a path would lead out of its folder, or is none."""
+    if bad := next((key for key in keys if {"", ".", ".."} & set(key.split("/"))), None):
+        raise errors.Invalid(f"object {bad!r} of {url} is no path below it: rename or remove it")
+
+
+def _all_from_s3(store: Store, keys: list[str], folder: Path) -> None:
+    """Write small objects to files, several at a time; the first error ends it."""
+
+    def write(key: str) -> None:
+        INTERRUPT.check()
+        content = store.get(key)
+        (folder / key).parent.mkdir(parents=True, exist_ok=True)
+        (folder / key).write_bytes(content)
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        try:
+            for _ in pool.map(write, keys):
+                pass
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
 
 
 def is_url(where: str) -> bool:

@@ -30,7 +30,7 @@ CIFAR10_TRAIN = tuple(f"data_batch_{i}" for i in range(1, 6))
 
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".zip")
 DIGITS_SIZE = 32  # the smallest side VGG16 takes
-SUPPORTED = f'"cifar10", "digits", a folder of images, an .npz, an archive ({", ".join(ARCHIVES)}) or an http(s):// or s3:// URL of one'
+SUPPORTED = f'"cifar10", "digits", a folder of images, an .npz, an archive ({", ".join(ARCHIVES)}), an http(s):// or s3:// URL of one, or s3:// of a folder'
 KEYS = ("x_train", "y_train", "x_test", "y_test", "classes")
 
 
@@ -127,6 +127,8 @@ def _found(where: str, cache: Path) -> Path:
         raise errors.Invalid(f"{scheme}:// is not read: download it first and name the file; expected {SUPPORTED}")
     path = None if is_url else _existing(where)
     name = downloads.shown(where) if is_url else path.name
+    if downloads.is_s3(where) and not name.lower().endswith((".npz", *ARCHIVES)):
+        return downloads.kept_folder(where, cache / "downloads")
     if not (path and path.is_dir()) and not name.lower().endswith((".npz", *ARCHIVES)):
         raise errors.Invalid(f"{name} is of no kind that is read: expected {SUPPORTED}")
     return downloads.kept(where, cache / "downloads") if is_url else path

@@ -774,3 +774,11 @@ def test_a_cache_that_cannot_be_written(tmp_path, server):
 def test_no_secret_of_a_url_is_shown(url, said):
     """User, password, query and fragment of a URL appear in no message."""
     assert downloads.shown(url) == said
+
+
+@pytest.mark.parametrize("key", ["../a.png", "a/../../b.png", "/etc/a.png", "a//b.png", "./a.png"])
+def test_no_object_of_a_bucket_leads_elsewhere(key):
+    """A key that would be written outside of the folder for a bucket's objects is Invalid, by name."""
+    downloads.check_below("s3://b/p", ["a/b.png", "ü x.png", "..a"])
+    with pytest.raises(errors.Invalid, match="is no path below it"):
+        downloads.check_below("s3://b/p", ["a/b.png", key])
