@@ -16,6 +16,7 @@ from job.database import Database
 from job.store import open_store
 
 
+@pytest.mark.timeout(900)  # twenty processes, most with TensorFlow
 def test_from_prepare_to_report(tiny):
     """Every stage runs to its end, the test part is opened once per final, and the report says what is stored."""
     database, store = Database(tiny.database_url, 5), open_store(tiny.store_url, 5)
