@@ -128,7 +128,7 @@ def collect(database: Database, store: Store, registered: Registered) -> Collect
     collected = Collected(registered.id, registered.experiment, registered.fingerprint, registered.data, models, attempts, rows["openings"])
     for model in models.values():
         _read_artifacts(store, model, collected.problems)
-        _read_best_trial(store, model, collected)
+        read_best_trial(store, model, collected)
     collected.samples = _read_samples(store, registered.data, collected.problems)
     return collected
 
@@ -164,7 +164,7 @@ def _read_artifacts(store: Store, model: Model, problems: list[str]) -> None:
             model.mistakes = _arrays(content, "images", "rows", "labels", "predictions", "confidence")
 
 
-def _read_best_trial(store: Store, model: Model, collected: Collected) -> None:
+def read_best_trial(store: Store, model: Model, collected: Collected) -> None:
     """Read what the best trial said, where its score's interval needs more than the score."""
     best = model.best_trial(collected.experiment.direction)
     if best is None or collected.experiment.search["metric"] == "accuracy":

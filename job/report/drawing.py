@@ -73,7 +73,7 @@ def style():
 
 
 def shorten(name: str, limit: int = 16) -> str:
-    """Return a class name that fits an axis."""
+    """Return a class name that fits its place."""
     return name if len(name) <= limit else name[: limit - 1] + "…"
 
 

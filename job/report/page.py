@@ -12,7 +12,7 @@ from markupsafe import Markup, escape
 
 from job.recipe import toml
 from job.report.collect import Collected, Model
-from job.report.drawing import MATRIX_MAX_CLASSES, PALETTE, Picture
+from job.report.drawing import MATRIX_MAX_CLASSES, PALETTE, Picture, shorten
 from job.report.images import told
 from job.report.points import calibration, confusions
 from job.report.summary import METRIC_KEY, ORIGINAL, by_rank, published
@@ -36,7 +36,7 @@ def render(collected: Collected, summary: dict, pictures: dict[str, Picture]) ->
     """Return the page; the same values give the same text."""
     script, style = _own("page.js"), _own("page.css")
     environment = Environment(loader=FunctionLoader(_own), autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
-    environment.filters |= {f.__name__: f for f in (num, interval, count, duration, plain, share, shape, plural, some)}
+    environment.filters |= {f.__name__: f for f in (num, interval, count, duration, plain, share, shape, plural, some, shorten)}
     views = {name: _view(collected, summary, collected.models[name], pictures) for name in by_rank(summary)}
     return environment.get_template("page.html").render(
         s=summary,

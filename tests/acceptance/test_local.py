@@ -115,6 +115,7 @@ def test_from_nothing_to_a_report(folder):
     assert report["models"]["cnn"]["trial"]["complete"] == 2
     page = (folder / "out" / "report" / "index.html").read_text()
     assert "This is NOT CIFAR-10" in page
+    assert "sure, test image" in page, "the mistakes of the final are shown"
     wait_for(lambda: not running(folder), 10)
     check_its_model_can_be_used(folder)
 

@@ -88,7 +88,7 @@ const [executablePath, profile, ...files] = process.argv.slice(2);
 const context = await chromium.launchPersistentContext(profile, { executablePath, args: FLAGS });
 const found = {};
 try {
-  for (const file of files) found[file] = await look(context, file);
+  await Promise.all(files.map(async (file) => (found[file] = await look(context, file))));
 } finally {
   await context.close();
 }

@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from made import SPEC, make
+from made import ONE_MODEL, SPEC, make
 
 from job.report.figures import draw
 from job.report.page import render
@@ -42,7 +42,7 @@ MADE = {
     "two": lambda: make(["cat", "dog"], train=200, test=60, spec=SPEC | {"search": SPEC["search"] | {"metric": "log_loss"}}),
     "odd": lambda: make(ODD, train=200, test=100),
     "trials": lambda: make([f"class {i}" for i in range(10)], train=400, test=400, trials=200),
-    "thousand": lambda: make([f"class {i}" for i in range(1000)], train=2000, test=999, trials=25),
+    "thousand": lambda: make([f"class {i}" for i in range(1000)], train=2000, test=999, trials=25, spec=ONE_MODEL),
     "partial": partial,
 }
 
