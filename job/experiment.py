@@ -15,6 +15,7 @@ from job.reading import expect, nearest, show
 STAGES = ("features", "trial", "fold", "final")
 METRICS = {"accuracy": "maximize", "balanced_accuracy": "maximize", "f1_macro": "maximize", "log_loss": "minimize"}
 NAME = re.compile(r"[a-z0-9-]{1,40}")
+SECRET = re.compile(r"(?i)(sig|signature|token|credential|password|key)=")  # in the query of a URL
 TPE_STARTUP_TRIALS = 10
 TUNING_RATE = 1e-3  # README, "How the defaults were chosen"
 HYPERBAND_MIN_TRIALS = 20
@@ -151,9 +152,23 @@ def load(path: str | Path) -> Experiment:
     except (tomllib.TOMLDecodeError, RecursionError) as exc:
         raise Invalid(f"{path} is not TOML: {exc}") from exc
     try:
-        return parse(tree)
+        experiment = parse(tree)
+        _keep_secrets_out(experiment)
     except Invalid as exc:
         raise Invalid(f"{path}: {exc}") from exc
+    return experiment
+
+
+def _keep_secrets_out(experiment: Experiment) -> None:
+    """Refuse a URL with a password or a signature: the file goes into the database, the report and the model card as it is."""
+    for key in ("source", "groups"):
+        scheme, separator, rest = str(experiment.data[key]).partition("://")
+        place, _, query = rest.partition("?")
+        if separator and ("@" in place or SECRET.search(query)):  # a raw "/" in a password hides where it ends
+            way = "give the whole URL by --data or JOB_DATA" if key == "source" else "put the file into the data or beside it"
+            raise Invalid(
+                f"data.{key} is a {scheme}:// URL with a password, token or signature, and what stands here is stored and shown: {way}"
+            )
 
 
 def parse(tree: dict) -> Experiment:

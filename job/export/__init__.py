@@ -72,6 +72,8 @@ def _fill(folder: Path, stored: Path, collected: Collected, summary: dict, model
     if collected.samples is not None:
         images = collected.samples.reshape(-1, *data["image_shape"])
         _check(of_folder(folder, factory), images, predict(net, images))
+    else:
+        log.warning("the samples of the data are not in the store: the exported model was not compared with the stored one")
 
 
 def whole(net, image_shape: tuple[int, int, int], classes: list[str]):

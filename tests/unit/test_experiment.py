@@ -108,6 +108,9 @@ WRONG = [
         "[24]: expected a whole number from 8 to 2,048, the side of a square, or [height, width]",
     ),
     ('source = "digits"', 'source = "x"\nimage_size = [24, 4]', "data.image_size = 4: expected"),
+    ('source = "digits"', 'source = "https://me:hidden@host/x.zip"', "data.source is a https:// URL with a password, token or signature"),
+    ('source = "digits"', 'source = "https://host/x.zip?v=1&X-Amz-Signature=hidden"', "give the whole URL by --data or JOB_DATA"),
+    ('source = "digits"', 'source = "x"\ngroups = "s3://me:hidden@b/g.csv"', "data.groups is a s3:// URL with a password"),
     ("[data]", "[dta]", "'dta' (did you mean 'data'?)"),
     ("trials = 3", "trails = 3", "'search.trails' (did you mean 'trials'?)"),
     ("trials = 3", 'trials = "3"', 'search.trials = "3": expected a whole number from 1 to 1,000,000'),
@@ -153,7 +156,7 @@ def test_wrong_files_get_one_sentence(tmp_path, old, new, words):
         load(path)
     assert words in str(caught.value)
     assert str(caught.value).startswith(str(path))
-    assert "\n" not in str(caught.value)
+    assert "\n" not in str(caught.value) and "hidden" not in str(caught.value)
 
 
 def test_files_that_are_none(tmp_path):
