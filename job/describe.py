@@ -77,7 +77,7 @@ def text(found: dict) -> str:
         f"test         {found['test']:,} images, {test}",
         f"sizes        {_sizes(found['sizes'])}; staged as {found['image_shape'][1]} x {found['image_shape'][0]} (width x height)",
         f"duplicates   {found['duplicates']['train']:,} within the training part; {found['duplicates']['train_test']:,} test images stand in it, too",
-        f"staged       {found['bytes'] / 1e6:,.0f} MB of pixels, which prepare holds in memory twice",
+        f"staged       {found['bytes'] / 1e6:,.1f} MB of pixels, which prepare holds in memory twice",
         *_classes(found["classes"]),
     ]
     if groups := found["groups"]:

@@ -68,6 +68,11 @@ def predict(settings, model, paths, form, top, factory, local):
         net = trained.of_folder(Path(model), factory)
     elif Path(model).exists() or "/" in model:
         raise UsageError(f"MODEL {model!r} is no folder that `job export` wrote: expected one, or the name of a model of the experiment")
+    elif local is None and not settings.database_url:
+        raise UsageError(
+            f"MODEL {model!r} is no folder that `job export` wrote, and no database is named whose experiment could have such a model:"
+            " give such a folder, or JOB_DATABASE_URL, or --local DIR after `job local`"
+        )
     else:
         with _places(settings, local) as places:
             database, registered, cache = _registered(places)

@@ -108,6 +108,8 @@ def check_export(tiny, form, model, probabilities):
         answers = list(csv.DictReader(io.StringIO(done.stdout)))
         assert len(answers) == len(probabilities) // 2
         check_answers(answers, probabilities)
+        done = subprocess.run([*command[:4], "exprted", "photos"], env=alone, cwd=tiny.folder, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 2 and "'exprted' is no folder that `job export` wrote, and no database is named" in done.stderr
 
 
 def test_a_model_that_is_not_there_yet(tiny):
