@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -39,12 +40,23 @@ def export(cache: Cache, collected: Collected, summary: dict, model: str, artifa
         with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as folder:
             half = Path(folder) / out.name
             half.mkdir()
-            _fill(half, stored, collected, summary, model, form)
+            with _scratch(folder):
+                _fill(half, stored, collected, summary, model, form)
             if out.exists():
                 out.rmdir()
             os.replace(half, out)
     except OSError as exc:
         raise Invalid(f"--out {out} cannot be written: {exc.strerror or exc}; expected a folder this user may make") from exc
+
+
+@contextmanager
+def _scratch(folder: str):
+    """Let temporary files go into a folder that is removed: TensorFlow's autograph leaves some for its exit handlers, which `job` never runs."""
+    before, tempfile.tempdir = tempfile.tempdir, folder
+    try:
+        yield
+    finally:
+        tempfile.tempdir = before
 
 
 def _fill(folder: Path, stored: Path, collected: Collected, summary: dict, model: str, form: str) -> None:

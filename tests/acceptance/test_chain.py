@@ -89,7 +89,11 @@ def check_answers(answers, probabilities):
 def check_export(tiny, form, model, probabilities):
     """An exported folder predicts what is stored: by `job predict` without a server, and by its card's code without `job`."""
     out = tiny.folder / form
-    tiny.job("export", *(() if form == "keras" else ("--model", model)), "--format", form, "--out", out, check=0)  # default: the winner
+    scratch = tiny.folder / f"tmp-{form}"
+    scratch.mkdir()
+    named = () if form == "keras" else ("--model", model)  # default: the winner
+    tiny.job("export", *named, "--format", form, "--out", out, check=0, TMPDIR=str(scratch))
+    assert list(scratch.iterdir()) == [], "nothing is left in the temporary folder"
     assert "is there already" in tiny.job("export", "--model", model, "--out", out, check=2).stderr
     assert {p.name for p in tiny.folder.iterdir() if p.name.startswith(f".{form}")} == set()
     card = (out / "README.md").read_text()
