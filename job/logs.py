@@ -1,4 +1,4 @@
-"""Records of the log, every one with the secrets taken out: lines for people on standard error, or JSON on standard output."""
+"""Records of the log, every one with the secrets taken out: lines for people, or JSON."""
 
 import json
 import logging
@@ -42,10 +42,16 @@ def as_json() -> bool:
     return kind == "json"
 
 
-def start() -> None:
-    """Send our records where they belong; the libraries' from warnings on. Raises: UsageError."""
+def start(is_output: bool = False) -> None:
+    """Send our records where they belong; the libraries' from warnings on.
+
+    Args:
+        is_output: JSON goes to standard output, where collectors of logs look; else, like lines always, to standard error.
+
+    Raises: UsageError.
+    """
     asked = as_json()
-    handler = logging.StreamHandler(sys.stdout if asked else sys.stderr)
+    handler = logging.StreamHandler(sys.stdout if asked and is_output else sys.stderr)
     handler.setFormatter(Json() if asked else Lines("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     logging.captureWarnings(asked)

@@ -45,7 +45,11 @@ SETTINGS = {
     "reason_file": Setting(
         "JOB_REASON_FILE", None, "a file that gets the reason of an end other than 0, in one sentence: Kubernetes' termination message"
     ),
-    "log": Setting("JOB_LOG", "text", "`text`: lines on standard error; `json`: one object a record on standard output"),
+    "log": Setting(
+        "JOB_LOG",
+        "text",
+        "`text`: lines on standard error; `json`: one object a record, on standard output unless that is a command's answer",
+    ),
 }
 # S3's own, read by boto3 itself; named here for --help and the README.
 S3_VARIABLES = ("AWS_ENDPOINT_URL_S3", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "AWS_CA_BUNDLE")

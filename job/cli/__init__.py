@@ -12,13 +12,16 @@ from job.errors import EXIT_CODES, Interrupted, JobError, NotReady, Unreachable
 from job.reading import outside
 from job.settings import S3_VARIABLES, redact
 
+# What a scheduler runs: the log is all that comes of it. Of other commands the output is the answer.
+LOGGED = ("prepare", "features", "trial", "fold", "final", "report")
+
 log = logging.getLogger(__name__)
 
 
 def run(arguments: list[str]) -> int:
     """Run one command and return its exit code; every error of ours is one sentence."""
     try:
-        logs.start()
+        logs.start(is_output=arguments[:1] != [] and arguments[0] in LOGGED and "--describe" not in arguments)
         code = job.main(arguments, prog_name="job", standalone_mode=False)  # click returns the code of its own `Exit`
         return code if isinstance(code, int) else 0
     except click.UsageError as exc:

@@ -21,7 +21,7 @@ SHORTAGES = {
     "no output and no errors": (f"{PLAN} >&- 2>&-", 0, ""),
     "a full disk for output": (f"{PLAN} >/dev/full", 69, "job: no space left on what is written to: free some, then run me again\n"),
     "a full disk for errors": (f"{sys.executable} -m job plan none.toml 2>/dev/full", 78, ""),
-    "nobody reads the log": (f"{sys.executable} -m job status | head -c0; exit ${{PIPESTATUS[0]}}", 2, ""),
+    "nobody reads the log": (f"{sys.executable} -m job trial | head -c0; exit ${{PIPESTATUS[0]}}", 2, ""),
     "a folder closed to us": (
         f"{sys.executable} -m job serve --folder /sys/x --url-file u",
         78,
