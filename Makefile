@@ -27,7 +27,7 @@ local: $(STAMP) ## an experiment on this machine, from nothing to its report
 
 PORT ?= 8080
 dashboard: $(STAMP) ## Optuna's dashboard on what `make local` has in OUT, or on JOB_DATABASE_URL, to look at; takes OUT=, PORT=
-	@$(JOB) dashboard --out $(OUT) --port $(PORT)
+	@$(JOB) dashboard $(if $(JOB_DATABASE_URL)$(JOB_DATABASE_URL_FILE),,--local $(OUT)) --port $(PORT)
 
 # Long files first: whichever process is free takes the next one, so that none is left alone with a long one.
 TESTS ?= tests/acceptance tests/faults tests/integration tests/unit tests/k8s

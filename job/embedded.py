@@ -167,24 +167,8 @@ class S3(Server):
 
 
 @contextmanager
-def at_hand(folder: Path):
-    """Yield the URL of the PostgreSQL whose data is below a folder: the running one's, else that of one started until the block ends.
-
-    Raises: Invalid when there is none.
-    """
-    with _at_hand(Postgres(folder)) as server:
-        yield server.url
-
-
-@contextmanager
-def both_at_hand(folder: Path):
-    """Yield PostgreSQL and S3 likewise. Raises: Invalid when there are none."""
-    with _at_hand(Postgres(folder)) as postgres, _at_hand(S3(folder)) as s3:
-        yield postgres, s3
-
-
-@contextmanager
-def _at_hand(server: Server):
+def at_hand(server: Server):
+    """Yield a server that has run before: where it runs now, else started until the block ends. Raises: Invalid when there is none."""
     if not (server.folder / "data").exists():
         raise Invalid(f"{server.folder}: there is no {server.what}; `job local` makes one, or set {server.variable}")
     try:

@@ -204,15 +204,20 @@ def _owned(out: Path):
 
 
 @contextlib.contextmanager
-def reopened(out: Path):
-    """Yield the settings that lead to what `job local` left in a folder; its servers run until the block ends.
+def reopened(out: Path, with_store: bool):
+    """Yield the settings that lead to what `job local` has in a folder, and the name of its experiment.
 
-    The keys to the store go into this process' own environment, where boto3 looks for them. Raises: Invalid when there is nothing.
+    By its running servers, else by servers started until the block ends. The keys to the store go into this process' own environment,
+    where boto3 looks for them. Raises: Invalid when there is nothing.
     """
     out = out.absolute()
-    with embedded.both_at_hand(out / "servers") as (postgres, s3):
-        os.environ.update(_ways(s3))
-        yield {"database_url": postgres.url, "store_url": _store_url(s3), "cache_dir": out / "cache"}
+    with contextlib.ExitStack() as stack:
+        found = {"database_url": stack.enter_context(embedded.at_hand(embedded.Postgres(out / "servers"))).url}
+        if with_store:
+            s3 = stack.enter_context(embedded.at_hand(embedded.S3(out / "servers")))
+            os.environ.update(_ways(s3))
+            found |= {"store_url": _store_url(s3), "cache_dir": out / "cache"}
+        yield found | {"experiment": load(out / "experiment.toml").name}
 
 
 def _environment(out: Path, experiment: Experiment, postgres: embedded.Postgres, s3: embedded.S3) -> dict:

@@ -78,13 +78,16 @@ class Settings:
         """Read each setting from its flag, its variable (or VARIABLE_FILE), or take the default."""
         return cls(**{name: _read(name, setting, flags.get(name), environ) for name, setting in SETTINGS.items()})
 
-    def need(self, name: str) -> str:
-        """Return a setting that this command cannot do without. Raises: UsageError, naming flag and variable."""
+    def need(self, name: str, otherwise: str = "") -> str:
+        """Return a setting that this command cannot do without. Raises: UsageError, naming flag, variable and another way."""
         value = getattr(self, name)
         if value is None:
             setting = SETTINGS[name]
             file = f" (or {setting.variable}_FILE)" if setting.secret else ""
-            raise UsageError(f"{setting.variable}{file} is not set: give {setting.help}, by --{name.replace('_', '-')} or by the variable")
+            other = f"; after `job local`: {otherwise}" if otherwise else ""
+            raise UsageError(
+                f"{setting.variable}{file} is not set: give {setting.help}, by --{name.replace('_', '-')} or by the variable{other}"
+            )
         return value
 
 

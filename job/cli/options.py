@@ -2,10 +2,14 @@
 
 import functools
 import logging
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
 
 import click
 
 from job import logs
+from job.errors import UsageError
 from job.interrupt import INTERRUPT
 from job.settings import SETTINGS, Settings
 
@@ -14,17 +18,28 @@ PLACES = ("database_url", "store_url", "experiment", "cache_dir")
 log = logging.getLogger(__name__)
 
 
-def where(*names: str):
-    """Add the options that say where things are; the command gets them as `settings`."""
+LOCAL = click.option(
+    "--local",
+    metavar="DIR",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="what `job local` has in DIR: its servers, running or started for as long, and its experiment unless one is named",
+)
+
+
+def where(*names: str, local: bool = False):
+    """Add the options that say where things are; the command gets them as `settings`. With `local`, also by what `job local` has."""
 
     def decorate(command):
         @functools.wraps(command)
-        def with_settings(**arguments):
+        def with_settings(local=None, **arguments):
             flags = {name: arguments.pop(name) for name in names}
             settings = Settings.read(flags)
             INTERRUPT.grace_s = settings.grace_s
-            return command(settings=settings, **arguments)
+            with _places(settings, flags, local) as settings:
+                return command(settings=settings, **arguments)
 
+        if local:
+            with_settings = LOCAL(with_settings)
         for name in reversed(names):
             setting = SETTINGS[name]
             default = f"; default {setting.default}" if setting.default is not None else ""
@@ -36,11 +51,29 @@ def where(*names: str):
     return decorate
 
 
+@contextmanager
+def _places(settings: Settings, flags: dict, local: Path | None):
+    """Yield the settings, or those that lead to what `job local` has in a folder. Raises: UsageError for both at once."""
+    if local is None:
+        yield settings
+        return
+    for name in ("database_url", "store_url"):
+        if flags.get(name):
+            raise UsageError(f"--local {local} and --{name.replace('_', '-')} both say where things are: give one of them")
+    from job.local import reopened
+
+    named = {"experiment": settings.experiment} if settings.experiment else {}
+    named |= {"cache_dir": settings.cache_dir} if flags.get("cache_dir") else {}
+    with reopened(local, with_store="store_url" in flags) as found:
+        yield replace(settings, **(found | named))
+
+
 def database_of(settings: Settings):
     """Return the database a command works on."""
     from job.database import Database
 
-    return Database(settings.need("database_url"), settings.outage_s, INTERRUPT.sleep)
+    takes_local = any(option.name == "local" for option in click.get_current_context().command.params)
+    return Database(settings.need("database_url", "--local DIR" if takes_local else ""), settings.outage_s, INTERRUPT.sleep)
 
 
 def store_of(settings: Settings):

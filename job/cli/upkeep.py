@@ -2,9 +2,7 @@
 
 import json
 import secrets
-from contextlib import nullcontext, suppress
-from dataclasses import replace
-from pathlib import Path
+from contextlib import suppress
 
 import click
 
@@ -24,7 +22,7 @@ from job.experiment import STAGES
     help="seconds between two looks of --watch",
 )
 @click.option("--json", "as_json", is_flag=True, help="one object for programs; with --watch, one a line")
-@where("database_url", "experiment")
+@where("database_url", "experiment", local=True)
 def status(settings, watch, interval, as_json):
     """Show what is done, what runs where, what failed, how long it will take.
 
@@ -53,7 +51,7 @@ def status(settings, watch, interval, as_json):
 
 @click.command("list")
 @click.option("--json", "as_json", is_flag=True, help="a list of objects for programs")
-@where("database_url")
+@where("database_url", local=True)
 def list_(settings, as_json):
     """List the experiments of the database.
 
@@ -69,30 +67,19 @@ def list_(settings, as_json):
 
 
 @click.command()
-@click.option(
-    "--out",
-    default="out",
-    show_default=True,
-    metavar="DIR",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="of `job local`: whose database, where none is named",
-)
 @click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, metavar="P", help="0: any that is free")
-@where("database_url")
-def dashboard(settings, out, port):
+@where("database_url", local=True)
+def dashboard(settings, port):
     """Serve Optuna's dashboard of the trials on this machine, to look at.
 
-    At 127.0.0.1 until Ctrl-C; it can change nothing. On the database that is named, else on the one that `job local` has in DIR: the running one, or one started for as long. Needs
-    the package optuna-dashboard (`pip install 'image-tuning-job[local]'`).
+    At 127.0.0.1 until Ctrl-C; it can change nothing. Needs the package optuna-dashboard (`pip install 'image-tuning-job[local]'`).
 
-    Example: job dashboard --out out --port 8080
+    Example: job dashboard --local out --port 8080
     """
     from job.dashboard import serve
-    from job.embedded import at_hand
 
-    url = nullcontext(settings.database_url) if settings.database_url else at_hand(out / "servers")
-    with url as database_url, suppress(Interrupted):  # a signal is how it ends
-        database = database_of(replace(settings, database_url=database_url))
+    database = database_of(settings)
+    with suppress(Interrupted):  # a signal is how it ends
         serve(database, port, lambda address: click.echo(f"{address} shows the studies of {database.where}; Ctrl-C ends it"))
 
 
@@ -100,7 +87,7 @@ def dashboard(settings, out, port):
 @click.argument("stage", type=click.Choice(STAGES))
 @click.option("--index", type=click.IntRange(0), required=True, metavar="I", help="which task, from 0")
 @click.option("--model", metavar="M", help="which model; without it the index runs over all models in order")
-@where("database_url", "experiment")
+@where("database_url", "experiment", local=True)
 def retry(settings, stage, index, model):
     """Give a task that failed for good another life.
 
@@ -126,7 +113,7 @@ def retry(settings, stage, index, model):
 )
 @click.option("--seed", type=click.IntRange(0), metavar="S", help="which tasks --replay draws; default: random, and said")
 @click.option("--json", "as_json", is_flag=True, help="for programs")
-@where(*PLACES)
+@where(*PLACES, local=True)
 def verify(settings, deep, replays, seed, as_json):
     """Check every promise again, over database and store.
 
@@ -173,7 +160,7 @@ def _replay(settings, database, store, chosen, say) -> list:
 
 @click.command()
 @click.option("--dry-run", is_flag=True, help="list them, remove nothing")
-@where("database_url", "store_url", "experiment")
+@where("database_url", "store_url", "experiment", local=True)
 def gc(settings, dry_run):
     """Remove from the store what ended attempts left and nothing refers to.
 
@@ -196,7 +183,7 @@ def gc(settings, dry_run):
 
 @click.command()
 @click.argument("name")
-@where("database_url", "store_url")
+@where("database_url", "store_url", local=True)
 def drop(settings, name):
     """Remove an experiment for good: its artifacts, its studies, its rows. It does not ask.
 

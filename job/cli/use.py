@@ -1,35 +1,13 @@
 """The commands that use a trained model: predict and export."""
 
-from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import click
 
-from job.cli.options import database_of, end, store_of, tell, where
+from job.cli.options import PLACES, database_of, end, store_of, tell, where
 from job.errors import Impossible, NotReady, UsageError
 
 FORMS, FORMATS = ("table", "json", "csv"), ("keras", "saved_model")
-
-
-LOCAL = click.option(
-    "--local",
-    metavar="DIR",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="the folder of a `job local` (`out`): use its servers, started for as long",
-)
-
-
-@contextmanager
-def _places(settings, local: Path | None):
-    """Yield the settings, or those that lead to what `job local` left in a folder."""
-    if local is None:
-        yield settings
-        return
-    from job.local import reopened
-
-    with reopened(local) as found:
-        yield replace(settings, **found)
 
 
 def _registered(settings):
@@ -50,9 +28,8 @@ def _registered(settings):
 @click.option(
     "--factory", metavar="M:F", help="of an exported .keras model of your own: the factory whose module has its layers; its code is run"
 )
-@LOCAL
-@where("database_url", "store_url", "experiment", "cache_dir")
-def predict(settings, model, paths, form, top, factory, local):
+@where(*PLACES, local=True)
+def predict(settings, model, paths, form, top, factory):
     """Classify images, files or whole folders, with a trained model.
 
     MODEL is a folder that `job export` wrote, which needs no database, or the name of a model of the experiment whose final is complete. Images are
@@ -68,15 +45,14 @@ def predict(settings, model, paths, form, top, factory, local):
         net = trained.of_folder(Path(model), factory)
     elif Path(model).exists() or "/" in model:
         raise UsageError(f"MODEL {model!r} is no folder that `job export` wrote: expected one, or the name of a model of the experiment")
-    elif local is None and not settings.database_url:
+    elif not settings.database_url:
         raise UsageError(
             f"MODEL {model!r} is no folder that `job export` wrote, and no database is named whose experiment could have such a model:"
             " give such a folder, or JOB_DATABASE_URL, or --local DIR after `job local`"
         )
     else:
-        with _places(settings, local) as places:
-            database, registered, cache = _registered(places)
-            net = trained.of_experiment(cache, registered, model, trained.published(database, registered, model))
+        database, registered, cache = _registered(settings)
+        net = trained.of_experiment(cache, registered, model, trained.published(database, registered, model))
     refused = view.write(view.answers(net, found, min(top, len(net.classes))), form, min(top, len(net.classes)))
     for answer in refused:
         click.echo(f"job: {answer.reason}", err=True)
@@ -89,17 +65,15 @@ def predict(settings, model, paths, form, top, factory, local):
 @click.option("--out", required=True, metavar="DIR", type=click.Path(path_type=Path), help="the folder to make; not there yet, or empty")
 @click.option("--model", metavar="M", help="which model; default: the winner")
 @click.option("--format", "form", type=click.Choice(FORMATS), default="keras", show_default=True, help="what loads it: Keras or TensorFlow")
-@LOCAL
-@where("database_url", "store_url", "experiment", "cache_dir")
-def export(settings, out, model, form, local):
+@where(*PLACES, local=True)
+def export(settings, out, model, form):
     """Write a trained model as a folder: labels and preprocessing inside, a model card beside it.
 
     It takes pixels as they are (uint8, 0..255), and is compared with the stored model before the folder appears. It is the final of seed 0.
 
     Example: job export --experiment quick --model mobilenetv2 --out exported/
     """
-    with _places(settings, local) as places:
-        name, experiment = _exported(places, out, model, form)
+    name, experiment = _exported(settings, out, model, form)
     tell(f"{out}: {name} of {experiment}, {form}")
 
 

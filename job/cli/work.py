@@ -148,7 +148,7 @@ STAGES = {
     help="where index.html, report.json and leaderboard.csv go",
 )
 @click.option("--wait", is_flag=True, help="not before every task is decided: wait JOB_WAIT_S for it, then exit 75")
-@where("database_url", "store_url", "experiment")
+@where("database_url", "store_url", "experiment", local=True)
 def report(settings, out, wait):
     """Write the report of an experiment: index.html, report.json, leaderboard.csv.
 
@@ -190,7 +190,7 @@ def local(experiment_file, out, location, weights, workers):
     """Run an experiment on this machine, from its file to its report.
 
     With a PostgreSQL and an S3 of its own in DIR (`pip install 'image-tuning-job[local]'`), each task a real invocation. After Ctrl-C or a
-    kill, the same command goes on where it was. Meanwhile, and after: `job dashboard --out DIR`.
+    kill, the same command goes on where it was. Meanwhile, and after: `job status --local DIR`, and likewise list, dashboard, verify, report, predict, export.
 
     Example: job local examples/quick.toml --data cifar-10-python.tar.gz --workers 2
     """

@@ -8,7 +8,7 @@ import urllib.request
 import pytest
 from world import Child
 
-from job import study, tasks
+from job import recipe, study, tasks
 from job.database import Database
 from job.experiment import parse
 from job.index import Key
@@ -20,7 +20,7 @@ SPEC = {
     "search": {"trials": 10, "metric": "log_loss", "pruner": "median", "sampler": "random", "min_epochs": 1},
     "models": {"cnn": {"epochs": 3, "learning_rate": {"low": 1e-3, "high": 1e-1, "log": True}, "batch_size": [32, 64]}},
 }  # fmt: skip
-STAGED = {"data": {"id": "d", "files": {}}, "weights": {}, "splits": {}}
+STAGED = {"data": {"id": "d", "files": {}, "train": 100, "validation": 20}, "weights": {}, "splits": {}}
 TABLES = ("task", "attempt", "epoch", "studies", "trials", "trial_values", "trial_params", "trial_intermediate_values")
 ROWS = " union all ".join(f"select '{table}' || t::text as x from {table} t" for table in TABLES)
 EVERYTHING = f"select md5(string_agg(x, ';' order by x)) as digest from ({ROWS}) y"
@@ -132,8 +132,12 @@ def test_it_changes_nothing(site):
 
 def test_what_it_cannot_show(site):
     """No database of `job local`, no tables, a port that is taken: one sentence each."""
-    empty = site.job("dashboard", "--out", site.folder / "none", JOB_DATABASE_URL="")
+    empty = site.job("dashboard", "--local", site.folder / "none", JOB_DATABASE_URL="")
     assert (empty.returncode, "there is no database; `job local` makes one" in empty.stderr) == (78, True)
+    assert "is not set: give postgresql://" in (unsaid := site.job("dashboard", JOB_DATABASE_URL="", check=2).stderr)
+    assert unsaid.endswith("after `job local`: --local DIR\n")
+    both = ("list", "--local", "out", "--database-url", site.database_url)
+    assert "--local out and --database-url both say where things are: give one of them" in site.job(*both, check=2).stderr
     assert "has no tables yet" in site.job("dashboard", "--port", 0, check=75).stderr
 
 
@@ -142,15 +146,19 @@ def test_on_the_servers_of_a_local_run(site):
     from job.embedded import Postgres
 
     folder = site.folder / "out" / "servers"
+    folder.mkdir(parents=True)
+    (site.folder / "out" / "experiment.toml").write_text(recipe.toml(parse(SPEC).spec))
     with Postgres(folder) as server:
         url = _lived(site.database_url).url
         _lived(server.url)
-        running = site.start("dashboard", "--out", site.folder / "out", "--port", 0, JOB_DATABASE_URL="")
+        running = site.start("dashboard", "--local", site.folder / "out", "--port", 0, JOB_DATABASE_URL="")
         assert _get(f"{_address(running)}api/studies")["study_summaries"][0]["study_name"] == "small/cnn"
         running.send(signal.SIGTERM)
         running.wait(20, check=0)
+        state = json.loads(site.job("status", "--json", "--local", "out", check=0, JOB_DATABASE_URL="", JOB_EXPERIMENT="").stdout)
+        assert state["experiment"] == "small", "the experiment that `job local` has there"
         Database(server.url, 0).rows("select 1")
-    started = site.start("dashboard", "--out", site.folder / "out", "--port", 0, JOB_DATABASE_URL="")
+    started = site.start("dashboard", "--local", site.folder / "out", "--port", 0, JOB_DATABASE_URL="")
     assert len(_get(f"{_address(started)}api/studies")["study_summaries"]) == 1
     taken = _address(started).split(":")[2].strip("/")
     assert f"--port {taken}: cannot be listened on" in site.job("dashboard", "--port", taken, JOB_DATABASE_URL=url, check=2).stderr

@@ -124,7 +124,7 @@ def check_its_model_can_be_used(folder):
     """Afterwards `job predict --local` finds the model with the servers of that folder, and leaves none running."""
     Image.new("L", (8, 8)).save(folder / "photo.png")
     environ = {k: v for k, v in os.environ.items() if not k.startswith(("JOB_", "AWS_"))}
-    command = [sys.executable, "-m", "job", "predict", "cnn", "photo.png", "--experiment", "small-digits", "--local"]
+    command = [sys.executable, "-m", "job", "predict", "cnn", "photo.png", "--local"]
     done = subprocess.run([*command, "out"], cwd=folder, env=environ, capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stdout.split()[2]) == (0, "photo.png"), done.stderr
     assert running(folder) == []

@@ -28,7 +28,7 @@ SHORTAGES = {
         f"job: /sys/x: Operation not permitted; this user ({os.getuid()}) needs the right to it\n",
     ),
     "a name too long": (
-        f"JOB_DATABASE_URL= {sys.executable} -m job dashboard --out /{'x' * 5000}",
+        f"JOB_DATABASE_URL= {sys.executable} -m job dashboard --local /{'x' * 5000}",
         78,
         f'job: "/{"x" * 75}...: File name too long; expected a path\n',
     ),
