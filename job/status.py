@@ -36,7 +36,7 @@ def collect(database: Database, registered: Registered, lease_s: float = 180.0) 
         "attempts": {r["outcome"]: r["attempts"] for r in rows["attempts"]},
         "images_per_s": _speeds(registered, stages, rows["speed"]),
         "task_s": [{"stage": stage, "model": model, "mean_s": seconds} for (stage, model), seconds in mean_s.items()],
-        "time_left": time_left(stages, mean_s, rows["running"]),
+        "time_left": time_left(stages, _expected(registered, rows["seconds"]), rows["running"]),
         "running": rows["running"],
         "failed": rows["failed"],
     }
@@ -81,13 +81,30 @@ def reachable(stages: dict) -> list[tuple[str, str, dict]]:
     return found
 
 
+def _expected(registered: Registered, seconds: list[dict]) -> dict:
+    """Return the seconds a task of each stage and model will take: what decided ones took, pruned ones among them.
+
+    Folds and finals, until one is decided: what complete trials took, in proportion to the images they train on.
+    """
+    experiment, data = registered.experiment, registered.data
+    found = {(r["stage"], r["model"]): r["mean_s"] for r in seconds}
+    shares = {"fold": 1 - 1 / experiment.folds["count"], "final": 1.0}
+    for r in seconds:
+        if r["stage"] == "trial" and r["complete_s"] is not None:
+            whole_s = r["complete_s"] / (1 - data["validation"] / data["train"])
+            for stage, share in shares.items():
+                found.setdefault((stage, r["model"]), whole_s * share)
+    return found
+
+
 def time_left(stages: dict, mean_s: dict, running: list[dict]) -> dict:
     """Return an estimate of the seconds to the end, and how it came about.
 
-    A task takes what those of its stage and model took that are decided, pruned ones among them; as many run at a time as now.
+    Args:
+        mean_s: seconds that a task takes, by stage and model; as many run at a time as now.
 
     Returns: `left_s` (None while nothing is known or nothing runs), `work_s` (what is left for one worker), `workers` (those with
-        a lease), `unknown` (the stages of which no task is decided yet, so not in the sum).
+        a lease), `unknown` (the stages of which nothing is known yet, so not in the sum).
     """
     alive = [r for r in running if r["lease_left_s"] > 0]
     work, longest, unknown = 0.0, 0.0, []

@@ -41,14 +41,14 @@ group by outcome order by outcome
 
 -- name: seconds
 -- What a decided task took, all its attempts together; one that vanished lived until its last beat.
-select stage, model, avg(seconds)::float as mean_s
+select stage, model, avg(seconds)::float as mean_s, (avg(seconds) filter (where state = 'complete'))::float as complete_s
 from (
-    select a.stage, a.model, a.index,
+    select a.stage, a.model, a.index, t.state,
            sum(extract(epoch from case when a.outcome = 'vanished' then a.last_beat else a.ended end - a.started)) as seconds
     from attempt a
     join task t on (t.experiment, t.model, t.stage, t.index) = (a.experiment, a.model, a.stage, a.index)
     where t.experiment = %(experiment)s and t.state in ('complete', 'pruned')
-    group by a.stage, a.model, a.index
+    group by a.stage, a.model, a.index, t.state
 ) as decided
 group by stage, model
 

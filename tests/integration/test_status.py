@@ -139,9 +139,21 @@ def test_the_numbers_are_the_databases(life):
     (worker,) = state["running"]
     assert (worker["index"], worker["attempt"], worker["host"], worker["last_step"]) == (3, 2, "node7", 5)
     assert 90 < worker["lease_left_s"] <= 100 and 0 <= worker["beat_s"] < 10
-    assert state["time_left"]["unknown"] == ["fold cnn", "final cnn"]
+    assert state["time_left"]["unknown"] == []
     plain = life.job("status", JOB_LEASE_S="1").stdout
     assert "running: cnn trial 3 attempt 2 on node7 saved step 5 lease 2 min" in plain and "best so far trial 1, accuracy 0.7500" in plain
+
+
+def test_folds_and_finals_take_what_trials_took(life):
+    """Until one of them is decided: what complete trials took, by the images they train on; of features and trials nothing is guessed."""
+    life.claim("trial", 3)
+    assert life.collect()["time_left"]["unknown"] == ["trial cnn", "fold cnn", "final cnn"]
+    for i, (seconds, state) in enumerate(((100, "complete"), (60, "complete"), (20, "pruned"))):
+        life.trial(i, 0.5, state=state)
+        life.database.rows("update attempt set started = ended - make_interval(secs => %(s)s) where index = %(i)s", s=seconds, i=i)
+    left = life.collect()["time_left"]
+    # 80 of 100 images: a complete trial took 80 s, any trial 60; two folds train on 50 images each, the final on 100.
+    assert left["unknown"] == [] and left["work_s"] == pytest.approx(60 + 2 * 50 + 100, abs=3)
 
 
 def test_images_a_second(life):
