@@ -9,7 +9,8 @@ from pathlib import Path
 
 from job import sources, weights
 from job.errors import Invalid
-from job.experiment import Experiment, parse
+from job.experiment import Experiment
+from job.specification import parse
 
 PROBE_BYTES, PROBE_S, WHOLE_S = 1 << 20, 10.0, 180.0
 

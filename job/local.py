@@ -16,11 +16,12 @@ import click
 
 from job import embedded, recipe
 from job.errors import Interrupted, Invalid, JobError, NotReady
-from job.experiment import Experiment, load
+from job.experiment import Experiment
 from job.fallback import possible
 from job.index import Key
 from job.interrupt import INTERRUPT
 from job.server import born, end_process
+from job.specification import load
 
 LEASE_S = 30.0  # nobody else works here: a killed worker's task is free soon
 STOP_S = 30.0  # for workers to save after a signal

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from job import record
 from job.errors import Interrupted, JobError
-from job.experiment import Experiment, parse
+from job.experiment import Experiment
 from job.parameters import Range, corner
+from job.specification import parse
 
 TIMED_S, MOST_STEPS = 5.0, 9  # of one batch size: the first step traces, at least one more is timed
 NOT_THE_NET = ("learning_rate", "batch_size", "schedule", "weight_decay", "label_smoothing")

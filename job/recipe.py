@@ -4,7 +4,7 @@ import json
 
 
 def toml(spec: dict) -> str:
-    """Return a file from which `experiment.parse` makes the same specification."""
+    """Return a file from which `specification.parse` makes the same specification."""
     lines = [f"{key} = {_value(value)}" for key, value in spec.items() if not isinstance(value, (dict, list))]
     for section in ("data", "search", "features", "folds", "final"):
         lines += _table(f"[{section}]", spec[section])

@@ -14,9 +14,10 @@ from dataclasses import dataclass, field
 from job.attempt import DECIDED, SQL, Attempt, end
 from job.database import Database, json_value
 from job.errors import Impossible, JobError, NotReady
-from job.experiment import Experiment, parse
+from job.experiment import Experiment
 from job.index import Key
 from job.interrupt import INTERRUPT
+from job.specification import parse
 
 POLL_S = 2.0
 SLURM = ("SLURM_CLUSTER_NAME", "SLURM_JOB_ID", "SLURM_STEP_ID", "SLURM_PROCID")  # the last two: processes that srun starts side by side

@@ -8,8 +8,8 @@ from functools import cache
 import numpy as np
 
 from job import evaluate
-from job.experiment import parse
 from job.report.collect import Attempt, Collected, Model, Predictions, Task
+from job.specification import parse
 
 CLASSES = ["airplane", "automobile", "bird", "cat"]
 SPEC = {

@@ -22,7 +22,7 @@ def check(settings, experiment_file, location, weights, as_json):
     Example: job check examples/quick.toml --data cifar-10-python.tar.gz --weights weights/
     """
     from job import check as view
-    from job.experiment import load
+    from job.specification import load
 
     experiment = load(experiment_file) if experiment_file else None
     findings = []

@@ -9,8 +9,8 @@ import click
 from job import logs
 from job.cli.options import PLACES, database_of, end, store_of, tell, where
 from job.errors import UsageError
-from job.experiment import load
 from job.index import element
+from job.specification import load
 
 REPORT_POLL_S = 10.0  # of a report that waits for hours
 

@@ -7,8 +7,9 @@ from job import record
 from job.checkpoint import Damaged
 from job.database import Database, queries
 from job.errors import Invalid, Missing, UsageError
-from job.experiment import Experiment, parse
+from job.experiment import Experiment
 from job.index import Key
+from job.specification import parse
 from job.tasks import DECIDED, Registered
 
 SQL = queries("verify")

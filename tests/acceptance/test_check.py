@@ -4,8 +4,8 @@ import json
 from itertools import islice
 
 from job.check import Finding, Preflight, costs, line, worst
-from job.experiment import parse
 from job.settings import Settings
+from job.specification import parse
 from job.store import open_store
 
 SPEC = {"name": "s", "data": {"source": "digits"}, "search": {"trials": 40}, "models": {"cnn": {"epochs": 40, "batch_size": [10, 20]}}}

@@ -10,9 +10,9 @@ from world import Child
 
 from job import recipe, study, tasks
 from job.database import Database
-from job.experiment import parse
 from job.index import Key
 from job.prepare import _register
+from job.specification import parse
 from job.tasks import Tasks, Worker
 
 SPEC = {

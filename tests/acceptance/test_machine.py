@@ -111,7 +111,9 @@ def test_a_bug_of_ours(site):
     """A bug shows its traceback, and says where to report it and with what: version, command, and no password."""
     folder = site.folder / "bug"
     folder.mkdir()
-    (folder / "sitecustomize.py").write_text("import job.experiment\ndef load(path): raise KeyError('oh')\njob.experiment.load = load\n")
+    (folder / "sitecustomize.py").write_text(
+        "import job.specification\ndef load(path): raise KeyError('oh')\njob.specification.load = load\n"
+    )
     done = site.job("plan", "x.toml", check=1, PYTHONPATH=str(folder), JOB_DATABASE_URL="")
     assert "this is a bug of ours" in done.stderr and "the project's issues" in done.stderr
     assert f"job {__version__}" in done.stderr and "`job plan x.toml`" in done.stderr and "KeyError: 'oh'" in done.stderr

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from job.database import Database
 from job.errors import JobError
-from job.experiment import Experiment, load
+from job.experiment import Experiment
 from job.index import Key
+from job.specification import load
 
 ROOT = Path(__file__).parents[2]
 BEFORE = {"features": (), "trial": ("features",), "fold": ("features", "trial"), "final": ("features", "trial")}

@@ -8,9 +8,9 @@ import psycopg2.extras
 
 from job import study, tasks
 from job.database import Database
-from job.experiment import parse
 from job.index import Key
 from job.prepare import _register
+from job.specification import parse
 
 SPEC = {"name": "small", "data": {"source": "digits"}, "search": {"trials": 3}, "folds": {"count": 2}, "models": {"cnn": {"epochs": 4}}}
 STAGED = {"data": {"id": "d", "files": {}}, "weights": {}, "splits": {}}

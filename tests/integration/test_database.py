@@ -18,8 +18,8 @@ from refusal import refused, refused_in, role
 from job.database import Database, Limits, lock_number
 from job.embedded import Postgres
 from job.errors import Unreachable
-from job.experiment import parse
 from job.prepare import _register
+from job.specification import parse
 
 QUICK = Limits(connect_s=1, answer_s=2, idle_s=2, lock_s=1)
 SPEC = {"name": "small", "data": {"source": "digits"}, "search": {"trials": 3}, "folds": {"count": 2}, "models": {"cnn": {"epochs": 2}}}

@@ -7,10 +7,10 @@ import pytest
 
 from job import tasks
 from job.database import Database
-from job.experiment import parse
 from job.gc import garbage
 from job.index import Key
 from job.prepare import _register
+from job.specification import parse
 from job.store import FolderStore, open_store
 from job.tasks import Tasks, Worker
 

@@ -21,9 +21,9 @@ from world import wait_for
 from job import status, tasks
 from job.attempt import Attempt
 from job.database import Database
-from job.experiment import parse
 from job.index import Key
 from job.prepare import _register
+from job.specification import parse
 from job.tasks import Tasks, Worker
 
 SPEC = {

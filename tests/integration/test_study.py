@@ -5,9 +5,9 @@ import pytest
 
 from job import study, tasks
 from job.database import Database
-from job.experiment import parse
 from job.index import Key
 from job.prepare import _register
+from job.specification import parse
 from job.tasks import Tasks, Worker
 
 STAGED = {"data": {"id": "d", "files": {}}, "weights": {}, "splits": {}}

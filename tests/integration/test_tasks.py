@@ -8,9 +8,9 @@ import pytest
 from job import tasks
 from job.database import Database
 from job.errors import Impossible, Invalid, JobError, LeaseLost, NotReady
-from job.experiment import parse
 from job.index import Key
 from job.prepare import _register
+from job.specification import parse
 from job.tasks import Tasks, Worker, scheduler_job
 
 SPEC = {"name": "small", "data": {"source": "digits"}, "search": {"trials": 3}, "folds": {"count": 2}, "models": {"cnn": {"epochs": 2}}}

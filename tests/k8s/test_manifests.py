@@ -11,8 +11,8 @@ import yaml
 
 from job.cli import job as commands
 from job.errors import EXIT_CODES
-from job.experiment import load
 from job.settings import S3_VARIABLES, SETTINGS
+from job.specification import load
 
 ROOT = Path(__file__).parents[2]
 BASE = ROOT / "k8s" / "base"

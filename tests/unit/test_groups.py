@@ -8,8 +8,8 @@ from test_sources import encoded, images, refused, two_classes, write_folder, wr
 
 from job import data, sources, splits
 from job.errors import Invalid
-from job.experiment import parse
 from job.sources import Part, Source
+from job.specification import parse
 
 CSV = "image,group\ntrain/cat/1.png,anna\ntrain/dog/1.png,ben\n"
 

@@ -3,8 +3,8 @@
 import pytest
 
 from job.errors import UsageError
-from job.experiment import parse
 from job.index import Element, Key, element, resolve
+from job.specification import parse
 
 EXPERIMENT = parse({"name": "e", "data": {"source": "digits"}, "search": {"trials": 3}, "models": {"cnn": {}, "vgg16": {}}})
 

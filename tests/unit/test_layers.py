@@ -7,7 +7,20 @@ import pytest
 
 PACKAGE = Path(__file__).parents[2] / "job"
 LAYERS = [
-    {"errors", "reading", "backbones", "parameters", "experiment", "settings", "randomness", "recipe", "splits", "logs", "__init__"},
+    {
+        "errors",
+        "reading",
+        "backbones",
+        "parameters",
+        "experiment",
+        "specification",
+        "settings",
+        "randomness",
+        "recipe",
+        "splits",
+        "logs",
+        "__init__",
+    },
     {"database", "store", "folder", "interrupt", "index", "server"},
     {
         "outbox",

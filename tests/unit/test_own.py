@@ -8,9 +8,9 @@ import pytest
 
 from job import factories, rehearsal
 from job.errors import Invalid
-from job.experiment import load, parse
 from job.parameters import Choice, Range
 from job.record import layers
+from job.specification import load, parse
 
 FILE = """
 name = "mine"

@@ -9,9 +9,9 @@ from click.testing import CliRunner
 
 from job.cli import GROUPS, job
 from job.errors import EXIT_CODES
-from job.experiment import SECTIONS
 from job.parameters import AUGMENT, MODELS, OWN
 from job.settings import SETTINGS
+from job.specification import SECTIONS
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()

@@ -15,13 +15,13 @@ import pytest
 from made import ONE_MODEL, SPEC, START, make
 
 from job import evaluate, report
-from job.experiment import parse
 from job.recipe import toml
 from job.report.collect import Attempt, Collected, Model, Predictions, Task, read_best_trial
 from job.report.figures import draw
 from job.report.page import num, render, share
 from job.report.points import calibration, confusions, roc
 from job.report.summary import leaderboard, summarise, to_text
+from job.specification import parse
 from job.store import open_store
 
 
