@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from job import data, downloads, sources, tasks, weights
+from job import cifar10, data, downloads, sources, tasks, weights
 from job.database import Database
 from job.errors import Invalid, JobError, NotReady
 from job.experiment import Experiment
@@ -140,7 +140,7 @@ class Preflight:
             self.facts = Facts(tuple(manifest["image_shape"]), len(manifest["classes"]), manifest["train"])
             return Finding("data", f"prepared already, as {known.id}: {_facts(self.facts)}")
         where = self.location or wanted["source"]
-        remote = downloads.is_url(where) or (where == "cifar10" and sources.cached_cifar10(self.settings.cache_dir) is None)
+        remote = downloads.is_url(where) or (where == "cifar10" and cifar10.cached(self.settings.cache_dir) is None)
         if not remote:
             source = sources.read(wanted["source"], wanted["image_size"], self.location, self.settings.cache_dir, wanted["groups"])
             train, _ = data.cut(source, self.experiment)
@@ -149,7 +149,7 @@ class Preflight:
         if where == "cifar10":
             shape, classes, n = CIFAR10
             self.facts = Facts(_shape(wanted["image_size"] or shape[0]), classes, wanted["train"] or n)
-            where = sources.CIFAR10_URL
+            where = cifar10.URL
         elif wanted["image_size"] and wanted["train"]:
             self.facts = Facts(_shape(wanted["image_size"]), 10, wanted["train"])
         shown = downloads.shown(where)

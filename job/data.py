@@ -10,10 +10,10 @@ import numpy as np
 
 from job import splits
 from job.cache import Cache
+from job.dataset import Part, Source
 from job.errors import Invalid, Missing
 from job.experiment import Experiment
 from job.randomness import derive
-from job.sources import Part, Source
 from job.store import Store
 
 SAMPLES_PER_CLASS, SAMPLE_CLASSES = 8, 20

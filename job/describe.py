@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from job import data, sources
+from job.dataset import Part
 from job.experiment import Experiment
 
 SHOWN_CLASSES = 20
@@ -49,7 +50,7 @@ def _conflicts(groups: np.ndarray, labels: np.ndarray) -> int:
     return int(np.isin(groups, several).sum())
 
 
-def _groups(train: sources.Part, test: sources.Part) -> dict | None:
+def _groups(train: Part, test: Part) -> dict | None:
     """Return how many groups each part has, and the images of the largest."""
     if train.groups is None:
         return None

@@ -7,7 +7,7 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
-from job import sources, weights
+from job import cifar10, weights
 from job.errors import Invalid
 from job.experiment import Experiment
 from job.specification import parse
@@ -38,12 +38,7 @@ def possible(experiment: Experiment, location: str | None, weights_place: str | 
             )
     if not spec["models"]:
         raise Invalid(f"none of the models of {experiment.name} can run here: {' '.join(notices)}")
-    if (
-        experiment.data["source"] == "cifar10"
-        and location is None
-        and sources.cached_cifar10(cache_dir) is None
-        and not reachable(sources.CIFAR10_URL)
-    ):
+    if experiment.data["source"] == "cifar10" and location is None and cifar10.cached(cache_dir) is None and not reachable(cifar10.URL):
         spec["name"] = f"{experiment.name}-digits"[:40]
         spec["data"] = {k: v for k, v in spec["data"].items() if k not in ("train", "test")} | {"source": "digits"}
         notices.insert(

@@ -3,11 +3,12 @@
 Of folders and archives a CSV says it, of an .npz arrays do. Whatever is wrong with either is one sentence.
 """
 
+import contextlib
 import csv
 import io
 import logging
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +62,15 @@ def of_arrays(groups: str, arrays: dict[str, np.ndarray | None], lengths: dict[s
             raise errors.Invalid(f"{name} is {array.dtype} {array.shape}: expected integers or text, one for each of {n} images")
     named = {part: arrays[part].astype(str).tolist() for part in lengths}
     return numbered(named, {part: [f"row {i} of x_{part}" for i in range(n)] for part, n in lengths.items()})
+
+
+@contextlib.contextmanager
+def key_named(groups: str) -> Iterator[None]:
+    """Name the key in what is wrong with groups."""
+    try:
+        yield
+    except errors.Invalid as exc:
+        raise errors.Invalid(f'data.groups = "{downloads.shown(groups)}": {exc}') from exc
 
 
 def numbered(named: dict[str, list[str]], images: dict[str, list[str]]) -> dict[str, np.ndarray]:

@@ -4,11 +4,11 @@ import unicodedata
 
 import numpy as np
 import pytest
-from test_sources import encoded, images, refused, two_classes, write_folder, write_npz, write_tar
+from files import encoded, images, refused, two_classes, write_folder, write_npz, write_tar
 
 from job import data, sources, splits
+from job.dataset import Part, Source
 from job.errors import Invalid
-from job.sources import Part, Source
 from job.specification import parse
 
 CSV = "image,group\ntrain/cat/1.png,anna\ntrain/dog/1.png,ben\n"

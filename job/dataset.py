@@ -1,0 +1,56 @@
+"""A data set in memory, wherever it comes from: its parts, of one size of image, with labels that can be learnt."""
+
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+
+from job import errors, pictures
+
+
+@dataclass(frozen=True)
+class Part:
+    """The training or the test part of a data set."""
+
+    images: np.ndarray  # uint8 [n, height, width, 3], RGB, 0..255
+    labels: np.ndarray  # int64 [n], 0..len(classes)-1
+    groups: np.ndarray | None = None  # int64 [n], the same for images that belong together by data.groups, in both parts
+
+
+@dataclass(frozen=True)
+class Source:
+    """A data set in memory."""
+
+    name: str  # what the report calls it: "CIFAR-10", "digits", the file's name
+    classes: tuple[str, ...]
+    train: Part
+    test: Part | None  # None: the source ships no test part
+    sizes: dict[tuple[int, int], int]  # (width, height) of the images as they come -> how many
+
+
+def fitted(name: str, classes: tuple[str, ...], train: Part, test: Part | None, size: tuple[int, int] | None) -> Source:
+    """Return arrays as a source, both parts resized to `size`; without it their sizes must be equal."""
+    sizes = Counter()
+    for part in filter(None, (train, test)):
+        sizes[part.images.shape[2], part.images.shape[1]] += len(part.labels)
+    if size:
+        train, test = (part and Part(pictures.resized(part.images, size), part.labels, part.groups) for part in (train, test))
+    if test and test.images.shape[1:] != train.images.shape[1:]:
+        seen = " and ".join("{1} x {0}".format(*part.images.shape[1:3]) for part in (train, test))
+        raise errors.Invalid(f"images differ in size, {seen} (training, test): set data.image_size")
+    return Source(name, classes, train, test, dict(sizes))
+
+
+def checked(source: Source) -> Source:
+    """Refuse what cannot be learnt: fewer than two classes, labels outside of them, a class without a training image."""
+    k = len(source.classes)
+    if k < 2:
+        raise errors.Invalid(f"there is only {k} class ({', '.join(source.classes)}): expected 2 or more")
+    for name, part in (("training", source.train), ("test", source.test)):
+        if part and (part.labels.min() < 0 or part.labels.max() >= k):
+            seen = f"{part.labels.min()}..{part.labels.max()}"
+            raise errors.Invalid(f"the {name} labels are {seen}: expected 0..{k - 1} for {k} classes")
+    empty = np.flatnonzero(np.bincount(source.train.labels, minlength=k) == 0)
+    if len(empty):
+        raise errors.Invalid(f"class {source.classes[empty[0]]!r} (label {empty[0]}) has no training image: remove it or add some")
+    return source

@@ -1,0 +1,73 @@
+"""Data sets as files: pictures, folders, archives and arrays, and the sentence that one is refused with."""
+
+import io
+import tarfile
+import zipfile
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from job import errors, sources
+
+RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
+
+
+def encoded(image, format="PNG", **options):
+    """The bytes of an image: a Pillow image, an array or a colour of 4 x 4 pixels."""
+    if isinstance(image, tuple):
+        image = Image.new("RGB", (4, 4), image)
+    if isinstance(image, np.ndarray):
+        image = Image.fromarray(image)
+    buffer = io.BytesIO()
+    image.save(buffer, format, **options)
+    return buffer.getvalue()
+
+
+def two_classes(**more):
+    """The smallest folder that can be read, plus other files: {name: bytes}."""
+    return {"train/cat/1.png": encoded(RED), "train/dog/1.png": encoded(GREEN), **more}
+
+
+def write_folder(root, files):
+    for name, data in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(data)
+    return str(root)
+
+
+def write_tar(path, files, mode="w:gz", extra=()):
+    """A tar of {name: bytes} and of extra TarInfo."""
+    with tarfile.open(path, mode) as tar:
+        for name, data in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+        for info in extra:
+            tar.addfile(info)
+    return str(path)
+
+
+def write_zip(path, files):
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return str(path)
+
+
+def write_npz(path, **arrays):
+    np.savez(path, **arrays)
+    return str(path)
+
+
+def images(n=4, *shape, dtype=np.uint8):
+    return np.random.default_rng(1).integers(0, 256, (n, *(shape or (5, 6, 3)))).astype(dtype)
+
+
+def refused(*args, error=errors.Invalid, **options):
+    """The one sentence `read` refuses with."""
+    with pytest.raises(error) as caught:
+        sources.read(*args, **options)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message

@@ -1,0 +1,129 @@
+"""CIFAR-10's archive: found, held to its hash, read back equal, and no pickle in it runs anything."""
+
+import hashlib
+import os
+import pickle
+import struct
+
+import numpy as np
+import pytest
+from files import refused, write_tar
+
+from job import archives, cifar10, errors, sources
+
+
+def python2_string(data):
+    return b"U" + bytes([len(data)]) + data if len(data) < 256 else b"T" + struct.pack("<i", len(data)) + data
+
+
+def python2_batch(data, labels):
+    """A batch pickled as Python 2 with its numpy did: strings of bytes, numpy.core, protocol 2."""
+    array = b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\nK\x00\x85U\x01btR(K\x01"
+    array += b"M" + struct.pack("<H", len(data)) + b"M" + struct.pack("<H", 3072) + b"\x86"
+    array += b"cnumpy\ndtype\n(U\x02u1K\x00K\x01tR(K\x03U\x01|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb\x89"
+    array += python2_string(data.tobytes()) + b"tb"
+    numbers = b"](" + b"".join(b"K" + bytes([label]) for label in labels) + b"e"
+    return b"\x80\x02}(" + python2_string(b"data") + array + python2_string(b"labels") + numbers + b"u."
+
+
+def python3_batch(data, labels):
+    return pickle.dumps({b"data": data, b"labels": list(labels)}, protocol=2)
+
+
+def cifar_files(batch=python3_batch):
+    """A tiny CIFAR-10: (members, images [60, 3, 32, 32] of the five training batches and the test batch, labels)."""
+    images = np.random.default_rng(0).integers(0, 256, (60, 3072), np.uint8)
+    labels = [i % 10 for i in range(60)]
+    meta = {b"label_names": [f"class{i}".encode() for i in range(10)], b"num_vis": 3072}
+    files = {"cifar-10-batches-py/batches.meta": pickle.dumps(meta, protocol=2)}
+    for i, name in enumerate([*cifar10.TRAIN, "test_batch"]):
+        files[f"cifar-10-batches-py/{name}"] = batch(images[i * 10 : i * 10 + 10], labels[i * 10 : i * 10 + 10])
+    return {**files, "cifar-10-batches-py/readme.html": b"<p>"}, images.reshape(-1, 3, 32, 32), labels
+
+
+@pytest.mark.parametrize("batch", [python2_batch, python3_batch])
+def test_cifar10_is_read_back_equal(tmp_path, batch):
+    """The official layout is read to [n, height, width, channel] in order, of Python 2 and of Python 3 pickles."""
+    files, images, labels = cifar_files(batch)
+    path = write_tar(tmp_path / cifar10.NAME, files)
+    for location in (path, str(tmp_path)):
+        read = sources.read("cifar10", location=location)
+        assert read.name == "CIFAR-10" and read.classes == tuple(f"class{i}" for i in range(10))
+        assert np.array_equal(read.train.images, images[:50].transpose(0, 2, 3, 1))
+        assert np.array_equal(read.test.images, images[50:].transpose(0, 2, 3, 1))
+        assert read.train.labels.tolist() == labels[:50] and read.test.labels.tolist() == labels[50:]
+        assert read.train.images.dtype == np.uint8 and read.train.labels.dtype == np.int64
+
+
+def test_cifar10_is_resized(tmp_path):
+    """data.image_size applies to CIFAR-10 when it differs from 32."""
+    path = write_tar(tmp_path / "c.tar.gz", cifar_files()[0])
+    assert sources.read("cifar10", 16, path).train.images.shape == (50, 16, 16, 3)
+
+
+@pytest.mark.parametrize("member", ["data_batch_3", "batches.meta"])
+def test_a_pickle_runs_nothing(tmp_path, member):
+    """A pickle that names os.system is refused with member and global, and the command does not run."""
+
+    class Evil:
+        def __reduce__(self):
+            return os.system, (f"touch {tmp_path}/ran",)
+
+    files = cifar_files()[0]
+    files[f"cifar-10-batches-py/{member}"] = pickle.dumps({b"data": Evil(), b"labels": [0]}, protocol=2)
+    message = refused("cifar10", location=write_tar(tmp_path / "c.tar.gz", files))
+    assert f"cifar-10-batches-py/{member}" in message and f"{os.system.__module__}.system" in message
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("name", ["cbuiltins\neval\n", "c__builtin__\neval\n", "cnumpy\nload\n", "c_codecs\ndecode\n"])
+def test_no_other_global_is_reached(name):
+    """Neither builtins nor other functions of the permitted modules can be named by a pickle."""
+    with pytest.raises(errors.Invalid, match=r"member 'm': the pickle asks for \w+\.\w+"):
+        archives.unpickle(b"\x80\x02" + name.encode() + b".", "m")
+
+
+@pytest.mark.parametrize("data", [b"", b"\x80\x02", b"no pickle", b"\x80\x02r\xff\xff\xff\xff.", python3_batch(np.zeros((1, 3072)), [0])])
+def test_a_damaged_pickle_is_named(data):
+    """A pickle that is cut short, no pickle or holds floats is Invalid and names its member."""
+    with pytest.raises(errors.Invalid, match="member 'm' is no readable pickle"):
+        archives.unpickle(data, "m")
+
+
+def test_a_batch_of_another_shape_is_refused(tmp_path):
+    """A batch with fewer labels than images, or labels beyond 9, is Invalid and named."""
+    for labels in ([0] * 9, [10] * 10, "0" * 10):
+        files = cifar_files()[0]
+        files["cifar-10-batches-py/test_batch"] = pickle.dumps({b"data": np.zeros((10, 3072), np.uint8), b"labels": labels}, protocol=2)
+        assert "test_batch" in refused("cifar10", location=write_tar(tmp_path / "c.tar.gz", files))
+
+
+def test_a_missing_batch_is_named(tmp_path):
+    """An archive without one of the batches is Invalid, naming the member and the official archive."""
+    files = cifar_files()[0]
+    del files["cifar-10-batches-py/data_batch_4"]
+    message = refused("cifar10", location=write_tar(tmp_path / "c.tar.gz", files))
+    assert "data_batch_4" in message and cifar10.URL in message
+
+
+def test_a_copy_in_the_cache_of_keras_counts_only_whole(tmp_path, monkeypatch):
+    """Keras' archive is found under its own name in KERAS_HOME, and only with the SHA-256 Keras compares."""
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    path = tmp_path / "datasets" / "cifar-10-batches-py-target_archive"
+    path.parent.mkdir()
+    write_tar(path, cifar_files()[0])
+    assert cifar10.cached() != path
+    monkeypatch.setattr(cifar10, "SHA256", hashlib.sha256(path.read_bytes()).hexdigest())
+    assert cifar10.cached() == path
+    assert len(sources.read("cifar10").train.images) == 50
+
+
+def test_the_names_are_those_of_keras():
+    """URL, SHA-256 and cache name are the ones in the installed Keras, read as text."""
+    path = os.path.join(os.path.dirname(np.__file__), "../keras/src/datasets/cifar10.py")
+    if not os.path.exists(path):
+        pytest.skip("keras is not installed")
+    with open(path) as file:
+        text = file.read()
+    assert cifar10.URL in text and cifar10.SHA256 in text
+    assert f'"{cifar10.IN_KERAS[0].removesuffix("_archive")}"' in text

@@ -1,0 +1,143 @@
+"""Files from elsewhere: whole or not at all, once, and no secret of their URL is shown."""
+
+import hashlib
+import http.server
+import os
+import socket
+import threading
+
+import pytest
+from files import refused, two_classes, write_tar, write_zip
+from test_cifar10 import cifar_files
+
+from job import cifar10, downloads, errors, sources
+
+
+class Server(http.server.BaseHTTPRequestHandler):
+    """Serves `files` of its server; /short breaks off, /503 is busy."""
+
+    def do_GET(self):
+        path = self.path.partition("?")[0]
+        self.server.asked.append(path)
+        data = self.server.files.get(path)
+        if path == "/503.zip" or data is None:
+            return self.send_error(503 if path == "/503.zip" else 404)
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(data) + (path == "/short.zip") * 9))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def server(monkeypatch):
+    """A web server on this machine, with .url, .files and .asked."""
+    monkeypatch.setenv("no_proxy", "*")
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Server) as server:
+        server.files, server.asked, server.url = {}, [], f"http://127.0.0.1:{server.server_port}"
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+def test_a_url_is_downloaded_once(tmp_path, server):
+    """An archive at a URL is read from the cache folder from the second time on, and nothing else is left there."""
+    server.files["/x/pets.zip"] = open(write_zip(tmp_path / "pets.zip", two_classes()), "rb").read()
+    for _ in range(2):
+        read = sources.read(f"{server.url}/x/pets.zip?token=secret", cache_dir=tmp_path / "cache")
+    assert read.name == "pets.zip" and read.classes == ("cat", "dog") and server.asked == ["/x/pets.zip"]
+    assert len(os.listdir(tmp_path / "cache/downloads")) == 1
+
+
+def test_cifar10_by_url(tmp_path, server):
+    """The location of cifar10 may be a URL of the archive."""
+    server.files["/c.tar.gz"] = open(write_tar(tmp_path / "c.tar.gz", cifar_files()[0]), "rb").read()
+    assert len(sources.read("cifar10", None, f"{server.url}/c.tar.gz", tmp_path / "cache").test.labels) == 10
+
+
+def test_cifar10_is_downloaded_when_keras_has_none(tmp_path, server, monkeypatch):
+    """Without a location and without Keras' copy the official archive comes into the cache folder, once, by its hash."""
+    data = open(write_tar(tmp_path / "c.tar.gz", cifar_files()[0]), "rb").read()
+    server.files["/c.tar.gz"] = data + b"changed"
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    monkeypatch.setattr(cifar10, "URL", f"{server.url}/c.tar.gz")
+    monkeypatch.setattr(cifar10, "SHA256", hashlib.sha256(data).hexdigest())
+    assert "SHA-256" in refused("cifar10", cache_dir=tmp_path / "cache")
+    server.files["/c.tar.gz"] = data
+    for _ in range(2):
+        assert len(sources.read("cifar10", cache_dir=tmp_path / "cache").train.images) == 50
+    assert len(server.asked) == 2 and os.listdir(tmp_path / "cache") == [cifar10.NAME]
+
+
+@pytest.mark.parametrize(
+    ("path", "error", "said"),
+    [
+        ("/none.zip", errors.Invalid, "404"),
+        ("/503.zip", errors.Unreachable, "503"),
+        ("/short.zip", errors.Unreachable, "broke off 9 bytes"),
+    ],
+)
+def test_a_failed_download_leaves_nothing(tmp_path, server, path, error, said):
+    """A missing file is Invalid, a busy server or a broken connection Unreachable; no part of a file stays, no secret is shown."""
+    server.files["/short.zip"] = b"PK"
+    message = refused(f"{server.url}{path}?token=secret", cache_dir=tmp_path, error=error)
+    assert said in message and "secret" not in message
+    assert os.listdir(tmp_path / "downloads") == []
+
+
+def test_no_server(tmp_path, monkeypatch):
+    """A refused connection is Unreachable (69): waiting may mend it."""
+    monkeypatch.setenv("no_proxy", "*")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    assert "try again" in refused(f"http://127.0.0.1:{port}/a.zip", cache_dir=tmp_path, error=errors.Unreachable)
+
+
+def test_another_hash_is_refused(tmp_path, server):
+    """A download whose SHA-256 differs is Invalid with both hashes and does not take the name; the right one does."""
+    server.files["/a"] = b"abc"
+    with pytest.raises(errors.Invalid, match="has the SHA-256 ba7816bf.*, not 0000: get the file"):
+        downloads.download(f"{server.url}/a", tmp_path / "a", "0000")
+    assert os.listdir(tmp_path) == []
+    assert downloads.download(f"{server.url}/a", tmp_path / "a", hashlib.sha256(b"abc").hexdigest()).read_bytes() == b"abc"
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full here")
+def test_a_full_disk_is_said(tmp_path):
+    """A full disk is Unreachable (69) and said to be one."""
+    with pytest.raises(errors.Unreachable, match="the disk of .* is full"):
+        with downloads._writing(tmp_path / "a"), open("/dev/full", "wb", buffering=0) as full:
+            downloads._write([b"abc"], full)
+
+
+def test_a_cache_that_cannot_be_written(tmp_path, server):
+    """A cache folder that cannot be made is Invalid and names JOB_CACHE_DIR."""
+    (tmp_path / "file").write_bytes(b"")
+    server.files["/a.zip"] = b"PK"
+    assert "JOB_CACHE_DIR" in refused(f"{server.url}/a.zip", cache_dir=tmp_path / "file")
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("https://me:secret@host:8/a/b.zip?token=secret#secret", "https://host:8/a/b.zip"),
+        ("https://host/b.zip?mail=secret@host", "https://host/b.zip"),
+        ("https://me:secret/secret@host/b.zip", "https://..."),
+        ("https://[::1]:80/b.zip", "https://[::1]:80/b.zip"),
+        ("/data/a?b#c.zip", "/data/a?b#c.zip"),
+    ],
+)
+def test_no_secret_of_a_url_is_shown(url, said):
+    """User, password, query and fragment of a URL appear in no message."""
+    assert downloads.shown(url) == said
+
+
+@pytest.mark.parametrize("key", ["../a.png", "a/../../b.png", "/etc/a.png", "a//b.png", "./a.png"])
+def test_no_object_of_a_bucket_leads_elsewhere(key):
+    """A key that would be written outside of the folder for a bucket's objects is Invalid, by name."""
+    downloads.check_below("s3://b/p", ["a/b.png", "ü x.png", "..a"])
+    with pytest.raises(errors.Invalid, match="is no path below it"):
+        downloads.check_below("s3://b/p", ["a/b.png", key])
