@@ -60,7 +60,7 @@ def list_(settings, as_json):
     Example: job list
     """
     from job import status as view
-    from job.watch import table
+    from job.lines import table
 
     found = view.experiments(database_of(settings))
     click.echo(json.dumps(found) if as_json else "\n".join(table(found)))

@@ -51,6 +51,7 @@ LAYERS = [
         "prepare",
         "describe",
         "status",
+        "lines",
         "watch",
         "report",
         "verify",

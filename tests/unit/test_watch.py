@@ -1,79 +1,12 @@
-"""`job status` as a person sees it: estimates that say what they do not know, lines without control characters, any width."""
+"""`job status` as a picture, on a terminal of any width."""
 
 import io
 
 import pytest
 from rich.console import Console
+from test_lines import running, state
 
-from job.status import STATES, time_left, undecided
-from job.watch import lines, picture, span
-
-
-def counts(**states) -> dict:
-    return dict.fromkeys(STATES, 0) | states
-
-
-def running(stage="trial", model="cnn", index=0, running_s=0.0, lease_left_s=100.0, host="node1") -> dict:
-    """Return a row of what runs."""
-    row = {"stage": stage, "model": model, "index": index, "attempt": 2, "host": host, "last_step": 7, "beat_s": 3.0}
-    return row | {"running_s": running_s, "lease_left_s": lease_left_s}
-
-
-def stages(trial: dict, fold: dict) -> dict:
-    return {"features": {}, "trial": {"cnn": trial}, "fold": {"cnn": fold}, "final": {}}
-
-
-def state(**changes) -> dict:
-    """Return what `collect` returns of a small experiment on its way."""
-    counted = stages(counts(waiting=5, running=1, complete=2, pruned=1, failed=3), counts(waiting=2))
-    base = {
-        "experiment": "small", "id": "small-1", "metric": "accuracy", "tasks": 14, "undecided": 8, "stages": counted,
-        "models": {"cnn": {"best": {"trial": 4, "value": 0.75}, "selected": None, "folds": {"folds": 0, "mean": None, "of": 2}}},
-        "attempts": {"complete": 2, "error": 9, "pruned": 1, "running": 1, "vanished": 1},
-        "images_per_s": [{"stage": "trial", "model": "cnn", "images_per_s": 812.4}],
-        "task_s": [{"stage": "trial", "model": "cnn", "mean_s": 95.0}],
-        "time_left": {"left_s": 545.0, "work_s": 545.0, "workers": 1, "unknown": ["fold cnn"]},
-        "running": [running()],
-        "failed": [{"stage": "trial", "model": "cnn", "index": i, "reason": "3 attempts in a row, the last: \x1b[31mno\nroom"} for i in (3, 6, 8)],
-    }  # fmt: skip
-    return base | changes
-
-
-@pytest.mark.parametrize(
-    ("trial", "fold", "mean_s", "alive", "expected"),
-    [
-        # nothing decided: nothing known; nothing runs: work, but no time; both known: work by those at work
-        (counts(waiting=4), counts(waiting=2), {}, [], (None, 0, 0, ["trial cnn", "fold cnn"])),
-        (counts(waiting=2, complete=2), counts(waiting=2), {"trial": 10}, [], (None, 20, 0, ["fold cnn"])),
-        (counts(waiting=3, running=1), counts(waiting=2), {}, [running()], (None, 0, 1, ["trial cnn", "fold cnn"])),
-        (counts(waiting=3, running=1, complete=1), counts(waiting=2), {"trial": 10, "fold": 30}, [running(running_s=4)], (96, 96, 1, [])),
-        # a task that takes longer than the others did has no time left to be told, and never a negative one
-        (counts(running=1, complete=1), counts(waiting=2), {"trial": 10, "fold": 30}, [running(running_s=99)], (60, 60, 1, [])),
-        # the end cannot be nearer than the longest task, however many are at work
-        (counts(running=2, complete=1), counts(complete=2), {"trial": 10}, [running(running_s=9), running(running_s=1)], (9, 10, 2, [])),
-        # whose lease is over does not work
-        (counts(running=2, complete=1), counts(complete=2), {"trial": 10}, [running(lease_left_s=-1), running(running_s=10)], (10, 10, 1, [])),
-        # what can never run takes no time; what is decided neither
-        (counts(pruned=2), counts(waiting=2), {"trial": 10}, [], (0, 0, 0, [])),
-        (counts(complete=2), counts(complete=2), {"trial": 10, "fold": 30}, [], (0, 0, 0, [])),
-    ],
-)  # fmt: skip
-def test_time_left(trial, fold, mean_s, alive, expected):
-    """The time left comes from decided tasks of the stage and model and from who works now, and is None where they do not tell."""
-    means = {(stage, "cnn"): seconds for stage, seconds in mean_s.items()}
-    left = time_left(stages(trial, fold), means, alive)
-    assert (left["left_s"], left["work_s"], left["workers"], left["unknown"]) == expected
-
-
-def test_lines_have_no_control_characters():
-    """Whatever a reason or a host holds, plain lines move no cursor; tasks that failed for one reason are one line."""
-    text = lines(state(running=[running(host="no\x1b[2Jde")]))
-    assert [line for line in text if not line.isprintable()] == []
-    assert any("failed: cnn trial 3 and 2 more: 3 attempts in a row" in line for line in text)
-    assert "attempts: 2 complete, 9 error, 1 pruned, 1 running, 1 vanished; 10 lost" in text
-    assert text[-1] == (
-        "time left: at least about 9 min with 1 at a time, if tasks go on as those decided did; of fold cnn none is decided yet"
-    )
+from job.watch import picture
 
 
 @pytest.mark.parametrize("width", [20, 40, 80, 200])
@@ -93,26 +26,3 @@ def test_a_picture_of_any_width(width, environ):
     if width >= 80:
         assert "812" in plain and "2 min" in plain and "more running" in plain
         assert len(plain.splitlines()) <= 20
-
-
-@pytest.mark.parametrize(
-    ("trial", "fold", "last"),
-    [
-        (counts(complete=2), counts(complete=2), "everything is decided"),
-        (counts(pruned=2), counts(waiting=2), "everything is decided, but for 2 tasks that cannot run: a stage before them failed"),
-    ],
-)
-def test_the_end_is_said(trial, fold, last):
-    """When nobody can decide anything any more, the last line says so, and what was left behind."""
-    counted = stages(trial, fold)
-    ended = state(stages=counted, undecided=sum(undecided(counted).values()), time_left=time_left(counted, {}, []), running=[], failed=[])
-    assert lines(ended)[-1] == last
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(-3, "0 s"), (59.4, "59 s"), (60, "1 min"), (3599, "1 h"), (3660, "1 h 1 min"), (86400, "1 d"), (273_600, "3 d 4 h")],
-)
-def test_a_span(seconds, text):
-    """Seconds as a person says them, in two units at most."""
-    assert span(seconds) == text
