@@ -6,7 +6,6 @@ Imported only when there is work to do: TensorFlow comes with it.
 import io
 import json
 import logging
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from job import data, evaluate, pictures, record, study
+from job import artifacts, data, evaluate, record, study
 from job.checkpoint import Damaged
 from job.errors import Diverged, Impossible, JobError
 from job.models import transfer
@@ -24,10 +23,6 @@ from job.results import clear, entry, publish
 from job.run import Run
 from job.tasks import Registered
 from job.train import PREDICT_BATCH, Examples, Hooks, Outcome, batches, predict, set_up, train
-
-SAME = 1e-5  # an end-to-end model's predictions are the stored ones, within this
-SHOWN_IMAGES = 8
-SHOWN_MISTAKES, SHOWN_SIDE = 16, 96  # images; pixels
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +44,7 @@ class Learned:
     @property
     def predictions(self) -> bytes:
         """The scored rows as predictions.npz."""
-        return predictions(self.outcome.probabilities, self.scored, self.rows)
+        return artifacts.predictions(self.outcome.probabilities, self.scored, self.rows)
 
 
 def run(r: Run) -> None:
@@ -134,7 +129,7 @@ def run_fold(r: Run) -> None:
         metrics = evaluate.evaluate(learned.scored, outcome.probabilities, r.registered.data["classes"], derive(r.seed, "bootstrap"))
     images, _ = data.training_part(r.cache, r.registered.data)
     model = whole(r, learned.net)
-    content = _model_file(r, model, images[learned.rows[:64]], outcome.probabilities[:64])
+    content = artifacts.model_file(r, model, images[learned.rows[:64]], outcome.probabilities[:64])
     publish(r, model, outcome, metrics, outcome.value, {"predictions.npz": learned.predictions, "model.keras": content})
 
 
@@ -154,11 +149,11 @@ def run_final(r: Run) -> None:
             if copies.any() and not copies.all()
             else None
         )
-    content = _model_file(r, model, images[:64], probabilities[:64])
-    files = {"predictions.npz": predictions(probabilities, labels, np.arange(len(labels))), "model.keras": content}
-    files["mistakes.npz"] = mistakes(images, labels, probabilities)
+    content = artifacts.model_file(r, model, images[:64], probabilities[:64])
+    files = {"predictions.npz": artifacts.predictions(probabilities, labels, np.arange(len(labels))), "model.keras": content}
+    files["mistakes.npz"] = artifacts.mistakes(images, labels, probabilities)
     if r.parameters.get("augment"):
-        files["augmentation.npz"] = _augmentation(r)
+        files["augmentation.npz"] = artifacts.augmentation(r)
     publish(r, model, learned.outcome, metrics, value, files)
 
 
@@ -256,56 +251,3 @@ def _base(r: Run) -> keras.Model:
 def whole(r: Run, net: keras.Model) -> keras.Model:
     """Return the end-to-end model: a frozen base before its head."""
     return transfer.join(_base(r), net) if r.experiment.frozen(r.key.model) else net
-
-
-def _model_file(r: Run, model: keras.Model, images: np.ndarray, stored: np.ndarray) -> bytes:
-    """Return the .keras file, checked against the stored predictions."""
-    with r.cache.scratch() as folder:
-        path = Path(folder) / "model.keras"
-        model.save(path)
-        content = path.read_bytes()
-        again = predict(keras.saving.load_model(path, compile=False), np.asarray(images))
-    worst = float(np.abs(again - stored).max())
-    if worst > SAME:
-        raise JobError(f"{r.key}: the saved model predicts otherwise than the trained one, by up to {worst:.2g}")
-    return content
-
-
-def _augmentation(r: Run) -> bytes:
-    """Return 8 training images with 8 variants each, for the report."""
-    from job.augment import warp
-
-    images = np.asarray(data.training_part(r.cache, r.registered.data)[0][:SHOWN_IMAGES])
-    variants = [
-        warp(images, r.parameters["augment"], tf.constant([derive(r.seed, "shown"), i], tf.int32)).numpy() for i in range(SHOWN_IMAGES)
-    ]
-    return _npz(originals=images, variants=np.stack(variants, 1).round().astype(np.uint8))
-
-
-def predictions(probabilities: np.ndarray, labels: np.ndarray, rows: np.ndarray) -> bytes:
-    """Return predictions.npz: probabilities float32 [n, k], labels int64 [n], rows int64 [n]."""
-    return _npz(probabilities=probabilities.astype(np.float32), labels=labels.astype(np.int64), rows=rows.astype(np.int64))
-
-
-def mistakes(images: np.ndarray, labels: np.ndarray, probabilities: np.ndarray) -> bytes:
-    """Return mistakes.npz, the most confident of them with their images: the report never opens the test part.
-
-    images uint8 [m, height, width, 3], m <= 16; rows, labels, predictions int64 [m]; confidence float32 [m].
-    """
-    rows = evaluate.mistakes(labels, probabilities, SHOWN_MISTAKES)
-    return _npz(
-        images=pictures.thumbnails(np.asarray(images[rows]), SHOWN_SIDE),
-        rows=rows.astype(np.int64),
-        labels=labels[rows].astype(np.int64),
-        predictions=probabilities[rows].argmax(1).astype(np.int64),
-        confidence=probabilities[rows].max(1).astype(np.float32),
-    )
-
-
-def _npz(**arrays) -> bytes:
-    """Return arrays as .npz, the same bytes under every Python: np.savez's changed with 3.11.4 (github.com/python/cpython/issues/103861)."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as file:
-        for name, array in arrays.items():
-            file.writestr(zipfile.ZipInfo(f"{name}.npy"), data.npy(array))
-    return buffer.getvalue()

@@ -46,6 +46,7 @@ LAYERS = [
     {
         "run",
         "results",
+        "artifacts",
         "runs",
         "replay",
         "prepare",

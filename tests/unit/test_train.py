@@ -6,11 +6,11 @@ import pytest
 from sklearn.utils.class_weight import compute_class_weight
 
 from job import checkpoint
+from job.artifacts import predictions
 from job.errors import Interrupted
 from job.evaluate import score
 from job.models import cnn, transfer
 from job.record import history_csv, sha256
-from job.runs import predictions
 from job.train import Examples, Hooks, class_weights, train
 
 STEPS = 12  # of 3 epochs over 60 images in batches of 16
