@@ -1,7 +1,6 @@
 """Preflight: is what a job needs there, and what would it cost? Nothing is written that is not removed again."""
 
 import json
-import math
 import os
 import shutil
 import subprocess
@@ -9,13 +8,15 @@ import sys
 import tempfile
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from job import cifar10, data, downloads, sources, tasks, weights
+from job.costs import costs, device_time
 from job.database import Database
 from job.errors import Invalid, JobError, NotReady
 from job.experiment import Experiment
 from job.fallback import reachable
+from job.findings import Finding
 from job.interrupt import INTERRUPT
 from job.settings import SETTINGS, Settings, redact
 from job.store import Store, open_store
@@ -23,17 +24,6 @@ from job.store import Store, open_store
 PATIENCE_S = 3.0  # with a server: a preflight is to tell, not to wait
 POLL_S = 0.05
 CIFAR10 = ((32, 32, 3), 10, 50_000)
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing looked at: its name, a sentence, the exit code it deserves; `measured` is for programs."""
-
-    what: str
-    text: str
-    code: int = 0
-    measured: dict = field(default_factory=dict)
-    looked: bool = True  # False: not set, so not looked at
 
 
 @dataclass(frozen=True)
@@ -72,7 +62,7 @@ class Preflight:
             hours.append(finding.measured.get("device_hours"))
             yield finding
         if None not in hours:
-            yield Finding("together", f"at most about {_hours(sum(hours))} without pruning", measured={"device_hours": sum(hours)})
+            yield Finding("together", f"at most about {device_time(sum(hours))} without pruning", measured={"device_hours": sum(hours)})
 
     def _try(self, what: str, look) -> Finding:
         try:
@@ -203,7 +193,7 @@ class Preflight:
             what,
             f"{found['parameters']:,} parameters{point}; an epoch about {batches}{features}; {found['memory_bytes'] / 1e9:.1f} GB of memory;"
             f" {e.search['trials']} trials x {epochs} epochs, {e.folds['count']} folds, {e.final['seeds']} finals:"
-            f" at most about {_hours(cost['device_hours'])} without pruning",
+            f" at most about {device_time(cost['device_hours'])} without pruning",
             measured=found | cost,
         )
 
@@ -234,31 +224,6 @@ class Preflight:
             raise JobError(f"its process ended with {child.returncode}: {said[-1]}")
 
 
-def costs(experiment: Experiment, model: str, train: int, found: dict) -> dict:
-    """Return seconds an epoch of a trial by batch size, of the features, and device hours of all stages.
-
-    Every trial counts as the costliest one, every epoch with the slower batch size; starts of processes are not counted.
-    """
-    e, epochs = experiment, experiment.models[model]["epochs"]
-    validation = round(e.data["validation"] * train)
-    fold = train // e.folds["count"]
-
-    def forward(n: int) -> float:
-        return n / found["predict_batch"] * found["predict_s"]
-
-    def epoch(n: int, scored: int) -> dict:
-        return {batch: math.ceil(n / int(batch)) * s + forward(scored) for batch, s in found["step_s"].items()}
-
-    features_s = train / found["predict_batch"] * found["features_s"]
-    trial = epoch(train - validation, validation)
-    seconds = epochs * (
-        e.search["trials"] * max(trial.values())
-        + e.folds["count"] * max(epoch(train - fold, fold).values())
-        + e.final["seeds"] * max(epoch(train, 0).values())
-    )
-    return {"epoch_s": trial, "features_s": features_s, "device_hours": (seconds + features_s) / 3600}
-
-
 def _not_set(what: str, name: str) -> Finding:
     setting = SETTINGS[name]
     return Finding(what, f"{setting.variable} is not set: {setting.help}", looked=False)
@@ -272,30 +237,3 @@ def _shape(size: int | list[int]) -> tuple[int, int, int]:
 def _facts(facts: Facts) -> str:
     height, width = facts.image_shape[:2]
     return f"{facts.train:,} training images of {height} x {width}, {facts.classes} classes"
-
-
-def _hours(hours: float) -> str:
-    """Return device hours as a person says them."""
-    return f"{hours * 60:.2g} device minutes" if hours < 1 else f"{hours:,.0f} device hours" if hours >= 10 else f"{hours:.1f} device hours"
-
-
-def worst(findings: list[Finding]) -> int:
-    """Return the exit code of the worst finding: what waiting cannot mend before what it can."""
-    return max((f.code for f in findings), default=0)
-
-
-def line(finding: Finding) -> str:
-    """Return a finding for a person."""
-    return f"{finding.what:<22} {'-' if not finding.looked else 'OK' if finding.code == 0 else f'FAIL {finding.code}':<8} {finding.text}"
-
-
-def entry(finding: Finding) -> dict:
-    """Return a finding for programs."""
-    return {
-        "what": finding.what,
-        "looked": finding.looked,
-        "ok": finding.code == 0,
-        "code": finding.code,
-        "text": finding.text,
-        **finding.measured,
-    }

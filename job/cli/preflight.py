@@ -21,18 +21,19 @@ def check(settings, experiment_file, location, weights, as_json):
 
     Example: job check examples/quick.toml --data cifar-10-python.tar.gz --weights weights/
     """
-    from job import check as view
+    from job.check import Preflight
+    from job.findings import entry, line, worst
     from job.specification import load
 
     experiment = load(experiment_file) if experiment_file else None
     findings = []
-    for finding in view.Preflight(settings, experiment, location or None, weights or None).findings():
+    for finding in Preflight(settings, experiment, location or None, weights or None).findings():
         findings.append(finding)
         if not as_json:
-            click.echo(view.line(finding))
+            click.echo(line(finding))
     if as_json:
-        click.echo(json.dumps([view.entry(f) for f in findings]))
-    end(view.worst(findings))
+        click.echo(json.dumps([entry(f) for f in findings]))
+    end(worst(findings))
 
 
 COMMANDS = (check,)

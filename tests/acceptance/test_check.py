@@ -3,7 +3,9 @@
 import json
 from itertools import islice
 
-from job.check import Finding, Preflight, costs, line, worst
+from job.check import Preflight
+from job.costs import costs
+from job.findings import Finding, line, worst
 from job.settings import Settings
 from job.specification import parse
 from job.store import open_store

@@ -59,6 +59,8 @@ LAYERS = [
         "gc",
         "rehearsal",
         "probe",
+        "costs",
+        "findings",
         "trained",
         "predict",
         "export",
