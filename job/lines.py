@@ -44,7 +44,9 @@ def _left(state: dict) -> str:
     time_left, blocked = state["time_left"], _blocked(state)
     if not state["undecided"]:
         return "everything is decided" + (f", but for {blocked} tasks that cannot run: a stage before them failed" if blocked else "")
-    unknown = f"; of {', '.join(time_left['unknown'])} none is decided yet" if time_left["unknown"] else ""
+    of = time_left["unknown"]
+    more = f" and {len(of) - 3} more" if len(of) > 3 else ""
+    unknown = f"; of {', '.join(of[:3])}{more} nothing is known yet" if of else ""
     if time_left["left_s"] is not None:
         least = "at least " if unknown else ""
         return f"time left: {least}about {span(time_left['left_s'])} with {time_left['workers']} at a time, if tasks go on as those decided did{unknown}"
