@@ -133,7 +133,8 @@ class Preflight:
         remote = downloads.is_url(where) or (where == "cifar10" and cifar10.cached(self.settings.cache_dir) is None)
         if not remote:
             source = sources.read(wanted["source"], wanted["image_size"], self.location, self.settings.cache_dir, wanted["groups"])
-            train, _ = data.cut(source, self.experiment)
+            train, test = data.cut(source, self.experiment)
+            data.make_splits(self.experiment, source.classes, train.labels, data.relate(train, test).train)  # raises what `prepare` would
             self.facts = Facts(tuple(train.images.shape[1:]), len(source.classes), len(train.labels))
             return Finding("data", f"{source.name}: {_facts(self.facts)}")
         if where == "cifar10":
@@ -192,7 +193,7 @@ class Preflight:
         return Finding(
             what,
             f"{found['parameters']:,} parameters{point}; an epoch about {batches}{features}; {found['memory_bytes'] / 1e9:.1f} GB of memory;"
-            f" {e.search['trials']} trials x {epochs} epochs, {e.folds['count']} folds, {e.final['seeds']} finals:"
+            f" {e.search['trials']} trials x {epochs} epochs, {e.folds['count']} folds, {e.final['seeds']} final{'s' if e.final['seeds'] > 1 else ''}:"
             f" at most about {device_time(cost['device_hours'])} without pruning",
             measured=found | cost,
         )

@@ -1,6 +1,7 @@
 """Who is compared with whom: stratified splits that keep equal images, and groups a user named, on one side."""
 
 import hashlib
+import math
 from collections.abc import Sequence
 from fractions import Fraction
 
@@ -57,8 +58,10 @@ def take(
     _enough(strata, 2, what, classes)
     k = len(np.unique(strata))
     if min(size, len(first) - size) < k:
+        least = math.ceil(100 * k / len(first)) / 100
+        fractions = f": a fraction of {least:g} to {1 - least:g}" if least <= 0.5 else ": there are too few images"
         raise Invalid(
-            f"{what}: {n} of {len(labels)} images cannot hold each of {k} classes on both sides; ask for at least {k}, and leave as many"
+            f"{what}: {n} of {len(labels)} images cannot hold each of {k} classes on both sides; ask for at least {k}, and leave as many{fractions}"
         )
     chosen, _ = next(StratifiedShuffleSplit(1, train_size=size, test_size=len(first) - size, random_state=seed).split(first, strata))
     mask = np.zeros(int(groups.max()) + 1, bool)

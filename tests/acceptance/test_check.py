@@ -67,6 +67,13 @@ def test_what_is_away_has_its_reason():
     assert line(found["store"]).startswith("store                  -        JOB_STORE_URL is not set")
 
 
+def test_data_that_cannot_be_split_are_refused():
+    """`prepare` would refuse 4 validation images of 10 classes: so does the check, and says which fraction would do."""
+    spec = SPEC | {"data": {"source": "digits", "train": 20}}
+    found = next(f for f in Preflight(Settings.read({}, {}), parse(spec), None, None).findings() if f.what == "data")
+    assert (found.code, "data.validation = 0.2: 4 of 20 images" in found.text, "0.5" in found.text) == (78, True, True), found.text
+
+
 def test_the_cost_is_that_of_all_stages():
     """40 trials of 40 epochs, 5 folds and a final: steps times seconds, the slower batch size, with the scoring of what is left out."""
     found = {"step_s": {"20": 1.0, "10": 0.6}, "predict_s": 2.0, "predict_batch": 256, "features_s": 0.0}
