@@ -87,6 +87,7 @@ def _standing(summary: dict, name: str, rank: int) -> dict:
         "test_accuracy": run.get("accuracy"),
         "test_low": test_low,
         "test_high": test_high,
+        "test_score": run.get(key),
         "test_f1": run.get("f1"),
         "test_roc_auc": run.get("roc_auc"),
         "train_s": model["cost"]["train_s"],

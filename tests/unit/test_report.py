@@ -1,5 +1,6 @@
 """What the report promises, on made-up results: random predictions that are right as often as told."""
 
+import csv
 import hashlib
 import io
 import json
@@ -97,6 +98,19 @@ def test_log_loss_is_better_when_lower():
     summary = summarise(make(spec=SPEC | {"search": SPEC["search"] | {"metric": "log_loss"}}))
     means = [summary["models"][name]["fold"]["mean"]["log_loss"] for name in summary["order"]]
     assert means == sorted(means) and summary["selected_by"] == "fold mean log_loss"
+
+
+def test_the_test_figure_of_the_metric_stands_at_the_top():
+    """Asked for balanced accuracy, the page and the leaderboard say that of the test part, with its interval, beside the accuracy."""
+    spec = SPEC | {"search": SPEC["search"] | {"metric": "balanced_accuracy"}}
+    collected = make(spec=spec)
+    metrics = collected.models["mobilenetv2"].tasks["final"][0].metrics
+    metrics["balanced_accuracy"], metrics["intervals"]["balanced_accuracy"] = 0.6125, [0.501, 0.7123]
+    top = text_of(page_of(collected)).partition("Intervals are over test images")[0]
+    assert "its balanced_accuracy there 0.613" in top.replace("0.612", "0.613") and top.count("0.501–0.712") == 3, "sentence, figure, table"
+    rows = list(csv.DictReader(io.StringIO(leaderboard(summarise(collected)))))
+    assert {row["model"]: row["test_score"] for row in rows}["mobilenetv2"] == "0.6125"
+    assert "test balanced_accuracy" not in text_of(page_of(make())).lower()
 
 
 def test_mean_and_out_of_fold_are_of_all_folds():
