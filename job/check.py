@@ -18,6 +18,7 @@ from job.experiment import Experiment
 from job.fallback import reachable
 from job.findings import Finding
 from job.interrupt import INTERRUPT
+from job.reading import outside
 from job.settings import SETTINGS, Settings, redact
 from job.store import Store, open_store
 
@@ -71,6 +72,10 @@ class Preflight:
             return Finding(what, redact(str(exc)))
         except JobError as exc:
             return Finding(what, redact(str(exc)), exc.exit_code)
+        except Exception as exc:
+            if known := outside(exc):
+                return Finding(what, redact(str(known)), known.exit_code)
+            raise
 
     def _database(self) -> Finding:
         if self.settings.database_url is None:
@@ -237,4 +242,4 @@ def _shape(size: int | list[int]) -> tuple[int, int, int]:
 
 def _facts(facts: Facts) -> str:
     height, width = facts.image_shape[:2]
-    return f"{facts.train:,} training images of {height} x {width}, {facts.classes} classes"
+    return f"{facts.train:,} training images of {width} x {height} (width x height), {facts.classes} classes"

@@ -22,7 +22,7 @@ def _registered(settings):
 
 @click.command()
 @click.argument("model", metavar="MODEL")
-@click.argument("paths", metavar="IMAGE...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("paths", metavar="IMAGE...", nargs=-1, required=True, type=click.Path(readable=False, path_type=Path))
 @click.option("--format", "form", type=click.Choice(FORMS), default="table", show_default=True, help="how to print the answers")
 @click.option("--top", type=click.IntRange(1), default=1, show_default=True, metavar="K", help="the K most probable classes of each image")
 @click.option(

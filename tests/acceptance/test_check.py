@@ -48,7 +48,7 @@ def test_every_place_and_every_model_has_its_line(small):
     assert list(found) == ["database", "store", "cache", "device", "data", "model greedy", "model cnn"], done.stdout
     assert [f["what"] for f in found.values() if not f["ok"]] == ["model greedy"]
     assert "no tables yet, `job prepare` makes them" in found["database"]["text"]
-    assert "200 training images of 32 x 32, 10 classes" in found["data"]["text"]
+    assert "200 training images of 32 x 32 (width x height), 10 classes" in found["data"]["text"]
     cnn = found["model cnn"]
     assert cnn["point"] == {"blocks": 2}
     assert set(cnn["step_s"]) == {"8", "16"} and all(s > 0 for s in cnn["step_s"].values())
@@ -72,6 +72,14 @@ def test_data_that_cannot_be_split_are_refused():
     spec = SPEC | {"data": {"source": "digits", "train": 20}}
     found = next(f for f in Preflight(Settings.read({}, {}), parse(spec), None, None).findings() if f.what == "data")
     assert (found.code, "data.validation = 0.2: 4 of 20 images" in found.text, "0.5" in found.text) == (78, True, True), found.text
+
+
+def test_what_the_machine_refuses_is_a_line_of_its_own():
+    """A path that the system does not let us look at is one finding; what comes after it is looked at all the same."""
+    spec = {"name": "s", "data": {"source": "cifar10"}, "models": {"mobilenetv2": {}}}
+    found = {f.what: f for f in islice(Preflight(Settings.read({}, {}), parse(spec), "/" + "x" * 5000, "/" + "y" * 5000).findings(), 6)}
+    assert (found["data"].code, found["weights mobilenetv2"].code) == (78, 78)
+    assert "File name too long" in found["weights mobilenetv2"].text
 
 
 def test_the_cost_is_that_of_all_stages():

@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from job import pictures
+from job.cli.use import predict as command
 from job.errors import Interrupted, Invalid, UsageError
 from job.interrupt import INTERRUPT
 from job.predict import BATCH, answers, images, write
@@ -72,6 +73,25 @@ def test_a_folder_that_cannot_be_read_is_named():
             os.seteuid(me)
     finally:
         (top / "closed").rmdir()
+        shutil.rmtree(top)
+
+
+def test_a_file_that_may_not_be_read_does_not_stop_the_others():
+    """The command takes it, and says of it alone that it cannot be read; a wrong path is still refused at once."""
+    top = Path(tempfile.mkdtemp())
+    top.chmod(0o755)
+    (top / "closed.png").touch(0)
+    me = os.geteuid()
+    try:
+        if me == 0:
+            os.setresuid(NOBODY, NOBODY, me)  # access(2) asks for the real one
+        try:
+            paths = command.make_context("predict", ["model", str(top / "closed.png")]).params["paths"]
+            with pytest.raises(Invalid, match="closed.png' cannot be read"):
+                pictures.one(images(paths)[0], (8, 8, 3))
+        finally:
+            os.setresuid(me, me, me)
+    finally:
         shutil.rmtree(top)
 
 
