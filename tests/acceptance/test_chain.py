@@ -10,7 +10,7 @@ import sys
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
 from job.database import Database
 from job.store import open_store
@@ -98,7 +98,9 @@ def check_export(tiny, form, model, probabilities):
     assert {p.name for p in tiny.folder.iterdir() if p.name.startswith(f".{form}")} == set()
     card = (out / "README.md").read_text()
     assert f"# {model} of tiny" in card and (out / "labels.txt").read_text() == "rows\ncolumns\nnone\n"
-    Image.open(tiny.folder / "photos" / "0.png").save(out / "photo.png")
+    sideways = Image.Exif()
+    sideways[ExifTags.Base.Orientation] = 6  # as telephones write it: to be turned right by a quarter
+    Image.open(tiny.folder / "photos" / "0.png").transpose(Image.Transpose.ROTATE_90).save(out / "photo.png", exif=sideways)
     code = re.search(r"```python\n(.*?)```", card, re.S)[1] + "\nimport sys\nassert 'job' not in sys.modules\n"
     done = subprocess.run([sys.executable, "-c", code], cwd=out, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
