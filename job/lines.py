@@ -116,12 +116,13 @@ def table(experiments: list[dict]) -> list[str]:
     if not experiments:
         return ["there is no experiment in the database: run `job prepare EXPERIMENT.toml`"]
     width = max(len("name"), *(len(e["name"]) for e in experiments))
-    found = [f"{'name':{width}}  {'created':16}  {'decided':>13}  {'running':>7}  {'failed':>6}  {'best':34}  id"]
+    widest = max(len("best"), *(len(_best(e)) for e in experiments))
+    found = [f"{'name':{width}}  {'created':16}  {'decided':>13}  {'running':>7}  {'failed':>6}  {'best':{widest}}  id"]
     for e in experiments:
         created = datetime.fromisoformat(e["created"]).astimezone()
         decided = f"{e['decided']} of {e['tasks']}"
         found.append(
-            f"{e['name']:{width}}  {created:%Y-%m-%d %H:%M}  {decided:>13}  {e['running']:>7}  {e['failed']:>6}  {_best(e):34}  {e['id']}"
+            f"{e['name']:{width}}  {created:%Y-%m-%d %H:%M}  {decided:>13}  {e['running']:>7}  {e['failed']:>6}  {_best(e):{widest}}  {e['id']}"
         )
     return found
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from job.lines import lines, span
+from job.lines import lines, span, table
 from job.status import STATES, time_left, undecided
 
 
@@ -94,3 +94,11 @@ def test_the_end_is_said(trial, fold, last):
 def test_a_span(seconds, text):
     """Seconds as a person says them, in two units at most."""
     assert span(seconds) == text
+
+
+def test_a_long_winner_keeps_the_columns_of_the_list():
+    """Whatever a cell holds, what stands below a heading begins where the heading does."""
+    entry = {"name": "small", "created": "2026-11-25T20:44:00+00:00", "tasks": 7, "decided": 7, "running": 0, "failed": 0, "id": "small-1"}
+    best = {"model": "efficientnetv2b0", "value": 0.9402, "by": "fold mean", "won": True}
+    head, short, long = table([entry | {"best": None}, entry | {"best": best}])
+    assert head.rindex("id") == short.rindex("small-1") == long.rindex("small-1")
