@@ -4,6 +4,7 @@ import difflib
 import errno
 import json
 import os
+import re
 
 from job.errors import Invalid, JobError, Unreachable
 
@@ -56,5 +57,7 @@ def outside(exc: Exception) -> JobError | None:
 
 
 def first_line(exc: Exception) -> str:
-    """Return the first line of what an exception says, else its kind."""
-    return str(exc).strip().partition("\n")[0] or type(exc).__name__
+    """Return the first line of what an exception says, else its kind; Keras puts "Exception encountered when calling" above, and bold type."""
+    said = [line.strip() for line in re.sub(r"\x1b\[\d*m", "", str(exc)).splitlines() if line.strip()]
+    told = [line for line in said if not line.startswith("Exception encountered when calling")]
+    return next(iter(told or said), type(exc).__name__)

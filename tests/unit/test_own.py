@@ -180,6 +180,10 @@ BAD = {
     "arguments": ("def build(): pass", "raised TypeError: build.. takes 0 positional arguments but 3 were given"),
     "no model": ("def build(*_): return 3", "returned int: expected a keras.Model"),
     "input": (NET.replace("Input(input_shape)", "Input((9, 9, 3))"), r"does not take images \[n, 8, 8, 3\]"),
+    "input of a Sequential": (
+        "import keras\ndef build(*_): return keras.Sequential([keras.Input((9, 9, 3)), keras.layers.Flatten(), keras.layers.Dense(3)])",
+        r"\[n, 8, 8, 3\]: ValueError: Input 0 .* expected shape=\(None, 9, 9, 3\)",
+    ),
     "shape": (NET.replace("(classes, ", "(classes + 1, "), r"with output \(None, 4\): expected \[n, 3\]"),
     "no softmax": (NET.replace('"softmax"', '"linear"'), "its outputs are no probabilities .* expected a softmax at the end"),
     "lambda": (
