@@ -63,7 +63,9 @@ class Preflight:
             hours.append(finding.measured.get("device_hours"))
             yield finding
         if None not in hours:
-            yield Finding("together", f"at most about {device_time(sum(hours))} without pruning", measured={"device_hours": sum(hours)})
+            starts = sum(sum(counts.values()) for counts in self.experiment.plan().values())
+            said = f"at most about {device_time(sum(hours))} without pruning, and the starts of {starts} processes"
+            yield Finding("together", said, measured={"device_hours": sum(hours)})
 
     def _try(self, what: str, look) -> Finding:
         try:

@@ -57,6 +57,13 @@ def test_every_place_and_every_model_has_its_line(small):
     assert open_store(small.store_url, 5).listing("") == before
 
 
+def test_the_starts_of_processes_are_counted(small):
+    """2 trials, 2 folds and a final start 5 processes, which the device time leaves out: the last line says so."""
+    (small.folder / "looked.toml").write_text(FILE.replace('[models.greedy]\nfactory = "greedy:build"\n', ""))
+    *_, together = json.loads(small.job("check", "looked.toml", "--json", check=0).stdout)
+    assert together["what"] == "together" and together["text"].endswith("and the starts of 5 processes")
+
+
 def test_what_is_away_has_its_reason():
     """A place that is not set is no failure, one that is away or closed has the code that says so; no password is shown."""
     settings = Settings.read({}, {"JOB_DATABASE_URL": "postgresql://me:hidden@127.0.0.1:9/x", "JOB_CACHE_DIR": "/proc/cache"})
