@@ -104,6 +104,8 @@ def _existing(where: str) -> Path:
     path = Path(where).expanduser() if where else None
     if path is None or not path.exists():
         raise errors.Invalid(f"there is no file or folder {str(path and path.absolute())!r}: expected {SUPPORTED}")
+    if not path.is_dir() and not path.is_file():  # to open a pipe waits for who writes it, a device never ends
+        raise errors.Invalid(f"{str(path.absolute())!r} is neither a file nor a folder (a pipe, a device?): expected {SUPPORTED}")
     return path
 
 

@@ -113,6 +113,24 @@ def test_an_empty_folder_and_an_empty_class(tmp_path):
     assert "'train/fox'" in refused(path)
 
 
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("name", ["a.npz", "a.tar.gz", "folder/train/cat/2.png"])
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path, name):
+    """Whatever it is called and wherever it stands, what is no regular file is Invalid at once."""
+    write_folder(tmp_path / "folder", two_classes())
+    os.mkfifo(tmp_path / name)
+    message = refused(str(tmp_path / name.partition("/")[0]))
+    assert name in message and "neither a file nor a folder" in message
+
+
+@pytest.mark.timeout(20)
+def test_a_pipe_in_place_of_cifar10_is_refused(tmp_path):
+    """Named itself, or in the folder that is named."""
+    os.mkfifo(tmp_path / sources.CIFAR10_NAME)
+    for location in (tmp_path, tmp_path / sources.CIFAR10_NAME):
+        assert "neither a file nor a folder" in refused("cifar10", location=str(location))
+
+
 def test_links_on_the_own_disk(tmp_path):
     """In a folder links are followed; one to nothing is Invalid, one to its own parent ends."""
     path = write_folder(tmp_path / "set", two_classes())
