@@ -6,6 +6,7 @@ what it does not.
 """
 
 import hashlib
+import io
 import os
 import time
 from datetime import UTC, datetime
@@ -24,6 +25,7 @@ RETRIED_CODES = {
     "BadDigest", "IncompleteBody", "NoSuchUpload", "OperationAborted", "RequestTimeout", "SlowDown",
     "XAmzContentChecksumMismatch", "XAmzContentSHA256Mismatch",
 }  # fmt: skip
+ONE_PUT = 1 << 30  # bytes; S3 takes 5 GiB in one request, and of parts only the one that failed is sent again
 UNTRUSTED = ("CERTIFICATE_VERIFY_FAILED", "[Errno 2]", "NO_CERTIFICATE_OR_CRL_FOUND")  # any other error of TLS may be a cut
 MISSING_CODES = {"NoSuchKey", "404", "NotFound"}
 _KEYS = "check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and the bucket's policy: it must allow to get, put, delete and list"
@@ -84,7 +86,7 @@ def open_store(url: str, outage_s: float = 900.0, sleep=time.sleep) -> Store:
 class S3Store(Patient):
     """A store in an S3 bucket; endpoint, keys, region and CA bundle by boto3's own variables."""
 
-    def __init__(self, bucket: str, prefix: str, outage_s: float, sleep, connect_s: float = 5.0, read_s: float = 20.0):
+    def __init__(self, bucket: str, prefix: str, outage_s: float, sleep, connect_s: float = 5.0, read_s: float = 20.0, one_put: int = ONE_PUT):
         """Args:
         connect_s: to connect, and to be rid of the next block of an upload (urllib3 has one limit for both).
         read_s: from the end of a request to its answer, and between two pieces of one. A store answers in milliseconds; 20 s
@@ -103,7 +105,7 @@ class S3Store(Patient):
         super().__init__(f"s3://{bucket}/{prefix}".rstrip("/"), outage_s, sleep)
         for name in (n for n in S3_VARIABLES if os.environ.get(n) == ""):
             del os.environ[name]  # empty means unset, as for our own variables; boto3 would take it for a value
-        self.bucket, self.prefix = bucket, f"{prefix}/" if prefix else ""
+        self.bucket, self.prefix, self._one_put = bucket, f"{prefix}/" if prefix else "", one_put
         # The last three: http.client takes an answer that was cut within its headers for whole, with those it has.
         cut = (KeyError, ValueError, ResponseParserError)
         self._errors = (BotoCoreError, ClientError, Boto3Error, S3DownloadFailedError, S3ValidationError, HTTPError, RecursionError, *cut)
@@ -127,6 +129,9 @@ class S3Store(Patient):
     def put(self, key: str, source: bytes | Path) -> Object:
         if isinstance(source, Path):
             self._try(key, lambda: self._client.upload_file(str(source), self.bucket, self.prefix + key))
+            return self.head(key)
+        if len(source) > self._one_put:
+            self._try(key, lambda: self._client.upload_fileobj(io.BytesIO(source), self.bucket, self.prefix + key))
             return self.head(key)
 
         def put():

@@ -301,6 +301,18 @@ def test_an_upload_that_is_cut(proxy, two, tmp_path):
     assert near.get("k") == new and near.get("big") == big.read_bytes()
 
 
+def test_bytes_that_are_too_many_for_one_request_go_in_parts(proxy, two):
+    """A result of gigabytes arrives whole, through cuts too; size and etag are those the store tells later."""
+    store, near = two(one_put=10 * MB)
+    content = os.urandom(20 * MB)
+    proxy.set("cut", side="client", after=MB, times=3)
+    stored = store.put("k", content)
+    assert proxy.fault == "pass"
+    assert stored.etag.endswith("-3") and stored.size == len(content)  # S3's mark of three parts
+    assert near.head("k") == stored == near.listing("")[0] and near.get("k") == content
+    assert "-" not in store.put("small", content[: 10 * MB]).etag
+
+
 def test_a_download_that_is_cut(proxy, two, tmp_path):
     """A download that ends in the middle is noticed and read again, small or in parts; given up, it leaves no file."""
     store, near = two()
