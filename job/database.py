@@ -103,13 +103,22 @@ class Database:
         """Return `work(cursor)`, run in one transaction, and again while the server is away.
 
         `work` may run more than once (a lost connection does not tell whether the commit was done),
-        so it must be idempotent. Raises: Unreachable, Invalid, NotReady (no tables), JobError.
+        so it must be idempotent. Raises: Unreachable, Invalid (some tables are gone, too), NotReady (no tables), JobError.
         """
-        started, delay = time.monotonic(), 0.2
+        started, delay, looked = time.monotonic(), 0.2, False
         patience_s = self.outage_s if patience_s is None else patience_s
         while True:
             try:
                 return self._once(work)
+            except psycopg2.errors.UndefinedTable as exc:
+                if not self.run(_has_tables, patience_s):
+                    raise NotReady(f"the database {self.where} has no tables yet: run `job prepare EXPERIMENT.toml`") from exc
+                if looked:
+                    raise Invalid(
+                        f"the database {self.where} is not whole: {_first(exc)}, but other tables of ours are there; restore a backup, or use an empty database and `job prepare`"
+                    ) from exc
+                looked = True  # they may have come just now, all in one transaction
+                continue
             except psycopg2.Error as exc:
                 error = _translate(exc, self.where)
                 if not isinstance(error, Unreachable):
@@ -164,13 +173,18 @@ class Database:
                     f"{self.where} is PostgreSQL {version // 10000}.{version % 10000}: expected {OLDEST_POSTGRESQL // 10000} or newer; name another server"
                 )
             cursor.execute("select pg_advisory_xact_lock(%s)", (lock_number("schema"),))
-            cursor.execute("select to_regclass('job_schema') as found")
-            if cursor.fetchone()["found"] is None:
+            if not _has_tables(cursor):
                 cursor.execute(_text("schema.sql"))
                 cursor.execute("insert into job_schema (version) values (%s)", (SCHEMA_VERSION,))
 
         self.run(work)
         self.check_schema()
+
+
+def _has_tables(cursor) -> bool:
+    """Tell whether any of our tables is there."""
+    cursor.execute("select bool_or(to_regclass(name) is not null) as found from unnest(%s) as name", (_tables(),))
+    return cursor.fetchone()["found"]
 
 
 def lock_number(name: str) -> int:
@@ -190,18 +204,19 @@ def queries(file: str) -> dict[str, str]:
     return dict(zip(parts[1::2], parts[2::2], strict=True))
 
 
+@cache
+def _tables() -> list[str]:
+    return re.findall(r"^create table (\w+)", _text("schema.sql"), re.M)
+
+
 def _text(name: str) -> str:
     return resources.files("job").joinpath("sql", name).read_text()
 
 
 def _translate(exc: psycopg2.Error, where: str) -> JobError:
     """Turn psycopg2's error into ours: what waiting can mend, and what it cannot."""
-    text, connecting = str(exc).strip(), isinstance(exc, _NoConnection)
+    text, connecting, first = str(exc).strip(), isinstance(exc, _NoConnection), _first(exc)
     state = exc.state if connecting else exc.pgcode or ""
-    # A connection that ends in the middle has no parts, just its text.
-    first = redact(exc.diag.message_primary or re.sub(r"^\S+:  ", "", next(iter(text.splitlines()), type(exc).__name__)))
-    if state == "42P01":
-        return NotReady(f"the database {where} has no tables yet: run `job prepare EXPERIMENT.toml`")
     if state in ("42501", "3D000") or state.startswith("28"):
         return Invalid(f"the database {where} refused us: {first}; check user, password and grants in JOB_DATABASE_URL")
     if not state and HOPELESS.search(re.sub(r'"[^"]*"', '""', text)):
@@ -215,6 +230,11 @@ def _translate(exc: psycopg2.Error, where: str) -> JobError:
     if connecting or state == "25P03" or state[:2] in ("40", "53", "55", "58") or isinstance(exc, psycopg2.OperationalError):
         return Unreachable(f"the database {where} cannot serve us now: {first}")
     return JobError(f"the database {where} answered: {first}")
+
+
+def _first(exc: psycopg2.Error) -> str:
+    """Return what the server said first; a connection that ends in the middle has no parts, just its text."""
+    return redact(exc.diag.message_primary or re.sub(r"^\S+:  ", "", next(iter(str(exc).strip().splitlines()), type(exc).__name__)))
 
 
 class _Connection(extensions.connection):

@@ -92,7 +92,7 @@ create table opening (                   -- each time the test part was opened
     opened timestamptz not null default clock_timestamp()
 );
 
-create function optuna_follows_task() returns trigger language plpgsql as $$
+create or replace function optuna_follows_task() returns trigger language plpgsql as $$
 begin
     update trials set
         state = (case new.state when 'waiting' then (case when new.parameters is null then 'WAITING' else 'RUNNING' end)
@@ -118,7 +118,7 @@ create trigger optuna_follows_task after update of state, parameters, value, rea
 for each row when (new.optuna_trial_id is not null) execute function optuna_follows_task();
 
 -- Optuna's step is the number of epochs done.
-create function optuna_follows_epoch() returns trigger language plpgsql as $$
+create or replace function optuna_follows_epoch() returns trigger language plpgsql as $$
 begin
     insert into trial_intermediate_values (trial_id, step, intermediate_value, intermediate_value_type)
     select optuna_trial_id, new.epoch + 1, new.value, 'FINITE'

@@ -272,9 +272,22 @@ def test_other_tables_are_told_apart(database, database_url):
         Database(database_url.replace(":", ":x", 2).replace("postgresql:x", "postgresql:"), 0).rows("select 1")
     with pytest.raises(Invalid, match="refused us"):
         Database(database_url + "x", 0).rows("select 1")
-    database.rows("drop table job_schema")
+    database.rows("drop schema public cascade; create schema public")
     with pytest.raises(NotReady, match="has no tables yet: run `job prepare"):
         tasks.find(database, "small")
+
+
+@pytest.mark.parametrize("gone", ["job_schema", "task", "trials"])
+def test_a_database_that_lost_some_tables_is_not_called_empty(database, gone):
+    """Ours or Optuna's: the one that is gone is named, and neither waiting nor `prepare` is said to mend it."""
+    database.rows(f"drop table {gone} cascade")
+    said = f'is not whole: relation "{gone}" does not exist, but other tables of ours are there'
+    with pytest.raises(Invalid, match=said):
+        worker(database).claim(TRIAL)
+    if gone != "trials":  # Optuna makes its own again, empty
+        with pytest.raises(Invalid, match=said):
+            database.create_schema()
+            _register(database, parse(SPEC), STAGED)
 
 
 def _forget_start(database) -> None:
