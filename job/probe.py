@@ -127,6 +127,10 @@ def answer(request: dict) -> dict:
     except MemoryError:
         return {"error": "out of memory", "code": 1}
     except Exception as exc:
+        from job.train import out_of_memory  # TensorFlow comes with it
+
+        if out_of_memory(exc):
+            return {"error": "out of memory", "code": 1}
         return {"error": f"{type(exc).__name__}: {str(exc).splitlines()[0] if str(exc) else ''}", "code": 1}
 
 

@@ -22,7 +22,7 @@ from job.randomness import derive
 from job.results import clear, entry, publish
 from job.run import Run
 from job.tasks import Registered
-from job.train import PREDICT_BATCH, Examples, Hooks, Outcome, batches, predict, set_up, train
+from job.train import PREDICT_BATCH, Examples, Hooks, Outcome, batches, out_of_memory, predict, set_up, train
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +55,9 @@ def run(r: Run) -> None:
     r.attempt.computes_on(machine)
     try:
         {"features": run_features, "trial": run_trial, "fold": run_fold, "final": run_final}[r.key.stage](r)
-    except tf.errors.ResourceExhaustedError as exc:
+    except tf.errors.OpError as exc:
+        if not out_of_memory(exc):
+            raise
         raise MemoryError(str(exc)) from exc
     except Diverged as exc:
         if r.key.stage != "trial":

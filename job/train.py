@@ -77,6 +77,12 @@ def set_up(threads: int) -> None:
         tf.config.experimental.set_memory_growth(device, True)
 
 
+def out_of_memory(exc: Exception) -> bool:
+    """Tell whether TensorFlow found no memory. Of a constant in a graph it then says that it cannot be parsed, which nothing else makes of ours."""
+    unparsed = isinstance(exc, tf.errors.InvalidArgumentError) and "Cannot parse tensor from proto" in str(exc)
+    return unparsed or isinstance(exc, tf.errors.ResourceExhaustedError)
+
+
 def train(
     net: keras.Model,
     parameters: dict,

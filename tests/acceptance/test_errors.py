@@ -1,6 +1,8 @@
 """Wrong input of each kind: one clear sentence, the right exit code, nothing half-written."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -64,6 +66,23 @@ def test_the_store_says_no(small):
         small.job("prepare", "small.toml", check=78, AWS_ACCESS_KEY_ID="", AWS_SECRET_ACCESS_KEY="", AWS_EC2_METADATA_DISABLED="true")
     )
     assert Database(small.database_url, 5).rows("select * from experiment") == []
+
+
+@pytest.mark.parametrize(
+    ("size", "blocks", "limit_kb"),
+    [(32, 5, 8_000_000), (128, 1, 12_000_000)],  # weights of 5 GB while the net is built; 17 GB of one layer in the first step
+)
+def test_a_net_too_large_for_the_memory(small, size, blocks, limit_kb):
+    """TensorFlow's words for it become ours, 1, and the attempt counts."""
+    large = SMALL.replace("width = 2", "width = 1024").replace("blocks = 1", f"blocks = {blocks}")
+    (small.folder / "small.toml").write_text(large.replace('"digits"', f'"digits"\nimage_size = {size}'))
+    small.job("prepare", "small.toml", check=0)
+    limited = ["sh", "-c", f'ulimit -v {limit_kb} && exec "$@"', "sh", sys.executable, "-m", "job", "trial", "--index", "0"]
+    done = subprocess.run(limited, env=small.environ, cwd=small.folder, capture_output=True, text=True, timeout=300)
+    assert sentence(done) == "job: cnn trial 0: out of memory; give the task more, or search smaller batches and widths"
+    assert done.returncode == 1
+    (row,) = Database(small.database_url, 5).rows("select outcome, reason from attempt")
+    assert row == {"outcome": "error", "reason": "out of memory"}
 
 
 def test_an_index_beyond(small):
