@@ -15,7 +15,7 @@ def draw(collected: Collected, summary: dict) -> dict[str, Picture]:
         for name, model in collected.models.items():
             pictures |= {kind.format(name): picture for kind, picture in _of_model(model, collected, summary).items() if picture}
             pictures |= mistakes(model, collected.data["classes"])
-        lines = macro_rocs(collected)
+        lines = macro_rocs(collected, summary)
         return pictures | ({"roc.svg": lines} if lines else {})
 
 
@@ -25,7 +25,7 @@ def _of_model(model: Model, collected: Collected, summary: dict) -> dict[str, Pi
     return {
         "augmentation-{}.png": augmentation(model),
         "history-{}.svg": history(model, entry, summary),
-        "search-{}.svg": search(model, entry, summary),
+        "search-{}.svg": search(model, entry, summary, collected.experiment.fixed(model.name)),
         "curves-{}-loss.svg": curves(model, "loss"),
         "curves-{}-accuracy.svg": curves(model, "accuracy"),
         "confusion-{}.svg": confusion(model.name, run["confusion_matrix"], classes) if run and run.get("confusion_matrix") else None,

@@ -7,6 +7,7 @@ from PIL import Image
 
 from job.report.collect import Collected, Model
 from job.report.drawing import Picture
+from job.report.words import num
 
 PNG_MAX_PX = 48  # larger images are shown smaller, and as JPEG
 THUMBNAIL_PX = 96
@@ -37,7 +38,7 @@ def mistakes(model: Model, classes: list[str]) -> dict[str, Picture]:
     found = {}
     for i, shown in enumerate(told(model, classes)):
         content, kind = _mosaic(shown["image"][None, None])
-        alt = f"test image {shown['row']}, {shown['true']}, taken for {shown['predicted']} with confidence {shown['confidence']:.2f}"
+        alt = f"test image {shown['row']}, {shown['true']}, taken for {shown['predicted']} with confidence {num(shown['confidence'], 2)}"
         found[f"mistake-{model.name}-{i:02d}.{kind}"] = Picture(content, alt)
     return found
 

@@ -15,6 +15,7 @@ from job.report.collect import Collected, Model
 from job.report.drawing import MATRIX_MAX_CLASSES, PALETTE, Picture, shorten
 from job.report.images import told
 from job.report.points import calibration, confusions
+from job.report.search import differing
 from job.report.summary import METRIC_KEY, ORIGINAL, by_rank, published
 from job.report.words import count, duration, interval, num, plain, plural, shape, share, some
 
@@ -85,6 +86,7 @@ def _view(collected: Collected, summary: dict, model: Model, pictures: dict[str,
         "features": model.stage("features"),
         "trials": _trials(model, experiment.direction),
         "points": _points(model, experiment),
+        "differing": list(differing(model, experiment.fixed(model.name))),
         "spread": _spread(model),
         "folds_done": len(model.stage("fold", "complete")),
         "device_s": _device_s(summary, model.name),

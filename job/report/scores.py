@@ -6,6 +6,8 @@ from matplotlib.patches import Rectangle
 from job.report.collect import Collected
 from job.report.drawing import ACCENT, INK, MATRIX_MAX_CLASSES, PALETTE, SERIES, SOFT, Picture, axes, legend, shorten, svg
 from job.report.points import GRID, calibration, confusions, macro, rocs
+from job.report.summary import published
+from job.report.words import num
 
 
 def confusion(name: str, matrix: list[list[int]], classes: list[str]) -> Picture | None:
@@ -40,27 +42,24 @@ def confusion(name: str, matrix: list[list[int]], classes: list[str]) -> Picture
 
 
 def roc(name: str, predictions, run: dict, classes: list[str]) -> Picture | None:
-    """Draw one line per class, the macro line over them."""
+    """Draw one line per class, of up to 20, and the macro line over them; None where neither can be drawn."""
     lines = rocs(predictions.labels, predictions.probabilities)
-    if all(line is None for line in lines):
+    mean, shown = macro(lines), [line for line in lines if line is not None] if len(classes) <= MATRIX_MAX_CLASSES else []
+    if mean is None and not shown:
         return None
     figure, ax = axes(4.4, 4.2)
-    for line in lines if len(classes) <= MATRIX_MAX_CLASSES else []:
-        if line is not None:
-            ax.plot(GRID, line, color=SOFT, lw=0.8, alpha=0.7, label="each class")
-    auc = run.get("roc_auc")
-    if (mean := macro(lines)) is not None:
-        ax.plot(GRID, mean, color=ACCENT, lw=2, label="macro" if auc is None else f"macro, AUC {auc:.3f}")
+    for line in shown:
+        ax.plot(GRID, line, color=SOFT, lw=0.8, alpha=0.7, label="each class")
+    auc = "" if run.get("roc_auc") is None else f", AUC {num(run['roc_auc'])}"
+    if mean is not None:
+        ax.plot(GRID, mean, color=ACCENT, lw=2, label=f"macro{auc}")
     _diagonal(ax, "false positive rate", "true positive rate")
     legend(ax, ax, loc="lower right")
-    return svg(
-        figure,
-        f"ROC of {name} on the test part, one line per class and their macro average"
-        + (f"; macro AUC {auc:.3f}." if auc is not None else "."),
-    )
+    drawn = [f"{len(shown)} of {len(classes)} classes"] * bool(shown) + [f"the macro average{auc}"] * (mean is not None)
+    return svg(figure, f"ROC of {name} on the test part, one-vs-rest: {' and '.join(drawn)}.")
 
 
-def macro_rocs(collected: Collected) -> Picture | None:
+def macro_rocs(collected: Collected, summary: dict) -> Picture | None:
     """Draw the macro lines of all models in one picture."""
     found = {}
     for name, model in collected.models.items():
@@ -75,7 +74,9 @@ def macro_rocs(collected: Collected) -> Picture | None:
         ax.plot(GRID, line, color=SERIES[i % len(SERIES)], lw=1.8, ls=("-", "--", ":")[i // len(SERIES) % 3], label=name)
     _diagonal(ax, "false positive rate", "true positive rate")
     ax.legend(loc="lower right")
-    return svg(figure, f"Macro ROC lines of {', '.join(found)} on the test part.")
+    runs = {name: published(summary["models"][name]) or {} for name in found}
+    areas = [name + (f" (AUC {num(runs[name]['roc_auc'])})" if runs[name].get("roc_auc") is not None else "") for name in found]
+    return svg(figure, f"Macro ROC lines on the test part: {', '.join(areas)}.")
 
 
 def reliability(name: str, predictions) -> Picture:
@@ -96,7 +97,7 @@ def reliability(name: str, predictions) -> Picture:
     _diagonal(ax, "stated confidence", "accuracy")
     return svg(
         figure,
-        f"Reliability of {name} on the test part: accuracy against stated confidence in {len(bins)} bins; expected calibration error {error:.3f}.",
+        f"Reliability of {name} on the test part: accuracy against stated confidence in {len(bins)} bins; expected calibration error {num(error)}.",
     )
 
 

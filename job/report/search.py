@@ -5,6 +5,9 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLoca
 
 from job.report.collect import Model
 from job.report.drawing import ACCENT, INK, SECOND, SOFT, SVG_MAX_POINTS, Picture, axes, legend, svg
+from job.report.words import num, plain
+
+NAMES = {"learning_rate": "learning rate", "batch_size": "batch size"}
 
 
 def history(model: Model, entry: dict, summary: dict) -> Picture | None:
@@ -28,38 +31,63 @@ def history(model: Model, entry: dict, summary: dict) -> Picture | None:
     return svg(
         figure,
         f"{model.name}: {summary['metric']} of {len(trials)} complete and {len(pruned)} pruned trials in order; "
-        f"the best is {running[-1]:.3f}" + (f", its 95 % interval {interval[0]:.3f} to {interval[1]:.3f}." if interval else "."),
+        f"the best is {num(running[-1])}" + (f", its 95 % interval {num(interval[0])} to {num(interval[1])}." if interval else "."),
     )
 
 
-def search(model: Model, entry: dict, summary: dict) -> Picture | None:
-    """Draw learning rate against batch size, the value as depth of colour."""
-    names = {"learning_rate", "batch_size"}
-    trials = [t for t in model.stage("trial", "complete") if t.value is not None and names <= set(t.parameters or {})]
-    rates, sizes = ([t.parameters[k] for t in trials] for k in ("learning_rate", "batch_size"))
-    if len(set(rates)) < 2 or len(set(sizes)) < 2:
+def differing(model: Model, fixed: dict) -> dict[str, list]:
+    """Return those of learning rate and batch size that differ among the complete trials: name -> a value for each trial."""
+    trials = [fixed | (t.parameters or {}) for t in model.stage("trial", "complete") if t.value is not None]
+    tried = {name: [parameters.get(name) for parameters in trials] for name in NAMES}
+    return {name: values for name, values in tried.items() if None not in values and len(set(values)) > 1}
+
+
+def search(model: Model, entry: dict, summary: dict, fixed: dict) -> Picture | None:
+    """Draw learning rate against batch size, the value as depth of colour; where only one differs, the value against it."""
+    tried, selection = differing(model, fixed), entry["selection"]
+    if not tried:
         return None
-    values, levels = np.array([t.value for t in trials]), sorted(set(sizes))
-    depth = (values - values.min()) / (np.ptp(values) or 1)
-    depth = depth if summary["direction"] == "maximize" else 1 - depth
+    values = np.array([t.value for t in model.stage("trial", "complete") if t.value is not None])
+    sign = 1 if summary["direction"] == "maximize" else -1
     figure, ax = axes(5.2, 3.0)
-    ax.scatter(rates, [levels.index(s) for s in sizes], s=70, color=ACCENT, alpha=0.12 + 0.88 * depth, linewidths=0)
-    ax.scatter(rates, [levels.index(s) for s in sizes], s=70, facecolors="none", edgecolors=ACCENT, linewidths=0.6)
-    chosen = (entry["selection"] or {}).get("parameters", {})
-    if chosen.get("batch_size") in levels and "learning_rate" in chosen:
-        place = [chosen["learning_rate"]], [levels.index(chosen["batch_size"])]
-        ax.scatter(*place, s=170, facecolors="none", edgecolors=SECOND, linewidths=1.8, label="selected")
+    place = _rate_and_size(ax, tried, sign * values) if len(tried) == 2 else _one(ax, tried, values, summary["metric"])
+    if selection and (point := place(fixed | selection["parameters"], selection["value"])):
+        ax.scatter(*point, s=170, facecolors="none", edgecolors=SECOND, linewidths=1.8, label="selected")
         figure.legend(loc="outside upper left")
-    ax.set(xscale="log", xlabel="learning rate", ylabel="batch size")
-    ax.set(yticks=range(len(levels)), yticklabels=levels, ylim=(-0.6, len(levels) - 0.4))
-    ax.xaxis.set_major_locator(FixedLocator(_ticks(*ax.get_xlim())))
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    ax.xaxis.set_minor_locator(NullLocator())
+    _log(ax, tried)
+    best = " and ".join(f"{NAMES[name]} {plain(of[(sign * values).argmax()])}" for name, of in tried.items())
     return svg(
         figure,
-        f"{model.name}: learning rate and batch size of {len(trials)} complete trials; the deeper the colour, "
-        f"the better the {summary['metric']}. Range {values.min():.3f} to {values.max():.3f}.",
+        f"{model.name}: {summary['metric']} of {len(values)} complete trials by {' and '.join(NAMES[name] for name in tried)}, "
+        f"from {num(values.min())} to {num(values.max())}; the best has {best}.",
     )
+
+
+def _rate_and_size(ax, tried: dict[str, list], goodness: np.ndarray):
+    """Draw both; return how to find a selection's place."""
+    rates, sizes = tried["learning_rate"], tried["batch_size"]
+    levels = sorted(set(sizes))
+    depth = (goodness - goodness.min()) / (np.ptp(goodness) or 1)
+    rows = [levels.index(s) for s in sizes]
+    ax.scatter(rates, rows, s=70, color=ACCENT, alpha=0.12 + 0.88 * depth, linewidths=0)
+    ax.scatter(rates, rows, s=70, facecolors="none", edgecolors=ACCENT, linewidths=0.6)
+    ax.set(xlabel="learning rate", ylabel="batch size", yticks=range(len(levels)), yticklabels=levels, ylim=(-0.6, len(levels) - 0.4))
+    return lambda p, _: (p["learning_rate"], levels.index(p["batch_size"])) if p.get("batch_size") in levels else None
+
+
+def _one(ax, tried: dict[str, list], values: np.ndarray, metric: str):
+    """Draw the values against the one that differs; return how to find a selection's place."""
+    ((name, of),) = tried.items()
+    ax.plot(of, values, "o", color=ACCENT, ms=7, alpha=0.75)
+    ax.set(xlabel=NAMES[name], ylabel=f"{metric}, validation part")
+    return lambda p, value: (p[name], value)
+
+
+def _log(ax, tried: dict[str, list]) -> None:
+    ax.set_xscale("log")
+    ax.xaxis.set_major_locator(FixedLocator(_ticks(*ax.get_xlim()) if "learning_rate" in tried else sorted(set(tried["batch_size"]))))
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    ax.xaxis.set_minor_locator(NullLocator())
 
 
 def _ticks(low: float, high: float) -> list[float]:
@@ -93,7 +121,7 @@ def curves(model: Model, key: str) -> Picture | None:
     ax.set(ylabel=key, xlabel="epoch")
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     legend(figure, ax, loc="outside upper left", ncols=2)
-    ends = ", ".join(f"{f[-1][f'val_{key}']:.3f}" for f in folds if f[-1].get(f"val_{key}") is not None)
+    ends = ", ".join(num(f[-1][f"val_{key}"]) for f in folds if f[-1].get(f"val_{key}") is not None)
     return svg(figure, f"{model.name}: {key} per epoch. On the left-out part at the last epoch: {ends or 'not there'}.")
 
 

@@ -348,6 +348,70 @@ def test_equal_trials_have_no_importances():
     assert found["values"] is None and found["reason"] == "all complete trials have the same value"
 
 
+def searched(**fixed) -> Collected:
+    """Make trials that search what is not fixed here."""
+    collected = make(spec=ONE_MODEL | {"search": {"trials": 6}, "parameters": SPEC["parameters"] | fixed})
+    model = collected.models["cnn"]
+    model.tasks["trial"] = [
+        replace(t, parameters={k: v for k, v in t.parameters.items() if k not in fixed}, value=0.5 + t.index / 100)
+        for t in model.stage("trial")
+    ]
+    return collected
+
+
+@pytest.mark.parametrize(
+    ("fixed", "said"),
+    [
+        (
+            {"batch_size": 64},
+            r"cnn: accuracy of 5 complete trials by learning rate, from 0\.500 to 0\.550; the best has learning rate 0\.00\d+\.",
+        ),
+        (
+            {"learning_rate": 0.001},
+            r"cnn: accuracy of 5 complete trials by batch size, from 0\.500 to 0\.550; the best has batch size \d+\.",
+        ),
+        ({}, r"by learning rate and batch size, from 0\.500 to 0\.550; the best has learning rate 0\.00\d+ and batch size \d+\."),
+    ],
+)
+def test_what_was_searched_is_drawn(fixed, said):
+    """Learning rate and batch size against each other, or the value against the one that differs."""
+    assert re.search(f'aria-label="[^"]*{said}"', page_of(searched(**fixed), pictures=True))
+
+
+def test_where_nothing_differs_the_page_says_so():
+    """No picture of the search without a word."""
+    page = page_of(searched(learning_rate=0.001, batch_size=64), pictures=True)
+    assert "No picture of learning rate and batch size: neither differs among 5 complete trials." in text_of(page)
+    assert "complete trials by" not in page
+
+
+def test_a_picture_of_roc_says_what_is_drawn():
+    """Of over 20 classes the macro line only; of a class without an image no line; without any line no picture."""
+    few = make(["cat", "dog"])
+    assert "one-vs-rest: 2 of 2 classes and the macro average, AUC 0." in page_of(few, pictures=True)
+    many = make([f"class {i}" for i in range(24)], train=96, test=96, spec=ONE_MODEL)
+    assert "one-vs-rest: the macro average, AUC 0." in page_of(many, pictures=True)
+    assert "ROC, one-vs-rest, macro average of all classes." in page_of(many, pictures=True)
+    lacking = make([f"class {i}" for i in range(24)], train=96, test=95 - 72, spec=ONE_MODEL)
+    assert "roc-cnn.svg" not in draw(lacking, summarise(lacking))
+
+
+def test_the_lines_of_all_models_have_their_areas_in_words():
+    """The alt text says what the picture shows, not that there is one."""
+    page = finished()[1]["index.html"].decode()
+    assert re.search(
+        r"Macro ROC lines on the test part: cnn \(AUC 0\.\d{3}\), mobilenetv2 \(AUC 0\.\d{3}\), vgg16 \(AUC 0\.\d{3}\)\.", page
+    )
+
+
+def test_heads_of_columns_can_be_listened_to():
+    """What stands below a head or a figure is told as such: a voice reads both in one breath."""
+    text = text_of(finished()[1]["index.html"].decode())
+    for head in ("mean fold accuracy and range", "test accuracy and 95 % interval", "folds and n to train on", "2 of 2 n = 200"):
+        assert head in text
+    assert re.search(r"Test accuracy 0\.840 95 % interval 0\.783–0\.884 , n = 200", text)
+
+
 def test_trials_within_the_interval_of_the_best_are_counted():
     """They cannot be told from it: the count is of the other complete trials, before a selection too."""
     collected = make()
