@@ -86,7 +86,9 @@ def open_store(url: str, outage_s: float = 900.0, sleep=time.sleep) -> Store:
 class S3Store(Patient):
     """A store in an S3 bucket; endpoint, keys, region and CA bundle by boto3's own variables."""
 
-    def __init__(self, bucket: str, prefix: str, outage_s: float, sleep, connect_s: float = 5.0, read_s: float = 20.0, one_put: int = ONE_PUT):
+    def __init__(
+        self, bucket: str, prefix: str, outage_s: float, sleep, connect_s: float = 5.0, read_s: float = 20.0, one_put: int = ONE_PUT
+    ):
         """Args:
         connect_s: to connect, and to be rid of the next block of an upload (urllib3 has one limit for both).
         read_s: from the end of a request to its answer, and between two pieces of one. A store answers in milliseconds; 20 s

@@ -18,7 +18,7 @@ LONG = "a class with a name longer than any label should be, " * 4
 ODD = ["<b>&amp;</b><script>alert(1)</script>", "日本語のクラス", "عربى", LONG, "x" * 300, "🦆", "cat", "dog", "' onload='", "$x_1$"]
 LARGE = 5_000_000
 BROKEN = """<!doctype html><title>broken</title><body style="margin:0"><img src="http://127.0.0.1:9/x.png">
-<div style="width:2000px;color:#eee;background:#fff">pale</div><details><summary>more</summary><pre>closed</pre></details>
+<main><p style="font-size:16px;width:2000px;color:#eee;background:#fff">pale</p></main><details><summary>more</summary><pre>closed</pre></details>
 <script>console.error("said"); throw new Error("thrown")</script>"""
 
 
@@ -83,7 +83,7 @@ def test_anyone_can_read_it(page, look):
 
 @pytest.mark.parametrize("look", LOOKS)
 def test_it_fits_the_window(page, look):
-    """Nothing makes the page itself scroll sideways, at 1200 and at 360 pixels, whatever the classes are called."""
+    """Nothing makes the page itself scroll sideways, at 1200, 360 and 320 pixels, whatever the classes are called."""
     assert page["looks"][look]["over"] <= 0
 
 
@@ -117,6 +117,33 @@ def test_paper_hides_nothing(page):
     assert page["printed"]["after"] == page["printed"]["before"]
 
 
+def test_the_keyboard_goes_through_it(page):
+    """Tab comes to the skip link first, is seen wherever it stands, and leaves the page at the end."""
+    walked = page["walked"]
+    assert walked["first"] == "A Skip to the sections" and 12 < walked["stops"] < 2000 and walked["unseen"] == []
+
+
+def test_letters_grow_with_the_readers_setting(page):
+    """Letters set twice as large in the browser are so on the page, which still fits the window."""
+    assert page["grown"] == {"times": 2, "over": page["grown"]["over"]} and page["grown"]["over"] <= 0
+
+
+def test_a_finger_can_hit_what_it_points_at(page):
+    """Links to the sections, heads that sort and parts that open are 24 pixels a side at least."""
+    assert page["looks"]["phone"]["small"] == 0
+
+
+def test_few_landmarks(page):
+    """A screen reader jumps between head, sections' links, main part and foot: a table is none of them."""
+    assert page["looks"]["light"]["landmarks"] == 4
+
+
+def test_high_contrast_leaves_bars_and_letters(looked):
+    """In forced colours the bars of importances are still there, and letters in drawings are as bright as others."""
+    assert looked["trials"]["forced"]["bars"] == 0
+    assert looked["trials"]["forced"]["ink"] == looked["trials"]["forced"]["text"]
+
+
 def test_it_can_be_sent_by_mail(page):
     """Below 5 MB, with 200 trials of three models and with 1,000 classes."""
     assert page["bytes"] < LARGE
@@ -129,4 +156,5 @@ def test_a_broken_page_is_noticed(looked):
     assert broken["requests"] == ["http://127.0.0.1:9/x.png"] * 5
     assert {"color-contrast", "image-alt", "html-has-lang"} <= {v.partition(":")[0] for v in broken["axe"]["light"]}
     assert broken["looks"]["phone"]["over"] > 1000 and broken["looks"]["light"]["nameless"] == broken["looks"]["light"]["broken"] == 1
+    assert broken["walked"]["stops"] == 1 and broken["grown"]["times"] == 1 and broken["looks"]["phone"]["small"] == 1
     assert broken["looks"]["paper"]["hidden"] == 1 and broken["printed"]["paper"] == 1
