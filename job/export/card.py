@@ -6,6 +6,7 @@ from jinja2 import Environment, StrictUndefined
 
 from job.recipe import toml
 from job.report.collect import Collected
+from job.report.points import calibration
 from job.report.summary import METRIC_KEY, published
 from job.report.words import count, interval, num, plain
 from job.trained import FORMATS
@@ -20,6 +21,7 @@ def card(collected: Collected, summary: dict, model: str, about: dict) -> str:
     entry, experiment = summary["models"][model], collected.experiment
     final = collected.models[model].stage("final", "complete")[0]
     result = collected.models[model].results.get(("final", 0)) or {}
+    predictions = collected.models[model].predictions.get(("final", 0))
     return environment.from_string(resources.files("job.export").joinpath("card.md").read_text(encoding="utf-8")).render(
         about=about,
         file=FORMATS[about["format"]],
@@ -29,6 +31,7 @@ def card(collected: Collected, summary: dict, model: str, about: dict) -> str:
         entry=entry,
         run=published(entry),
         key=METRIC_KEY[summary["metric"]],
+        calibration=calibration(predictions.labels, predictions.probabilities)[1] if predictions else None,
         parameters=experiment.fixed(model) | final.parameters,
         base=model if experiment.frozen(model) or "unfreeze" in experiment.models[model] else None,
         result=result,

@@ -13,6 +13,7 @@ import pytest
 from PIL import ExifTags, Image
 
 from job.database import Database
+from job.report.points import calibration
 from job.store import open_store
 
 
@@ -97,6 +98,8 @@ def check_export(tiny, form, model, probabilities):
     assert "is there already" in tiny.job("export", "--model", model, "--out", out, check=2).stderr
     assert {p.name for p in tiny.folder.iterdir() if p.name.startswith(f".{form}")} == set()
     card = (out / "README.md").read_text()
+    error = calibration(np.load(tiny.folder / "images.npz")["y_test"], probabilities)[1]
+    assert f"| expected calibration error, ten bins | {error:.3f} | |" in card
     assert f"# {model} of tiny" in card and (out / "labels.txt").read_text() == "rows\ncolumns\nnone\n"
     sideways = Image.Exif()
     sideways[ExifTags.Base.Orientation] = 6  # as telephones write it: to be turned right by a quarter
