@@ -60,6 +60,7 @@ def run_local(experiment_file: str, out: Path, location: str | None, weights_pla
         postgres = stack.enter_context(embedded.Postgres(out / "servers"))
         s3 = stack.enter_context(embedded.S3(out / "servers"))
         environ = _environment(out, experiment, postgres, s3)
+        click.echo("preparing: data, weights, splits", err=True)
         data = ["--data", location] if location and experiment.data["source"] != "digits" else []
         folder = ["--weights", weights_place] if weights_place else []
         _command(
@@ -218,7 +219,7 @@ def reopened(out: Path, with_store: bool):
             s3 = stack.enter_context(embedded.at_hand(embedded.S3(out / "servers")))
             os.environ.update(_ways(s3))
             found |= {"store_url": _store_url(s3), "cache_dir": out / "cache"}
-        yield found | {"experiment": load(out / "experiment.toml").name}
+        yield found | {"experiment": load(out / "experiment.toml").name, "lease_s": LEASE_S}
 
 
 def _environment(out: Path, experiment: Experiment, postgres: embedded.Postgres, s3: embedded.S3) -> dict:

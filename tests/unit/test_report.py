@@ -426,6 +426,11 @@ def test_trials_within_the_interval_of_the_best_are_counted():
         "Nothing is selected yet; the best so far is trial 0 with 0.600" in text and "1 of the 4 other complete trials lies within" in text
     )
 
+    revalue(model, lambda trial: 0.60 if trial.index == 0 else 0.10)
+    assert "None of the 4 other complete trials lies within that interval: none is as good" in text_of(page_of(collected))
+    model.tasks["trial"] = model.stage("trial", "complete")[:2]
+    assert "The other complete trial lies outside of that interval: it is not as good" in text_of(page_of(collected))
+
 
 def test_the_best_trial_of_another_metric_has_an_interval_from_its_predictions(tmp_path):
     """For log loss the best trial's predictions are read from the store, whose bytes its row names, and resampled."""
