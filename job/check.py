@@ -24,7 +24,6 @@ from job.store import Store, open_store
 
 PATIENCE_S = 3.0  # with a server: a preflight is to tell, not to wait
 POLL_S = 0.05
-CIFAR10 = ((32, 32, 3), 10, 50_000)
 
 
 @dataclass(frozen=True)
@@ -145,8 +144,7 @@ class Preflight:
             self.facts = Facts(tuple(train.images.shape[1:]), len(source.classes), len(train.labels))
             return Finding("data", f"{source.name}: {_facts(self.facts)}")
         if where == "cifar10":
-            shape, classes, n = CIFAR10
-            self.facts = Facts(_shape(wanted["image_size"] or shape[0]), classes, wanted["train"] or n)
+            self.facts = Facts(_shape(wanted["image_size"] or cifar10.SIDE), cifar10.CLASSES, wanted["train"] or cifar10.TRAIN_IMAGES)
             where = cifar10.URL
         elif wanted["image_size"] and wanted["train"]:
             self.facts = Facts(_shape(wanted["image_size"]), 10, wanted["train"])

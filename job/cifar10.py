@@ -17,6 +17,7 @@ URL = f"https://www.cs.toronto.edu/~kriz/{NAME}"
 SHA256 = "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce"  # from keras/src/datasets/cifar10.py
 IN_KERAS = ("cifar-10-batches-py-target_archive", "cifar-10-batches-py.tar.gz")  # Keras 3, Keras 2
 FOLDER = "cifar-10-batches-py"
+SIDE, CLASSES, TRAIN_IMAGES = 32, 10, 50_000
 TRAIN = tuple(f"data_batch_{i}" for i in range(1, 6))
 
 

@@ -18,6 +18,10 @@ PLACES = ("database_url", "store_url", "experiment", "cache_dir")
 log = logging.getLogger(__name__)
 
 
+DATA = click.option(
+    "--data", "location", envvar="JOB_DATA", metavar="", help="path or URL of the data, instead of what data.source says [JOB_DATA]"
+)
+WEIGHTS = click.option("--weights", envvar="JOB_WEIGHTS", metavar="", help="folder with ImageNet weights, or its URL [JOB_WEIGHTS]")
 LOCAL = click.option(
     "--local",
     metavar="DIR",

@@ -4,13 +4,13 @@ import json
 
 import click
 
-from job.cli.options import end, where
+from job.cli.options import DATA, WEIGHTS, end, where
 
 
 @click.command()
 @click.argument("experiment_file", metavar="[EXPERIMENT.toml]", required=False)
-@click.option("--data", "location", envvar="JOB_DATA", metavar="", help="path or URL of the data [JOB_DATA]")
-@click.option("--weights", envvar="JOB_WEIGHTS", metavar="", help="folder with ImageNet weights, or its URL [JOB_WEIGHTS]")
+@DATA
+@WEIGHTS
 @click.option("--json", "as_json", is_flag=True, help="for programs")
 @where("database_url", "store_url", "cache_dir")
 def check(settings, experiment_file, location, weights, as_json):

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from job import logs
-from job.cli.options import PLACES, database_of, end, store_of, tell, where
+from job.cli.options import DATA, PLACES, WEIGHTS, database_of, end, store_of, tell, where
 from job.errors import UsageError
 from job.index import element
 from job.specification import load
@@ -17,10 +17,8 @@ REPORT_POLL_S = 10.0  # of a report that waits for hours
 
 @click.command()
 @click.argument("experiment_file", metavar="EXPERIMENT.toml")
-@click.option(
-    "--data", "location", envvar="JOB_DATA", metavar="", help="path or URL of the data, instead of what data.source says [JOB_DATA]"
-)
-@click.option("--weights", envvar="JOB_WEIGHTS", metavar="", help="folder with ImageNet weights, or its URL [JOB_WEIGHTS]")
+@DATA
+@WEIGHTS
 @click.option(
     "--expect",
     "expected",
@@ -183,8 +181,8 @@ def report(settings, out, wait):
     type=click.Path(file_okay=False, path_type=Path),
     help="servers' data, logs and the report",
 )
-@click.option("--data", "location", metavar="", help="path or URL of the data [JOB_DATA]", envvar="JOB_DATA")
-@click.option("--weights", metavar="", help="folder with ImageNet weights, or its URL [JOB_WEIGHTS]", envvar="JOB_WEIGHTS")
+@DATA
+@WEIGHTS
 @click.option("--workers", type=click.IntRange(1), metavar="W", help="tasks at a time; default: as many as the cores carry")
 def local(experiment_file, out, location, weights, workers):
     """Run an experiment on this machine, from its file to its report.
