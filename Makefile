@@ -29,11 +29,10 @@ PORT ?= 8080
 dashboard: $(STAMP) ## Optuna's dashboard on what `make local` has in OUT, or on JOB_DATABASE_URL, to look at; takes OUT=, PORT=
 	@$(JOB) dashboard $(if $(JOB_DATABASE_URL)$(JOB_DATABASE_URL_FILE),,--local $(OUT)) --port $(PORT)
 
-# Long files first: whichever process is free takes the next one, so that none is left alone with a long one. One process more than
-# cores: many tests wait, for a lease to end or a server to come back.
+# Long files first: whichever process is free takes the next one, so that none is left alone with a long one.
 TESTS ?= tests/acceptance tests/faults tests/integration tests/unit tests/k8s
 test: $(STAMP) ## the tests that need nothing but PyPI
-	PYTEST_XDIST_AUTO_NUM_WORKERS=$$(($$(getconf _NPROCESSORS_ONLN) + 1)) $(VENV)/bin/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(TESTS)
+	$(VENV)/bin/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(TESTS)
 
 test-system: $(STAMP) ## the tests that mount disks and need Debian's postgresql, openssl, locales, iproute2: as root
 	$(VENV)/bin/python -m pytest tests/system
