@@ -127,3 +127,11 @@ def test_the_names_are_those_of_keras():
         text = file.read()
     assert cifar10.URL in text and cifar10.SHA256 in text
     assert f'"{cifar10.IN_KERAS[0].removesuffix("_archive")}"' in text
+
+
+@pytest.mark.timeout(20)
+def test_a_pipe_in_place_of_cifar10_is_refused(tmp_path):
+    """Named itself, or in the folder that is named."""
+    os.mkfifo(tmp_path / cifar10.NAME)
+    for location in (tmp_path, tmp_path / cifar10.NAME):
+        assert "neither a file nor a folder" in refused("cifar10", location=str(location))

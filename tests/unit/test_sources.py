@@ -123,14 +123,6 @@ def test_a_pipe_is_refused_and_not_waited_for(tmp_path, name):
     assert name in message and "neither a file nor a folder" in message
 
 
-@pytest.mark.timeout(20)
-def test_a_pipe_in_place_of_cifar10_is_refused(tmp_path):
-    """Named itself, or in the folder that is named."""
-    os.mkfifo(tmp_path / sources.CIFAR10_NAME)
-    for location in (tmp_path, tmp_path / sources.CIFAR10_NAME):
-        assert "neither a file nor a folder" in refused("cifar10", location=str(location))
-
-
 def test_links_on_the_own_disk(tmp_path):
     """In a folder links are followed; one to nothing is Invalid, one to its own parent ends."""
     path = write_folder(tmp_path / "set", two_classes())
