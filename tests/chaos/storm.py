@@ -72,7 +72,7 @@ class Storm:
         self.started = time.monotonic()
 
     def run(self) -> None:
-        """Rage for the given minutes from the first training step on, then let everybody go on."""
+        """Rage for the given minutes from the first training step on, and until the last pause has been judged; then let everybody go on."""
         while not any(w.training for w in self.crew.workers):
             if time.monotonic() - self.started > CALM_S:
                 raise JobError(f"no worker came to its first step within {CALM_S:.0f} s")
@@ -80,14 +80,14 @@ class Storm:
             time.sleep(POLL_S)
         self.started, quiet_until = time.monotonic(), 0.0
         try:
-            while (now := time.monotonic() - self.started) < self.minutes * 60:
+            while (now := time.monotonic() - self.started) < self.minutes * 60 or self.pauses:
                 self.crew.tend(doubles=True)
                 self._wake(now)
                 self._count_asked()
                 if sum(key.stage == "trial" for key in self.crew.undecided(self.growing)) < GROW_BELOW:
                     self.grow()  # so that there is something left to hit
                     self.crew.look()
-                due = [e for e in self.events if e.at <= now]
+                due = [e for e in self.events if e.at <= now < self.minutes * 60]
                 if now >= quiet_until and (event := next((e for e in due if self._happen(e)), None)):
                     self.events.remove(event)
                     self.happened[event.kind] += 1
@@ -158,11 +158,17 @@ class Storm:
         else:
             victim.send(signal.SIGCONT)
 
+    def _rival(self, victim: Worker) -> bool:
+        """Tell whether somebody is after a paused worker's task: one that waited for its lease in vain has left."""
+        return any((w.subject, w.key) == (victim.subject, victim.key) and not w.paused for w in self.crew.workers)
+
     def _wake(self, now: float) -> None:
         """Let those go on whose pause is over and whose task was taken meanwhile; they must not publish."""
         for pause in list(self.pauses):
             victim, until, attempt = pause
             victim.overtaken = self.crew.task(victim).attempt > attempt
+            if not victim.overtaken and not self._rival(victim):
+                self.crew.start(victim.subject, victim.key)
             if now > until + (0 if victim.overtaken else PATIENCE_S):
                 victim.send(signal.SIGCONT)
                 victim.paused = False
