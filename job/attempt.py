@@ -128,6 +128,10 @@ class Attempt:
 
         return self.fenced(work)
 
+    def lost_before(self) -> float:
+        """Return the seconds that earlier attempts at this task spent for nothing."""
+        return sum(lost_s(**row) for row in self.tasks.database.rows(SQL["earlier"], **self.values)) if self.number > 1 else 0.0
+
     def artifacts(self, stage: str) -> list[dict]:
         """Return the committed artifacts of a stage of this task's model, in order of the index."""
         rows = self.tasks.database.rows(SQL["artifacts"], **self.values | {"stage": stage})
@@ -187,6 +191,17 @@ class Attempt:
             rows = self.tasks.database.rows(SQL["outcome"], **self.values)
             if [row["outcome"] for row in rows] != [outcome]:
                 raise
+
+
+def lost_s(outcome: str | None, wall_s: float, seconds: dict, progressed: bool) -> float:
+    """Return the seconds of an attempt that came to nothing: unless it decided its task, all but the training an interrupted one saved.
+
+    Of one that erred or vanished nothing counts as saved: an upper bound.
+    """
+    if outcome in DECIDED or outcome is None:
+        return 0.0
+    saved = seconds.get("train", 0.0) if outcome == "interrupted" and progressed else 0.0
+    return max(wall_s - saved, 0.0)
 
 
 def end(cursor, values: dict, row: dict, outcome: str, reason: str) -> str:

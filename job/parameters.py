@@ -81,6 +81,7 @@ COMMON = {
     "weight_decay": Kind(float, 0.0, low=0, high=10),
     "label_smoothing": Kind(float, 0.0, low=0, high=0.9),
     "class_weights": Kind(str, "none", options=("none", "balanced")),
+    "dtype": Kind(str, "float32", options=("float32", "mixed_bfloat16"), tunable=False),
 }
 CNN = COMMON | {
     "blocks": Kind(int, 3, low=1, high=8),

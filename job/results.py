@@ -43,11 +43,12 @@ def publish(
         "git_commit": record.git_commit(),
         "image_digest": record.image_digest(),
         "device": record.device(),
+        "dtype": outcome.dtype,
         "machines": r.checkpoints.machines,
         "peak_memory_bytes": record.peak_memory(),
         "parameters_count": int(net.count_params()),
         "layers": record.layers(net),
-        "seconds": r.attempt.seconds,
+        "seconds": r.attempt.seconds | {"lost": round(r.attempt.lost_before(), 3)},
     }
     with r.clock("upload"):
         artifact = {}

@@ -6,6 +6,7 @@ Imported only when there is work to do: TensorFlow comes with it.
 import io
 import json
 import logging
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from job import artifacts, data, evaluate, record, study
+from job import artifacts, data, evaluate, kernels, record, study
 from job.checkpoint import Damaged
 from job.errors import Diverged, Impossible, JobError
 from job.models import transfer
@@ -197,12 +198,19 @@ def learn(r: Run, hooks: Hooks) -> Learned:
 def _train(r: Run, net, training: Examples, validation: Examples | None, hooks: Hooks) -> Outcome:
     """Train from the newest checkpoint that is whole, or from the start."""
     fixed = transfer.fixed(net) if r.key.model in r.registered.weights else ()
+    compiled = kernels.compiles(_expected_steps(r, len(training)))
     for snapshot in r.checkpoints.newest() if r.attempt.number > 1 else ():
         try:
-            return train(net, r.parameters, training, validation, r.seed, hooks, snapshot, fixed)
+            return train(net, r.parameters, training, validation, r.seed, hooks, snapshot, fixed, compiled)
         except Damaged as exc:
             log.warning("a checkpoint is skipped: %s", exc)
-    return train(net, r.parameters, training, validation, r.seed, hooks, fixed=fixed)
+    return train(net, r.parameters, training, validation, r.seed, hooks, None, fixed, compiled)
+
+
+def _expected_steps(r: Run, images: int) -> int:
+    """Return how many steps a task of these parameters takes on average: a pruner ends most trials early."""
+    share = study.EXPECTED_SHARE[r.experiment.search["pruner"]] if r.key.stage == "trial" else 1.0
+    return round(share * r.parameters["epochs"] * math.ceil(images / r.parameters["batch_size"]))
 
 
 def _hooks(r: Run) -> Hooks:

@@ -18,6 +18,7 @@ from job.augment import warp
 from job.checkpoint import Damaged, Snapshot
 from job.errors import Diverged
 from job.evaluate import row_losses
+from job.kernels import chosen_dtype, training_kernels
 from job.randomness import derive, generator
 
 PREDICT_BATCH = 256
@@ -57,6 +58,7 @@ class Outcome:
     value: float | None = None
     probabilities: np.ndarray | None = None  # of the validation rows, after the last epoch
     evaluate_s: float = 0.0
+    dtype: str = "float32"  # what the steps computed in
 
 
 @dataclass
@@ -92,23 +94,25 @@ def train(
     hooks: Hooks,
     snapshot: Snapshot | None = None,
     fixed: Sequence[keras.Variable] = (),
+    compiled: bool = False,
 ) -> Outcome:
     """Train `parameters["epochs"]` epochs under one schedule; score the validation rows after each.
 
     Args:
         net: inputs (images of 0-1, or features) to probabilities.
-        parameters: learning_rate, batch_size, epochs, schedule, weight_decay, label_smoothing, and perhaps augment and class_weights.
+        parameters: learning_rate, batch_size, epochs, schedule, weight_decay, label_smoothing, and perhaps augment, class_weights and dtype.
         seed: of order, augmentation and dropout; initial weights are the caller's.
         snapshot: of this very training, to go on from. Its epochs are reported again, for those that did not arrive.
         fixed: variables of the net that no step changes: they stay out of snapshots.
+        compiled: let XLA compile the step.
 
     Raises: Diverged when the loss is not finite; Damaged when the snapshot is another net's; what `hooks.check` raises.
     """
-    batch = parameters["batch_size"]
+    batch, dtype = parameters["batch_size"], chosen_dtype(parameters.get("dtype", "float32"))
     steps_per_epoch = math.ceil(len(training) / batch)
     optimizer = _optimizer(parameters, steps_per_epoch * parameters["epochs"])
     optimizer.build(net.trainable_variables)
-    step = _step_function(net, optimizer, parameters, class_weights(training, net.output_shape[-1], parameters))
+    step = _step_function(net, optimizer, parameters, class_weights(training, net.output_shape[-1], parameters), dtype, compiled)
     kept = {id(v) for v in fixed}
     variables = [v for v in net.variables if id(v) not in kept] + optimizer.variables
     state = _restore(snapshot, variables) if snapshot else _State()
@@ -159,7 +163,7 @@ def train(
     if validation is not None and probabilities is None:  # resumed behind the last epoch
         probabilities = predict(net, validation.inputs, validation.rows, hooks.check)
         value = state.history[-1]["value"]
-    return Outcome(state.history, state.step, pruned_at, value, probabilities, evaluate_s)
+    return Outcome(state.history, state.step, pruned_at, value, probabilities, evaluate_s, dtype)
 
 
 def predict(net: keras.Model, inputs: np.ndarray, rows: np.ndarray | None = None, check: Callable[[], None] = lambda: None) -> np.ndarray:
@@ -200,7 +204,7 @@ def class_weights(training: Examples, classes: int, parameters: dict) -> np.ndar
     return (len(training) / (classes * np.maximum(counts, 1))).astype(np.float32)
 
 
-def _step_function(net: keras.Model, optimizer, parameters: dict, weights: np.ndarray | None):
+def _step_function(net: keras.Model, optimizer, parameters: dict, weights: np.ndarray | None, dtype: str, compiled: bool):
     """Return the compiled step: inputs, labels, seed -> sums of loss, hits and images over the batch.
 
     The loss returned is without the weights of classes: it stands beside the validation loss in one picture.
@@ -210,9 +214,11 @@ def _step_function(net: keras.Model, optimizer, parameters: dict, weights: np.nd
     # One graph a shape, whatever came before: a relaxed shape would give a resumed process other bits.
     @tf.function(autograph=False)  # autograph leaves a file in the temporary folder when killed
     def step(x, labels, seed):
-        x = warp(x, amounts, seed) / 255.0 if amounts else _scaled(x)
+        return learn(warp(x, amounts, seed) / 255.0 if amounts else _scaled(x), labels)  # XLA does not know the warp
+
+    def learn(x, labels):
         truth = tf.one_hot(labels, classes)
-        with tf.GradientTape() as tape:
+        with tf.GradientTape() as tape, training_kernels(net, dtype):
             probabilities = net(x, training=True)
             losses = keras.losses.categorical_crossentropy(truth, probabilities, label_smoothing=smoothing)
             weighted = losses if weights is None else losses * tf.gather(tf.constant(weights), labels)
@@ -221,6 +227,8 @@ def _step_function(net: keras.Model, optimizer, parameters: dict, weights: np.nd
         hits = tf.cast(tf.argmax(probabilities, axis=1) == labels, tf.float32)
         return tf.reduce_sum(losses), tf.reduce_sum(hits), tf.cast(tf.size(labels), tf.float32)
 
+    if compiled:
+        learn = tf.function(learn, autograph=False, jit_compile=True)
     return step
 
 

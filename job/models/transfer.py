@@ -1,12 +1,12 @@
 """Frozen ImageNet bases: features once, a head on them, and both joined into one model."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import keras
 
 from job.backbones import BACKBONES
 from job.errors import Invalid
+from job.kernels import leaves
 
 
 def base(model: str, parameters: dict, image_shape: tuple[int, int, int], weights: Path | None) -> keras.Model:
@@ -56,7 +56,7 @@ def tuned(model: str, parameters: dict, image_shape: tuple[int, int, int], class
     net = join(bottom, head(parameters, bottom.output_shape[-1], classes))
     backbone = next(layer for layer in net.layers if isinstance(layer, keras.Model) and layer.name != "head")
     backbone.trainable = True
-    layers = list(_leaves(backbone))
+    layers = list(leaves(backbone))
     counted = [layer for layer in layers if layer.weights and not isinstance(layer, keras.layers.BatchNormalization)]
     n = parameters["unfreeze"]
     if n > len(counted):
@@ -69,14 +69,8 @@ def tuned(model: str, parameters: dict, image_shape: tuple[int, int, int], class
 def fixed(net: keras.Model) -> list[keras.Variable]:
     """Return what no step of a net changes: the variables of its frozen layers."""
     return [
-        v for part in net.layers if isinstance(part, keras.Model) for layer in _leaves(part) if not layer.trainable for v in layer.variables
+        v for part in net.layers if isinstance(part, keras.Model) for layer in leaves(part) if not layer.trainable for v in layer.variables
     ]
-
-
-def _leaves(net: keras.Model) -> Iterator[keras.layers.Layer]:
-    """Yield the layers of a network in order, those of models in it too."""
-    for layer in net.layers:
-        yield from _leaves(layer) if isinstance(layer, keras.Model) else (layer,)
 
 
 def network(model: str, size: int, parameters: dict) -> keras.Model:

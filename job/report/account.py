@@ -53,10 +53,10 @@ def openings(collected: Collected) -> dict:
 
 
 def versions(collected: Collected) -> list[dict]:
-    """Return each distinct (versions, commit, image, device, machines, threads) and how many folds and finals it made."""
+    """Return each distinct (versions, commit, image, device, dtype, machines, threads) and how many folds and finals it made."""
     found: dict[str, dict] = {}
     for model in collected.models.values():
         for result in model.results.values():
-            own = {k: result.get(k) for k in ("versions", "git_commit", "image_digest", "device", "machines", "threads")}
+            own = {k: result.get(k) for k in ("versions", "git_commit", "image_digest", "device", "dtype", "machines", "threads")}
             found.setdefault(json.dumps(own, sort_keys=True), own | {"results": 0})["results"] += 1
     return list(found.values())

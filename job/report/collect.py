@@ -8,6 +8,7 @@ from datetime import datetime
 
 import numpy as np
 
+from job.attempt import lost_s
 from job.database import Database, queries
 from job.errors import Missing
 from job.experiment import Experiment
@@ -15,7 +16,6 @@ from job.store import Store
 from job.tasks import Registered
 
 SQL = queries("report")
-DECIDED = ("complete", "pruned")
 
 
 @dataclass(frozen=True)
@@ -58,12 +58,8 @@ class Attempt:
 
     @property
     def lost_s(self) -> float:
-        """Time that came to nothing: of an attempt that ended without deciding its task, all but the training an
-        interrupted one saved. Of one that erred or vanished nothing counts as saved: an upper bound."""
-        if self.outcome in DECIDED or self.outcome is None:
-            return 0.0
-        saved = self.seconds.get("train", 0.0) if self.outcome == "interrupted" and (self.last_step or 0) > (self.first_step or 0) else 0.0
-        return max(self.wall_s - saved, 0.0)
+        """Time that came to nothing."""
+        return lost_s(self.outcome, self.wall_s, self.seconds, (self.last_step or 0) > (self.first_step or 0))
 
 
 @dataclass(frozen=True)

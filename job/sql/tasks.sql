@@ -116,6 +116,13 @@ order by index
 select outcome from attempt
 where (experiment, model, stage, index, number, owner) = (%(experiment)s, %(model)s, %(stage)s, %(index)s, %(attempt)s, %(owner)s)
 
+-- name: earlier
+-- What the attempts before this one spent.
+select outcome, coalesce(seconds, '{}') as seconds, coalesce(last_step > first_step, false) as progressed,
+       greatest(extract(epoch from case when outcome = 'vanished' then last_beat else coalesce(ended, last_beat) end - started), 0)::float as wall_s
+from attempt
+where (experiment, model, stage, index) = (%(experiment)s, %(model)s, %(stage)s, %(index)s) and number < %(attempt)s
+
 -- name: opening
 -- Once an attempt, also when it did not hear that it was written.
 insert into opening (experiment, model, stage, index, attempt)

@@ -41,7 +41,7 @@ LAYERS = [
         "models",
         "augment",
     }
-    | {"checkpoint", "record", "factories"},
+    | {"checkpoint", "record", "factories", "kernels"},
     {"train", "evaluate"},
     {
         "run",

@@ -21,6 +21,11 @@ def conv_net():
     return cnn.build(parameters, (16, 16, 3), 3), parameters, np.random.default_rng(0).integers(0, 255, (80, 16, 16, 3), np.uint8)
 
 
+def bfloat16_net():
+    net, parameters, images = conv_net()
+    return net, parameters | {"dtype": "mixed_bfloat16"}, images
+
+
 def head():
     parameters = {"units": 8, "dropout": 0.3, "class_weights": "balanced"}
     return transfer.head(parameters, 20, 3), parameters, np.random.default_rng(0).normal(size=(80, 20)).astype(np.float32)
@@ -94,7 +99,7 @@ class World:
         return weights, history_csv(outcome.history), outcome.probabilities.tobytes(), outcome.value, outcome.step
 
 
-@pytest.mark.parametrize("build", [conv_net, head, stateful_net])
+@pytest.mark.parametrize("build", [conv_net, bfloat16_net, head, stateful_net])
 def test_stopped_at_every_step(build):
     """A training that is stopped after each single step, and in a report, ends with the bits of an undisturbed one."""
     calm = World(build).run()

@@ -1,0 +1,119 @@
+"""How a step computes: faster kernels and bfloat16 change the rounding, not the net."""
+
+import logging
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from job import kernels
+from job.kernels import leaves, training_kernels
+from job.models import cnn
+from job.train import Examples, Hooks, train
+
+SHAPE = {"blocks": 2, "width": 8, "units": 16, "dropout": 0.0}
+PARAMETERS = SHAPE | {
+    "learning_rate": 0.003, "batch_size": 32, "epochs": 2, "schedule": "cosine", "weight_decay": 0.01, "label_smoothing": 0.0,
+    "augment": {"shift": 0.1, "flip": True, "rotation": 15, "zoom": 0.1, "shear": 0.1},
+}  # fmt: skip
+IMAGES = np.random.default_rng(0).uniform(0, 1, (32, 16, 16, 3)).astype(np.float32)
+
+
+def net_of(seed=3):
+    keras.utils.set_random_seed(seed)
+    return cnn.build(SHAPE, (16, 16, 3), 10)
+
+
+def gradients(net):
+    """Return probabilities, gradients and moving statistics of one step without an optimizer."""
+    with tf.GradientTape() as tape:
+        probabilities = net(IMAGES, training=True)
+        loss = tf.reduce_mean(probabilities[:, 0] ** 2)
+    found = tape.gradient(loss, net.trainable_variables)
+    return [np.asarray(a) for a in (probabilities, *found, *net.non_trainable_variables)]
+
+
+def learned(compiled=False, **parameters):
+    """Train a small net on colours; return it and its outcome."""
+    labels = np.arange(160) % 10
+    images = np.zeros((160, 16, 16, 3), np.uint8) + (labels * 25).astype(np.uint8)[:, None, None, None]
+    net, examples = net_of(), Examples(images, labels, np.arange(160))
+    hooks = Hooks(score=lambda labels, p: float((p.argmax(1) == labels).mean()))
+    return net, train(net, PARAMETERS | parameters, examples, examples, 1, hooks, compiled=compiled)
+
+
+def test_one_kernel_does_what_keras_does():
+    """Outputs, gradients and moving statistics of a step are Keras' own but for rounding."""
+    plain = gradients(net_of())
+    net = net_of()
+    with training_kernels(net, "float32"):
+        ours = gradients(net)
+    assert len(plain) == len(ours)
+    for a, b in zip(plain, ours, strict=True):
+        np.testing.assert_allclose(b, a, rtol=2e-3, atol=2e-5)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
+def test_the_net_stays_plain(dtype):
+    """Behind a step a net is what it was before: it saves, predicts and counts as one that never trained so."""
+    net = net_of()
+    before = net.to_json(), np.asarray(net(IMAGES, training=False)).tobytes()
+    with pytest.raises(ZeroDivisionError), training_kernels(net, dtype):
+        assert [vars(layer).get("call") for layer in leaves(net)].count(None) == len(list(leaves(net))) - 4
+        raise ZeroDivisionError
+    assert (net.to_json(), np.asarray(net(IMAGES, training=False)).tobytes()) == before
+    assert not any("call" in vars(layer) for layer in leaves(net))
+
+
+def test_other_normalisations_stay_as_they_are():
+    """Of vectors, without a scale, frozen, or of another axis: Keras' own way."""
+    layers = [
+        keras.layers.BatchNormalization(scale=False),
+        keras.layers.BatchNormalization(trainable=False),
+        keras.layers.BatchNormalization(axis=1),
+        keras.layers.Flatten(),
+        keras.layers.BatchNormalization(),
+        keras.layers.Dense(2),
+    ]
+    net = keras.Sequential([keras.Input((4, 4, 3)), *layers])
+    with training_kernels(net, "float32"):
+        assert not any("call" in vars(layer) for layer in net.layers)
+
+
+def test_bfloat16_computes_so_and_keeps_float32(monkeypatch):
+    """The layers but the last compute in bfloat16, the variables are float32, and the net learns."""
+    monkeypatch.setattr(kernels, "cpu_flags", lambda: {"avx512_bf16"})
+    kernels.chosen_dtype.cache_clear()
+    seen = {}
+    monkeypatch.setattr(keras.layers.ReLU, "call", lambda self, x: seen.setdefault(self.name, x.dtype) and tf.nn.relu(x))
+    net, outcome = learned(dtype="mixed_bfloat16", epochs=6)
+    kernels.chosen_dtype.cache_clear()
+    assert tf.bfloat16 in seen.values()
+    assert {v.dtype for v in net.variables if "seed" not in v.path} == {"float32"}
+    assert outcome.probabilities.dtype == np.float32 and np.allclose(outcome.probabilities.sum(1), 1, atol=1e-5)
+    assert outcome.history[-1]["loss"] < outcome.history[0]["loss"]
+
+
+@pytest.mark.parametrize(("flags", "chosen"), [({"avx512_bf16", "fma"}, "mixed_bfloat16"), ({"fma"}, "float32")])
+def test_bfloat16_where_the_device_has_it(flags, chosen, monkeypatch, caplog):
+    """Asked for on a processor without units for it, a net trains in float32, and the log says why."""
+    monkeypatch.setattr(kernels, "cpu_flags", lambda: flags)
+    kernels.chosen_dtype.cache_clear()
+    with caplog.at_level(logging.INFO):
+        assert kernels.chosen_dtype("mixed_bfloat16") == chosen
+    kernels.chosen_dtype.cache_clear()
+    assert [r.getMessage().partition(", because")[0] for r in caplog.records] == [f"dtype: {chosen}"]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
+def test_nothing_keeps_xla_away(dtype):
+    """XLA compiles the whole of a step but the warp, in either dtype; the numbers are the same but for rounding."""
+    _, plain = learned(dtype=dtype, epochs=1)
+    _, ours = learned(compiled=True, dtype=dtype, epochs=1)
+    assert ours.history[0]["loss"] == pytest.approx(plain.history[0]["loss"], rel=0.05)
+
+
+def test_no_xla_on_a_cpu():
+    """Convolutions by XLA are slower on a CPU, however long the training."""
+    assert not kernels.compiles(10**9)
