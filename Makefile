@@ -10,7 +10,7 @@ DATA ?=
 WEIGHTS ?=
 WORKERS ?=
 
-.PHONY: help env local dashboard test test-system test-slurm test-image test-browser chaos image lint lock clean
+.PHONY: help env local dashboard test test-system test-slurm test-image test-browser chaos bench image lint lock clean
 help: ## this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-11s %s\n", $$1, $$2}'
 	@echo 'make local takes EXPERIMENT=, DATA=, WEIGHTS=, OUT=, WORKERS=; make test takes TESTS='
@@ -52,6 +52,13 @@ SEED ?=
 chaos: $(STAMP) ## a storm of kills, pauses and outages; takes MINUTES=, SEED=
 	$(VENV)/bin/python -m tests.chaos --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
+TORCH ?=
+ROUNDS ?= 5
+PARTS ?=
+bench: $(STAMP) ## speed beside what one would write otherwise, table and OUT/bench.json; takes PARTS=, ROUNDS=, TORCH=2.13.0 (installs PyTorch first)
+	$(if $(TORCH),$(VENV)/bin/pip install --quiet --disable-pip-version-check torch==$(TORCH))
+	$(VENV)/bin/python -m bench --out $(OUT) --rounds $(ROUNDS) $(if $(PARTS),--only $(PARTS))
+
 # PIP_CERT and PIP_CONFIG_FILE, pip's own variables, are for a PyPI behind a proxy or a mirror; NETWORK=host for a Docker without a bridge.
 DOCKER ?= docker
 DEVICE ?= cpu
@@ -67,8 +74,8 @@ image: ## the container image; takes DEVICE=cpu|gpu, BASE=, IMAGE=, NETWORK=
 	  $(if $(wildcard $(PIP_CONFIG_FILE)),--secret id=pip$(,)src=$(PIP_CONFIG_FILE)) $(if $(wildcard $(PIP_CERT)),--secret id=ca$(,)src=$(PIP_CERT)) .
 
 lint: $(STAMP) ## formatting, imports, the Dockerfile
-	$(VENV)/bin/ruff format --check job tests .ci
-	$(VENV)/bin/ruff check job tests .ci
+	$(VENV)/bin/ruff format --check job tests bench .ci
+	$(VENV)/bin/ruff check job tests bench .ci
 	$(VENV)/bin/hadolint Dockerfile
 
 lock: ## the three locks anew, from pyproject.toml

@@ -1,0 +1,120 @@
+"""What the benchmarks share: both embedded servers, an experiment in them, and worker processes whose life is timed."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from job import embedded
+from job.database import Database
+from job.store import open_store
+
+MARKS = {"first": "training: at step", "last": "training: over"}  # lines of a worker's log
+
+# What a decided task left, and how the life of the attempt that decided it was split, its uploads included.
+QUERY = """
+select t.artifact, a.seconds from task t join experiment e on e.id = t.experiment
+join attempt a on (a.experiment, a.model, a.stage, a.index, a.number) = (t.experiment, t.model, t.stage, t.index, t.attempt)
+where (e.name, t.model, t.stage, t.index) = (%(name)s, %(model)s, %(stage)s, %(index)s)
+"""
+
+
+@dataclass
+class Life:
+    """One process: seconds from its start, and what the kernel counted."""
+
+    wall_s: float
+    cpu_s: float  # of all its threads and children
+    peak_mb: float
+    at: dict[str, float] = field(default_factory=dict)  # seconds from its start to the first line with each mark
+    said: str = ""
+
+
+def live(*command: object, environ: dict | None = None, check: bool = True) -> Life:
+    """Run a process to its end, alone. Raises: RuntimeError when it fails."""
+    started, at, said = time.monotonic(), {}, []
+    process = subprocess.Popen(
+        [str(c) for c in command], env=environ, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    for line in process.stdout:
+        said.append(line)
+        for name, mark in MARKS.items():
+            if mark in line:
+                at.setdefault(name, time.monotonic() - started)
+    _, status, used = os.wait4(process.pid, 0)
+    wall_s, process.returncode = time.monotonic() - started, os.waitstatus_to_exitcode(status)
+    if check and process.returncode:
+        raise RuntimeError(f"{' '.join(map(str, command))} ended with {process.returncode}:\n{''.join(said[-30:])}")
+    return Life(wall_s, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024, at, "".join(said))
+
+
+class World:
+    """PostgreSQL, S3, and a cache of this node; each experiment in a database and under a prefix of its own."""
+
+    def __init__(self, folder: Path):
+        self.folder, self.cache = folder, folder / "cache"
+        self.postgres, self.s3 = embedded.Postgres(folder / "servers"), embedded.S3(folder / "servers")
+
+    def __enter__(self):
+        try:
+            self.postgres.start()
+            self.s3.start()
+        except BaseException:
+            self.__exit__()
+            raise
+        for name in [n for n in os.environ if n.startswith(("JOB_", "SLURM_", "AWS_"))]:
+            del os.environ[name]
+        os.environ |= {
+            "AWS_ENDPOINT_URL_S3": self.s3.endpoint,
+            "AWS_ACCESS_KEY_ID": self.s3.access_key,
+            "AWS_SECRET_ACCESS_KEY": self.s3.secret_key,
+            "NO_PROXY": "127.0.0.1",
+            "no_proxy": "127.0.0.1",  # past any proxy
+        }
+        return self
+
+    def __exit__(self, *exc_info):
+        self.s3.stop()
+        self.postgres.stop()
+
+    def prepare(self, text: str, **options: object) -> "Subject":
+        """Prepare an experiment from its text."""
+        name = next(line.split('"')[1] for line in text.splitlines() if line.startswith("name"))
+        file = self.folder / f"{name}.toml"
+        file.write_text(text)
+        subject = Subject(self, name, self.postgres.url, f"s3://{self.s3.bucket}/bench")
+        subject.job("prepare", file, *(x for k, v in options.items() if v for x in (f"--{k}", v)))
+        return subject
+
+
+@dataclass
+class Subject:
+    """A prepared experiment."""
+
+    world: World
+    name: str
+    database_url: str
+    store_url: str
+
+    def environ(self, cache: Path | None = None) -> dict:
+        return dict(os.environ) | {
+            "JOB_DATABASE_URL": self.database_url,
+            "JOB_STORE_URL": self.store_url,
+            "JOB_EXPERIMENT": self.name,
+            "JOB_CACHE_DIR": str(cache or self.world.cache),
+        }
+
+    def job(self, *arguments: object, cache: Path | None = None, check: bool = True) -> Life:
+        """Run one `job` process to its end."""
+        return live(sys.executable, "-m", "job", *arguments, environ=self.environ(cache), check=check)
+
+    def seconds(self, stage: str, model: str, index: int) -> dict[str, float]:
+        """Return how a decided task's life was split."""
+        rows = Database(self.database_url).rows(
+            QUERY,
+            name=self.name, model=model, stage=stage, index=index,
+        )  # fmt: skip
+        return json.loads(open_store(self.store_url).get(rows[0]["artifact"]["result.json"]["key"]))["seconds"] | rows[0]["seconds"]

@@ -1,0 +1,39 @@
+"""The cnn of the examples as one would write it with Keras or PyTorch, and the images all contenders see."""
+
+import numpy as np
+
+AUGMENT = {"shift": 0.1, "flip": True, "rotation": 15.0, "zoom": 0.1, "shear": 0.1}
+
+
+def images(n: int, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the images and labels of a benchmark: uint8 [n, size, size, 3], int64 [n]; a step takes as long whatever is on them."""
+    rng = np.random.default_rng(0)
+    return rng.integers(0, 256, (n, size, size, 3), np.uint8), np.arange(n) % 10
+
+
+def keras_cnn(size: int):
+    """Return the net of `job.models.cnn`: blocks 3, width 32, units 128, dropout 0.3."""
+    import keras
+    from keras import layers
+
+    x = inputs = keras.Input((size, size, 3))
+    for filters in (32, 64, 128):
+        x = layers.Conv2D(filters, 3, padding="same", use_bias=False, kernel_initializer="he_normal")(x)
+        x = layers.ReLU()(layers.BatchNormalization(momentum=0.9)(x))
+        x = layers.Conv2D(filters, 3, padding="same", use_bias=False, kernel_initializer="he_normal")(x)
+        x = layers.MaxPooling2D()(x)
+        x = layers.ReLU()(layers.BatchNormalization(momentum=0.9)(x))
+    x = layers.Dense(128, activation="relu")(layers.GlobalAveragePooling2D()(x))
+    return keras.Model(inputs, layers.Dense(10, activation="softmax")(layers.Dropout(0.3)(x)))
+
+
+def torch_cnn():
+    """Return the same net in PyTorch, with logits."""
+    from torch import nn
+
+    parts, before = [], 3
+    for filters in (32, 64, 128):
+        parts += [nn.Conv2d(before, filters, 3, padding=1, bias=False), nn.BatchNorm2d(filters), nn.ReLU()]
+        parts += [nn.Conv2d(filters, filters, 3, padding=1, bias=False), nn.MaxPool2d(2), nn.BatchNorm2d(filters), nn.ReLU()]
+        before = filters
+    return nn.Sequential(*parts, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(128, 128), nn.ReLU(), nn.Dropout(0.3), nn.Linear(128, 10))

@@ -1,0 +1,27 @@
+"""The benchmark's arithmetic: in turn, pair by pair, and a ratio above 1 is always better for us."""
+
+import pytest
+
+from bench.pairs import compare, in_turn, table
+
+
+def test_contenders_take_turns():
+    """Each contender is measured once a round, and who was last is first in the next."""
+    calls = []
+    found = in_turn(3, lambda: calls.append("a") or len(calls), lambda: calls.append("b") or len(calls))
+    assert calls == list("abbaab")
+    assert found == [[1, 4, 5], [2, 3, 6]]
+
+
+@pytest.mark.parametrize(("less_is_better", "ratio"), [(False, 1.5), (True, 2 / 3)])
+def test_the_ratio_is_of_pairs(less_is_better, ratio):
+    """The ratio is the median of the rounds' ratios: a machine that is twice as slow in one round changes nothing."""
+    row = compare("step", "images/s", [3.0, 1.5, 3.0], [2.0, 1.0, 2.0], less_is_better)
+    assert (row.ratio, row.spread, row.n) == (pytest.approx(ratio), (pytest.approx(ratio), pytest.approx(ratio)), 3)
+    assert (row.ours, row.yardstick) == (3.0, 2.0)
+
+
+def test_a_missed_goal_is_said():
+    """The table says which goals were missed."""
+    rows = [compare("fast", "s", [1.0], [2.0], True), compare("slow", "s", [2.0], [1.0], True)]
+    assert [line.endswith("missed") for line in table(rows).splitlines()] == [False, False, True]
