@@ -14,6 +14,7 @@ import tensorflow as tf
 
 BFLOAT16_CPU = {"avx512_bf16", "amx_bf16", "bf16"}  # flags in /proc/cpuinfo; the last one is Arm's
 BFLOAT16_GPU = (8, 0)  # compute capability: Ampere
+FUSED_BYTES = 1 << 30  # of a layer's input; oneDNN's kernel ends the process when there is no memory for its output, Keras' way is an error
 XLA_STEPS = 20_000  # by estimate, not run here: half a minute to compile, one or two ms saved a step
 
 log = logging.getLogger(__name__)
@@ -67,7 +68,7 @@ def _fusible(layer: keras.layers.Layer) -> bool:
 
 def _normalise(layer: keras.layers.BatchNormalization, inputs, training=None, mask=None):
     """Do what BatchNormalization.call does while training. Source: keras 3, layers/normalization/batch_normalization.py."""
-    if not training:
+    if not training or (inputs.shape.num_elements() or 0) * inputs.dtype.size > FUSED_BYTES:
         return type(layer).call(layer, inputs, training=training, mask=mask)
     gamma, beta = layer.gamma.value, layer.beta.value  # float32, whatever the inputs are
     outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
