@@ -7,31 +7,12 @@ import sys
 import numpy as np
 
 from bench.pairs import Row, compare, in_turn
-from bench.world import Life, Subject, World, live
-from bench.yardsticks.nets import AUGMENT, images
+from bench.world import Life, Subject, World, live, trials_text
+from bench.yardsticks.nets import images
 from job.database import Database
 
 IMAGES, THREADS = 50_000, 2
 START_S, END_S, DECIDED_S, MEMORY_MB, STAGING = 2.0, 1.0, 1.0, 400, 0.8  # what may be added to TensorFlow's import, the upload, ...
-TRIAL = """
-name = "life"
-seed = 1
-threads = {threads}
-[data]
-source = "{data}"
-validation = 0.2
-[search]
-trials = {trials}
-pruner = "median"
-[folds]
-count = 2
-[parameters]
-batch_size = 128
-learning_rate = {{ low = 1e-4, high = 1e-3, log = true }}
-[models.cnn]
-epochs = 1
-augment = {{ {augment} }}
-"""
 
 
 def rows(world: World, rounds: int) -> list[Row]:
@@ -40,8 +21,7 @@ def rows(world: World, rounds: int) -> list[Row]:
     x, y = images(IMAGES, 32)
     data = world.folder / "life.npz"
     np.savez(data, x_train=x, y_train=y, x_test=x[:1000], y_test=y[:1000])
-    augment = ", ".join(f"{k} = {str(v).lower()}" for k, v in AUGMENT.items())
-    subject = world.prepare(TRIAL.format(threads=THREADS, data=data, trials=rounds + 1, augment=augment))
+    subject = world.prepare(trials_text("life", data, rounds + 1, THREADS))
     left = iter(range(rounds + 1))
     trial = lambda: subject.job("trial", "--model", "cnn", "--index", next(left))  # noqa: E731
     trial()  # fills the cache

@@ -7,30 +7,10 @@ import sys
 import numpy as np
 
 from bench.pairs import Row, compare, in_turn
-from bench.world import World, live
-from bench.yardsticks.nets import AUGMENT, images
+from bench.world import World, live, trials_text
+from bench.yardsticks.nets import images
 
 IMAGES, SIZE, BATCH, EPOCHS, THREADS = 5000, 32, 128, 3, 2
-TRIAL = """
-name = "step-{name}-{size}-{batch}"
-seed = 1
-threads = {threads}
-[data]
-source = "{data}"
-validation = 0.2
-[search]
-trials = {trials}
-pruner = "median"
-[folds]
-count = 2
-[parameters]
-batch_size = {batch}
-dtype = "{dtype}"
-learning_rate = {{ low = 1e-4, high = 1e-3, log = true }}
-[models.cnn]
-epochs = {epochs}
-augment = {{ {augment} }}
-"""
 
 
 def rows(world: World, rounds: int, size: int = SIZE, batch: int = BATCH) -> list[Row]:
@@ -59,20 +39,7 @@ def _trials(world: World, trials: int, size: int, batch: int, dtype: str):
     if not data.exists():
         x, y = images(round(IMAGES / 0.8), size)
         np.savez(data, x_train=x, y_train=y, x_test=x[:100], y_test=y[:100])
-    augment = ", ".join(f"{k} = {str(v).lower()}" for k, v in AUGMENT.items())
-    subject = world.prepare(
-        TRIAL.format(
-            name=dtype.replace("_", "-"),
-            size=size,
-            batch=batch,
-            dtype=dtype,
-            threads=THREADS,
-            data=data,
-            trials=trials,
-            epochs=EPOCHS,
-            augment=augment,
-        )
-    )
+    subject = world.prepare(trials_text(f"step-{dtype.replace('_', '-')}-{size}-{batch}", data, trials, THREADS, batch, EPOCHS, dtype))
     left = iter(range(trials))
 
     def run() -> float:

@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bench.yardsticks.nets import AUGMENT
 from job import embedded
 from job.database import Database
 from job.store import open_store
@@ -20,6 +21,33 @@ select t.artifact, a.seconds from task t join experiment e on e.id = t.experimen
 join attempt a on (a.experiment, a.model, a.stage, a.index, a.number) = (t.experiment, t.model, t.stage, t.index, t.attempt)
 where (e.name, t.model, t.stage, t.index) = (%(name)s, %(model)s, %(stage)s, %(index)s)
 """
+
+TRIALS = """
+name = "{name}"
+seed = 1
+threads = {threads}
+[data]
+source = "{data}"
+validation = 0.2
+[search]
+trials = {trials}
+pruner = "median"
+[folds]
+count = 2
+[parameters]
+batch_size = {batch}
+dtype = "{dtype}"
+learning_rate = {{ low = 1e-4, high = 1e-3, log = true }}
+[models.cnn]
+epochs = {epochs}
+augment = {{ {augment} }}
+"""
+
+
+def trials_text(name: str, data: Path, trials: int, threads: int, batch: int = 128, epochs: int = 1, dtype: str = "float32") -> str:
+    """Return an experiment of trials of `cnn` with full augmentation and a pruner."""
+    augment = ", ".join(f"{key} = {str(amount).lower()}" for key, amount in AUGMENT.items())
+    return TRIALS.format(name=name, data=data, trials=trials, threads=threads, batch=batch, epochs=epochs, dtype=dtype, augment=augment)
 
 
 @dataclass

@@ -51,11 +51,8 @@ SECTIONS = {
     "folds": {"count": Kind(int, 5, low=2, high=1000)},
     "final": {"seeds": Kind(int, 1, low=1, high=1000)},
 }
-OFF = {
-    "unfreeze": 0,
-    "class_weights": "none",
-    "dtype": "float32",
-}  # came later than experiments that are in databases: left out of the specification
+# Came later than experiments that are in databases: left out of the specification.
+OFF = {"unfreeze": 0, "class_weights": "none", "dtype": "float32"}
 REFERENCE = ("accuracy", "precision", "recall", "f1", "roc_auc")
 
 
