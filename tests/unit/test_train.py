@@ -1,5 +1,8 @@
 """Stopped at any step, by whatever, and resumed: the same bits."""
 
+import re
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
@@ -11,7 +14,7 @@ from job.errors import Interrupted
 from job.evaluate import score
 from job.models import cnn, transfer
 from job.record import history_csv, sha256
-from job.train import Examples, Hooks, class_weights, train
+from job.train import MAPPED_BYTES, Examples, Hooks, class_weights, taken, train
 
 STEPS = 12  # of 3 epochs over 60 images in batches of 16
 
@@ -176,3 +179,21 @@ def test_balanced_classes_weigh_the_same(mode, share):
         net, parameters | {"class_weights": mode}, examples, examples, 1, Hooks(score=lambda labels, p: score("accuracy", labels, p))
     )
     assert outcome.probabilities[0, 0] == pytest.approx(share, abs=0.02)
+
+
+def test_a_mapped_file_is_no_memory_of_the_process(tmp_path):
+    """However much of a large mapped file was read, little of it counts as this process's memory; what was read is what is there."""
+    n = 2 * MAPPED_BYTES // 3072
+    written = np.lib.format.open_memmap(tmp_path / "images.npy", "w+", np.uint8, (n, 32, 32, 3))  # mostly a hole
+    written[::1000] = 7
+    del written
+    images = np.load(tmp_path / "images.npy", mmap_mode="r")
+    sums = [int(taken(images, rows).sum()) for rows in np.array_split(np.random.default_rng(0).permutation(n), n // 256)]
+    assert sum(sums) == len(range(0, n, 1000)) * 3072 * 7
+    assert resident_bytes(tmp_path / "images.npy") < MAPPED_BYTES / 4
+
+
+def resident_bytes(path) -> int:
+    """Return how much of a mapped file is in this process's memory."""
+    rest = Path("/proc/self/smaps").read_text().partition(f"{path}\n")[2]
+    return int(re.search(r"^Rss: +(\d+) kB", rest, re.M)[1]) * 1024
