@@ -55,9 +55,9 @@ chaos: $(STAMP) ## a storm of kills, pauses and outages; takes MINUTES=, SEED=
 TORCH ?=
 ROUNDS ?= 5
 PARTS ?=
-bench: $(STAMP) ## speed beside what one would write otherwise, table and OUT/bench.json; takes PARTS=, ROUNDS=, TORCH=2.13.0 (installs PyTorch first)
+bench: $(STAMP) ## speed beside what one would write otherwise, table and OUT/bench.json; takes PARTS=, ROUNDS=, DATA=, TORCH=2.13.0 (installs PyTorch first)
 	$(if $(TORCH),$(VENV)/bin/pip install --quiet --disable-pip-version-check torch==$(TORCH))
-	$(VENV)/bin/python -m bench --out $(OUT) --rounds $(ROUNDS) $(if $(PARTS),--only $(PARTS))
+	$(VENV)/bin/python -m bench --out $(OUT) --rounds $(ROUNDS) $(if $(DATA),--data $(DATA)) $(if $(PARTS),--only $(PARTS))
 
 # PIP_CERT and PIP_CONFIG_FILE, pip's own variables, are for a PyPI behind a proxy or a mirror; NETWORK=host for a Docker without a bridge.
 DOCKER ?= docker

@@ -1,6 +1,5 @@
 """What the benchmarks share: both embedded servers, an experiment in them, and worker processes whose life is timed."""
 
-import json
 import os
 import subprocess
 import sys
@@ -11,13 +10,12 @@ from pathlib import Path
 from bench.yardsticks.nets import AUGMENT
 from job import embedded
 from job.database import Database
-from job.store import open_store
 
 MARKS = {"first": "training: at step", "last": "training: over"}  # lines of a worker's log
 
-# What a decided task left, and how the life of the attempt that decided it was split, its uploads included.
+# How the life of the attempt that decided a task was split, its uploads included.
 QUERY = """
-select t.artifact, a.seconds from task t join experiment e on e.id = t.experiment
+select a.seconds from task t join experiment e on e.id = t.experiment
 join attempt a on (a.experiment, a.model, a.stage, a.index, a.number) = (t.experiment, t.model, t.stage, t.index, t.attempt)
 where (e.name, t.model, t.stage, t.index) = (%(name)s, %(model)s, %(stage)s, %(index)s)
 """
@@ -82,8 +80,9 @@ def live(*command: object, environ: dict | None = None, check: bool = True) -> L
 class World:
     """PostgreSQL, S3, and a cache of this node; each experiment in a database and under a prefix of its own."""
 
-    def __init__(self, folder: Path):
-        self.folder, self.cache = folder, folder / "cache"
+    def __init__(self, folder: Path, out: Path, data: Path | None = None):
+        """Args: folder: for all that goes with the benchmark; out: for what stays; data: CIFAR-10, if it is here."""
+        self.folder, self.out, self.data, self.cache = folder, out, data, folder / "cache"
         self.postgres, self.s3 = embedded.Postgres(folder / "servers"), embedded.S3(folder / "servers")
 
     def __enter__(self):
@@ -114,7 +113,7 @@ class World:
         file = self.folder / f"{name}.toml"
         file.write_text(text)
         subject = Subject(self, name, self.postgres.url, f"s3://{self.s3.bucket}/bench")
-        subject.job("prepare", file, *(x for k, v in options.items() if v for x in (f"--{k}", v)))
+        subject.prepared = subject.job("prepare", file, *(x for k, v in options.items() if v for x in (f"--{k}", v)))
         return subject
 
 
@@ -126,6 +125,7 @@ class Subject:
     name: str
     database_url: str
     store_url: str
+    prepared: Life | None = None
 
     def environ(self, cache: Path | None = None) -> dict:
         return dict(os.environ) | {
@@ -141,8 +141,4 @@ class Subject:
 
     def seconds(self, stage: str, model: str, index: int) -> dict[str, float]:
         """Return how a decided task's life was split."""
-        rows = Database(self.database_url).rows(
-            QUERY,
-            name=self.name, model=model, stage=stage, index=index,
-        )  # fmt: skip
-        return json.loads(open_store(self.store_url).get(rows[0]["artifact"]["result.json"]["key"]))["seconds"] | rows[0]["seconds"]
+        return Database(self.database_url).rows(QUERY, name=self.name, model=model, stage=stage, index=index)[0]["seconds"]

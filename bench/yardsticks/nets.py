@@ -5,9 +5,9 @@ import numpy as np
 AUGMENT = {"shift": 0.1, "flip": True, "rotation": 15.0, "zoom": 0.1, "shear": 0.1}
 
 
-def images(n: int, size: int) -> tuple[np.ndarray, np.ndarray]:
+def images(n: int, size: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Return the images and labels of a benchmark: uint8 [n, size, size, 3], int64 [n]; a step takes as long whatever is on them."""
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seed)
     return rng.integers(0, 256, (n, size, size, 3), np.uint8), np.arange(n) % 10
 
 
