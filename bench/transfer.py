@@ -48,7 +48,9 @@ def rows(world: World, rounds: int) -> list[Row]:
     left = iter(range(rounds))
     ours, plain = in_turn(rounds, lambda: _ours(world, next(left), weights), _plain)
     bare = [{model: _figure(_yardstick("predict", model).said, "images a second") for model in SIZES} for _ in ours]
-    made = [compare("transfer: 20 trials of both bases, CPU time", "s", [o["study"] for o in ours], [p["study"] for p in plain], True, STUDY)]
+    made = [
+        compare("transfer: 20 trials of both bases, CPU time", "s", [o["study"] for o in ours], [p["study"] for p in plain], True, STUDY)
+    ]
     for model in SIZES:
         made.append(compare(f"transfer: an epoch of {model}", "s", [o[model] for o in ours], [p[model] for p in plain], True, EPOCH[model]))
     for model in SIZES:

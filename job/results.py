@@ -48,13 +48,19 @@ def publish(
         "peak_memory_bytes": record.peak_memory(),
         "parameters_count": int(net.count_params()),
         "layers": record.layers(net),
-        "seconds": r.attempt.seconds | {"lost": round(r.attempt.lost_before(), 3)},
     }
+    artifact = {}
+
+    def put(name: str, content: bytes) -> None:
+        r.check()
+        artifact[name] = entry(r.store.put(f"{r.folder}/{r.attempt.number}/{name}", content), content)
+
     with r.clock("upload"):
-        artifact = {}
-        for name, content in (files | {"result.json": record.seal(result)}).items():
-            r.check()
-            artifact[name] = entry(r.store.put(f"{r.folder}/{r.attempt.number}/{name}", content), content)
+        for name, content in files.items():
+            put(name, content)
+    result["seconds"] = r.attempt.seconds | {"lost": round(r.attempt.lost_before(), 3)}
+    with r.clock("upload"):
+        put("result.json", record.seal(result))
         r.reports.flush()
     r.check()
     r.attempt.commit(state, value, metrics, artifact, reason, outcome.step)

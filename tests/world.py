@@ -1,6 +1,7 @@
 """What the tests share: small experiments, a place to run them, and a view on what became of them."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -151,6 +152,13 @@ class Child:
         code = self.process.wait(seconds)
         assert check in (None, code), f"exit {code}, expected {check}\n{self.text()}"
         return code
+
+
+def imports(done: subprocess.CompletedProcess, *names: str) -> list[str]:
+    """Return which of these packages a process imported that ran with PYTHONPROFILEIMPORTTIME=1."""
+    found = set(re.findall(r"^import time: .*\| +(\w+)$", done.stderr, re.M))
+    assert "job" in found, "the process did not run with PYTHONPROFILEIMPORTTIME=1"
+    return sorted(found & set(names))
 
 
 def wait_for(condition, seconds: float = 150) -> None:

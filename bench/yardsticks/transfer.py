@@ -33,7 +33,9 @@ def fit(model: str, size: int, n: int, batch: int, epochs: int) -> str:
     x, y = images(n, 32)
     bottom = base(model, size)
     bottom.trainable = False
-    net = keras.Sequential([bottom, keras.layers.BatchNormalization(), keras.layers.Dropout(0.3), keras.layers.Dense(10, activation="softmax")])
+    net = keras.Sequential(
+        [bottom, keras.layers.BatchNormalization(), keras.layers.Dropout(0.3), keras.layers.Dense(10, activation="softmax")]
+    )
     net.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
     started = time.monotonic()
     net.fit(x.astype("float32"), y, batch_size=batch, epochs=epochs, validation_split=0.2, verbose=0)

@@ -9,7 +9,7 @@ STAGES = ("features", "trial", "fold", "final")
 
 
 def cost(collected: Collected, model: str | None = None) -> dict:
-    """Return wall_s (first start to last end), train_s (training in the attempts that decided) and lost_s (see Attempt.lost_s)."""
+    """Return wall_s (first start to last end), train_s (training in the attempts that decided) and lost_s (see job.attempt.lost_s)."""
     attempts = [a for a in collected.attempts if model in (None, a.model)]
     ends = [a.ended or a.last_beat for a in attempts]
     return {
@@ -20,7 +20,7 @@ def cost(collected: Collected, model: str | None = None) -> dict:
 
 
 def times(collected: Collected) -> list[dict]:
-    """Return where the time of each model's stages went: seconds by part, and the rest, over all their attempts."""
+    """Return where the time of each model's stages went: seconds by part, and the rest, over all their attempts; and how much of it was lost."""
     found = []
     for model in collected.models:
         for stage in STAGES:
@@ -30,7 +30,10 @@ def times(collected: Collected) -> list[dict]:
             parts = {f"{part}_s": float(sum(a.seconds.get(part, 0.0) for a in own)) for part in PARTS}
             wall_s = float(sum(a.wall_s for a in own))
             rest = max(wall_s - sum(parts.values()), 0.0)
-            found.append({"model": model, "stage": stage, "attempts": len(own), **parts, "other_s": rest, "wall_s": wall_s})
+            lost_s = float(sum(a.lost_s for a in own))
+            found.append(
+                {"model": model, "stage": stage, "attempts": len(own), **parts, "other_s": rest, "wall_s": wall_s, "lost_s": lost_s}
+            )
     return found
 
 

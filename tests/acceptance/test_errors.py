@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 import pytest
-from world import SMALL
+from world import SMALL, imports
 
 from job.database import Database
 from job.store import open_store
@@ -173,14 +173,12 @@ def test_plan_needs_nothing(small):
     assert json.loads(done.stdout)["fold"] == {"tasks": 5, "models": {"cnn": 5}}
 
 
-def test_done_is_done_without_heavy_imports(small):
-    """A finished task exits without importing TensorFlow, Optuna or boto3."""
+def test_nothing_to_do_imports_nothing_heavy(small):
+    """A finished task and one too many exit without TensorFlow, Optuna or boto3; status and report never import TensorFlow."""
+    heavy, looking = ("tensorflow", "keras", "optuna", "boto3"), {"check": 0, "PYTHONPROFILEIMPORTTIME": "1"}
     small.job("prepare", "small.toml", check=0)
-    small.job("trial", "--index", 0, check=0)
-    code = "import sys; sys.argv = ['job', 'trial', '--index', '0']; from job.cli import run; assert run(sys.argv[1:]) == 0; print([m for m in ('tensorflow', 'keras', 'optuna', 'boto3') if m in sys.modules])"
-    import subprocess
-    import sys
-
-    assert (
-        subprocess.run([sys.executable, "-c", code], env=small.environ, capture_output=True, text=True, check=True).stdout.strip() == "[]"
-    )
+    assert imports(small.job("trial", "--index", 0, **looking), *heavy) == ["boto3", "keras", "optuna", "tensorflow"]
+    assert imports(small.job("trial", "--index", 0, **looking), *heavy) == []
+    assert imports(small.job("trial", **looking, SLURM_ARRAY_TASK_ID="999"), *heavy) == []
+    assert imports(small.job("status", **looking), *heavy) == []
+    assert imports(small.job("report", "--out", "report", **looking), "tensorflow", "keras") == []

@@ -1,7 +1,9 @@
 """Nothing lost twice: what a dead attempt left behind is used, if it is whole."""
 
+import json
 import signal
 
+import pytest
 from proxy import Proxy
 from world import TRIAL, wait_for
 
@@ -51,6 +53,7 @@ def test_a_damaged_checkpoint_is_skipped(long):
     assert "going on" not in child.text()
     assert long.bits(0) == calm
     assert long.objects(0, "checkpoint") == []
+    check_seconds(long)
 
 
 def test_another_processor_trains_the_same_epochs_again(long):
@@ -70,6 +73,15 @@ def test_another_processor_trains_the_same_epochs_again(long):
     long.database.rows("update attempt set machine = jsonb_set(machine, '{cpu}', '\"another\"') where number = 1")
     assert reported["attempt"] == 1
     assert "the numbers of 1 task are not compared" in long.site.job("verify", "--deep", check=0).stdout
+
+
+def check_seconds(long):
+    """A result says how the life of its attempt was split, and what those before it lost: all of theirs, as they vanished."""
+    result = json.loads(long.store.get(long.task(0)["artifact"]["result.json"]["key"]))
+    assert set(result["seconds"]) == {"import", "stage", "build", "train", "evaluate", "upload", "lost"}
+    gone = [a for a in long.attempts(0) if a["outcome"] == "vanished"]
+    assert len(gone) == result["attempt"] - 1 == 2
+    assert result["seconds"]["lost"] == pytest.approx(sum((a["last_beat"] - a["started"]).total_seconds() for a in gone), abs=0.002)
 
 
 def die_before_the_commit(long):

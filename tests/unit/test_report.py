@@ -454,8 +454,14 @@ def test_the_time_of_every_attempt_is_accounted_for():
     times = summarise(make())["times"]
     assert {(t["model"], t["stage"]) for t in times} == {(m, s) for m in SPEC["models"] for s in ("trial", "fold", "final")}
     for t in times:
-        assert sum(v for k, v in t.items() if k.endswith("_s") and k != "wall_s") == pytest.approx(t["wall_s"])
+        assert sum(v for k, v in t.items() if k.endswith("_s") and k not in ("wall_s", "lost_s")) == pytest.approx(t["wall_s"])
         assert t["train_s"] == 50 * t["attempts"] and t["wall_s"] == 60 * t["attempts"]
+    collected = make()
+    collected.attempts.append(replace(collected.attempts[0], outcome="vanished"))
+    summary = summarise(collected)
+    lost = {m: summary["models"][m]["cost"]["lost_s"] for m in SPEC["models"]}
+    assert {m: sum(t["lost_s"] for t in summary["times"] if t["model"] == m) for m in SPEC["models"]} == pytest.approx(lost)
+    assert sum(lost.values()) == collected.attempts[0].wall_s
 
 
 def test_mistakes_are_shown_with_words():
