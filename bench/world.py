@@ -94,13 +94,7 @@ class World:
             raise
         for name in [n for n in os.environ if n.startswith(("JOB_", "SLURM_", "AWS_"))]:
             del os.environ[name]
-        os.environ |= {
-            "AWS_ENDPOINT_URL_S3": self.s3.endpoint,
-            "AWS_ACCESS_KEY_ID": self.s3.access_key,
-            "AWS_SECRET_ACCESS_KEY": self.s3.secret_key,
-            "NO_PROXY": "127.0.0.1",
-            "no_proxy": "127.0.0.1",  # past any proxy
-        }
+        os.environ.update(self.s3.variables)
         return self
 
     def __exit__(self, *exc_info):

@@ -122,6 +122,13 @@ class S3(Server):
     def secret_key(self) -> str:
         return self._key()["secretKey"]
 
+    @property
+    def variables(self) -> dict[str, str]:
+        """The variables that lead boto3 to the started server, past any proxy."""
+        direct = ",".join(filter(None, ["127.0.0.1", os.environ.get("NO_PROXY") or os.environ.get("no_proxy")]))
+        keys = {"AWS_ENDPOINT_URL_S3": self.endpoint, "AWS_ACCESS_KEY_ID": self.access_key, "AWS_SECRET_ACCESS_KEY": self.secret_key}
+        return {"NO_PROXY": direct, "no_proxy": direct} | keys
+
     def _key(self) -> dict[str, str]:
         return json.loads((self.folder / "keys.json").read_text())["identities"][0]["credentials"][0]
 

@@ -217,7 +217,7 @@ def reopened(out: Path, with_store: bool):
         found = {"database_url": stack.enter_context(embedded.at_hand(embedded.Postgres(out / "servers"))).url}
         if with_store:
             s3 = stack.enter_context(embedded.at_hand(embedded.S3(out / "servers")))
-            os.environ.update(_ways(s3))
+            os.environ.update(s3.variables)
             found |= {"store_url": _store_url(s3), "cache_dir": out / "cache"}
         yield found | {"experiment": load(out / "experiment.toml").name, "lease_s": LEASE_S}
 
@@ -228,7 +228,7 @@ def _environment(out: Path, experiment: Experiment, postgres: embedded.Postgres,
     inherited = {k: v for k, v in os.environ.items() if not k.startswith(("JOB_", "AWS_", "SLURM_"))}
     return (
         inherited
-        | _ways(s3)
+        | s3.variables
         | {
             "JOB_DATABASE_URL_FILE": str(url),
             "JOB_STORE_URL": _store_url(s3),
@@ -237,13 +237,6 @@ def _environment(out: Path, experiment: Experiment, postgres: embedded.Postgres,
             "JOB_LEASE_S": str(LEASE_S),
         }
     )
-
-
-def _ways(s3: embedded.S3) -> dict:
-    """Return the variables that lead boto3 to our S3, past any proxy."""
-    direct = ",".join(filter(None, ["127.0.0.1", os.environ.get("NO_PROXY") or os.environ.get("no_proxy")]))
-    keys = {"AWS_ENDPOINT_URL_S3": s3.endpoint, "AWS_ACCESS_KEY_ID": s3.access_key, "AWS_SECRET_ACCESS_KEY": s3.secret_key}
-    return {"NO_PROXY": direct, "no_proxy": direct} | keys
 
 
 def _store_url(s3: embedded.S3) -> str:

@@ -49,10 +49,9 @@ def database_url(postgres):
 @pytest.fixture
 def s3_environ(s3, monkeypatch):
     """The variables that lead boto3 to the embedded S3, here and in children."""
-    values = {"AWS_ENDPOINT_URL_S3": s3.endpoint, "AWS_ACCESS_KEY_ID": s3.access_key, "AWS_SECRET_ACCESS_KEY": s3.secret_key}
-    for name, value in values.items():
+    for name, value in s3.variables.items():
         monkeypatch.setenv(name, value)
-    return values
+    return s3.variables
 
 
 @pytest.fixture

@@ -387,9 +387,8 @@ def test_a_silent_store(proxy, two):
 def test_the_server_is_killed(tmp_path, monkeypatch):
     """Fifty puts in a row while the server is killed and started again: all are there with the right bytes."""
     with S3(tmp_path) as server:
-        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", server.endpoint)
-        monkeypatch.setenv("AWS_ACCESS_KEY_ID", server.access_key)
-        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", server.secret_key)
+        for name, value in server.variables.items():
+            monkeypatch.setenv(name, value)
         store, content, stored, ready = open_store(f"s3://{server.bucket}/x", 120), {}, {}, threading.Event()
 
         def kill():

@@ -65,15 +65,17 @@ def finished(postgres, s3, tmp_path_factory):
     """A finished experiment, by real processes: five complete trials, a pruned and a diverged one, two folds, a final."""
     folder, name = tmp_path_factory.mktemp("verify"), f"t{uuid.uuid4().hex}"
     execute(postgres.url, f"create database {name}")
-    environ = {k: v for k, v in os.environ.items() if not k.startswith(("JOB_", "SLURM_"))} | {
-        "AWS_ENDPOINT_URL_S3": s3.endpoint,
-        "AWS_ACCESS_KEY_ID": s3.access_key,
-        "AWS_SECRET_ACCESS_KEY": s3.secret_key,
-        "JOB_DATABASE_URL": postgres.url.rpartition("/")[0] + f"/{name}",
-        "JOB_STORE_URL": f"s3://{s3.bucket}/{uuid.uuid4().hex}",
-        "JOB_CACHE_DIR": str(folder / "cache"),
-        "JOB_EXPERIMENT": "checked",
-    }
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("JOB_", "SLURM_"))}
+    environ = (
+        clean
+        | s3.variables
+        | {
+            "JOB_DATABASE_URL": postgres.url.rpartition("/")[0] + f"/{name}",
+            "JOB_STORE_URL": f"s3://{s3.bucket}/{uuid.uuid4().hex}",
+            "JOB_CACHE_DIR": str(folder / "cache"),
+            "JOB_EXPERIMENT": "checked",
+        }
+    )
     site = Site(environ["JOB_DATABASE_URL"], environ["JOB_STORE_URL"], environ, folder)
     (folder / "checked.toml").write_text(FILE)
     site.job("prepare", "checked.toml", check=0)
