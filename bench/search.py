@@ -33,7 +33,7 @@ pruner = "{pruner}"
 count = 2
 [parameters]
 learning_rate = {{ low = 1e-4, high = 1e-2, log = true }}
-batch_size = [32, 64, 128]
+batch_size = [64, 128]
 dropout = {{ low = 0.1, high = 0.6 }}
 schedule = "cosine"
 [models.cnn]

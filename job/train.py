@@ -114,7 +114,8 @@ def train(
     steps_per_epoch = math.ceil(len(training) / batch)
     optimizer = _optimizer(parameters, steps_per_epoch * parameters["epochs"])
     optimizer.build(net.trainable_variables)
-    step = _step_function(net, optimizer, parameters, class_weights(training, net.output_shape[-1], parameters), dtype, compiled)
+    weights = class_weights(training, net.output_shape[-1], parameters)
+    step = _step_function(net, training.inputs, optimizer, parameters, weights, dtype, compiled)
     kept = {id(v) for v in fixed}
     variables = [v for v in net.variables if id(v) not in kept] + optimizer.variables
     state = _restore(snapshot, variables) if snapshot else _State()
@@ -179,7 +180,7 @@ def predict(net: keras.Model, inputs: np.ndarray, rows: np.ndarray | None = None
 
 def batches(net: keras.Model, inputs: np.ndarray, rows: np.ndarray) -> Iterator[np.ndarray]:
     """Yield the net's output batch by batch; from any multiple of PREDICT_BATCH on, the bits are those of the whole."""
-    function = _predict_function(net)
+    function = _predict_function(net, inputs)
     for start in range(0, len(rows), PREDICT_BATCH):
         yield function(taken(inputs, rows[start : start + PREDICT_BATCH])).numpy()
 
@@ -195,10 +196,15 @@ def taken(inputs: np.ndarray, rows: np.ndarray) -> np.ndarray:
     return found
 
 
-def _predict_function(net: keras.Model):
+def _predict_function(net: keras.Model, inputs: np.ndarray):
     if not hasattr(net, "_job_predict"):
-        net._job_predict = tf.function(lambda x: net(_scaled(x), training=False), autograph=False)
+        net._job_predict = tf.function(lambda x: net(_scaled(x), training=False), input_signature=[_spec(inputs)], autograph=False)
     return net._job_predict
+
+
+def _spec(inputs: np.ndarray) -> tf.TensorSpec:
+    """Return what a graph is to take: any number of such inputs."""
+    return tf.TensorSpec((None, *inputs.shape[1:]), inputs.dtype)
 
 
 def _scaled(x):
@@ -217,15 +223,17 @@ def class_weights(training: Examples, classes: int, parameters: dict) -> np.ndar
     return (len(training) / (classes * np.maximum(counts, 1))).astype(np.float32)
 
 
-def _step_function(net: keras.Model, optimizer, parameters: dict, weights: np.ndarray | None, dtype: str, compiled: bool):
-    """Return the compiled step: inputs, labels, seed -> sums of loss, hits and images over the batch.
+def _step_function(net, inputs: np.ndarray, optimizer, parameters: dict, weights: np.ndarray | None, dtype: str, compiled: bool):
+    """Return the compiled step: some inputs, labels, seed -> sums of loss, hits and images over the batch.
 
     The loss returned is without the weights of classes: it stands beside the validation loss in one picture.
     """
     classes, amounts, smoothing = net.output_shape[-1], parameters.get("augment") or {}, parameters["label_smoothing"]
 
-    # One graph a shape, whatever came before: a relaxed shape would give a resumed process other bits.
-    @tf.function(autograph=False)  # autograph leaves a file in the temporary folder when killed
+    # One graph for batches of any size, whatever came before: a resumed process must compute by the same one.
+    signature = [_spec(inputs), tf.TensorSpec((None,), tf.int64), tf.TensorSpec((2,), tf.int32)]
+
+    @tf.function(input_signature=signature, autograph=False)  # autograph leaves a file in the temporary folder when killed
     def step(x, labels, seed):
         return learn(warp(x, amounts, seed) / 255.0 if amounts else _scaled(x), labels)  # XLA does not know the warp
 

@@ -1,8 +1,9 @@
-"""The benchmark's arithmetic: in turn, pair by pair, and a ratio above 1 is always better for us."""
+"""The benchmark's arithmetic: in turn, pair by pair, a ratio above 1 is always better for us; a study's curve."""
 
 import pytest
 
 from bench.pairs import compare, in_turn, table
+from bench.search import best_at, curve, reached
 
 
 def test_contenders_take_turns():
@@ -25,3 +26,12 @@ def test_a_missed_goal_is_said():
     """The table says which goals were missed."""
     rows = [compare("fast", "s", [1.0], [2.0], True), compare("slow", "s", [2.0], [1.0], True)]
     assert [line.endswith("missed") for line in table(rows).splitlines()] == [False, False, True]
+
+
+def test_the_curve_of_a_study():
+    """Pruned trials cost their epochs and find nothing; a value not reached costs what the caller says."""
+    trials = [("pruned", 0.9, 1), ("complete", 0.5, 10), ("complete", 0.4, 10), ("complete", 0.6, 10)]
+    points = curve([{"state": state, "value": value, "epochs": epochs} for state, value, epochs in trials])
+    assert points == [(1, 0.0), (11, 0.5), (21, 0.5), (31, 0.6)]
+    assert (reached(points, 0.5, 99), reached(points, 0.55, 99), reached(points, 0.7, 99)) == (11, 31, 99)
+    assert [best_at(points, spent) for spent in (0, 10.9, 11, 30, 31, 40)] == [0.0, 0.0, 0.5, 0.5, 0.6, 0.6]
