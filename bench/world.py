@@ -1,9 +1,11 @@
 """What the benchmarks share: both embedded servers, an experiment in them, and worker processes whose life is timed."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from bench.yardsticks.nets import AUGMENT
 from job import embedded
 from job.database import Database
 
+RUNNING: set[int] = set()  # processes under way, each the head of its group
 MARKS = {"first": "training: at step", "last": "training: over"}  # lines of a worker's log
 
 # How the life of the attempt that decided a task was split, its uploads included.
@@ -60,17 +63,25 @@ class Life:
 
 
 def live(*command: object, environ: dict | None = None, check: bool = True) -> Life:
-    """Run a process to its end, alone. Raises: RuntimeError when it fails."""
+    """Run a process to its end. Raises: RuntimeError when it fails."""
     started, at, said = time.monotonic(), {}, []
     process = subprocess.Popen(
-        [str(c) for c in command], env=environ, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        [str(c) for c in command],
+        env=environ,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
     )
+    RUNNING.add(process.pid)
     for line in process.stdout:
         said.append(line)
         for name, mark in MARKS.items():
             if mark in line:
                 at.setdefault(name, time.monotonic() - started)
     _, status, used = os.wait4(process.pid, 0)
+    RUNNING.discard(process.pid)
     wall_s, process.returncode = time.monotonic() - started, os.waitstatus_to_exitcode(status)
     if check and process.returncode:
         raise RuntimeError(f"{' '.join(map(str, command))} ended with {process.returncode}:\n{''.join(said[-30:])}")
@@ -98,6 +109,9 @@ class World:
         return self
 
     def __exit__(self, *exc_info):
+        for pid in list(RUNNING):  # when we end early
+            with suppress(ProcessLookupError):
+                os.killpg(pid, signal.SIGKILL)
         self.s3.stop()
         self.postgres.stop()
 
