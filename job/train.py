@@ -115,7 +115,7 @@ def train(
     optimizer = _optimizer(parameters, steps_per_epoch * parameters["epochs"])
     optimizer.build(net.trainable_variables)
     weights = class_weights(training, net.output_shape[-1], parameters)
-    step = _step_function(net, training.inputs, optimizer, parameters, weights, dtype, compiled)
+    step = _step_function(net, optimizer, parameters, weights, dtype, compiled)
     kept = {id(v) for v in fixed}
     variables = [v for v in net.variables if id(v) not in kept] + optimizer.variables
     state = _restore(snapshot, variables) if snapshot else _State()
@@ -223,17 +223,16 @@ def class_weights(training: Examples, classes: int, parameters: dict) -> np.ndar
     return (len(training) / (classes * np.maximum(counts, 1))).astype(np.float32)
 
 
-def _step_function(net, inputs: np.ndarray, optimizer, parameters: dict, weights: np.ndarray | None, dtype: str, compiled: bool):
-    """Return the compiled step: some inputs, labels, seed -> sums of loss, hits and images over the batch.
+def _step_function(net: keras.Model, optimizer, parameters: dict, weights: np.ndarray | None, dtype: str, compiled: bool):
+    """Return the compiled step: inputs, labels, seed -> sums of loss, hits and images over the batch.
 
     The loss returned is without the weights of classes: it stands beside the validation loss in one picture.
     """
     classes, amounts, smoothing = net.output_shape[-1], parameters.get("augment") or {}, parameters["label_smoothing"]
 
-    # One graph for batches of any size, whatever came before: a resumed process must compute by the same one.
-    signature = [_spec(inputs), tf.TensorSpec((None,), tf.int64), tf.TensorSpec((2,), tf.int32)]
-
-    @tf.function(input_signature=signature, autograph=False)  # autograph leaves a file in the temporary folder when killed
+    # One graph a shape, whatever came before: a relaxed shape would give a resumed process other bits. One graph for all sizes would
+    # save a second tracing, but a step too large for the memory then ends the process, where now it is an error.
+    @tf.function(autograph=False)  # autograph leaves a file in the temporary folder when killed
     def step(x, labels, seed):
         return learn(warp(x, amounts, seed) / 255.0 if amounts else _scaled(x), labels)  # XLA does not know the warp
 
