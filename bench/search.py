@@ -1,6 +1,6 @@
 """The cheaper study: hyperband beside the same study without a pruner, on `cnn`, by epochs spent; one seed a round, and the clock does not count.
 
-The margin was written down before the first study was run: one point, the standard error of an accuracy on 2,000 images.
+The margin, one point, was written down before the first study was run: about the standard error of an accuracy on 2,000 images.
 """
 
 import json

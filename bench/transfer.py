@@ -47,14 +47,13 @@ def rows(world: World, rounds: int) -> list[Row]:
     live(sys.executable, "-m", "bench.yardsticks.transfer", "weights", weights)
     left = iter(range(rounds))
     ours, plain = in_turn(rounds, lambda: _ours(world, next(left), weights), _plain)
-    bare = [{model: _figure(_yardstick("predict", model).said, "images a second") for model in SIZES} for _ in ours]
     made = [
         compare("transfer: 20 trials of both bases, CPU time", "s", [o["study"] for o in ours], [p["study"] for p in plain], True, STUDY)
     ]
     for model in SIZES:
         made.append(compare(f"transfer: an epoch of {model}", "s", [o[model] for o in ours], [p[model] for p in plain], True, EPOCH[model]))
     for model in SIZES:
-        found = [o[f"features {model}"] for o in ours], [b[model] for b in bare]
+        found = [o[f"features {model}"] for o in ours], [p[f"features {model}"] for p in plain]
         made.append(compare(f"transfer: features of {model}, bare predict", "images/s", *found, goal=FEATURES))
     return made
 
@@ -81,10 +80,13 @@ def _trained(subject: Subject, model: str) -> float:
 
 
 def _plain() -> dict[str, float]:
-    """Return the same of the plain way, but features."""
+    """Return the same of the plain way, its features those of a bare `predict`."""
     lives = {model: _yardstick("fit", model) for model in SIZES}
-    epochs = {model: _figure(lives[model].said, "seconds an epoch") for model in SIZES}
-    return epochs | {"study": TRIALS * sum(found.cpu_s for found in lives.values())}
+    found = {"study": TRIALS * sum(life.cpu_s for life in lives.values())}
+    for model in SIZES:
+        found[model] = _figure(lives[model].said, "seconds an epoch")
+        found[f"features {model}"] = _figure(_yardstick("predict", model).said, "images a second")
+    return found
 
 
 def _yardstick(kind: str, model: str) -> Life:
