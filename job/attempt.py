@@ -2,7 +2,7 @@
 
 Every write is fenced: it locks the task's row and asks whether attempt and owner are still ours, so
 a process that was paused or cut off cannot publish anything. Each is idempotent: a connection lost
-in its commit does not tell whether it was done, so it may run twice.
+before the answer does not tell whether it was done, so it may run twice.
 """
 
 import logging
@@ -15,6 +15,7 @@ SQL = queries("tasks")
 DECIDED = ("complete", "pruned")
 MAX_COUNTED = 3
 RENEWALS_PER_LEASE = 6
+UNJUDGED = {"pruner": None, "bracket": None, "sign": 1}
 
 log = logging.getLogger(__name__)
 
@@ -22,12 +23,12 @@ log = logging.getLogger(__name__)
 class Attempt:
     """The right to work on a task, and every write that needs it."""
 
-    def __init__(self, tasks, key, number: int, parameters: dict | None, progress: int):
+    def __init__(self, tasks, key, attempt: int, parameters: dict | None, progress: int):
         """Args:
-        tasks: the `Tasks` that claimed it; key: which task; number: of the attempt, from 1.
+        tasks: the `Tasks` that claimed it; key: which task; attempt: its number, from 1.
         parameters: those chosen for the task, if they are; progress: steps that are durable.
         """
-        self.tasks, self.key, self.number = tasks, key, number
+        self.tasks, self.key, self.number = tasks, key, attempt
         self.parameters, self.step = parameters, progress
         self.seconds: dict[str, float] = {}
         self.lost = threading.Event()
@@ -42,17 +43,16 @@ class Attempt:
             "lease_s": self.tasks.lease_s,
         }
 
-    def fenced(self, work, patience_s: float | None = None):
-        """Return `work(cursor, values)` run in one transaction that starts with the fence. Raises: LeaseLost."""
+    def write(self, name: str, patience_s: float | None = None, **values) -> dict:
+        """Return the row of a fenced statement. Raises: LeaseLost."""
+        rows = self.tasks.database.rows(SQL[name], patience_s, **self.values | values)
+        if not rows:
+            self._lose()
+        return rows[0]
 
-        def transaction(cursor):
-            cursor.execute(SQL["fence"], self.values)
-            if cursor.fetchone() is None:
-                self.lost.set()
-                raise LeaseLost(f"{self.key}: attempt {self.number} has lost its lease to another; nothing was written")
-            return work(cursor, self.values)
-
-        return self.tasks.database.run(transaction, patience_s)
+    def _lose(self) -> None:
+        self.lost.set()
+        raise LeaseLost(f"{self.key}: attempt {self.number} has lost its lease to another; nothing was written")
 
     def keep(self) -> Every:
         """Renew the lease in the background; without the database the work goes on."""
@@ -62,14 +62,10 @@ class Attempt:
     def renew(self, patience_s: float = 0.0) -> None:
         """Renew the lease and note the progress; if the database is away for longer, the next beat tries again."""
         try:
-            if not self.tasks.database.run(self._beat, patience_s):
+            if not self.tasks.database.rows(SQL["renew"], patience_s, **self.values, step=self.step):
                 self.lost.set()
         except Exception as exc:  # a thread must not end
             log.warning("the lease of %s was not renewed: %s", self.key, exc)
-
-    def _beat(self, cursor) -> bool:
-        cursor.execute(SQL["renew"], self.values | {"step": self.step})
-        return cursor.fetchone() is not None
 
     def durable(self, step: int) -> None:
         """Note that a checkpoint of this step has arrived: an attempt that vanishes after it has progressed."""
@@ -85,48 +81,28 @@ class Attempt:
 
     def computes_on(self, machine: dict) -> None:
         """Record which machine this attempt's numbers are from, before the first of them."""
-        self.fenced(lambda cursor, values: cursor.execute(SQL["computes_on"], values | {"machine": json_value(machine)}))
+        self.write("computes_on", machine=json_value(machine))
 
-    def set_parameters(self, choose) -> dict:
-        """Return the parameters of this task: stored ones, or `choose(cursor)` stored in the same transaction."""
+    def set_parameters(self, chosen: dict, optuna: list[dict] = ()) -> dict:
+        """Return the parameters of this task from now on: those stored before, or these, now stored.
 
-        def work(cursor, values):
-            cursor.execute(SQL["chosen"], values)
-            stored = cursor.fetchone()["parameters"]
-            if stored is not None:
-                return stored
-            chosen = choose(cursor)
-            cursor.execute(SQL["parameters"], values | {"parameters": json_value(chosen)})
-            return chosen
-
-        if self.parameters is None:
-            self.parameters = self.fenced(work)
+        Args: optuna: the same as Optuna's tables have them: name, internal, distribution.
+        """
+        self.parameters = self.write("parameters", parameters=json_value(chosen), optuna=json_value(list(optuna)))["parameters"]
         return self.parameters
 
     def epochs(self) -> list[dict]:
         """Return the epochs already decided: epoch, metrics, value, pruned."""
         return self.tasks.database.rows(SQL["epochs"], **self.values)
 
-    def report(self, epoch: int, metrics: dict, value: float | None, decide=None) -> bool:
-        """Record an epoch with its pruning decision in one transaction; return whether to prune.
+    def report(self, epoch: int, metrics: dict, value: float | None, rule: dict = UNJUDGED) -> bool:
+        """Record an epoch with its pruning decision, in one moment; return whether to prune.
 
-        `decide(cursor)` returns (pruned, rungs). Called again with the same epoch, the transaction answers
-        with the decision it stored the first time.
+        Called again with the same epoch, it answers with the decision it stored the first time.
+        Args: rule: pruner (hyperband, median or None), bracket, and sign: 1 if more is better, else -1.
         """
-
-        def work(cursor, values):
-            cursor.execute(SQL["epochs"], values)
-            for row in cursor.fetchall():
-                if row["epoch"] == epoch:
-                    return row["pruned"]
-            pruned, rungs = decide(cursor) if decide else (False, {})
-            cursor.execute(
-                SQL["add_epoch"],
-                values | {"epoch": epoch, "metrics": json_value(metrics), "value": value, "pruned": pruned, "rungs": json_value(rungs)},
-            )
-            return pruned
-
-        return self.fenced(work)
+        pruned = self.write("report", epoch=epoch, metrics=json_value(metrics), value=value, **rule)["pruned"]
+        return pruned if pruned is not None else next(e["pruned"] for e in self.epochs() if e["epoch"] == epoch)
 
     def lost_before(self) -> float:
         """Return the seconds that earlier attempts at this task spent for nothing."""
@@ -139,54 +115,41 @@ class Attempt:
 
     def opened_test_part(self) -> None:
         """Record that this attempt opens the test part."""
-        self.fenced(lambda cursor, values: cursor.execute(SQL["opening"], values))
+        self.write("opening")
 
     def commit(
         self, state: str, value: float | None, metrics: dict, artifact: dict, reason: str | None = None, step: int | None = None
     ) -> None:
         """End the task: from here on its row names these artifacts. Bytes first, then this."""
 
-        def work(cursor, values):
-            if step is not None:
-                cursor.execute(SQL["progress"], values | {"step": step})
-            self._end(cursor, values, state, reason)
-            cursor.execute(
-                SQL["commit"],
-                values
-                | {"state": state, "value": value, "metrics": json_value(metrics), "artifact": json_value(artifact), "reason": reason},
-            )
-
-        self._last(work, state)
+        document = {"metrics": json_value(metrics), "artifact": json_value(artifact)}
+        self._last(state, lambda: self.write("commit", **document, state=state, value=value, step=step, **self._why(reason)))
 
     def release(self, reason: str, patience_s: float | None = None) -> None:
         """Give the task back at once, uncounted: somebody else, or we later, will go on from the checkpoint."""
-
-        def work(cursor, values):
-            cursor.execute(SQL["progress"], values | {"step": self.step})
-            self._end(cursor, values, "interrupted", reason)
-            cursor.execute(SQL["release"], values)
-
-        self._last(work, "interrupted", patience_s)
+        self._last("interrupted", lambda: self.write("release", patience_s, step=self.step, **self._why(reason)))
 
     def error(self, reason: str) -> None:
         """End this attempt with an error; the third in a row without progress fails the task for good."""
+        values = self.values | {"step": self.step} | self._why(reason)
 
-        def work(cursor, values):
-            cursor.execute(SQL["progress"], values | {"step": self.step})
+        def work(cursor):
+            cursor.execute(SQL["lock"], values)
+            cursor.execute(SQL["renew"], values)
+            if cursor.fetchone() is None:
+                self._lose()
             cursor.execute(SQL["look"], values)
-            row = cursor.fetchone()
-            if end(cursor, values | {"seconds": json_value(self.seconds)}, row, "error", reason) == "waiting":
-                cursor.execute(SQL["release"], values)
+            end(cursor, values, cursor.fetchone(), "error", reason)
 
-        self._last(work, "error")
+        self._last("error", lambda: self.tasks.database.run(work))
 
-    def _end(self, cursor, values: dict, outcome: str, reason: str | None) -> None:
-        cursor.execute(SQL["end_attempt"], values | {"outcome": outcome, "reason": reason, "seconds": json_value(self.seconds)})
+    def _why(self, reason: str | None) -> dict:
+        return {"reason": reason, "seconds": json_value(self.seconds)}
 
-    def _last(self, work, outcome: str, patience_s: float | None = None) -> None:
+    def _last(self, outcome: str, write) -> None:
         """Do the write that ends this attempt. Refused because it was done before, without our hearing, is done too."""
         try:
-            self.fenced(work, patience_s)
+            write()
         except LeaseLost:
             rows = self.tasks.database.rows(SQL["outcome"], **self.values)
             if [row["outcome"] for row in rows] != [outcome]:
@@ -204,16 +167,15 @@ def lost_s(outcome: str | None, wall_s: float, seconds: dict, progressed: bool) 
     return max(wall_s - saved, 0.0)
 
 
-def end(cursor, values: dict, row: dict, outcome: str, reason: str) -> str:
-    """End an attempt that counts unless it progressed; return the task's state after it.
+def end(cursor, values: dict, row: dict, outcome: str, reason: str) -> None:
+    """End an attempt that counts unless it progressed: its task waits again, or has failed for good.
 
     Args:
         row: the task as `look` shows it, under its lock.
     """
     cursor.execute(SQL["end_attempt"], values | {"outcome": outcome, "reason": reason})
     counted = row["counted"] + 1 if row["progress"] <= row["counted_at"] else 0
-    cursor.execute(SQL["count"], values | {"counted": counted})
     if counted < MAX_COUNTED:
-        return "waiting"
-    cursor.execute(SQL["fail"], values | {"reason": f"{counted} attempts in a row, the last: {reason}"})
-    return "failed"
+        cursor.execute(SQL["again"], values | {"counted": counted})
+    else:
+        cursor.execute(SQL["fail"], values | {"counted": counted, "reason": f"{counted} attempts in a row, the last: {reason}"})

@@ -25,7 +25,7 @@ from psycopg2 import extensions
 from job.errors import Invalid, JobError, NotReady, Unreachable
 from job.settings import redact
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 OLDEST_POSTGRESQL = 120000  # our statements need 11; tried with 15 and 18
 # What libpq says itself, always in English here, and what waiting cannot mend. Names in quotes are taken out before.
 HOPELESS = re.compile(
@@ -105,6 +105,30 @@ class Database:
         `work` may run more than once (a lost connection does not tell whether the commit was done),
         so it must be idempotent. Raises: Unreachable, Invalid (some tables are gone, too), NotReady (no tables), JobError.
         """
+
+        def transaction(cursor):
+            cursor.execute(self._begin)
+            try:
+                result = work(cursor)
+            except BaseException:
+                with suppress(psycopg2.Error):
+                    cursor.execute("rollback")
+                raise
+            cursor.execute("commit")
+            return result
+
+        return self._patiently(transaction, patience_s)
+
+    def rows(self, statement: str, patience_s: float | None = None, **values) -> list[dict]:
+        """Return all rows of one statement, a transaction by itself; as `run`, it may be done more than once."""
+
+        def alone(cursor):
+            cursor.execute(statement, values)
+            return [dict(row) for row in cursor.fetchall()] if cursor.description else []
+
+        return self._patiently(alone, patience_s)
+
+    def _patiently(self, work, patience_s: float | None):
         started, delay, looked = time.monotonic(), 0.2, False
         patience_s = self.outage_s if patience_s is None else patience_s
         while True:
@@ -134,30 +158,16 @@ class Database:
         try:
             connection.autocommit = True  # begin and commit are ours: psycopg2 would send another message for the settings
             with connection.cursor() as cursor:
-                cursor.execute(self._begin)
-                try:
-                    result = work(cursor)
-                except BaseException:
-                    with suppress(psycopg2.Error):
-                        cursor.execute("rollback")
-                    raise
-                cursor.execute("commit")
-                return result
+                return work(cursor)
         finally:
             connection.close()
 
-    def rows(self, statement: str, **values) -> list[dict]:
-        """Return all rows of one statement, run in a transaction of its own."""
-
-        def work(cursor):
-            cursor.execute(statement, values)
-            return [dict(row) for row in cursor.fetchall()] if cursor.description else []
-
-        return self.run(work)
-
     def check_schema(self) -> None:
         """Raise `NotReady` without tables and `Invalid` for another version of them."""
-        rows = self.rows("select version from job_schema")
+        self.check_version(self.rows("select version from job_schema"))
+
+    def check_version(self, rows: list[dict]) -> None:
+        """Raise `Invalid` unless the tables are of our version."""
         if not rows or rows[0]["version"] != SCHEMA_VERSION:
             found = rows[0]["version"] if rows else "none"
             raise Invalid(

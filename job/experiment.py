@@ -58,6 +58,11 @@ class Experiment:
         """`maximize` or `minimize`, as the metric wants it."""
         return METRICS[self.search["metric"]]
 
+    @property
+    def sign(self) -> int:
+        """1 if more of the metric is better, else -1."""
+        return 1 if self.direction == "maximize" else -1
+
     def space(self, model: str) -> dict[str, Choice | Range]:
         """What the search chooses for a model."""
         return {k: v for k, v in self.models[model].items() if isinstance(v, (Choice, Range))}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from job import record
-from job.attempt import Attempt
+from job.attempt import UNJUDGED, Attempt
 from job.cache import Cache
 from job.checkpoint import Checkpoints
 from job.experiment import Experiment
@@ -67,12 +67,13 @@ class Run:
         """The epochs that earlier attempts reported, and whether the pruner ended the trial there."""
         return {row["epoch"]: row["pruned"] for row in self.attempt.epochs()} if self.attempt.number > 1 else {}
 
-    def report(self, epoch: int, metrics: dict, value: float | None, decide=None) -> bool:
-        """Report an epoch, in the background unless there is something to `decide`; return whether to prune."""
+    def report(self, epoch: int, metrics: dict, value: float | None, rule: dict = UNJUDGED) -> bool:
+        """Report an epoch, in the background unless a pruner judges it; return whether to prune."""
         if epoch in self.decided:
             return self.decided[epoch]
-        if decide:
-            return self.attempt.report(epoch, metrics, value, decide)
+        if rule["pruner"]:
+            self.reports.flush()  # it looks at those before, too
+            return self.attempt.report(epoch, metrics, value, rule)
         self.reports.post((epoch, metrics, value))
         return False
 

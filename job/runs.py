@@ -113,7 +113,7 @@ def shard(r: Run, hooks: Hooks) -> np.ndarray:
 
 def run_trial(r: Run) -> None:
     """Train with the parameters the sampler gave, compare on the validation part."""
-    r.attempt.set_parameters(lambda cursor: study.suggest(r.experiment, r.key, r.attempt.values, cursor))
+    study.choose(r.experiment, r.attempt)
     log.info("%s: %s", r.key, json.dumps(r.attempt.parameters))
     learned = learn(r, _hooks(r))
     outcome = learned.outcome
@@ -217,9 +217,7 @@ def _hooks(r: Run) -> Hooks:
     """Return what the loop tells the store and the database, and asks them."""
 
     def report(epoch: int, metrics: dict, value: float | None) -> bool:
-        prunes = r.key.stage == "trial" and study.prunes(r.experiment, r.key.model, epoch)
-        decide = lambda cursor: study.decide(r.experiment, r.key, r.attempt.values, epoch, value, cursor)  # noqa: E731
-        return r.report(epoch, metrics, value, decide if prunes else None)
+        return r.report(epoch, metrics, value, study.rule(r.experiment, r.key, epoch))
 
     return Hooks(r.checkpoints.offer, r.check, report, scorer(r))
 

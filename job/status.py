@@ -18,8 +18,7 @@ def collect(database: Database, registered: Registered, lease_s: float = 180.0) 
     Args:
         lease_s: of the workers; after a restart of the database their leases count anew.
     """
-    sign = 1 if registered.experiment.direction == "maximize" else -1
-    values = {"experiment": registered.id, "lease_s": lease_s, "sign": sign, "window_s": WINDOW_S}
+    values = {"experiment": registered.id, "lease_s": lease_s, "sign": registered.experiment.sign, "window_s": WINDOW_S}
     names = ("states", "running", "failed", "best", "selected", "folds", "attempts", "seconds", "speed")
     rows = database.run(lambda cursor: _snapshot(cursor, names, values))
     stages = _counted(rows["states"])

@@ -1,10 +1,13 @@
-"""Optuna: sampling, pruning, and its own rows for its dashboard; the only importer of optuna.
+"""Optuna: sampling, and its own rows for its dashboard; the only importer of optuna.
 
-The task decides, Optuna's rows follow (by trigger, see schema.sql). What sampler and pruner need to
-know comes from the tasks in one query; trial number and task index are one number.
+The task decides, Optuna's rows follow (by trigger, see schema.sql). What a sampler is to know comes from
+the tasks in one query, as large for ten thousand trials as for five hundred; trial number and task index
+are one number. Pruners decide in the database, with the epoch they decide on (`report` in tasks.sql).
 """
 
+import binascii
 import math
+from itertools import accumulate
 
 import optuna
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution, distribution_to_json
@@ -23,6 +26,7 @@ from job.settings import redact
 
 SQL = queries("study")
 REDUCTION_FACTOR = 3
+SHOWN_BEST, SHOWN_RUNNING, SHOWN_SPREAD = 25, 100, 500  # of a model's trials; TPE never takes more than 25 for good
 FANOVA_SEED = 0
 EXPECTED_SHARE = {"none": 1.0, "median": 0.5, "hyperband": 0.35}  # of a trial's epochs, on average
 
@@ -68,39 +72,63 @@ def distributions(experiment: Experiment, model: str) -> dict:
     return {name: _distribution(space) for name, space in experiment.space(model).items()}
 
 
-def suggest(experiment: Experiment, key: Key, values: dict, cursor) -> dict:
-    """Return the parameters of a trial, and write them as Optuna's rows, in the caller's transaction."""
+def choose(experiment: Experiment, attempt) -> None:
+    """Give an attempt at a trial its parameters, unless an earlier one has: written as Optuna's rows, too."""
+    if attempt.parameters is None:
+        chosen = suggest(experiment, attempt.key, _shown(attempt.tasks.database, experiment, attempt.values))
+        attempt.set_parameters(chosen, internal(experiment, attempt.key.model, chosen))
+
+
+def suggest(experiment: Experiment, key: Key, history: list[dict]) -> dict:
+    """Return the parameters of a trial.
+
+    Args: history: trials as `history` in study.sql shows them.
+    """
     space = distributions(experiment, key.model)
-    study, storage = _study(experiment, key, values, cursor)
+    storage = InMemoryStorage()
+    # Without a pruner: beside hyperband, Optuna's samplers would learn from the trials of one bracket only, a quarter of them.
+    study = optuna.create_study(storage=storage, direction=experiment.direction, sampler=sampler(experiment, key))
+    for row in history:
+        storage.create_new_trial(study._study_id, _frozen(row, space))
     if key.index < len(experiment.enqueue):
-        point = {k: v for k, v in experiment.enqueue[key.index].items() if k in space}
-        storage.set_trial_system_attr(key.index, "fixed_params", point)
-    storage.set_trial_state_values(key.index, TrialState.RUNNING)
-    trial = optuna.trial.Trial(study, key.index)
-    chosen = {name: trial._suggest(name, distribution) for name, distribution in space.items()}
-    for name, value in chosen.items():
-        cursor.execute(
-            SQL["add_parameter"],
-            values | {"name": name, "internal": space[name].to_internal_repr(value), "distribution": distribution_to_json(space[name])},
-        )
-    return chosen
+        study.enqueue_trial({k: v for k, v in experiment.enqueue[key.index].items() if k in space})
+    return study.ask(space).params
 
 
-def prunes(experiment: Experiment, model: str, epoch: int) -> bool:
-    """Return whether the pruner is to be asked after an epoch (from 0). After the last one a trial is complete."""
-    return experiment.search["pruner"] != "none" and epoch + 1 < experiment.models[model]["epochs"]
+def internal(experiment: Experiment, model: str, parameters: dict) -> list[dict]:
+    """Return the parameters of a trial as Optuna's tables have them."""
+    return [
+        {"name": name, "internal": float(space.to_internal_repr(parameters[name])), "distribution": distribution_to_json(space)}
+        for name, space in distributions(experiment, model).items()
+    ]
 
 
-def decide(experiment: Experiment, key: Key, values: dict, epoch: int, value: float, cursor) -> tuple[bool, dict]:
-    """Return whether Optuna's pruner ends this trial after an epoch (from 0), and the rungs it noted."""
-    if not prunes(experiment, key.model, epoch):
-        return False, {}
-    study, storage = _study(experiment, key, values, cursor)
-    storage.set_trial_intermediate_value(key.index, epoch + 1, value)
-    before = set(storage.get_trial(key.index).system_attrs)
-    pruned = study.pruner.prune(study, storage.get_trial(key.index))
-    after = storage.get_trial(key.index).system_attrs
-    return bool(pruned), {k: v for k, v in after.items() if k not in before}
+def rule(experiment: Experiment, key: Key, epoch: int) -> dict:
+    """Return by what rule a trial is judged after an epoch (from 0): a pruner and, for hyperband, the bracket; no pruner if it is not.
+
+    After its last epoch a trial is complete.
+    """
+    least, epochs = experiment.search["min_epochs"], experiment.models[key.model]["epochs"]
+    name, bracket = experiment.search["pruner"], None
+    if name == "hyperband":
+        bracket = bracket_of(f"{experiment.name}/{key.model}", key.index, least, epochs)
+        asked = epoch + 1 in [least * REDUCTION_FACTOR**rung for rung in range(bracket, _brackets(least, epochs))]
+    else:
+        asked = name == "median" and epoch + 1 >= least
+    if key.stage != "trial" or not asked or epoch + 1 >= epochs:
+        return {"pruner": None, "bracket": None, "sign": experiment.sign}
+    return {"pruner": name, "bracket": bracket, "sign": experiment.sign}
+
+
+def bracket_of(study: str, trial: int, least: int, epochs: int) -> int:
+    """Return hyperband's bracket of a trial, as Optuna hands them out: at random, the earlier rungs begin the more of them.
+
+    Source: Li et al. 2018, "Hyperband"; Li et al. 2020, "A System for Massively Parallel Hyperparameter Tuning".
+    """
+    brackets = _brackets(least, epochs)
+    shares = [math.ceil(brackets * REDUCTION_FACTOR**s / (s + 1)) for s in reversed(range(brackets))]
+    drawn = binascii.crc32(f"{study}_{trial}".encode()) % sum(shares)
+    return next(bracket for bracket, upto in enumerate(accumulate(shares)) if drawn < upto)
 
 
 def importances(experiment: Experiment, model: str, trials: list[tuple[dict, float]]) -> dict[str, float]:
@@ -135,21 +163,12 @@ def _storage(database: Database, skip_table_creation: bool = False, **engine) ->
     return RDBStorage(url, engine_kwargs={"poolclass": NullPool} | engine, skip_table_creation=skip_table_creation)
 
 
-def _study(experiment: Experiment, key: Key, values: dict, cursor) -> tuple[optuna.Study, InMemoryStorage]:
-    """Return the model's study as it is now, in memory: trial id, number and task index are one."""
-    cursor.execute(SQL["history"], values)
-    storage = InMemoryStorage()
-    study = optuna.create_study(
-        study_name=f"{experiment.name}/{key.model}",
-        storage=storage,
-        direction=experiment.direction,
-        sampler=sampler(experiment, key),
-        pruner=pruner(experiment, key.model),
-    )
-    space = distributions(experiment, key.model)
-    for row in cursor.fetchall():
-        storage.create_new_trial(study._study_id, _frozen(row, space))
-    return study, storage
+def _shown(database: Database, experiment: Experiment, values: dict) -> list[dict]:
+    """Return the history for `suggest`; none for random search."""
+    if experiment.search["sampler"] == "random":
+        return []
+    limits = {"best": SHOWN_BEST, "running": SHOWN_RUNNING, "spread": SHOWN_SPREAD, "sign": experiment.sign}
+    return database.rows(SQL["history"], **values | limits)
 
 
 def sampler(experiment: Experiment, key: Key) -> optuna.samplers.BaseSampler:
@@ -160,29 +179,19 @@ def sampler(experiment: Experiment, key: Key) -> optuna.samplers.BaseSampler:
     return optuna.samplers.TPESampler(seed=seed, n_startup_trials=TPE_STARTUP_TRIALS, multivariate=True, constant_liar=True)
 
 
-def pruner(experiment: Experiment, model: str) -> optuna.pruners.BasePruner:
-    """Return the pruner; its resource is the number of epochs done."""
-    least, epochs = experiment.search["min_epochs"], experiment.models[model]["epochs"]
-    if experiment.search["pruner"] == "hyperband":
-        return optuna.pruners.HyperbandPruner(min_resource=least, max_resource=epochs, reduction_factor=REDUCTION_FACTOR)
-    if experiment.search["pruner"] == "median":
-        return optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=least)
-    return optuna.pruners.NopPruner()
+def _brackets(least: int, epochs: int) -> int:
+    return math.floor(math.log(epochs / least, REDUCTION_FACTOR)) + 1
 
 
 def _frozen(row: dict, space: dict) -> FrozenTrial:
     """Return a task as Optuna sees a trial."""
-    state = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}.get(row["state"], TrialState.RUNNING)
-    if row["parameters"] is None and not state.is_finished():
-        return create_trial(state=TrialState.WAITING)
-    rungs = {k: v for noted in row["rungs"] or [] for k, v in noted.items()}
+    state = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED}.get(row["state"], TrialState.RUNNING)
     return create_trial(
         state=state,
         value=row["value"] if state == TrialState.COMPLETE else None,
-        params=row["parameters"] or {},
-        distributions={n: space[n] for n in row["parameters"] or {}},
-        intermediate_values={int(k): v for k, v in (row["steps"] or {}).items()},
-        system_attrs=rungs,
+        params=row["parameters"],
+        distributions=space,
+        intermediate_values={row["epochs"]: row["value"]} if row["epochs"] and row["value"] is not None else {},
     )
 
 

@@ -61,9 +61,9 @@ def scheduler_job(environ) -> str | None:
 
 def find(database: Database, name: str) -> Registered:
     """Return an experiment by name. Raises: NotReady before `job prepare`, Invalid for other tables."""
-    database.check_schema()
     rows = database.rows(SQL["experiment"], name=name)
-    if not rows:
+    database.check_version(rows)
+    if rows[0]["id"] is None:
         raise NotReady(
             f"experiment '{name}' (from JOB_EXPERIMENT or --experiment) is not in the database yet: run `job prepare` with its file"
         )
@@ -117,7 +117,9 @@ class Tasks:
             "host": self.worker.host,
             "scheduler": self.worker.scheduler,
         }
-        outcome = self.database.run(lambda cursor: self._own(cursor, key, values, selected))
+        values["selected"] = json_value(selected) if selected is not None else None
+        taken = self.database.rows(SQL["take"], **values) if state["state"] == "waiting" else []
+        outcome = Attempt(self, key, **taken[0]) if taken else self.database.run(lambda cursor: self._own(cursor, key, values))
         if isinstance(outcome, JobError):
             raise outcome
         return outcome if outcome else self._try(key)
@@ -156,8 +158,8 @@ class Tasks:
         rows = self.database.rows(SQL["selection"], **values)
         if not rows:
             counts = self._finished(model, "trial")
-            sign = 1 if self.registered.experiment.direction == "maximize" else -1
-            rows = self.database.run(lambda cursor: self._select(cursor, values | {"sign": sign}))
+            values["sign"] = self.registered.experiment.sign
+            rows = self.database.run(lambda cursor: self._select(cursor, values))
             if not rows:
                 counts = self._finished(model, "trial")  # a trial may have been retried in between
                 raise Impossible(f"{model} has no complete trial to go on with: {', '.join(f'{n} {s}' for s, n in sorted(counts.items()))}")
@@ -170,30 +172,22 @@ class Tasks:
             cursor.execute(SQL[statement], values)
         return cursor.fetchall()
 
-    def _own(self, cursor, key: Key, values: dict, selected: dict | None):
+    def _own(self, cursor, key: Key, values: dict):
         """Take the task if it is free; return an Attempt, an error to raise, or None to look again."""
         cursor.execute(SQL["lock"], values)
         cursor.execute(SQL["look"], values)
         row = cursor.fetchone()
-        if row["state"] not in ("waiting", "running"):
-            return None
-        if row["owner"] == self.worker.owner:  # our own commit, of which we did not hear
+        if row["owner"] == self.worker.owner:  # our own claim, of which we did not hear
             return Attempt(self, key, row["attempt"], row["parameters"], row["progress"])
         if row["state"] == "running":
             if row["lease_left_s"] > 0 and not self._requeued(row):
                 return NotReady(
                     f"{key} is owned by attempt {row['attempt']} on {row['host']}, its lease ends in {row['lease_left_s']:.0f} s"
                 )
-            ended = values | {"attempt": row["attempt"], "seconds": None}
-            reason = f"vanished on {row['host']} without a word"
-            if end(cursor, ended, row, "vanished", reason) == "failed":
-                return None
-        cursor.execute(SQL["own"], values)
-        number = cursor.fetchone()["attempt"]
-        cursor.execute(SQL["begin_attempt"], values | {"attempt": number, "progress": row["progress"]})
-        if selected is not None and row["parameters"] is None:
-            cursor.execute(SQL["parameters"], values | {"parameters": json_value(selected)})
-        return Attempt(self, key, number, row["parameters"] or selected, row["progress"])
+            end(cursor, values | {"attempt": row["attempt"], "seconds": None}, row, "vanished", f"vanished on {row['host']} without a word")
+        cursor.execute(SQL["take"], values)
+        taken = cursor.fetchone()
+        return Attempt(self, key, **taken) if taken else None
 
     def _requeued(self, row: dict) -> bool:
         return self.worker.scheduler is not None and row["scheduler"] == self.worker.scheduler

@@ -68,7 +68,7 @@ create table epoch (
     metrics jsonb not null,              -- loss, accuracy, val_loss, val_accuracy, learning_rate
     value double precision,              -- the metric on the validation part
     pruned boolean not null default false,
-    rungs jsonb not null default '{}',   -- what the pruner noted with its decision
+    bracket int,                         -- of hyperband, if those of it compete at this epoch
     primary key (experiment, model, stage, index, epoch),
     foreign key (experiment, model, stage, index) references task on delete cascade
 );
@@ -89,8 +89,15 @@ create table opening (                   -- each time the test part was opened
     stage text not null,
     index int not null,
     attempt int not null,
-    opened timestamptz not null default clock_timestamp()
+    opened timestamptz not null default clock_timestamp(),
+    primary key (experiment, model, stage, index, attempt)
 );
+
+-- What would cost more with every trial that is finished: a sampler's look, and a pruner's.
+create index task_best on task (experiment, model, value) where stage = 'trial' and state = 'complete';
+create index task_spread on task (experiment, model, (mod(index::bigint * 2654435769, 4294967296))) where stage = 'trial' and parameters is not null;
+create index task_running on task (experiment, model) where stage = 'trial' and state = 'running';
+create index epoch_rivals on epoch (experiment, model, epoch, bracket) where stage = 'trial';
 
 create or replace function optuna_follows_task() returns trigger language plpgsql as $$
 begin

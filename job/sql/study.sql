@@ -1,4 +1,4 @@
--- Optuna's tables, as far as we write them ourselves (schema of optuna 5, checked by a contract test).
+-- Optuna's tables, as far as we write them ourselves (schema of optuna 5, checked by a contract test), and what Optuna is shown.
 
 -- name: add_trials
 -- A WAITING trial for each task, its number the task's index. In order: Optuna lists trials by id.
@@ -13,21 +13,27 @@ from trials o
 where (task.experiment, task.model, task.stage) = (%(experiment)s, %(model)s, 'trial')
   and o.study_id = %(study)s and o.number = task.index and task.optuna_trial_id is null
 
--- name: add_parameter
-insert into trial_params (trial_id, param_name, param_value, distribution_json)
-select optuna_trial_id, %(name)s, %(internal)s, %(distribution)s from task
-where (experiment, model, stage, index) = (%(experiment)s, %(model)s, %(stage)s, %(index)s)
-on conflict (trial_id, param_name) do nothing
-
 -- name: history
--- All trials of a model in one query: what sampler and pruner need.
-select t.index, t.state, t.parameters, t.value, e.steps, e.rungs
+-- What a sampler is shown of a model's trials: the best, where it goes near; those that run, where it does not go again; and of all as
+-- many as tell where they lie, spread evenly by the golden ratio. Of few trials that is every one, of many it costs no more.
+with best as (
+    (select index from task where (experiment, model, stage, state) = (%(experiment)s, %(model)s, 'trial', 'complete')
+       and %(sign)s > 0 order by value desc limit %(best)s)
+    union all
+    (select index from task where (experiment, model, stage, state) = (%(experiment)s, %(model)s, 'trial', 'complete')
+       and %(sign)s < 0 order by value limit %(best)s)
+), running as (
+    select index from task where (experiment, model, stage, state) = (%(experiment)s, %(model)s, 'trial', 'running') limit %(running)s
+), spread as (
+    select index from task where (experiment, model, stage) = (%(experiment)s, %(model)s, 'trial') and parameters is not null
+    order by mod(index::bigint * 2654435769, 4294967296) limit %(spread)s
+)
+select t.index, t.state, t.parameters, t.value,
+       case when t.state = 'pruned' then (
+           select max(epoch) + 1 from epoch e where (e.experiment, e.model, e.stage, e.index) = (t.experiment, t.model, t.stage, t.index)
+       ) end as epochs
 from task t
-left join (
-    select index, json_object_agg(epoch + 1, value) as steps,
-           json_agg(rungs) filter (where rungs <> '{}') as rungs
-    from epoch where (experiment, model, stage) = (%(experiment)s, %(model)s, 'trial') and value is not null
-    group by index
-) e on e.index = t.index
-where (t.experiment, t.model, t.stage) = (%(experiment)s, %(model)s, 'trial')
+where (t.experiment, t.model, t.stage) = (%(experiment)s, %(model)s, 'trial') and t.parameters is not null
+  and t.index <> %(index)s and t.state <> 'failed'
+  and t.index in (select index from best union select index from running union select index from spread)
 order by t.index

@@ -1,8 +1,10 @@
--- The life of a task. A claim locks, looks and owns; every later write runs behind `fence` in one
--- transaction, or names attempt and owner itself.
+-- The life of a task. Each step is one statement, and so one message to the server and one back; only to take
+-- over a running task, and to end with an error, takes a look under a lock before. Every write names attempt and
+-- owner: `mine` is the fence, which nobody else can pass before the statement is over.
 
 -- name: experiment
-select id, name, spec, fingerprint, data, weights, splits from experiment where name = %(name)s
+select version, id, name, spec, fingerprint, data, weights, splits
+from job_schema left join experiment on name = %(name)s
 
 -- name: lock
 -- In a statement of its own: one that joins would see the other tables as they were before it waited.
@@ -22,37 +24,36 @@ where (t.experiment, t.model, t.stage, t.index) = (%(experiment)s, %(model)s, %(
 select state, reason from task
 where (experiment, model, stage, index) = (%(experiment)s, %(model)s, %(stage)s, %(index)s)
 
--- name: own
-update task set state = 'running', attempt = attempt + 1, owner = %(owner)s,
-       lease_until = clock_timestamp() + make_interval(secs => %(lease_s)s)
-where (experiment, model, stage, index) = (%(experiment)s, %(model)s, %(stage)s, %(index)s)
-returning attempt
-
--- name: begin_attempt
-insert into attempt (experiment, model, stage, index, number, owner, host, scheduler, first_step, last_step)
-values (%(experiment)s, %(model)s, %(stage)s, %(index)s, %(attempt)s, %(owner)s, %(host)s, %(scheduler)s, %(progress)s, %(progress)s)
+-- name: take
+-- A waiting task; one that runs is looked at first.
+with mine as (
+    update task set state = 'running', attempt = attempt + 1, owner = %(owner)s, parameters = coalesce(parameters, %(selected)s),
+           lease_until = clock_timestamp() + make_interval(secs => %(lease_s)s)
+    where (experiment, model, stage, index) = (%(experiment)s, %(model)s, %(stage)s, %(index)s) and state = 'waiting'
+    returning attempt, parameters, progress
+), begun as (
+    insert into attempt (experiment, model, stage, index, number, owner, host, scheduler, first_step, last_step)
+    select %(experiment)s, %(model)s, %(stage)s, %(index)s, attempt, %(owner)s, %(host)s, %(scheduler)s, progress, progress from mine
+)
+select attempt, parameters, progress from mine
 
 -- name: computes_on
-update attempt set machine = %(machine)s
+with mine as (
+    select from task where (experiment, model, stage, index, attempt, owner) = (%(experiment)s, %(model)s, %(stage)s, %(index)s, %(attempt)s, %(owner)s)
+      and state = 'running' for update
+)
+update attempt set machine = %(machine)s from mine
 where (experiment, model, stage, index, number) = (%(experiment)s, %(model)s, %(stage)s, %(index)s, %(attempt)s)
+returning number
 
 -- name: end_attempt
 update attempt set ended = clock_timestamp(), outcome = %(outcome)s, reason = %(reason)s, seconds = %(seconds)s
 where (experiment, model, stage, index, number) = (%(experiment)s, %(model)s, %(stage)s, %(index)s, %(attempt)s) and outcome is null
 
--- name: count
-update task set counted = %(counted)s, counted_at = progress
-where (experiment, model, stage, index) = (%(experiment)s, %(model)s, %(stage)s, %(index)s)
-
 -- name: fail
-update task set state = 'failed', reason = %(reason)s, owner = null, lease_until = null, finished = clock_timestamp()
+update task set state = 'failed', reason = %(reason)s, owner = null, lease_until = null, counted = %(counted)s, counted_at = progress,
+       finished = clock_timestamp()
 where (experiment, model, stage, index) = (%(experiment)s, %(model)s, %(stage)s, %(index)s)
-
--- name: fence
-select 1 as mine from task
-where (experiment, model, stage, index, attempt, owner) = (%(experiment)s, %(model)s, %(stage)s, %(index)s, %(attempt)s, %(owner)s)
-  and state = 'running'
-for update
 
 -- name: renew
 with mine as (
@@ -66,45 +67,96 @@ where (experiment, model, stage, index, number) = (%(experiment)s, %(model)s, %(
   and exists (select 1 from mine)
 returning number
 
--- name: chosen
-select parameters from task
-where (experiment, model, stage, index) = (%(experiment)s, %(model)s, %(stage)s, %(index)s)
-
 -- name: record
 -- What a decided task can be trained again from.
 select parameters, artifact, reason from task
 where (experiment, model, stage, index) = (%(experiment)s, %(model)s, %(stage)s, %(index)s)
 
 -- name: parameters
-update task set parameters = %(parameters)s
-where (experiment, model, stage, index) = (%(experiment)s, %(model)s, %(stage)s, %(index)s)
+-- Once chosen they stay; Optuna's rows with them.
+with mine as (
+    update task set parameters = coalesce(parameters, %(parameters)s)
+    where (experiment, model, stage, index, attempt, owner) = (%(experiment)s, %(model)s, %(stage)s, %(index)s, %(attempt)s, %(owner)s)
+      and state = 'running'
+    returning parameters, optuna_trial_id
+), noted as (
+    insert into trial_params (trial_id, param_name, param_value, distribution_json)
+    select optuna_trial_id, name, internal, distribution
+    from mine, jsonb_to_recordset(%(optuna)s) as chosen (name text, internal double precision, distribution text)
+    where optuna_trial_id is not null
+    on conflict (trial_id, param_name) do nothing
+)
+select parameters from mine
 
 -- name: epochs
 select epoch, metrics, value, pruned from epoch
 where (experiment, model, stage, index) = (%(experiment)s, %(model)s, %(stage)s, %(index)s)
 order by epoch
 
--- name: add_epoch
-insert into epoch (experiment, model, stage, index, epoch, attempt, metrics, value, pruned, rungs)
-values (%(experiment)s, %(model)s, %(stage)s, %(index)s, %(epoch)s, %(attempt)s, %(metrics)s, %(value)s, %(pruned)s, %(rungs)s)
-
--- name: progress
-with moved as (
-    update task set progress = greatest(progress, %(step)s)
-    where (experiment, model, stage, index) = (%(experiment)s, %(model)s, %(stage)s, %(index)s)
+-- name: report
+-- An epoch, and whether the pruner ends the trial after it, as Optuna's pruners would (tests compare); null if it is there already.
+with mine as (
+    select from task where (experiment, model, stage, index, attempt, owner) = (%(experiment)s, %(model)s, %(stage)s, %(index)s, %(attempt)s, %(owner)s)
+      and state = 'running' for update
+), hyperband as (
+    -- Of those that came this far in a bracket, the best third goes on: of less than three the best one.
+    select count(*) filter (where value * %(sign)s > %(value)s * %(sign)s) >= greatest((count(*) + 1) / 3, 1) as pruned
+    from epoch
+    where (experiment, model, stage, epoch, bracket) = (%(experiment)s, %(model)s, %(stage)s, %(epoch)s, %(bracket)s)
+), median as (
+    -- Whose best is worse than the middle of what complete trials had here; nobody before five are complete.
+    select complete >= 5 and best * %(sign)s < (upper - (upper - lower) * 0.5) * %(sign)s as pruned
+    from (
+        select count(*) as complete, (array_agg(e.value order by e.value))[(count(*) + 1) / 2] as lower,
+               (array_agg(e.value order by e.value))[count(*) / 2 + 1] as upper
+        from task t join epoch e using (experiment, model, stage, index)
+        where (t.experiment, t.model, t.stage, t.state, e.epoch) = (%(experiment)s, %(model)s, %(stage)s, 'complete', %(epoch)s)
+    ) as middle, (
+        select greatest(max(value * %(sign)s), %(value)s * %(sign)s) * %(sign)s as best from epoch
+        where (experiment, model, stage, index) = (%(experiment)s, %(model)s, %(stage)s, %(index)s) and epoch < %(epoch)s
+    ) as own
+), noted as (
+    insert into epoch (experiment, model, stage, index, epoch, attempt, metrics, value, bracket, pruned)
+    select %(experiment)s, %(model)s, %(stage)s, %(index)s, %(epoch)s, %(attempt)s, %(metrics)s, %(value)s, %(bracket)s,
+           case %(pruner)s when 'hyperband' then (select pruned from hyperband) when 'median' then (select pruned from median) else false end
+    from mine
+    on conflict (experiment, model, stage, index, epoch) do nothing
+    returning pruned
 )
-update attempt set last_step = greatest(last_step, %(step)s), last_beat = clock_timestamp()
-where (experiment, model, stage, index, number) = (%(experiment)s, %(model)s, %(stage)s, %(index)s, %(attempt)s)
+select pruned from mine left join noted on true
 
 -- name: commit
-update task set state = %(state)s, value = %(value)s, metrics = %(metrics)s, artifact = %(artifact)s, reason = %(reason)s,
-       counted = 0, owner = null, lease_until = null, finished = clock_timestamp()
-where (experiment, model, stage, index) = (%(experiment)s, %(model)s, %(stage)s, %(index)s)
+with mine as (
+    update task set state = %(state)s, value = %(value)s, metrics = %(metrics)s, artifact = %(artifact)s, reason = %(reason)s,
+           progress = greatest(progress, %(step)s), counted = 0, owner = null, lease_until = null, finished = clock_timestamp()
+    where (experiment, model, stage, index, attempt, owner) = (%(experiment)s, %(model)s, %(stage)s, %(index)s, %(attempt)s, %(owner)s)
+      and state = 'running'
+    returning 1
+)
+update attempt set ended = clock_timestamp(), outcome = %(state)s, reason = %(reason)s, seconds = %(seconds)s,
+       last_step = greatest(last_step, %(step)s), last_beat = clock_timestamp()
+from mine
+where (experiment, model, stage, index, number) = (%(experiment)s, %(model)s, %(stage)s, %(index)s, %(attempt)s)
+returning number
 
 -- name: release
 -- Progress ends the row of attempts that count, and the next attempt is measured from here.
-update task set state = 'waiting', owner = null, lease_until = null,
-       counted = case when progress > counted_at then 0 else counted end, counted_at = progress
+with mine as (
+    update task set state = 'waiting', owner = null, lease_until = null, progress = greatest(progress, %(step)s),
+           counted = case when greatest(progress, %(step)s) > counted_at then 0 else counted end, counted_at = greatest(progress, %(step)s)
+    where (experiment, model, stage, index, attempt, owner) = (%(experiment)s, %(model)s, %(stage)s, %(index)s, %(attempt)s, %(owner)s)
+      and state = 'running'
+    returning 1
+)
+update attempt set ended = clock_timestamp(), outcome = 'interrupted', reason = %(reason)s, seconds = %(seconds)s,
+       last_step = greatest(last_step, %(step)s), last_beat = clock_timestamp()
+from mine
+where (experiment, model, stage, index, number) = (%(experiment)s, %(model)s, %(stage)s, %(index)s, %(attempt)s)
+returning number
+
+-- name: again
+-- After an attempt that counted, or progressed.
+update task set state = 'waiting', owner = null, lease_until = null, counted = %(counted)s, counted_at = progress
 where (experiment, model, stage, index) = (%(experiment)s, %(model)s, %(stage)s, %(index)s)
 
 -- name: artifacts
@@ -125,11 +177,15 @@ where (experiment, model, stage, index) = (%(experiment)s, %(model)s, %(stage)s,
 
 -- name: opening
 -- Once an attempt, also when it did not hear that it was written.
-insert into opening (experiment, model, stage, index, attempt)
-select %(experiment)s, %(model)s, %(stage)s, %(index)s, %(attempt)s
-where not exists (
-    select 1 from opening
-    where (experiment, model, stage, index, attempt) = (%(experiment)s, %(model)s, %(stage)s, %(index)s, %(attempt)s))
+with mine as (
+    select from task where (experiment, model, stage, index, attempt, owner) = (%(experiment)s, %(model)s, %(stage)s, %(index)s, %(attempt)s, %(owner)s)
+      and state = 'running' for update
+), opened as (
+    insert into opening (experiment, model, stage, index, attempt)
+    select %(experiment)s, %(model)s, %(stage)s, %(index)s, %(attempt)s from mine
+    on conflict do nothing
+)
+select 1 as mine from mine
 
 -- name: counts
 select state, count(*)::int as tasks from task

@@ -36,7 +36,7 @@ def _lived(url: str) -> Database:
     def attempt(index: int):
         key = Key("cnn", "trial", index)
         found = Tasks(database, registered, Worker(), 60, 0).claim(key)
-        found.set_parameters(lambda cursor: study.suggest(registered.experiment, key, found.values, cursor))
+        study.choose(registered.experiment, found)
         return key, found
 
     def fail(index: int):
@@ -49,8 +49,7 @@ def _lived(url: str) -> Database:
         key, found = attempt(index)
         for epoch in range(3):
             value = index / 10 + 1 / (epoch + 2)
-            decide = lambda cursor, e=epoch, v=value, k=key, a=found: study.decide(registered.experiment, k, a.values, e, v, cursor)  # noqa: E731
-            if found.report(epoch, {}, value, decide):
+            if found.report(epoch, {}, value, study.rule(registered.experiment, key, epoch)):
                 found.commit("pruned", value, {}, {}, reason=f"pruned after epoch {epoch + 1} by median")
                 break
         else:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import psycopg2
 import psycopg2.extras
 
-from job import study, tasks
+from job import tasks
 from job.database import Database
 from job.index import Key
 from job.prepare import _register
@@ -107,8 +107,9 @@ class Kept(Database):
     def _once(self, work):
         if not hasattr(self.mine, "connection"):
             self.mine.connection = psycopg2.connect(self.url, cursor_factory=psycopg2.extras.RealDictCursor)
+            self.mine.connection.autocommit = True
             self.all.append(self.mine.connection)
-        with self.mine.connection as connection, connection.cursor() as cursor:
+        with self.mine.connection.cursor() as cursor:
             return work(cursor)
 
 
@@ -126,12 +127,6 @@ def prepared(database_url: str):
             connection.close()
 
 
-def choose(attempt, value: float):
-    """Return a choice of parameters that is written to Optuna's rows too, as by `study.suggest`."""
-
-    def chosen(cursor):
-        names = {"name": "learning_rate", "internal": value, "distribution": "{}"}
-        cursor.execute(study.SQL["add_parameter"], attempt.values | names)
-        return {"learning_rate": value}
-
-    return chosen
+def choose(attempt, value: float) -> dict:
+    """Give an attempt parameters that are written to Optuna's rows too, as by `study.choose`; return those it has now."""
+    return attempt.set_parameters({"learning_rate": value}, [{"name": "learning_rate", "internal": value, "distribution": "{}"}])

@@ -40,7 +40,7 @@ def attempt(database, store):
 
     def begin(*files):
         attempt = Tasks(database, tasks.find(database, "small"), Worker(), 60, 0).claim(TRIAL)
-        attempt.set_parameters(lambda cursor: {})
+        attempt.set_parameters({})
         put(store, folder(database) + f"/{attempt.number}/", *files)
         return attempt
 

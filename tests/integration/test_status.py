@@ -48,7 +48,7 @@ class Life:
 
     def trial(self, index: int, value: float | None, batch_size: int = 32, state: str = "complete") -> None:
         attempt = self.claim("trial", index)
-        attempt.set_parameters(lambda cursor: {"batch_size": batch_size})
+        attempt.set_parameters({"batch_size": batch_size})
         attempt.commit(state, value, {}, {}, step=12)
 
     def finish(self) -> None:

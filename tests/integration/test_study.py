@@ -1,7 +1,13 @@
 """Optuna: what is stored is readable by Optuna, what is decided is what Optuna decides."""
 
+import random
+import re
+import sys
+
 import optuna
 import pytest
+from promises import Kept
+from psycopg2.extras import RealDictCursor
 
 from job import study, tasks
 from job.database import Database
@@ -32,9 +38,11 @@ def spec(**search):
 
 @pytest.fixture
 def database(database_url):
-    database = Database(database_url, outage_s=5)
-    database.create_schema()
-    return database
+    Database(database_url, outage_s=5).create_schema()
+    database = Kept(database_url)
+    yield database
+    for connection in database.all:
+        connection.close()
 
 
 def register(database, **search):
@@ -45,7 +53,7 @@ def register(database, **search):
 
 def claim(database, registered, index):
     attempt = Tasks(database, registered, Worker(owner=f"w{index}"), 60, 0).claim(Key("cnn", "trial", index))
-    attempt.set_parameters(lambda cursor: study.suggest(registered.experiment, attempt.key, attempt.values, cursor))
+    study.choose(registered.experiment, attempt)
     return attempt
 
 
@@ -59,9 +67,7 @@ def run(database, registered, index):
     attempt = claim(database, registered, index)
     for epoch in range(9):
         value = curve(attempt.parameters, epoch)
-        if attempt.report(
-            epoch, {}, value, lambda cursor: study.decide(registered.experiment, attempt.key, attempt.values, epoch, value, cursor)
-        ):
+        if attempt.report(epoch, {}, value, study.rule(registered.experiment, attempt.key, epoch)):
             attempt.commit("pruned", value, {}, {}, reason="pruned")
             return epoch, True
     attempt.commit("complete", value, {}, {})
@@ -95,11 +101,8 @@ def test_every_task_draws_its_own_point(database):
     _, registered = register(database)
     first = [claim(database, registered, i).parameters for i in range(8)]
     assert len({p["learning_rate"] for p in first}) == 8
-    experiment = registered.experiment
-    values = registered.values(Key("cnn", "trial", 2))
-    database.rows("update task set parameters = null, state = 'waiting'")
-    again = database.run(lambda cursor: study.suggest(experiment, Key("cnn", "trial", 2), values, cursor))
-    assert again == first[2]
+    database.rows("update task set parameters = null, state = 'waiting', owner = null, lease_until = null")
+    assert claim(database, registered, 2).parameters == first[2]
 
 
 def test_suggestions_are_optunas_own(database):
@@ -119,25 +122,67 @@ def test_suggestions_are_optunas_own(database):
     assert ours == reference.ask(study.distributions(experiment, "cnn")).params
 
 
+PRUNERS = {
+    "median": lambda least: optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=least),
+    "hyperband": lambda least: optuna.pruners.HyperbandPruner(min_resource=least, max_resource=9, reduction_factor=3),
+}
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "log_loss"])
+@pytest.mark.parametrize("name, least", [("median", 1), ("median", 4), ("hyperband", 1), ("hyperband", 2)])
+def test_pruning_is_optunas_own(database, name, least, metric):
+    """Of trials side by side, with many ties, each decision equals the one of Optuna's pruner fed with the same reports in the same order."""
+    experiment, registered = register(database, pruner=name, min_epochs=least, metric=metric, sampler="random")
+    theirs = optuna.create_study(study_name="small/cnn", direction=experiment.direction, pruner=PRUNERS[name](least))
+    draw, running, decisions, begun = random.Random(f"{name} {least} {metric}"), [], [], 0
+    while begun < 25 or running:
+        if begun < 25 and (len(running) < 4 or draw.random() < 0.1):
+            running.append((claim(database, registered, begun), theirs.ask(), iter(range(9))))
+            begun += 1
+            continue
+        attempt, trial, epochs = draw.choice(running)
+        epoch, value = next(epochs), (attempt.key.index % 4 * 2 + draw.randrange(5)) / 11
+        trial.report(value, epoch + 1)
+        pruned = attempt.report(epoch, {}, value, study.rule(experiment, attempt.key, epoch))
+        assert pruned == (epoch < 8 and trial.should_prune()), (attempt.key, epoch)
+        decisions.append(pruned)
+        if pruned or epoch == 8:
+            running.remove(next(r for r in running if r[0] is attempt))
+            attempt.commit("pruned" if pruned else "complete", value, {}, {}, reason="pruned" if pruned else None)
+            theirs.tell(trial, *(() if pruned else (value,)), state=optuna.trial.TrialState.PRUNED if pruned else None)
+    assert any(decisions)
+    assert len({attempt["state"] for attempt in database.rows("select state from task where stage = 'trial'")}) == 2
+
+
+def test_a_long_study_is_shown_in_part(database, monkeypatch):
+    """Of more trials than a sampler is shown: the best, all that run, and of all the others an even part; no failed one, and not itself."""
+    experiment, registered = register(database, trials=600)
+    database.rows(
+        """update task set parameters = jsonb_build_object('learning_rate', 0.01, 'batch_size', 16, 'width', 4), value = mod(index * 7, 601),
+           state = case when index between 10 and 19 then 'failed' when index < 30 then 'running' when mod(index, 2) = 0 then 'pruned' else 'complete' end
+           where stage = 'trial' and index < 599"""
+    )
+    for name, most in {"SHOWN_BEST": 5, "SHOWN_RUNNING": 50, "SHOWN_SPREAD": 100}.items():
+        monkeypatch.setattr(study, name, most)
+    found = {r["index"]: r for r in study._shown(database, experiment, registered.values(Key("cnn", "trial", 3)))}
+    complete = sorted((i for i in range(31, 599, 2)), key=lambda i: -(i * 7 % 601))
+    assert found.keys() >= {*complete[:5], *range(3), *range(4, 10), *range(20, 30)}
+    assert not found.keys() & {3, *range(10, 20), 599}
+    assert 100 <= len(found) <= 130
+    gaps = sorted(found.keys())
+    assert max(b - a for a, b in zip(gaps, gaps[1:], strict=False)) <= 20
+
+
 @pytest.mark.parametrize("name", ["median", "hyperband"])
-def test_pruning_is_optunas_own(database, name):
-    """Each decision equals the one of Optuna's pruner fed with the same history in one process."""
-    experiment, registered = register(database, pruner=name, min_epochs=1)
-    ours = [run(database, registered, i) for i in range(25)]
-    parameters = [r["parameters"] for r in database.rows("select parameters from task where stage = 'trial' order by index")]
-    reference = optuna.create_study(study_name="small/cnn", direction="maximize", pruner=study.pruner(experiment, "cnn"))
-    theirs = []
-    for chosen in parameters:
-        reference.enqueue_trial(chosen)
-        trial = reference.ask(study.distributions(experiment, "cnn"))
-        for epoch in range(9):
-            trial.report(curve(chosen, epoch), epoch + 1)
-            if epoch < 8 and trial.should_prune():
-                reference.tell(trial, state=optuna.trial.TrialState.PRUNED)
-                theirs.append((epoch, True))
-                break
-        else:
-            reference.tell(trial, curve(chosen, 8))
-            theirs.append((8, False))
-    assert ours == theirs
-    assert any(pruned for _, pruned in ours)
+def test_a_trial_is_few_statements(database, database_url, monkeypatch, name):
+    """From finding the experiment to the commit, a trial of nine epochs with a pruner sends a statement an epoch, and six more."""
+    register(database, pruner=name)
+    for index in range(12):
+        run(database, tasks.find(database, "small"), index)
+    sent, execute = [], RealDictCursor.execute
+    monkeypatch.setattr(RealDictCursor, "execute", lambda cursor, query, *values: (sent.append(query), execute(cursor, query, *values))[1])
+    monkeypatch.setattr(sys.modules[__name__], "curve", lambda parameters, epoch: 1.0)
+    fresh = Database(database_url)
+    assert run(fresh, tasks.find(fresh, "small"), 12) == (8, False)
+    statements = [s for query in sent for s in re.sub(r"--.*", "", query).split(";") if s.strip()]
+    assert len(statements) == 9 + 6

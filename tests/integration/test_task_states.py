@@ -209,49 +209,53 @@ class Machine(RuleBasedStateMachine):
 
     @rule(attempt=attempts)
     def set_parameters(self, attempt):
-        if attempt.parameters is not None:
-            assert attempt.set_parameters(lambda cursor: pytest.fail("chosen again")) == attempt.parameters
-            return
         self.choices += 1
-        write = choose(attempt, self.choices / 8)
-        if not self.refused(attempt, lambda: attempt.set_parameters(write)):
+        if not self.refused(attempt, lambda: choose(attempt, self.choices / 8)):
             row = self.rows[attempt.key]
             row.parameters = row.parameters or {"learning_rate": self.choices / 8}
-            assert attempt.set_parameters(write) == row.parameters
-            attempt.parameters = None  # as if the answer was lost: the transaction runs again
-            assert attempt.set_parameters(choose(attempt, -1.0)) == row.parameters
+            assert choose(attempt, self.choices / 8) == row.parameters
+            assert choose(attempt, -1.0) == row.parameters
 
-    @rule(attempt=attempts, epoch=st.integers(0, 3), value=st.none() | values, decision=st.none() | st.booleans())
-    def report(self, attempt, epoch, value, decision):
-        asked, rungs = [], {"completed_rung_0": epoch}
-
-        def decide(cursor):
-            asked.append(epoch)
-            return decision, rungs
+    @rule(
+        attempt=attempts,
+        epoch=st.integers(0, 3),
+        value=st.none() | values,
+        bracket=st.none() | st.integers(0, 1),
+        sign=st.sampled_from([1, -1]),
+    )
+    def report(self, attempt, epoch, value, bracket, sign):
+        bracket = bracket if value is not None else None
 
         def write():
-            return attempt.report(epoch, {"loss": 1.0}, value, None if decision is None else decide)
+            return attempt.report(
+                epoch, {"loss": 1.0}, value, {"pruner": bracket if bracket is None else "hyperband", "bracket": bracket, "sign": sign}
+            )
 
         if self.refused(attempt, write):
-            assert not asked
             return
         row = self.rows[attempt.key]
-        known = epoch in row.epochs
-        if not known:
-            row.epochs[epoch] = [attempt.number, value, bool(decision), rungs if decision is not None else {}]
+        if epoch not in row.epochs:
+            pruned = bracket is not None and self.beaten(attempt.key.stage, epoch, value, bracket, sign)
+            row.epochs[epoch] = [attempt.number, value, pruned, bracket]
         for _ in range(2):
             assert write() == row.epochs[epoch][2]
-        assert len(asked) == (not known and decision is not None)
+
+    def beaten(self, stage, epoch, value, bracket, sign) -> bool:
+        """Tell whether a third of those that came this far in a bracket, or one of less than three, is better."""
+        came = [row.epochs[epoch] for key, row in self.rows.items() if key.stage == stage and epoch in row.epochs]
+        rivals = [theirs for _, theirs, _, of in came if of == bracket]
+        return sum(sign * theirs > sign * value for theirs in rivals) >= max((len(rivals) + 1) // 3, 1)
 
     @rule(attempt=attempts, value=st.none() | values, pruned=st.booleans(), step=steps)
     def commit(self, attempt, value, pruned, step):
-        state = "pruned" if pruned or value is None else "complete"
+        row = self.rows[attempt.key]
+        said = row.outcomes[attempt.number - 1]
+        state = said if said in DECIDED else "pruned" if pruned or value is None else "complete"
 
         def write():
             attempt.commit(state, value, {"accuracy": value}, {}, step=step)
 
-        row = self.rows[attempt.key]
-        if row.outcomes[attempt.number - 1] in DECIDED:
+        if said in DECIDED:
             self.heard_again(write)
         elif not self.refused(attempt, write):
             if attempt.parameters is None:
@@ -311,7 +315,7 @@ class Machine(RuleBasedStateMachine):
         found = self.database.rows(
             f"""select *, (select trial from selection) as selected,
                 array(select outcome from attempt a where {SAME} order by number) as outcomes,
-                (select jsonb_object_agg(epoch, jsonb_build_array(a.attempt, a.value, pruned, rungs)) from epoch a where {SAME}) as epochs
+                (select jsonb_object_agg(epoch, jsonb_build_array(a.attempt, a.value, pruned, bracket)) from epoch a where {SAME}) as epochs
             from task t"""
         )
         for f in found:

@@ -39,22 +39,22 @@ class Storm:
             self.begin()
             return
         attempt = draw.choice(self.held)
-        value, epoch, prune = draw.choice([0.25, 0.5]), draw.randrange(4), draw.random() < 0.5
+        value, epoch, pruner = draw.choice([0.25, 0.5]), draw.randrange(4), draw.choice([None, "hyperband", "median"])
         try:
             match draw.choice(["renew", "parameters", "report", "report", "release", "error", "complete", "pruned", "forget"]):
                 case "renew":
                     attempt.durable(draw.choice([0, epoch]))
                 case "parameters":
-                    attempt.set_parameters(choose(attempt, draw.random()))
+                    choose(attempt, draw.random())
                 case "report":
-                    pruned = attempt.report(epoch, {}, value, lambda cursor: (prune, {}))
+                    pruned = attempt.report(epoch, {}, value, {"pruner": pruner, "bracket": 0, "sign": 1})
                     self.told[attempt.key, epoch].add(pruned)
                 case "release":
                     attempt.release("interrupted")
                 case "error":
                     attempt.error("boom")
                 case "complete" | "pruned" as state:
-                    attempt.set_parameters(choose(attempt, draw.random()))
+                    choose(attempt, draw.random())
                     attempt.commit(state, value, {}, {})
                     self.told[attempt.key].add((attempt.number, state, value))
                     self.held.remove(attempt)

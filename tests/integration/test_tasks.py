@@ -40,7 +40,7 @@ def optuna_states(database) -> list[str]:
 
 def complete(database, index, value):
     attempt = worker(database, f"w{index}").claim(Key("cnn", "trial", index))
-    attempt.set_parameters(lambda cursor: {"learning_rate": 0.1 * index})
+    attempt.set_parameters({"learning_rate": 0.1 * index})
     attempt.commit("complete", value, {}, {})
 
 
@@ -84,7 +84,7 @@ def test_an_old_attempt_cannot_write(database):
     new = worker(database, "new", lease_s=0.01).claim(TRIAL)
     assert new.number == 2
     for write in (
-        lambda: old.set_parameters(lambda cursor: {}),
+        lambda: old.set_parameters({}),
         lambda: old.report(0, {}, 0.5),
         lambda: old.commit("complete", 1.0, {}, {}),
         lambda: old.release("x"),
@@ -182,11 +182,11 @@ def test_progress_ends_the_row_of_counted_attempts(database):
 
 
 def test_parameters_are_chosen_once(database):
-    """A choice whose answer was lost stands: the transaction, run again, returns it and does not choose again."""
+    """A choice whose answer was lost stands: made again, it is answered with the first."""
     mine = worker(database)
     first, again = mine.claim(TRIAL), mine.claim(TRIAL)
-    assert first.set_parameters(lambda cursor: {"learning_rate": 0.1}) == {"learning_rate": 0.1}
-    assert again.set_parameters(lambda cursor: {"learning_rate": 0.2}) == {"learning_rate": 0.1}
+    assert first.set_parameters({"learning_rate": 0.1}) == {"learning_rate": 0.1}
+    assert again.set_parameters({"learning_rate": 0.2}) == {"learning_rate": 0.1}
     assert state(database)["parameters"] == {"learning_rate": 0.1}
 
 
@@ -203,18 +203,17 @@ def test_a_failed_trial_is_closed_once_selected(database):
 
 
 def test_a_decision_is_made_once(database):
-    """An epoch reported again answers with the stored decision and does not ask the pruner."""
-    attempt = worker(database).claim(TRIAL)
-    asked = []
-
-    def decide(cursor):
-        asked.append(1)
-        return True, {"completed_rung_0": 0.5}
-
-    assert attempt.report(0, {"loss": 1.0}, 0.5, decide) is True
-    assert attempt.report(0, {"loss": 1.0}, 0.5, decide) is True
-    assert asked == [1]
-    assert database.rows("select step, intermediate_value from trial_intermediate_values") == [{"step": 1, "intermediate_value": 0.5}]
+    """An epoch reported again answers with the stored decision, whatever came in between."""
+    rule = {"pruner": "hyperband", "bracket": 0, "sign": 1}
+    first, second = worker(database).claim(TRIAL), worker(database).claim(Key("cnn", "trial", 1))
+    assert first.report(0, {"loss": 1.0}, 0.5, rule) is False
+    assert second.report(0, {"loss": 0.9}, 0.6, rule) is False
+    assert first.report(0, {"loss": 1.0}, 0.5, rule) is False
+    third = worker(database).claim(Key("cnn", "trial", 2))
+    assert third.report(0, {"loss": 1.1}, 0.4, rule) is True
+    assert third.report(0, {"loss": 0.1}, 0.9, rule) is True
+    steps = "select step, intermediate_value as value from trial_intermediate_values order by trial_id"
+    assert database.rows(steps) == [{"step": 1, "value": v} for v in (0.5, 0.6, 0.4)]
 
 
 def test_selection_is_made_once_and_of_complete_trials(database):

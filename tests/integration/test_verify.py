@@ -21,6 +21,7 @@ from job.database import Database
 from job.index import Key
 from job.record import seal, sha256, unseal
 from job.store import open_store
+from job.study import internal
 from job.tasks import Tasks, Worker, find
 
 PROMISES = [
@@ -83,7 +84,7 @@ def finished(postgres, s3, tmp_path_factory):
     site.job("trial", "--index", 5, check=0)
     database = Database(site.database_url, 5)
     attempt = Tasks(database, find(database, "checked"), Worker(), 60, 0).claim(Key("cnn", "trial", 6))
-    attempt.set_parameters(lambda cursor: write_parameters(cursor, attempt.values))
+    attempt.set_parameters({"learning_rate": 0.1}, internal(attempt.tasks.registered.experiment, "cnn", {"learning_rate": 0.1}))
     attempt.commit("pruned", None, {}, {}, reason="diverged: the loss is not finite in epoch 0")
     two_at_a_time(site, [("fold", 0), ("fold", 1), ("final", 0)])
     site.job("report", "--out", "report", check=0)
@@ -109,17 +110,6 @@ def two_at_a_time(site, tasks):
     for i in range(0, len(tasks), 2):
         for child in [site.start(stage, "--index", index) for stage, index in tasks[i : i + 2]]:
             child.wait(300, check=0)
-
-
-def write_parameters(cursor, values) -> dict:
-    """Write a trial's parameters as the sampler would, and return them."""
-    from optuna.distributions import FloatDistribution, distribution_to_json
-
-    from job.study import SQL
-
-    distribution = distribution_to_json(FloatDistribution(1e-8, 0.1, log=True))
-    cursor.execute(SQL["add_parameter"], values | {"name": "learning_rate", "internal": 0.1, "distribution": distribution})
-    return {"learning_rate": 0.1}
 
 
 def execute(url, statement):

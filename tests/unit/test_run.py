@@ -1,0 +1,29 @@
+"""One attempt at work, without its servers: what is reported in which order."""
+
+import time
+
+from job.attempt import UNJUDGED
+from job.run import Run
+
+
+class Slow:
+    """An attempt whose reports take a while; a real database would not say which of two came first."""
+
+    number = 1
+
+    def __init__(self):
+        self.reported = []
+
+    def report(self, epoch, metrics, value, rule=UNJUDGED):
+        time.sleep(0 if rule["pruner"] else 0.1)
+        self.reported.append(epoch)
+        return False
+
+
+def test_a_pruner_sees_the_epochs_before():
+    """An epoch that a pruner judges is reported after those that went ahead in the background."""
+    attempt = Slow()
+    run = Run(attempt, registered=None, store=None, cache=None, checkpoint_s=60)
+    for epoch, pruner in enumerate([None, None, "median"]):
+        run.report(epoch, {}, 0.5, UNJUDGED | {"pruner": pruner})
+    assert attempt.reported == [0, 1, 2]
