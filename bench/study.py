@@ -1,22 +1,30 @@
-"""Work on all trials of a study in turn, each in a process of its own that did not have to import TensorFlow: a fork of one that did.
+"""Work on the trials of a study in turn until so many epochs are spent, each in a process of its own: a fork of one that imported TensorFlow.
 
-Usage: python -m bench.study MODEL TRIALS. All but the import is as in `job trial`; which experiment is in the variables.
+Usage: python -m bench.study MODEL EPOCHS. All but the import is as in `job trial`; which experiment is in the variables.
 """
 
 import os
 import sys
+from itertools import count
 
 import job.runs  # noqa: F401  TensorFlow comes with it
+from job.database import Database
 from job.index import Element
 from job.settings import Settings
 from job.worker import work
 
+SPENT = "select count(*) as epochs from epoch e join experiment x on x.id = e.experiment where x.name = %(name)s and e.model = %(model)s"
+
 if __name__ == "__main__":
-    model, trials = sys.argv[1], int(sys.argv[2])
-    for index in range(trials):
+    model, epochs = sys.argv[1], int(sys.argv[2])
+    settings = Settings.read({})
+    database = Database(settings.need("database_url"))
+    for index in count():
+        if database.rows(SPENT, name=settings.need("experiment"), model=model)[0]["epochs"] >= epochs:
+            break
         child = os.fork()
         if child == 0:
-            work(Settings.read({}), "trial", Element(index, "--index"), model)
+            work(settings, "trial", Element(index, "--index"), model)
             sys.stderr.flush()
             os._exit(0)  # as `job` does
         if os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]):
