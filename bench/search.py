@@ -15,7 +15,7 @@ from bench.pairs import Row, compare
 from bench.world import World, live
 from job.database import Database
 
-TRIALS, EPOCHS, MARGIN, SHARE, AT_ONCE = 40, 81, 0.01, 1 / 3, 2
+TRIALS, EPOCHS, MARGIN, SHARE, AT_ONCE = 60, 27, 0.01, 1 / 3, 2
 ENOUGH = 4 * TRIALS  # trials for hyperband: more than it gets to
 SPENT = {"none": TRIALS * EPOCHS, "hyperband": math.ceil(TRIALS * EPOCHS * SHARE)}
 
@@ -35,13 +35,13 @@ pruner = "{pruner}"
 [folds]
 count = 2
 [parameters]
-learning_rate = {{ low = 1e-4, high = 1e-2, log = true }}
-batch_size = [64, 128]
-dropout = {{ low = 0.1, high = 0.6 }}
+learning_rate = {{ low = 1e-5, high = 1e-1, log = true }}
+batch_size = [32, 64, 128]
+dropout = {{ low = 0.0, high = 0.7 }}
 schedule = "cosine"
 [models.cnn]
 epochs = {epochs}
-blocks = 2
+blocks = [1, 2]
 width = [4, 8]
 augment = {{ shift = 0.1, flip = true }}
 """

@@ -55,9 +55,9 @@ class Limits:
     """For how many seconds who may wait for whom."""
 
     connect_s: float = 10.0  # we for each step of a connection; `connect_timeout` in the URL goes before
-    answer_s: float = 30.0  # we for a word of the server; longer than it waits for a lock
+    answer_s: float = 30.0  # we for a word of the server, and so a statement by itself for a lock of another
     idle_s: float = 30.0  # the server for our next statement: a paused worker must not keep a task's row locked
-    lock_s: float = 15.0  # one transaction for a lock of another
+    lock_s: float = 15.0  # a transaction for a lock of another
 
 
 LIMITS = Limits()

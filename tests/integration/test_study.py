@@ -105,21 +105,31 @@ def test_every_task_draws_its_own_point(database):
     assert claim(database, registered, 2).parameters == first[2]
 
 
-def test_suggestions_are_optunas_own(database):
-    """After ten trials a suggestion is what Optuna's TPE, with the task's seed, draws from the same finished and running trials."""
-    experiment, registered = register(database)
-    for index in range(14):
+@pytest.mark.parametrize("pruner", ["none", "median", "hyperband"])
+def test_suggestions_are_optunas_own(database, pruner):
+    """After ten trials a suggestion is what Optuna's TPE, with the task's seed, draws from the same finished, pruned and running trials."""
+    experiment, registered = register(database, pruner=pruner)
+    for index in range(20):
         run(database, registered, index)
-    claim(database, registered, 14)
-    ours = claim(database, registered, 15).parameters
-    key = Key("cnn", "trial", 15)
-    reference = optuna.create_study(study_name="small/cnn", direction="maximize", sampler=study.sampler(experiment, key))
-    for row in database.rows("select * from task where stage = 'trial' and index < 15 order by index"):
-        done = row["state"] == "complete"
-        state = optuna.trial.TrialState.COMPLETE if done else optuna.trial.TrialState.RUNNING
+    claim(database, registered, 20)
+    ours = claim(database, registered, 21).parameters
+    reference = optuna.create_study(direction="maximize", sampler=study.sampler(experiment, Key("cnn", "trial", 21)))
+    states = {
+        "complete": optuna.trial.TrialState.COMPLETE,
+        "pruned": optuna.trial.TrialState.PRUNED,
+        "running": optuna.trial.TrialState.RUNNING,
+    }
+    rows = database.rows(
+        """select state, parameters, case when state = 'complete' then value end as value,
+           array(select value from epoch e where e.stage = t.stage and e.index = t.index order by epoch) as epochs
+           from task t where stage = 'trial' and index < 21 order by index"""
+    )
+    for row in rows:
         known = {"params": row["parameters"], "distributions": study.distributions(experiment, "cnn")}
-        reference.add_trial(optuna.trial.create_trial(state=state, value=row["value"] if done else None, **known))
+        steps = {epoch + 1: value for epoch, value in enumerate(row["epochs"])}
+        reference.add_trial(optuna.trial.create_trial(state=states[row["state"]], value=row["value"], intermediate_values=steps, **known))
     assert ours == reference.ask(study.distributions(experiment, "cnn")).params
+    assert any(row["state"] == "pruned" for row in rows) == (pruner != "none")
 
 
 PRUNERS = {
