@@ -7,7 +7,7 @@ from pathlib import Path
 
 from job import data, describe, factories, record, sources, study, weights
 from job.cache import Cache
-from job.database import Database, json_value, lock_number, queries
+from job.database import Database, alone, json_value, queries
 from job.errors import Invalid, NotReady, UsageError
 from job.experiment import STAGES, Experiment, differences
 from job.parameters import corner
@@ -151,7 +151,7 @@ def _register(database: Database, experiment: Experiment, staged: dict) -> None:
     experiment_id = f"{experiment.name}-{secrets.token_hex(4)}"
 
     def work(cursor):
-        cursor.execute("select pg_advisory_xact_lock(%s)", (lock_number("prepare"),))
+        alone(cursor, "prepare")
         cursor.execute(SQL["add_experiment"], {
             "id": experiment_id, "name": experiment.name, "spec": json_value(experiment.spec), "fingerprint": experiment.fingerprint,
             "data": json_value(staged["data"]), "weights": json_value(staged["weights"]), "splits": json_value(staged["splits"]),
@@ -187,7 +187,7 @@ def drop(database: Database, store: Store, name: str) -> None:
     store.delete([o.key for o in store.listing(f"experiments/{registered.id}/", halves=True)])
 
     def work(cursor):
-        cursor.execute("select pg_advisory_xact_lock(%s)", (lock_number("prepare"),))
+        alone(cursor, "prepare")
         cursor.execute(SQL["drop"], {"id": registered.id})
         study.drop(database, registered.experiment)
 

@@ -99,7 +99,12 @@ class Tasks:
         Waits up to `wait_s` for another owner, or for what the task needs.
         Raises: NotReady after that; Impossible when it failed for good, or the stage before it did.
         """
-        return patiently(lambda: self._try(key), self.wait_s)
+
+        def once():
+            with self.database.kept():
+                return self._try(key)
+
+        return patiently(once, self.wait_s)
 
     def _try(self, key: Key) -> Attempt | None:
         state = self._peek(key)

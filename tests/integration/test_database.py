@@ -13,11 +13,11 @@ from pathlib import Path
 
 import psycopg2
 import pytest
-from refusal import refused, refused_in, role
+from refusal import refused, refused_in, role, sockets
 
-from job.database import Database, Limits, lock_number
+from job.database import Database, Limits, alone
 from job.embedded import Postgres
-from job.errors import Unreachable
+from job.errors import JobError, Unreachable
 from job.prepare import _register
 from job.specification import parse
 
@@ -358,6 +358,44 @@ def test_a_worker_paused_in_the_middle(database_url):
     assert ledger.count() == 11
 
 
+def test_preparers_of_an_empty_database_are_more_than_it_has_room_for(database_url):
+    """Six who all find nothing, on a server that lets three in at a time: nobody fails, and there is one of everything."""
+    database = Database(database_url)
+    staged = {"data": {"id": "d", "files": {}}, "weights": {}, "splits": {}}
+    with role(database_url, "connection limit 3") as url:
+        name = url[len("postgresql://") :].partition(":")[0]
+        database.rows(f"grant create on schema public to {name}")
+        crowd = [Database(url, 120) for _ in range(6)]
+        workers = [in_thread(lambda d=d: (d.create_schema(), _register(d, parse(SPEC), staged))) for d in crowd]
+        for worker in workers:
+            worker.result(120)
+        assert crowd[0].rows("select count(*)::int as n from task") == [{"n": 3 + 2 + 1}]
+        assert crowd[0].rows("select count(*)::int as n from trials") == [{"n": 3}]
+        crowd[0].rows("drop owned by current_user")
+        database.rows(f"revoke create on schema public from {name}")
+
+
+def test_a_burst_shares_one_connection(database_url):
+    """Statements and transactions of a burst go through one connection, of this thread alone; one that breaks is replaced, and none is left."""
+    database, backend = Database(database_url, 30), "select pg_backend_pid() as pid"
+    before = sockets()
+    with database.kept():
+        first = database.rows(backend)
+        with database.kept():
+            assert database.run(lambda cursor: (cursor.execute(backend), cursor.fetchall())[1]) == first
+        assert database.rows(backend) == first
+        assert in_thread(lambda: database.rows(backend)).result(10) != first
+        with pytest.raises(JobError, match="division by zero"):
+            database.rows("select 1/0")
+        second = database.rows(backend)
+        assert second != first
+        Database(database_url).rows("select pg_terminate_backend(%(pid)s)", **second[0])
+        third = database.rows(backend)
+        assert third not in (first, second)
+    assert sockets() == before
+    assert database.rows(backend) != third
+
+
 def test_preparers_wait_for_a_slow_one(database_url):
     """Whoever prepares while another holds the locks for 20 s, longer than one statement may wait, succeeds after it."""
     database = Database(database_url)
@@ -366,7 +404,7 @@ def test_preparers_wait_for_a_slow_one(database_url):
 
     def slow(cursor):
         for name in ("schema", "prepare"):
-            cursor.execute("select pg_advisory_xact_lock(%s)", (lock_number(name),))
+            alone(cursor, name)
         locked.set()
         for _ in range(20):
             cursor.execute("select pg_sleep(1)")

@@ -21,7 +21,7 @@ LAYERS = [
         "logs",
         "__init__",
     },
-    {"database", "store", "folder", "interrupt", "index", "server"},
+    {"connection", "database", "store", "folder", "interrupt", "index", "server"},
     {
         "outbox",
         "attempt",
@@ -71,7 +71,7 @@ FENCES = {
     "boto3": {"store"},
     "botocore": {"store"},
     "optuna": {"study"},
-    "psycopg2": {"database"},
+    "psycopg2": {"connection", "database"},
     "sqlalchemy": {"study"},
     "click": {"cli", "local"},
     "matplotlib": {"report"},

@@ -1,0 +1,129 @@
+"""A connection to PostgreSQL that knows how long to wait, and what its errors mean: what waiting can mend, and what it cannot.
+
+Nothing waits for ever: not we for a silent server, and not others for a lock of ours when we are paused.
+"""
+
+import ctypes
+import dataclasses
+import re
+import select
+from functools import partial
+
+import psycopg2
+import psycopg2.extras
+from psycopg2 import extensions
+
+from job.errors import Invalid, JobError, Unreachable
+from job.settings import redact
+
+# What libpq says itself, always in English here, and what waiting cannot mend. Names in quotes are taken out before.
+HOPELESS = re.compile(
+    r"^invalid |no password supplied|certificate|private key file|SSL was required|authentication method requirement"
+    r"|channel binding required|could not match|definition of service|local user with ID|is too long",
+    re.M,
+)
+# For connections that wait for an answer. Without the time-out the first of several hosts, switched off, would hide the others.
+KEEPALIVE = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3, "tcp_user_timeout": 8000}
+
+# libpq's own functions, among what psycopg2's extension is linked with.
+LIBPQ = ctypes.CDLL(psycopg2._psycopg.__file__)
+LIBPQ.PQsetErrorVerbosity.argtypes = (ctypes.c_void_p, ctypes.c_int)
+LIBPQ.PQerrorMessage.argtypes = (ctypes.c_void_p,)
+LIBPQ.PQerrorMessage.restype = ctypes.c_char_p
+DEFAULT, VERBOSE = 1, 2
+
+
+@dataclasses.dataclass(frozen=True)
+class Limits:
+    """For how many seconds who may wait for whom."""
+
+    connect_s: float = 10.0  # we for each step of a connection; `connect_timeout` in the URL goes before
+    answer_s: float = 30.0  # we for a word of the server, and so a statement by itself for a lock of another
+    idle_s: float = 30.0  # the server for our next statement: a paused worker must not keep a task's row locked
+    lock_s: float = 15.0  # a transaction for a lock of another
+
+
+LIMITS = Limits()
+
+
+def connect(dsn: str, limits: Limits) -> extensions.connection:
+    """Return a connection whose statements are transactions by themselves; its rows are dictionaries."""
+    factory = partial(_Connection, limits=limits)
+    connection = psycopg2.connect(dsn, connection_factory=factory, cursor_factory=psycopg2.extras.RealDictCursor)
+    connection.autocommit = True  # begin and commit are ours: psycopg2 would send another message for the settings
+    return connection
+
+
+def translate(exc: psycopg2.Error, where: str) -> JobError:
+    """Turn psycopg2's error into ours: what waiting can mend, and what it cannot."""
+    text, connecting, first = str(exc).strip(), isinstance(exc, _NoConnection), first_words(exc)
+    state = exc.state if connecting else exc.pgcode or ""
+    if state in ("42501", "3D000") or state.startswith("28"):
+        return Invalid(f"the database {where} refused us: {first}; check user, password and grants in JOB_DATABASE_URL")
+    if not state and HOPELESS.search(re.sub(r'"[^"]*"', '""', text)):
+        return Invalid(f"the database {where} cannot be used: {first}; check JOB_DATABASE_URL")
+    if state == "25006":
+        return Invalid(f"the database {where} is read-only: {first}; point JOB_DATABASE_URL at the primary")
+    # psycopg2 calls some lost connections just DatabaseError.
+    lost = not state and (isinstance(exc, (psycopg2.OperationalError, psycopg2.InterfaceError)) or type(exc) is psycopg2.DatabaseError)
+    if lost or state[:2] in ("08", "57"):
+        return Unreachable(f"the database {where} cannot be reached: {first}")
+    if connecting or state == "25P03" or state[:2] in ("40", "53", "55", "58") or isinstance(exc, psycopg2.OperationalError):
+        return Unreachable(f"the database {where} cannot serve us now: {first}")
+    return JobError(f"the database {where} answered: {first}")
+
+
+def first_words(exc: psycopg2.Error) -> str:
+    """Return what the server said first; a connection that ends in the middle has no parts, just its text."""
+    return redact(exc.diag.message_primary or re.sub(r"^\S+:  ", "", next(iter(str(exc).strip().splitlines()), type(exc).__name__)))
+
+
+class _Connection(extensions.connection):
+    """A connection that knows how long to wait, from its first moment on."""
+
+    def __init__(self, dsn: str, limits: Limits):
+        self.limits = limits
+        try:
+            super().__init__(dsn)
+        except BaseException:
+            self.close()  # the error keeps us alive, and a server's DROP DATABASE waits for who is only half logged in
+            raise
+
+
+class _NoConnection(psycopg2.OperationalError):
+    """A connection that was not made or given up, with the SQLSTATE that psycopg2 does not give; empty if the server said none."""
+
+    state = ""
+
+
+def _wait(connection) -> None:
+    """Wait for libpq as psycopg2 asks for it, on Optuna's connections too; psycopg2 closes the connection when this raises."""
+    limits = getattr(connection, "limits", LIMITS)
+    if connection.status != extensions.STATUS_SETUP:
+        _poll(connection, limits.answer_s)
+        return
+    # The words of a refusal may be in any language and any encoding; in a verbose one the SQLSTATE stands before them.
+    LIBPQ.PQsetErrorVerbosity(connection.pgconn_ptr, VERBOSE)
+    try:
+        _poll(connection, limits.connect_s)
+    except _NoConnection:
+        raise
+    except (psycopg2.Error, UnicodeDecodeError) as exc:
+        words = LIBPQ.PQerrorMessage(connection.pgconn_ptr).decode(errors="replace") or str(exc)
+        states = re.findall(r"^.*?:  ([0-9A-Z]{5}): (.*)", words, re.M)  # one for each host that refused
+        error = _NoConnection(states[-1][1] if states else words)
+        error.state = states[-1][0] if states else ""
+        raise error from None
+    LIBPQ.PQsetErrorVerbosity(connection.pgconn_ptr, DEFAULT)
+
+
+def _poll(connection, seconds: float) -> None:
+    """Go on until libpq has what it waits for; raise when nothing has come or gone for so many seconds."""
+    while (wanted := connection.poll()) != extensions.POLL_OK:
+        waiter = select.poll()  # select.select knows no descriptor above 1023
+        waiter.register(connection.fileno(), select.POLLIN if wanted == extensions.POLL_READ else select.POLLOUT)
+        if not waiter.poll(seconds * 1000):
+            raise _NoConnection(f"no answer for {seconds:g} s")
+
+
+extensions.set_wait_callback(_wait)
