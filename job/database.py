@@ -92,11 +92,11 @@ class Database:
     def rows(self, statement: str, patience_s: float | None = None, **values) -> list[dict]:
         """Return all rows of one statement, a transaction by itself; as `run`, it may be done more than once."""
 
-        def alone(cursor):
+        def single(cursor):
             cursor.execute(statement, values)
             return [dict(row) for row in cursor.fetchall()] if cursor.description else []
 
-        return self._patiently(alone, patience_s)
+        return self._patiently(single, patience_s)
 
     def _patiently(self, work, patience_s: float | None):
         started, delay, looked = time.monotonic(), 0.2, False

@@ -53,8 +53,8 @@ def create(database: Database, experiment: Experiment) -> dict[str, int]:
 def add_trials(cursor, experiment_id: str, model: str, study_id: int, trials: int) -> None:
     """Create a WAITING trial for each task of a model and bind the two, in the caller's transaction."""
     values = {"experiment": experiment_id, "model": model, "study": study_id, "trials": trials}
-    cursor.execute(SQL["add_trials"], values)
-    cursor.execute(SQL["bind_trials"], values)
+    for statement in ("add_trials", "many_rows", "bind_trials"):
+        cursor.execute(SQL[statement], values)
 
 
 def drop(database: Database, experiment: Experiment) -> None:

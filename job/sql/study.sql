@@ -7,6 +7,10 @@ select i, %(study)s, 'WAITING' from generate_series(0, %(trials)s - 1) i
 where not exists (select 1 from trials where study_id = %(study)s and number = i)
 order by i
 
+-- name: many_rows
+-- The planner does not know yet how many rows are new, and would compare each with each.
+set local enable_nestloop = off
+
 -- name: bind_trials
 update task set optuna_trial_id = o.trial_id
 from trials o

@@ -109,3 +109,12 @@ def test_the_test_part_is_apart(written):
     assert manifest["train"] + manifest["test"] == 1797
     assert manifest["duplicates"] == {"train": 0, "train_test": 0}
     assert {"train-images.npy", "test-images.npy", "test-labels.npy"} <= set(manifest["files"])
+
+
+def test_twenty_thousand_tasks(written):
+    """So many that whatever compares each with each takes longer than we wait for a statement."""
+    site = written(FILE.replace("trials = 3", "trials = 20_000"))
+    site.job("prepare", "small.toml", check=0)
+    assert counts(site) == [1, 20_000 + 5 + 1, 20_000, 1]
+    unbound = "select count(*)::int as n from task where stage = 'trial' and optuna_trial_id is null"
+    assert Database(site.database_url, 5).rows(unbound) == [{"n": 0}]
