@@ -1,6 +1,5 @@
 """What must lie in the store: compared with its listing, without reading a byte."""
 
-import re
 from collections.abc import Iterator
 
 from job.store import Object, Store
@@ -64,12 +63,15 @@ def folder_number(recorded: Recorded, task: Task) -> int | None:
         folder = f"features/{recorded.registered.data['id']}/"
         return 0 if all(e["key"].startswith(folder) for e in task.files.values()) else None
     folder = f"experiments/{recorded.registered.id}/{task.key.model}/{task.key.stage}/{task.key.index}"
-    numbers = {
-        int(found[1]) if (found := re.fullmatch(rf"{re.escape(folder)}/(\d+)/{re.escape(name)}", entry["key"])) else None
-        for name, entry in task.files.items()
-    }
+    numbers = {_between(f"{folder}/", entry["key"], f"/{name}") for name, entry in task.files.items()}
     number = next(iter(numbers)) if len(numbers) == 1 else None
     return number if number is not None and 1 <= number <= task.row["attempt"] else None
+
+
+def _between(head: str, key: str, tail: str) -> int | None:
+    """Return the number that stands between the head and the tail of a key, if that is all that does."""
+    middle = key[len(head) : len(key) - len(tail)]
+    return int(middle) if key == head + middle + tail and middle.isascii() and middle.isdigit() else None
 
 
 def _augmented(recorded: Recorded, task: Task) -> bool:
