@@ -10,7 +10,7 @@ DATA ?=
 WEIGHTS ?=
 WORKERS ?=
 
-.PHONY: help env local dashboard test test-system test-slurm test-image test-browser chaos bench image lint lock clean
+.PHONY: help env local dashboard test test-system test-slurm test-image test-browser chaos bench bench-scale image lint lock clean
 help: ## this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-11s %s\n", $$1, $$2}'
 	@echo 'make local takes EXPERIMENT=, DATA=, WEIGHTS=, OUT=, WORKERS=; make test takes TESTS='
@@ -57,7 +57,10 @@ ROUNDS ?= 5
 PARTS ?=
 bench: $(STAMP) ## speed beside what one would write otherwise, table and OUT/bench.json; takes PARTS=, ROUNDS=, DATA=, TORCH=2.13.0 (installs PyTorch first)
 	$(if $(TORCH),$(VENV)/bin/pip install --quiet --disable-pip-version-check torch==$(TORCH))
-	$(VENV)/bin/python -m bench --out $(OUT) --rounds $(ROUNDS) $(if $(DATA),--data $(DATA)) $(if $(PARTS),--only $(PARTS))
+	$(VENV)/bin/python -m bench bench --out $(OUT) --rounds $(ROUNDS) $(if $(DATA),--data $(DATA)) $(if $(PARTS),--only $(PARTS))
+
+bench-scale: $(STAMP) ## ten thousand trials, a thousand workers, beside stock Optuna; table and OUT/bench-scale.json; takes PARTS=, ROUNDS=
+	$(VENV)/bin/python -m bench bench-scale --out $(OUT) --rounds $(ROUNDS) $(if $(PARTS),--only $(PARTS))
 
 # PIP_CERT and PIP_CONFIG_FILE, pip's own variables, are for a PyPI behind a proxy or a mirror; NETWORK=host for a Docker without a bridge.
 DOCKER ?= docker

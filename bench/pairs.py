@@ -1,5 +1,6 @@
 """Contenders in turn, A B A B: so that a machine whose speed drifts drifts for both."""
 
+import math
 import platform
 import statistics
 from collections.abc import Callable
@@ -19,7 +20,16 @@ class Row:
     ratio: float  # above 1: ours is better
     spread: tuple[float, float]  # least and largest ratio of a round
     n: int
+    more_is_better: bool = True
     goal: float = 1.0
+    limit: float | None = None  # instead of a goal for the ratio: the most that ours may be, or the least where more is better
+
+    @property
+    def reached(self) -> bool:
+        """Whether the goal was."""
+        if self.limit is None:
+            return self.ratio >= self.goal
+        return self.ours >= self.limit if self.more_is_better else self.ours <= self.limit
 
 
 def in_turn(rounds: int, *contenders: Callable[[], float]) -> list[list[float]]:
@@ -32,19 +42,46 @@ def in_turn(rounds: int, *contenders: Callable[[], float]) -> list[list[float]]:
     return found
 
 
-def compare(name: str, unit: str, ours: list[float], yardstick: list[float], less_is_better: bool = False, goal: float = 1.0) -> Row:
-    """Return the row of what two contenders measured, round by round."""
-    ratios = [b / a if less_is_better else a / b for a, b in zip(ours, yardstick, strict=True)]
+def compare(
+    name: str,
+    unit: str,
+    ours: list[float],
+    yardstick: list[float],
+    less_is_better: bool = False,
+    goal: float = 1.0,
+    limit: float | None = None,
+) -> Row:
+    """Return the row of what two contenders measured, round by round; a yardstick that failed is nan, and so is its ratio."""
+    ratios = [_ratio(b, a) if less_is_better else _ratio(a, b) for a, b in zip(ours, yardstick, strict=True)]
     middle = statistics.median
-    return Row(name, unit, middle(ours), middle(yardstick), middle(ratios), (min(ratios), max(ratios)), len(ratios), goal)
+    return Row(
+        name,
+        unit,
+        middle(ours),
+        middle(yardstick),
+        middle(ratios),
+        (min(ratios), max(ratios)),
+        len(ratios),
+        not less_is_better,
+        goal,
+        limit,
+    )
+
+
+def document(rows: list[Row]) -> list[dict]:
+    """Return the rows for JSON, which knows no nan."""
+    return [
+        {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in vars(row).items() if k != "spread"} for row in rows
+    ]
 
 
 def table(rows: list[Row]) -> str:
     """Return the rows as a table for people."""
     lines = [("", "ours", "yardstick", "unit", "ratio", "from", "to", "n", "goal")]
     for row in rows:
-        numbers = (_short(row.ours), _short(row.yardstick), row.unit, *(f"{r:.2f}" for r in (row.ratio, *row.spread)), str(row.n))
-        lines.append((row.name, *numbers, f"{row.goal:g}" + ("" if row.ratio >= row.goal else "  missed")))
+        numbers = (_short(row.ours), _short(row.yardstick), row.unit, *(_cell(r, f"{r:.2f}") for r in (row.ratio, *row.spread)), str(row.n))
+        goal = f"{row.goal:g}" if row.limit is None else f"{row.limit:g} {row.unit}"
+        lines.append((row.name, *numbers, goal + ("" if row.reached else "  missed")))
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
     return "\n".join(
         "  ".join(cell.ljust(w) if i in (0, 3, 8) else cell.rjust(w) for i, (cell, w) in enumerate(zip(line, widths, strict=True))).rstrip()
@@ -53,7 +90,15 @@ def table(rows: list[Row]) -> str:
 
 
 def _short(value: float) -> str:
-    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
+    return _cell(value, f"{value:.0f}" if value >= 100 else f"{value:.3g}")
+
+
+def _cell(value: float, shown: str) -> str:
+    return shown if math.isfinite(value) else "-"
+
+
+def _ratio(a: float, b: float) -> float:
+    return a / b if b else math.inf if a else 1.0
 
 
 def machine() -> str:

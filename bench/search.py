@@ -6,7 +6,7 @@ Hyperband begins as many trials as a third of the epochs pays for. The margin, o
 import json
 import math
 import sys
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 
 import matplotlib.figure
 import numpy as np
@@ -48,34 +48,56 @@ augment = {{ shift = 0.1, flip = true }}
 
 # What each trial cost and found, in the order they were worked on.
 QUERY = """
-select t.state, t.value, (select count(*) from epoch where (experiment, model, stage, index) = (t.experiment, t.model, t.stage, t.index)) as epochs
+select t.state, t.value, t.parameters, (select count(*) from epoch where (experiment, model, stage, index) = (t.experiment, t.model, t.stage, t.index)) as epochs
 from task t join experiment e on e.id = t.experiment where e.name = %(name)s and t.stage = 'trial' and t.attempt > 0 order by t.index
 """
 
 
 def rows(world: World, rounds: int) -> list[Row]:
-    """Return the row of the epochs until the unpruned study's best, less the margin, is reached; write the curves beside it."""
+    """Return the row of the epochs until the unpruned study's best, less the margin, is reached; draw the curves.
+
+    Hours of work: what OUT/search.json has of a seed is not done again, and a seed that ends is there at once.
+    """
     if world.data is None:
         print("No CIFAR-10: the row of the search is left out; `make bench DATA=cifar-10-python.tar.gz` takes it in", flush=True)
         return []
-    subjects = [
-        world.prepare(STUDY.format(pruner=pruner, seed=seed, trials=trials, epochs=EPOCHS), data=world.data)
-        for seed in range(1, rounds + 1)
-        for pruner, trials in (("none", TRIALS), ("hyperband", ENOUGH))
-    ]
-    works = zip(subjects, list(SPENT.values()) * rounds, strict=True)
+    file = world.out / "search.json"
+    done = json.loads(file.read_text())["seeds"] if file.exists() else {}
+    todo = [seed for seed in range(1, rounds + 1) if str(seed) not in done]
     pool = ThreadPoolExecutor(AT_ONCE)
     try:
-        list(pool.map(lambda w: live(sys.executable, "-m", "bench.study", "cnn", w[1], environ=w[0].environ()), works))
+        for future in as_completed({pool.submit(_pair, world, seed) for seed in todo}):
+            done |= future.result()
+            new = file.with_suffix(".new")
+            new.write_text(text(done))
+            new.replace(file)
     finally:
         pool.shutdown(wait=False, cancel_futures=True)  # when we end early, the world ends what runs
-    found = [curve(Database(s.database_url).rows(QUERY, name=s.name)) for s in subjects]
-    plain, ours = found[0::2], found[1::2]
+    found = [{pruner: curve(trials) for pruner, trials in done[str(seed)].items()} for seed in range(1, rounds + 1)]
+    plain, ours = [f["none"] for f in found], [f["hyperband"] for f in found]
     _tell(plain, ours)
-    (world.out / "search.json").write_text(json.dumps({"plain": plain, "hyperband": ours}))
     _picture(plain, ours).savefig(world.out / "search.png", dpi=120)
     needed = [reached(o, p[-1][1] - MARGIN, otherwise=p[-1][0]) for p, o in zip(plain, ours, strict=True)]
     return [compare(f"search: epochs to the unpruned best less {MARGIN:g}", "epochs", needed, [p[-1][0] for p in plain], True, 1 / SHARE)]
+
+
+def _pair(world: World, seed: int) -> dict[str, dict]:
+    """Work on both studies of a seed, one after the other; return their trials in the order they were worked on."""
+    found = {}
+    for pruner, trials in (("none", TRIALS), ("hyperband", ENOUGH)):
+        subject = world.prepare(STUDY.format(pruner=pruner, seed=seed, trials=trials, epochs=EPOCHS), data=world.data)
+        live(sys.executable, "-m", "bench.study", "cnn", SPENT[pruner], environ=subject.environ())
+        found[pruner] = Database(subject.database_url).rows(QUERY, name=subject.name)
+    return {str(seed): found}
+
+
+def text(seeds: dict) -> str:
+    """Return the trials of all seeds as JSON, one a line."""
+    studies = {
+        seed: ",\n".join(f'"{pruner}": [\n' + ",\n".join(map(json.dumps, trials)) + "\n]" for pruner, trials in of.items())
+        for seed, of in seeds.items()
+    }
+    return '{"seeds": {\n' + ",\n".join(f'"{seed}": {{\n{of}\n}}' for seed, of in studies.items()) + "\n}}\n"
 
 
 def curve(trials: list[dict]) -> list[tuple[int, float]]:

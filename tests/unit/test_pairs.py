@@ -2,7 +2,7 @@
 
 import pytest
 
-from bench.pairs import compare, in_turn, table
+from bench.pairs import compare, document, in_turn, table
 from bench.search import best_at, curve, reached
 
 
@@ -26,6 +26,15 @@ def test_a_missed_goal_is_said():
     """The table says which goals were missed."""
     rows = [compare("fast", "s", [1.0], [2.0], True), compare("slow", "s", [2.0], [1.0], True)]
     assert [line.endswith("missed") for line in table(rows).splitlines()] == [False, False, True]
+
+
+@pytest.mark.parametrize(("ours", "less", "reached"), [(0.4, True, True), (0.6, True, False), (0.6, False, True), (0.4, False, False)])
+def test_a_limit_is_for_ours_alone(ours, less, reached):
+    """A row with a limit is judged by it, whatever the yardstick does: one that failed is a dash, and null in JSON."""
+    row = compare("claim", "s", [ours], [float("nan")], less, limit=0.5)
+    assert row.reached == reached
+    assert table([row]).splitlines()[1].split()[:4] == ["claim", str(ours), "-", "s"]
+    assert (document([row])[0]["yardstick"], document([row])[0]["ours"]) == (None, ours)
 
 
 def test_the_curve_of_a_study():
