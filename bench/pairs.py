@@ -69,10 +69,14 @@ def compare(
 
 
 def document(rows: list[Row]) -> list[dict]:
-    """Return the rows for JSON, which knows no nan."""
-    return [
-        {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in vars(row).items() if k != "spread"} for row in rows
-    ]
+    """Return the rows for JSON, which knows neither nan nor infinity."""
+    return [{k: _known(v) for k, v in vars(row).items()} for row in rows]
+
+
+def _known(value):
+    if isinstance(value, tuple):
+        return [_known(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def table(rows: list[Row]) -> str:
