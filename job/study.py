@@ -7,6 +7,7 @@ are one number. Pruners decide in the database, with the epoch they decide on (`
 
 import binascii
 import math
+from contextlib import contextmanager, suppress
 from itertools import accumulate
 
 import optuna
@@ -38,16 +39,12 @@ def create(database: Database, experiment: Experiment) -> dict[str, int]:
 
     The caller holds the lock: Optuna's own table creation is not safe for several at once.
     """
-    try:
+    with _told():
         storage = _storage(database)
         names = {model: f"{experiment.name}/{model}" for model in experiment.models}
         for name in names.values():
             optuna.create_study(study_name=name, storage=storage, direction=experiment.direction, load_if_exists=True)
         return {model: storage.get_study_id_from_name(name) for model, name in names.items()}
-    except (optuna.exceptions.StorageInternalError, OperationalError) as exc:
-        raise Unreachable(f"Optuna's tables could not be reached: {redact(str(exc))}") from exc
-    except RuntimeError as exc:
-        raise Invalid(f"Optuna's tables in the database are of another version: {redact(str(exc))}; use an empty database") from exc
 
 
 def add_trials(cursor, experiment_id: str, model: str, study_id: int, trials: int) -> None:
@@ -59,12 +56,24 @@ def add_trials(cursor, experiment_id: str, model: str, study_id: int, trials: in
 
 def drop(database: Database, experiment: Experiment) -> None:
     """Remove the studies of an experiment."""
-    storage = _storage(database)
-    for model in experiment.models:
-        try:
-            optuna.delete_study(study_name=f"{experiment.name}/{model}", storage=storage)
-        except KeyError:  # gone already
-            continue
+    with _told():
+        storage = _storage(database)
+        for model in experiment.models:
+            with suppress(KeyError):  # gone already
+                optuna.delete_study(study_name=f"{experiment.name}/{model}", storage=storage)
+
+
+@contextmanager
+def _told():
+    """Say Optuna's errors in our words."""
+    try:
+        yield
+    except (optuna.exceptions.StorageInternalError, OperationalError) as exc:
+        root = exc.__cause__ or exc  # Optuna says of all it cannot commit that the data may be invalid
+        words = str(getattr(root, "orig", root)).partition("\n")[0]
+        raise Unreachable(f"Optuna's tables could not be reached: {redact(words)}") from exc
+    except RuntimeError as exc:
+        raise Invalid(f"Optuna's tables in the database are of another version: {redact(str(exc))}; use an empty database") from exc
 
 
 def distributions(experiment: Experiment, model: str) -> dict:

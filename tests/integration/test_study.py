@@ -3,14 +3,18 @@
 import random
 import re
 import sys
+from contextlib import closing
 
 import optuna
+import psycopg2
 import pytest
 from promises import Kept
 from psycopg2.extras import RealDictCursor
+from refusal import role
 
 from job import study, tasks
 from job.database import Database
+from job.errors import Unreachable
 from job.index import Key
 from job.prepare import _register
 from job.specification import parse
@@ -196,3 +200,12 @@ def test_a_trial_is_few_statements(database, database_url, monkeypatch, name):
     assert run(fresh, tasks.find(fresh, "small"), 12) == (8, False)
     statements = [s for query in sent for s in re.sub(r"--.*", "", query).split(";") if s.strip()]
     assert len(statements) == 9 + 6
+
+
+@pytest.mark.parametrize("call", [study.create, study.drop])
+def test_no_connection_left_for_optuna(database, database_url, call):
+    """What Optuna does by itself, while our transaction has the only connection, is tried again like all else."""
+    experiment, _ = register(database)
+    with role(database_url, "connection limit 1") as url, closing(psycopg2.connect(url)):
+        with pytest.raises(Unreachable, match="Optuna's tables could not be reached: too many connections for role .*$"):
+            call(Database(url, 0), experiment)
