@@ -155,7 +155,7 @@ def rates(world: World, rounds: int) -> list[Row]:
 
 
 def _rate(name: str, ours: str, theirs: str, spec: dict, processes: int, rounds: int, first: int, limit: float) -> Row:
-    """Return the row of long-lived processes; one that failed counts for what the others did, and is told."""
+    """Return the row of long-lived processes; where one fails there is no rate, and why is told."""
     begin = iter(range(first, first + rounds * ROOM, ROOM))
 
     def rate(side: str, url: str) -> float:
