@@ -31,7 +31,7 @@ MpiDefault=none
 SwitchType=switch/none
 ReturnToService=1
 SlurmdTimeout=30
-KillWait=15
+KillWait=60
 SchedulerType=sched/backfill
 SchedulerParameters=sched_interval=1,bf_interval=1,batch_sched_delay=0,sched_min_interval=0
 SelectType=select/cons_tres
