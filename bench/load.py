@@ -10,6 +10,7 @@ first T       T threads that create the tables and the study: how many failed, a
 """
 
 import json
+import multiprocessing
 import os
 import resource
 import sys
@@ -37,16 +38,22 @@ def one(url: str, spec: dict, index: int) -> dict:
 
 
 def loop(url: str, spec: dict, index: int, processes: int, seconds: float) -> dict:
-    """Fork: all is imported, no connection is open; each takes every `processes`-th trial."""
-    ends = []
-    for number in range(processes):
+    """Fork: all is imported, no connection is open; each takes the next trial that nobody has taken."""
+    ends, following = [], multiprocessing.Value("q", index)
+
+    def take() -> int:
+        with following:
+            following.value += 1
+            return following.value - 1
+
+    for _ in range(processes):
         reads, writes = os.pipe()
         if os.fork() == 0:
             done = 0
             try:
                 side, until = Side(url, spec), time.monotonic() + seconds
                 while time.monotonic() < until:
-                    side.nothing(index + number + done * processes)
+                    side.nothing(take())
                     done += 1
             except Exception as exc:
                 done = repr(exc)[:200]

@@ -51,21 +51,24 @@ def compare(
     goal: float = 1.0,
     limit: float | None = None,
 ) -> Row:
-    """Return the row of what two contenders measured, round by round; a yardstick that failed is nan, and so is its ratio."""
+    """Return the row of what two contenders measured, round by round; who failed in one round (nan) has no number, and no ratio."""
     ratios = [_ratio(b, a) if less_is_better else _ratio(a, b) for a, b in zip(ours, yardstick, strict=True)]
-    middle = statistics.median
     return Row(
         name,
         unit,
-        middle(ours),
-        middle(yardstick),
-        middle(ratios),
-        (min(ratios), max(ratios)),
+        _over(statistics.median, ours),
+        _over(statistics.median, yardstick),
+        _over(statistics.median, ratios),
+        (_over(min, ratios), _over(max, ratios)),
         len(ratios),
         not less_is_better,
         goal,
         limit,
     )
+
+
+def _over(call: Callable, values: list[float]) -> float:
+    return math.nan if any(map(math.isnan, values)) else call(values)
 
 
 def document(rows: list[Row]) -> list[dict]:

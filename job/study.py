@@ -192,15 +192,28 @@ def _brackets(least: int, epochs: int) -> int:
     return math.floor(math.log(epochs / least, REDUCTION_FACTOR)) + 1
 
 
+class _Shown(FrozenTrial):
+    """A trial that nobody changes: the storage need not copy it, which took longer than all of TPE."""
+
+    def __deepcopy__(self, memo):
+        return self
+
+
 def _frozen(row: dict, space: dict) -> FrozenTrial:
     """Return a task as Optuna sees a trial."""
     state = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED}.get(row["state"], TrialState.RUNNING)
-    return create_trial(
+    return _Shown(
+        number=-1,  # the storage counts
+        trial_id=-1,
         state=state,
         value=row["value"] if state == TrialState.COMPLETE else None,
         params=row["parameters"],
         distributions=space,
         intermediate_values={row["epochs"]: row["value"]} if row["epochs"] and row["value"] is not None else {},
+        user_attrs={},
+        system_attrs={},
+        datetime_start=None,
+        datetime_complete=None,
     )
 
 

@@ -37,6 +37,15 @@ def test_a_limit_is_for_ours_alone(ours, less, reached):
     assert (document([row])[0]["yardstick"], document([row])[0]["ours"]) == (None, ours)
 
 
+@pytest.mark.parametrize("failed", [0, 1, 2])
+def test_who_fails_once_has_no_number(failed):
+    """A round that failed is no round to leave out of a median: the goal is missed, of the ratio and of ours alone."""
+    ours = [float("nan") if i == failed else 2.0 for i in range(3)]
+    rows = [compare("rate", "1/s", ours, [1.0] * 3, limit=limit) for limit in (None, 1.0)]
+    assert [row.reached for row in rows] == [False, False]
+    assert document(rows)[0]["ours"] is None and document(rows)[0]["spread"] == [None, None]
+
+
 def test_the_curve_of_a_study():
     """Pruned trials cost their epochs and find nothing; a value not reached costs what the caller says."""
     trials = [("pruned", 0.9, 1), ("complete", 0.5, 10), ("complete", 0.4, 10), ("complete", 0.6, 10)]
