@@ -192,7 +192,7 @@ def _brackets(least: int, epochs: int) -> int:
     return math.floor(math.log(epochs / least, REDUCTION_FACTOR)) + 1
 
 
-class _Shown(FrozenTrial):
+class _Uncopied(FrozenTrial):
     """A trial that nobody changes: the storage need not copy it, which took longer than all of TPE."""
 
     def __deepcopy__(self, memo):
@@ -202,7 +202,7 @@ class _Shown(FrozenTrial):
 def _frozen(row: dict, space: dict) -> FrozenTrial:
     """Return a task as Optuna sees a trial."""
     state = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED}.get(row["state"], TrialState.RUNNING)
-    return _Shown(
+    return _Uncopied(
         number=-1,  # the storage counts
         trial_id=-1,
         state=state,
