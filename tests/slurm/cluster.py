@@ -95,14 +95,15 @@ class Cluster:
 @contextmanager
 def slurm(folder: Path, settings: Settings):
     """Run a Slurm in a folder until the end, and leave nothing of it."""
-    ports = free_ports(3)
-    write_configuration(folder, settings, ports)
+    port, *ports = free_ports(3)
+    nodes = {f"n{port}": port for port in ports}
+    write_configuration(folder, settings, port, nodes)
     environ = os.environ | {"SLURM_CONF": str(folder / "slurm.conf")}
     cluster = Cluster(folder)
     with ExitStack() as stack:
 
         def daemon(*command):
-            log = stack.enter_context(open(folder / f"{Path(command[0]).name}-{len(ports)}-{command[-1]}.out".replace("/", "_"), "w"))
+            log = stack.enter_context(open(folder / f"{Path(command[0]).name}-{command[-1]}.out".replace("/", "_"), "w"))
             process = subprocess.Popen(list(map(str, command)), env=environ, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=folder)
             stack.callback(end, process)
 
@@ -112,7 +113,7 @@ def slurm(folder: Path, settings: Settings):
         )  # fmt: skip
         wait_for((folder / "munge.socket").exists, 20)
         daemon("slurmctld", "-D", "-c", "-L", folder / "slurmctld.log")
-        for node in ("n1", "n2"):
+        for node in nodes:
             daemon("slurmd", "-D", "-c", "-L", folder / f"{node}.log", "-N", node)
         wait_for(lambda: cluster.run("sinfo", "-h", "-N", "-p", "main", "-o", "%T", check=False).split() == ["idle", "idle"], 60)
         try:
@@ -120,25 +121,26 @@ def slurm(folder: Path, settings: Settings):
         finally:
             cluster.run("scancel", "--user=root", check=False)
             wait_for(lambda: not cluster.queue(), 60)
-    wait_for(lambda: all(_removed(group) for group in CGROUPS.glob("*/slurm_n[12]")), 60)
+    groups = [group for node in nodes for group in CGROUPS.glob(f"*/slurm_{node}")]
+    wait_for(lambda: all(_removed(group) for group in groups if group.exists()), 60)
 
 
-def write_configuration(folder: Path, settings: Settings, ports: list[int]) -> None:
-    """Write slurm.conf and what belongs to it."""
+def write_configuration(folder: Path, settings: Settings, port: int, nodes: dict[str, int]) -> None:
+    """Write slurm.conf and what belongs to it; a node is named after its port, so that no two Slurms share a control group."""
     (folder / "state").mkdir()
     key = folder / "munge.key"
     key.write_bytes(secrets.token_bytes(1024))
     key.chmod(0o400)
     lines = [
-        COMMON.format(host=HOST, folder=folder, port=ports[0]),
+        COMMON.format(host=HOST, folder=folder, port=port),
         f"ProctrackType=proctrack/{settings.proctrack}",
         f"TaskPlugin=task/{'cgroup' if settings.proctrack == 'cgroup' else 'none'}",
         settings.requeue_exit,
         f"MaxArraySize={settings.max_array_size}",
     ]
-    for node, port in zip(("n1", "n2"), ports[1:], strict=True):
+    for node, node_port in nodes.items():
         (folder / f"spool-{node}").mkdir()
-        lines.append(f"NodeName={node} NodeHostname={HOST} NodeAddr=127.0.0.1 Port={port} CPUs=2 RealMemory=4000 Gres=gpu:2")
+        lines.append(f"NodeName={node} NodeHostname={HOST} NodeAddr=127.0.0.1 Port={node_port} CPUs=2 RealMemory=4000 Gres=gpu:2")
     lines += [
         f"PartitionName=main Nodes=ALL Default=YES MaxTime=60 DefaultTime=5 PriorityTier=1 PreemptMode=REQUEUE GraceTime={settings.grace_s}",
         "PartitionName=high Nodes=ALL MaxTime=60 DefaultTime=5 PriorityTier=10 PreemptMode=OFF",
@@ -147,7 +149,7 @@ def write_configuration(folder: Path, settings: Settings, ports: list[int]) -> N
     gpus = [folder / f"gpu{i}" for i in range(2)]
     for i, path in enumerate(gpus):
         os.mknod(path, 0o020666, os.makedev(1, 5 + i))  # any device but null, which the jobs need
-    (folder / "gres.conf").write_text(f"AutoDetect=off\nNodeName=n[1-2] Name=gpu File={folder}/gpu[0-1]\n")
+    (folder / "gres.conf").write_text(f"AutoDetect=off\nName=gpu File={folder}/gpu[0-1]\n")
     (folder / "cgroup.conf").write_text(f"CgroupPlugin=cgroup/v1\nCgroupMountpoint={CGROUPS}\nCgroupAutomount=yes\nConstrainCores=no\n")
 
 
