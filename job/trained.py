@@ -13,6 +13,7 @@ from job.cache import Cache
 from job.database import Database, queries
 from job.errors import Impossible, Invalid, NotReady, UsageError
 from job.experiment import Experiment
+from job.lean import lean
 from job.reading import first_line, nearest
 from job.store import sha256_of
 from job.tasks import Registered
@@ -119,7 +120,8 @@ def factory_of(experiment: Experiment, model: str) -> str | None:
 
 def load(path: Path, factory: str | None):
     """Return the keras.Model of a .keras file; an own model's module is imported before, which registers its layers. Raises: Invalid."""
-    import keras
+    with lean():
+        import keras
 
     if factory:
         factories.function(factory)

@@ -1,9 +1,8 @@
 """One invocation: find its task, claim it, do it, and leave the task in the state its end deserves."""
 
-import gc
 import logging
 import traceback
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 from job import factories, logs, tasks
@@ -11,6 +10,7 @@ from job.database import Database
 from job.errors import Impossible, Interrupted, Invalid, JobError, LeaseLost, Missing, NotReady, Unreachable
 from job.index import Element, Key, beyond, resolve
 from job.interrupt import INTERRUPT
+from job.lean import lean
 from job.reading import outside
 from job.settings import Settings, redact
 from job.tasks import Attempt, Registered, Tasks, Worker
@@ -102,7 +102,7 @@ def _run(settings: Settings, registered: Registered, attempt: Attempt) -> None:
         return
     if own := registered.experiment.factories().get(attempt.key.model):
         factories.check(attempt.key.model, own)
-    with run.clock("import"), _uncollected():
+    with run.clock("import"), lean():
         from job import runs  # TensorFlow comes with it
     INTERRUPT.check()
     try:
@@ -114,17 +114,6 @@ def _run(settings: Settings, registered: Registered, attempt: Attempt) -> None:
         except JobError as exc:
             log.warning("not saved, the next attempt goes on from the checkpoint before: %s", exc)
         raise
-
-
-@contextmanager
-def _uncollected():
-    """Let the garbage collector rest during an import, which only adds: its passes were a fifth of TensorFlow's. What came of it is never garbage."""
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        gc.enable()
 
 
 def _release(attempt: Attempt, why: JobError) -> None:

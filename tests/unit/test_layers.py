@@ -19,6 +19,7 @@ LAYERS = [
         "recipe",
         "splits",
         "logs",
+        "lean",
         "__init__",
     },
     {"connection", "database", "store", "folder", "interrupt", "index", "server"},
