@@ -70,7 +70,7 @@ class _State:
     epoch: int = 0
     batch: int = 0
     step: int = 0
-    sums: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])  # loss, hits, images of this epoch
+    sums: np.ndarray | tf.Tensor = field(default_factory=lambda: np.zeros(3, np.float32))  # loss, hits, images of this epoch
     history: list[dict] = field(default_factory=list)
 
 
@@ -129,21 +129,22 @@ def train(
             pruned_at = past["epoch"]
 
     def take() -> Snapshot:
-        sums = [float(s) for s in state.sums]
-        return [np.array(v.numpy()) for v in variables], state.__dict__ | {"sums": sums, "history": list(state.history)}
+        return [np.array(v.numpy()) for v in variables], state.__dict__ | {
+            "sums": np.array(state.sums).tolist(),
+            "history": list(state.history),
+        }
 
     while state.epoch < parameters["epochs"] and pruned_at is None:
         order = generator(seed, "order", state.epoch).permutation(training.rows)
         while state.batch < steps_per_epoch:
             rows = order[state.batch * batch : (state.batch + 1) * batch]
-            out = step(taken(training.inputs, rows), training.labels[rows], _step_seed(seed, state.step))
-            state.sums = [a + b for a, b in zip(state.sums, out, strict=True)]
+            state.sums = step(taken(training.inputs, rows), training.labels[rows], _step_seed(seed, state.step), state.sums)
             state.batch, state.step = state.batch + 1, state.step + 1
             if state.step == began + 1:
                 log.info("training: at step %d of %d", state.step, total)
             hooks.offer(take)
             hooks.check()
-        loss, hits, images = (float(s) for s in state.sums)
+        loss, hits, images = np.array(state.sums).tolist()
         metrics = {"loss": loss / images, "accuracy": hits / images, "learning_rate": float(optimizer.learning_rate)}
         _check_finite(loss, "loss", state.epoch, parameters)
         if validation is not None:
@@ -161,7 +162,7 @@ def train(
             pruned_at = state.epoch
         log.info("epoch %d of %d: %s", state.epoch + 1, parameters["epochs"], ", ".join(f"{k} {v:.4g}" for k, v in metrics.items()))
         state.history.append({"epoch": state.epoch, **metrics, **({} if value is None else {"value": value})})
-        state.epoch, state.batch, state.sums = state.epoch + 1, 0, [0.0, 0.0, 0.0]
+        state.epoch, state.batch, state.sums = state.epoch + 1, 0, np.zeros(3, np.float32)
     log.info("training: over at step %d%s", state.step, "" if pruned_at is None else ", pruned")
     if validation is not None and probabilities is None:  # resumed behind the last epoch
         probabilities = predict(net, validation.inputs, validation.rows, hooks.check)
@@ -224,7 +225,7 @@ def class_weights(training: Examples, classes: int, parameters: dict) -> np.ndar
 
 
 def _step_function(net: keras.Model, optimizer, parameters: dict, weights: np.ndarray | None, dtype: str, compiled: bool):
-    """Return the compiled step: inputs, labels, seed -> sums of loss, hits and images over the batch.
+    """Return the compiled step: inputs, labels, seed, sums -> the sums of loss, hits and images with the batch's.
 
     The loss returned is without the weights of classes: it stands beside the validation loss in one picture.
     """
@@ -233,10 +234,10 @@ def _step_function(net: keras.Model, optimizer, parameters: dict, weights: np.nd
     # One graph a shape, whatever came before: a relaxed shape would give a resumed process other bits. One graph for all sizes would
     # save a second tracing, but a step too large for the memory then ends the process, where now it is an error.
     @tf.function(autograph=False)  # autograph leaves a file in the temporary folder when killed
-    def step(x, labels, seed):
-        return learn(warp(x, amounts, seed) / 255.0 if amounts else _scaled(x), labels)  # XLA does not know the warp
+    def step(x, labels, seed, sums):
+        return learn(warp(x, amounts, seed) / 255.0 if amounts else _scaled(x), labels, sums)  # XLA does not know the warp
 
-    def learn(x, labels):
+    def learn(x, labels, sums):
         truth = tf.one_hot(labels, classes)
         with tf.GradientTape() as tape, training_kernels(net, dtype):
             probabilities = net(x, training=True)
@@ -245,7 +246,7 @@ def _step_function(net: keras.Model, optimizer, parameters: dict, weights: np.nd
             loss = sum(net.losses, tf.reduce_mean(weighted))  # of an own model's regularisers, which no curve shows
         optimizer.apply(tape.gradient(loss, net.trainable_variables), net.trainable_variables)
         hits = tf.cast(tf.argmax(probabilities, axis=1) == labels, tf.float32)
-        return tf.reduce_sum(losses), tf.reduce_sum(hits), tf.cast(tf.size(labels), tf.float32)
+        return sums + tf.stack([tf.reduce_sum(losses), tf.reduce_sum(hits), tf.cast(tf.size(labels), tf.float32)])
 
     if compiled:
         learn = tf.function(learn, autograph=False, jit_compile=True)
@@ -279,4 +280,4 @@ def _restore(snapshot: Snapshot, variables: list) -> _State:
         raise Damaged("its arrays are not this net's")
     for variable, array in zip(variables, arrays, strict=True):
         variable.assign(array)
-    return _State(**state)
+    return _State(**state | {"sums": np.array(state["sums"], np.float32)})
