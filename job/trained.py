@@ -82,7 +82,8 @@ def of_folder(folder: Path, factory: str | None = None) -> Trained:
         net = load(path, factory)
         ask = _compiled(net, about["image_shape"])
     else:
-        import tensorflow as tf
+        with lean():
+            import tensorflow as tf
 
         loaded = tf.saved_model.load(str(path))
         ask = lambda images: loaded.serve(images)["probabilities"].numpy()  # noqa: E731
