@@ -58,8 +58,8 @@ batch_size = 256
 learning_rate = 0.01
 """
 
-
-LONG = """
+EPOCHS = 75  # of a trial of LONG, of nine steps each: long enough to be ended six times in the middle
+LONG = f"""
 name = "long"
 seed = 3
 threads = 1
@@ -71,14 +71,14 @@ sampler = "random"
 [folds]
 count = 2
 [parameters]
-learning_rate = { low = 1e-3, high = 1e-2, log = true }
-batch_size = 16
+learning_rate = {{ low = 1e-3, high = 1e-2, log = true }}
+batch_size = 8
 [models.cnn]
-epochs = 150
+epochs = {EPOCHS}
 blocks = 1
 width = 4
 units = 8
-augment = { shift = 0.1, flip = true, rotation = 10, zoom = 0.1, shear = 0.1 }
+augment = {{ shift = 0.1, flip = true, rotation = 10, zoom = 0.1, shear = 0.1 }}
 """
 TRIAL = ("trial", "--model", "cnn", "--index")
 

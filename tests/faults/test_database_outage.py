@@ -6,16 +6,16 @@ import time
 
 import pytest
 from proxy import Proxy
-from world import TRIAL, wait_for
+from world import EPOCHS, TRIAL, wait_for
 
 from job.embedded import Postgres
 
 
-@pytest.mark.parametrize("away_s", [3, 60])
+@pytest.mark.parametrize("away_s", [3, 36])
 def test_a_restart_of_postgresql(long, away_s, tmp_path):
-    """PostgreSQL is away for 3 s, or 60 s (three leases): one attempt, nothing lost; who comes before its owner is back steals nothing."""
+    """PostgreSQL is away for 3 s, or 36 s (three leases): one attempt, nothing lost; who comes before its owner is back steals nothing."""
     with Postgres(tmp_path / "own") as server:
-        environ = {"JOB_DATABASE_URL": server.url, "JOB_LEASE_S": 20}
+        environ = {"JOB_DATABASE_URL": server.url, "JOB_LEASE_S": 12}
         long.site.job("prepare", "long.toml", check=0, JOB_DATABASE_URL=server.url)
         child = long.site.start(*TRIAL, 0, **environ)
         child.until("saved at step")
@@ -29,7 +29,7 @@ def test_a_restart_of_postgresql(long, away_s, tmp_path):
         rival.wait(check=0)
         here = long.on(server.url)
         assert [(a["number"], a["outcome"]) for a in here.attempts(0)] == [(1, "complete")]
-        assert [e["epoch"] for e in here.epochs(0)] == list(range(150))
+        assert [e["epoch"] for e in here.epochs(0)] == list(range(EPOCHS))
 
 
 def test_connections_dropped_one_by_one(long):
@@ -52,7 +52,7 @@ def test_connections_dropped_one_by_one(long):
         child.wait(check=0)
     assert "cannot be reached" in child.text()
     assert [(a["number"], a["outcome"]) for a in long.attempts(0)] == [(1, "complete")]
-    assert [e["epoch"] for e in long.epochs(0)] == list(range(150))
+    assert [e["epoch"] for e in long.epochs(0)] == list(range(EPOCHS))
 
 
 def test_the_test_part_is_opened_after_the_last_epoch(long):
@@ -69,7 +69,7 @@ def test_the_test_part_is_opened_after_the_last_epoch(long):
         time.sleep(2)  # so that the waits between two tries have grown
         proxy.fault = "pass"
         wait_for(lambda: long.database.rows("select 1 as n from opening"))
-        assert long.database.rows("select count(*)::int as n from epoch where stage = 'final'") == [{"n": 150}]
+        assert long.database.rows("select count(*)::int as n from epoch where stage = 'final'") == [{"n": EPOCHS}]
         child.wait(check=0)
 
 

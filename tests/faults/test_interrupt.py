@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from proxy import Proxy
-from world import TRIAL, wait_for
+from world import EPOCHS, TRIAL, wait_for
 
 GRACE_S = 5.0
 
@@ -24,7 +24,7 @@ def test_a_killed_trial_is_resumed_bit_for_bit(long):
         wait_for(lambda: long.task(0)["progress"] > progress + 3)
         child.send(number)
         child.wait(check=-9 if number == signal.SIGKILL else 75)
-    assert len(long.epochs(0)) < 150
+    assert len(long.epochs(0)) < EPOCHS
     long.site.job(*TRIAL, 0, check=0)
     assert long.bits(0) == calm
     outcomes = [a["outcome"] for a in long.attempts(0)]

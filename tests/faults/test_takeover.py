@@ -5,7 +5,7 @@ import signal
 
 import pytest
 from proxy import Proxy
-from world import TRIAL, wait_for
+from world import EPOCHS, TRIAL, wait_for
 
 from job import record
 
@@ -29,7 +29,7 @@ def test_a_complete_result_is_committed_not_trained_again(long):
     assert "the complete result of attempt 1 is committed, nothing trained again" in text
     assert "training" not in text.replace("nothing trained", "")
     assert long.bits(0) == calm
-    assert [e["epoch"] for e in long.epochs(0)] == list(range(150))
+    assert [e["epoch"] for e in long.epochs(0)] == list(range(EPOCHS))
     assert (long.task(0)["state"], long.task(0)["value"], long.task(0)["attempt"]) == ("complete", calm["value"], 3)
     assert long.objects(0, "checkpoint") == []
 

@@ -4,7 +4,7 @@ import os
 import signal
 
 from cluster import OTHER
-from world import wait_for
+from world import EPOCHS, wait_for
 
 SETTINGS = OTHER
 TRIAL = ("slurm/task.sbatch", "JOB_EXPERIMENT=long", "trial", "--model", "cnn")
@@ -53,4 +53,4 @@ def test_a_node_goes_down(desk, long):
     desk.cluster.run("scontrol", "update", f"nodename={node}", "state=resume")
     assert (job["NodeList"] != node, job["Restarts"]) == (True, "1"), "the first run must not requeue the second"
     assert [a["outcome"] for a in long.attempts(0)] == ["vanished", "complete"]
-    assert [e["epoch"] for e in long.epochs(0)] == list(range(150))
+    assert [e["epoch"] for e in long.epochs(0)] == list(range(EPOCHS))
