@@ -37,8 +37,8 @@ test: $(STAMP) ## the tests that need nothing but PyPI
 test-system: $(STAMP) ## the tests that mount disks and need Debian's postgresql, openssl, locales, iproute2: as root
 	$(VENV)/bin/python -m pytest tests/system
 
-test-slurm: $(STAMP) ## the Slurm scripts on two real Slurms; needs Debian's munge, slurmctld, slurmd, slurm-client, shellcheck: as root
-	$(VENV)/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(addprefix tests/slurm/test_,chain.py requeue.py interruptions.py)
+test-slurm: $(STAMP) ## the Slurm scripts on three real Slurms; needs Debian's munge, slurmctld, slurmd, slurm-client, shellcheck: as root
+	$(VENV)/bin/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder --durations=6 $(addprefix tests/slurm/test_,chain.py requeue.py interruptions.py)
 
 test-image: $(STAMP) ## the container image, built and run for real; needs Debian's docker.io, debootstrap, charliecloud and those above: as root
 	$(VENV)/bin/python -m pytest --timeout 900 --durations=0 --durations-min=5 tests/image
