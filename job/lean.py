@@ -9,7 +9,7 @@ SPARE = ("matplotlib", "sklearn")  # Keras imports them where they are installed
 
 @contextmanager
 def lean() -> Iterator[None]:
-    """Within the block, in which Keras is imported for the first time, let it find neither: a quarter of the import, and 85 MB.
+    """Within the block, in which Keras is imported for the first time, let it find neither: a fifth of the import, and 85 MB.
 
     What is imported already stays, and after the block everything is found again.
     """

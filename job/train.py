@@ -129,10 +129,8 @@ def train(
             pruned_at = past["epoch"]
 
     def take() -> Snapshot:
-        return [np.array(v.numpy()) for v in variables], state.__dict__ | {
-            "sums": np.array(state.sums).tolist(),
-            "history": list(state.history),
-        }
+        sums = np.array(state.sums).tolist()
+        return [np.array(v.numpy()) for v in variables], state.__dict__ | {"sums": sums, "history": list(state.history)}
 
     while state.epoch < parameters["epochs"] and pruned_at is None:
         order = generator(seed, "order", state.epoch).permutation(training.rows)

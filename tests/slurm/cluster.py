@@ -96,7 +96,7 @@ class Cluster:
 def slurm(folder: Path, settings: Settings):
     """Run a Slurm in a folder until the end, and leave nothing of it."""
     port, *ports = free_ports(3)
-    nodes = {f"n{port}": port for port in ports}
+    nodes = {f"n{node_port}": node_port for node_port in ports}
     write_configuration(folder, settings, port, nodes)
     environ = os.environ | {"SLURM_CONF": str(folder / "slurm.conf")}
     cluster = Cluster(folder)
