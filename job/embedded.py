@@ -20,6 +20,7 @@ import re
 import secrets
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import urllib.error
@@ -166,11 +167,16 @@ class S3(Server):
         )
 
     def _forget(self) -> None:
+        """Remove the sockets of the ended weed; one that still listens is another weed's, which took its port first."""
         ports = self.folder / "ports"
         for port in self.ports or (json.loads(ports.read_text()) if ports.exists() else []):
             for path in grpc_sockets(port):
-                with suppress(OSError):
-                    path.unlink()
+                with suppress(OSError), socket.socket(socket.AF_UNIX) as client:
+                    client.setblocking(False)
+                    try:
+                        client.connect(str(path))
+                    except ConnectionRefusedError:
+                        path.unlink()
 
 
 @contextmanager

@@ -202,12 +202,15 @@ def grpc_sockets(port: int) -> list[Path]:
 
 
 def born(pid: int) -> str | None:
-    """Return a process' start time (proc(5), field 22), which tells it from a later one; None if it runs no more."""
+    """Return a process' start time (proc(5), field 22), which tells it from a later one; None if it runs no more.
+
+    A killed one runs, and holds its sockets, until the last of its threads (field 20) has left.
+    """
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
         return None
-    return None if fields[0] in "ZX" else fields[19]
+    return None if fields[0] in "ZX" and int(fields[17]) <= 1 else fields[19]
 
 
 def end_process(pid: int, birth: str, endings: tuple) -> bool:
