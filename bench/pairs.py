@@ -6,6 +6,8 @@ import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
+
 from job.record import cpu_model
 
 
@@ -106,6 +108,15 @@ def _cell(value: float, shown: str) -> str:
 
 def _ratio(a: float, b: float) -> float:
     return a / b if b else math.inf if a else 1.0
+
+
+def interval(differences: np.ndarray) -> tuple[float, float]:
+    """Return the 95 % interval of the mean of paired differences (Student's t)."""
+    from scipy import stats
+
+    n = len(differences)
+    half = stats.t.ppf(0.975, n - 1) * differences.std(ddof=1) / math.sqrt(n)
+    return differences.mean() - half, differences.mean() + half
 
 
 def machine() -> str:

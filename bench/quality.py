@@ -16,7 +16,7 @@ import numpy as np
 import optuna
 
 from bench import scale, workers
-from bench.pairs import Row
+from bench.pairs import Row, interval
 from bench.world import World
 from bench.yardsticks.trials import sampler
 from job import study
@@ -188,15 +188,6 @@ def measure(url: str, seeds: range) -> list[Row]:
             )
             found += [row, control]
     return found
-
-
-def interval(differences: np.ndarray) -> tuple[float, float]:
-    """Return the 95 % interval of the mean of paired differences (Student's t)."""
-    from scipy import stats
-
-    n = len(differences)
-    half = stats.t.ppf(0.975, n - 1) * differences.std(ddof=1) / math.sqrt(n)
-    return differences.mean() - half, differences.mean() + half
 
 
 if __name__ == "__main__":  # the pilot that margins come from
