@@ -84,7 +84,7 @@ def rows(world: World, rounds: int) -> list[Row]:
     needed = [reached(o, p[-1][1] - MARGIN, otherwise=p[-1][0]) for p, o in zip(plain, ours, strict=True)]
     return [
         compare(f"search: epochs to the unpruned best less {MARGIN:g}", "epochs", needed, [p[-1][0] for p in plain], True, 1 / SHARE),
-        _again([seed["again"] for seed in seeds]),
+        again([seed["again"] for seed in seeds]),
     ]
 
 
@@ -96,8 +96,8 @@ def _seed(world: World, seed: int, found: dict[str, list]) -> dict[str, dict]:
     if "again" not in found:
         points = ", ".join([_point(chosen(found[pruner])) for pruner in SPENT] * AGAIN)
         # Another seed has other slices and splits of the data, and begins elsewhere.
-        again = {"pruner": "none", "seed": seed + 100, "trials": len(SPENT) * AGAIN, "points": points}
-        found["again"] = _study(world, f"again-{seed}", again["trials"] * EPOCHS, **again)
+        trials = len(SPENT) * AGAIN
+        found["again"] = _study(world, f"again-{seed}", trials * EPOCHS, pruner="none", seed=seed + 100, trials=trials, points=points)
     return {str(seed): found}
 
 
@@ -116,7 +116,7 @@ def _point(trial: dict) -> str:
     return "{ " + ", ".join(f"{name} = {value}" for name, value in trial["parameters"].items()) + " }"
 
 
-def _again(seeds: list[list[dict]]) -> Row:
+def again(seeds: list[list[dict]]) -> Row:
     """Return the row of the chosen trials, trained again: means over seeds of the means of a seed."""
     plain, ours = (np.array([np.mean([t["value"] for t in trials[i :: len(SPENT)]]) for trials in seeds]) for i in range(len(SPENT)))
     _difference("search: the trial hyperband chose, trained again, less the unpruned study's", ours - plain)

@@ -3,7 +3,7 @@
 import pytest
 
 from bench.pairs import compare, document, in_turn, table
-from bench.search import best_at, curve, reached
+from bench.search import again, best_at, chosen, curve, reached
 
 
 def test_contenders_take_turns():
@@ -53,3 +53,16 @@ def test_the_curve_of_a_study():
     assert points == [(1, 0.0), (11, 0.5), (21, 0.5), (31, 0.6)]
     assert (reached(points, 0.5, 99), reached(points, 0.55, 99), reached(points, 0.7, 99)) == (11, 31, 99)
     assert [best_at(points, spent) for spent in (0, 10.9, 11, 30, 31, 40)] == [0.0, 0.0, 0.5, 0.5, 0.6, 0.6]
+
+
+def test_what_was_chosen_is_trained_again():
+    """A study goes on with its best complete trial, ties to the earliest; trained again in turn, the means of both are compared by seed."""
+    trials = [
+        {"state": state, "value": value, "number": i}
+        for i, (state, value) in enumerate([("complete", 0.4), ("pruned", 0.9), ("complete", 0.4)])
+    ]
+    assert chosen(trials)["number"] == 0
+    seeds = [[{"value": v} for v in (0.40, 0.38, 0.42, 0.40)], [{"value": v} for v in (0.40, 0.41, 0.42, 0.43)]]
+    row = again(seeds)
+    assert (row.ours, row.yardstick, row.n) == (pytest.approx(0.405), pytest.approx(0.41), 2)
+    assert row.reached and not again([[{"value": v} for v in (0.40, 0.38)]] * 2).reached
