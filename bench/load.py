@@ -18,12 +18,16 @@ import time
 import traceback
 from concurrent.futures import ThreadPoolExecutor
 
+import psycopg2.extensions
+
 if sys.argv[1:2] == ["ours"]:
     from bench.workers import Ours as Side
     from bench.workers import create
 else:
     from bench.yardsticks.trials import Stock as Side
     from bench.yardsticks.trials import create
+
+    psycopg2.extensions.set_wait_callback(None)  # ours is Python, and came with what the yardstick borrows of ours: a script has none
 
 
 def cold(url: str, spec: dict, index: int) -> dict:
