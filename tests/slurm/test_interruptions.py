@@ -3,6 +3,7 @@
 import os
 import signal
 
+import pytest
 from cluster import OTHER
 from world import EPOCHS, wait_for
 
@@ -10,13 +11,14 @@ SETTINGS = OTHER
 TRIAL = ("slurm/task.sbatch", "JOB_EXPERIMENT=long", "trial", "--model", "cnn")
 
 
+@pytest.mark.timeout(900)  # a run a minute, as many as a slow machine needs, and Slurm lets a requeued job wait
 def test_a_time_limit_is_an_interruption(desk, long):
     """A trial longer than the time limit goes on in further runs of the same job, to the bits of an undisturbed one."""
     calm = long.calm(0)
     element = desk.sbatch("--time=1", "--signal=B:USR1@10", *TRIAL)
     with desk.held(element):
         pass
-    job = desk.cluster.wait(element, "COMPLETED")
+    job = desk.cluster.wait(element, "COMPLETED", 700)
     assert (int(job["Restarts"]) >= 1, job["ExitCode"]) == (True, "0:0")
     assert "exit 75: requeued" in desk.log(element)
     assert "going on from the checkpoint" in desk.log(element)
