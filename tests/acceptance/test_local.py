@@ -6,11 +6,11 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 from PIL import Image
+from world import wait_for
 
 FILE = """
 name = "small"
@@ -64,13 +64,6 @@ def running(folder) -> list[int]:
         if str(folder) in command or cwd.startswith(str(folder)):
             found.append(int(path.name))
     return found
-
-
-def wait_for(condition, seconds=90):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come to pass"
-        time.sleep(0.05)
 
 
 def workers(folder) -> set[str]:
