@@ -4,6 +4,7 @@ import contextlib
 import os
 import re
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -259,7 +260,17 @@ def test_a_port_that_was_taken_is_replaced(folder, monkeypatch):
 
 
 def test_a_weed_that_loses_a_port_starts_at_others(folder, monkeypatch):
-    """The same for S3, whichever of its eight ports was taken; it leaves the other weed the socket of that port."""
+    """The same for S3, whichever of its eight ports was taken."""
+    with contextlib.ExitStack() as stack:
+        taken = stack.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1]
+        offered = iter([[*free_ports([], 7)[:6], taken, *free_ports([], 1)]])
+        monkeypatch.setattr("job.server.free_ports", lambda last, count, host: next(offered, None) or free_ports([], count, host))
+        s3 = stack.enter_context(embedded.S3(folder))
+        assert taken not in s3.ports
+
+
+def test_a_weed_that_loses_a_port_leaves_its_socket(folder, monkeypatch):
+    """A weed that took the port keeps the socket that has the port in its name."""
     with embedded.S3(folder) as first:
         taken = first.ports[1]
         offered = iter([[*free_ports([], 5), taken, *free_ports([], 2)]])
