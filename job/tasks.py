@@ -201,10 +201,17 @@ class Tasks:
 def retry(database: Database, registered: Registered, key: Key) -> None:
     """Give a task that failed for good another life. Raises: JobError when it has not failed, or its model is selected."""
 
+    values, done = registered.values(key), False
+
     def work(cursor):
+        nonlocal done
         for statement in ("close", "retry"):
-            cursor.execute(SQL[statement], registered.values(key))
-        return cursor.fetchall()
+            cursor.execute(SQL[statement], values)
+        if cursor.fetchone():
+            done = True
+            return True
+        cursor.execute(SQL["peek"], values)
+        return done and cursor.fetchone()["state"] != "failed"  # a try before was done, and its answer lost
 
     if not database.run(work):
         raise JobError(

@@ -2,8 +2,10 @@
 
 import threading
 import time
+from contextlib import closing
 
 import pytest
+from wire import Wire, through
 
 from job import tasks
 from job.database import Database
@@ -188,6 +190,24 @@ def test_parameters_are_chosen_once(database):
     assert first.set_parameters({"learning_rate": 0.1}) == {"learning_rate": 0.1}
     assert again.set_parameters({"learning_rate": 0.2}) == {"learning_rate": 0.1}
     assert state(database)["parameters"] == {"learning_rate": 0.1}
+
+
+def test_a_retry_whose_answer_is_lost(database, database_url, postgres):
+    """A retry that was done and not heard of is no error; of a task that has not failed it is one."""
+    for _ in range(3):
+        worker(database).claim(TRIAL).error("boom")
+    commits = []
+
+    def obey(data):
+        commits.extend(data.count(b"commit") * [data])
+        return "cut" if b"commit" in data and len(commits) == 1 else "pass"
+
+    with closing(Wire(postgres.ports[0], obey)) as wire:
+        there = Database(through(database_url, wire), 30)
+        tasks.retry(there, tasks.find(there, "small"), TRIAL)
+        assert (len(commits), state(database)["state"]) == (2, "waiting")
+        with pytest.raises(JobError, match="has not failed for good"):
+            tasks.retry(there, tasks.find(there, "small"), TRIAL)
 
 
 def test_a_failed_trial_is_closed_once_selected(database):

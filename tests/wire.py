@@ -1,0 +1,44 @@
+"""A TCP proxy between a program and PostgreSQL that is asked about every message: for what may be lost just there."""
+
+import socket
+import threading
+from contextlib import suppress
+
+
+class Wire:
+    """A TCP proxy whose `obey(data)`, asked about every message to the server, says pass, swallow, or cut once it is answered."""
+
+    def __init__(self, port: int, obey):
+        self.server, self.obey, self.listener = ("127.0.0.1", port), obey, socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self):
+        with suppress(OSError):
+            while True:
+                client, server, cut = self.listener.accept()[0], socket.create_connection(self.server), threading.Event()
+                for pair in ((client, server, True), (server, client, False)):
+                    threading.Thread(target=self._carry, args=(*pair, cut), daemon=True).start()
+
+    def _carry(self, source, target, to_server, cut):
+        with suppress(OSError):
+            while data := source.recv(65536):
+                order = self.obey(data) if to_server else "pass"
+                if order == "cut":
+                    cut.set()
+                if cut.is_set() and not to_server:
+                    break
+                if order != "swallow":
+                    target.sendall(data)
+        for end in (source, target):
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+    def close(self):
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+
+
+def through(url: str, wire: Wire) -> str:
+    head, _, tail = url.rpartition("@")
+    return f"{head}@127.0.0.1:{wire.port}/{tail.partition('/')[2]}"
