@@ -27,9 +27,11 @@ with best as (
     (select index from task where (experiment, model, stage, state) = (%(experiment)s, %(model)s, 'trial', 'complete')
        and %(sign)s < 0 order by value limit %(best)s)
 ), running as (
-    select index from task where (experiment, model, stage, state) = (%(experiment)s, %(model)s, 'trial', 'running') limit %(running)s
+    select index from task where (experiment, model, stage, state) = (%(experiment)s, %(model)s, 'trial', 'running')
+      and parameters is not null limit %(running)s
 ), spread as (
     select index from task where (experiment, model, stage) = (%(experiment)s, %(model)s, 'trial') and parameters is not null
+      and state not in ('running', 'failed')
     order by mod(index::bigint * 2654435769, 4294967296) limit %(spread)s
 )
 select t.index, t.state, t.parameters, t.value,

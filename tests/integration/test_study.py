@@ -4,6 +4,7 @@ import json
 import random
 import re
 import sys
+from collections import Counter
 from contextlib import closing
 from pathlib import Path
 
@@ -201,6 +202,9 @@ def test_a_long_study_is_shown_in_part(database, monkeypatch):
     assert 100 <= len(found) <= 130
     gaps = sorted(found.keys())
     assert max(b - a for a, b in zip(gaps, gaps[1:], strict=False)) <= 20
+    database.rows("update task set state = 'running' where stage = 'trial' and mod(index, 4) = 1 and index < 599")
+    shown = Counter(r["state"] for r in study._shown(database, experiment, registered.values(Key("cnn", "trial", 3))))
+    assert shown["running"] in (49, 50) and shown["complete"] + shown["pruned"] >= 100  # a crowd at work does not hide what is known
 
 
 @pytest.mark.parametrize("name", ["median", "hyperband"])
