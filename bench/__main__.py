@@ -10,7 +10,7 @@ import time
 from datetime import date
 from pathlib import Path
 
-from bench import life, lists, quality, scale, search, step, transfer
+from bench import life, lists, quality, rates, scale, search, step, transfer
 from bench.pairs import document, machine, table
 from bench.world import World
 
@@ -19,7 +19,7 @@ TABLES = {
     "bench-scale": {
         "wires": scale.wires,
         "claims": scale.claims,
-        "rates": scale.rates,
+        "rates": rates.rates,
         "crowds": scale.crowds,
         "lists": lists.rows,
         "quality": quality.rows,

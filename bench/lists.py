@@ -4,8 +4,9 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 
-from bench import scale, workers
+from bench import workers
 from bench.pairs import Row, compare
+from bench.studies import fill, fresh
 from bench.world import Subject, World
 from job.database import Database
 from job.store import open_store
@@ -22,7 +23,7 @@ def rows(world: World, rounds: int) -> list[Row]:
     spec = workers.specification("lists", TRIALS, pruner="none")
     file = world.folder / "lists.toml"
     file.write_text(_toml(spec))
-    subjects = [Subject(world, "lists", scale.fresh(world, f"lists{i}"), f"s3://{world.s3.bucket}/lists{i}") for i in range(rounds)]
+    subjects = [Subject(world, "lists", fresh(world, f"lists{i}"), f"s3://{world.s3.bucket}/lists{i}") for i in range(rounds)]
     open_store(subjects[0].store_url, 60).put("first", b"")  # an S3 that has just started makes its volumes first
     prepared = [s.job("prepare", file) for s in subjects]
     subject = subjects[-1]
@@ -55,7 +56,7 @@ def _finish(subject: Subject, spec: dict) -> None:
         name: {"key": key("INDEX", name), "sha256": sha256(CONTENT).hexdigest(), "size": o.size, "etag": o.etag}
         for name, o in zip(files, stored, strict=True)
     }
-    scale.fill(subject.database_url, spec, TRIALS)
+    fill(subject.database_url, spec, TRIALS)
     database.rows(
         "update task set artifact = replace(%(artifact)s, 'INDEX', index::text)::jsonb where stage = 'trial'", artifact=json.dumps(entries)
     )

@@ -1,8 +1,8 @@
 """One process, or many, of trials that train nothing: ours or stock Optuna's.
 
-Usage: python -m bench.load SIDE VERB DATABASE_URL EXPERIMENT_JSON INDEX ..., SIDE ours or stock. Prints one JSON object.
+Usage: python -m bench.load SIDE VERB DATABASE_URL EXPERIMENT_JSON INDEX ..., SIDE ours, burst or stock. Prints one JSON object.
 
-cold          take a trial: seconds and megabytes of it, once all is imported
+cold          take a trial: seconds and megabytes of it, once all is imported; report an epoch of it: seconds
 one           take a trial, finish it, leave
 loop P S      P processes from INDEX on, for S seconds: how many trials each finished
 crowd T E P   T threads, a worker each, from INDEX on: E epochs, one every P seconds: how many failed, and of what
@@ -12,16 +12,20 @@ first T       T threads that create the tables and the study: how many failed, a
 import json
 import multiprocessing
 import os
-import resource
+import re
 import sys
 import time
 import traceback
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import psycopg2.extensions
 
 if sys.argv[1:2] == ["ours"]:
     from bench.workers import Ours as Side
+    from bench.workers import create
+elif sys.argv[1:2] == ["burst"]:
+    from bench.workers import Burst as Side
     from bench.workers import create
 else:
     from bench.yardsticks.trials import Stock as Side
@@ -31,9 +35,12 @@ else:
 
 
 def cold(url: str, spec: dict, index: int) -> dict:
-    before, started = _peak_mb(), time.monotonic()
-    Side(url, spec).take(index)
-    return {"seconds": time.monotonic() - started, "megabytes": _peak_mb() - before}
+    before, started = _megabytes("VmRSS"), time.monotonic()
+    side = Side(url, spec)
+    trial = side.take(index)
+    taken, megabytes = time.monotonic(), _megabytes("VmHWM") - before
+    side.report(trial, 0, 0.9)
+    return {"seconds": taken - started, "megabytes": megabytes, "report": time.monotonic() - taken}
 
 
 def one(url: str, spec: dict, index: int) -> dict:
@@ -99,8 +106,9 @@ def _together(work, threads: int) -> dict:
     return {"failed": [traceback.format_exception_only(e)[-1].strip()[:200] for e in errors if e]}
 
 
-def _peak_mb() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+def _megabytes(name: str) -> float:
+    """Return what the kernel says of this process's memory; `ru_maxrss` would begin with that of who started us."""
+    return int(re.search(rf"^{name}:\s*(\d+) kB", Path("/proc/self/status").read_text(), re.M)[1]) / 1024
 
 
 if __name__ == "__main__":

@@ -15,8 +15,9 @@ from pathlib import Path
 import numpy as np
 import optuna
 
-from bench import scale, workers
+from bench import workers
 from bench.pairs import Row, interval
+from bench.studies import fresh
 from bench.world import World
 from bench.yardsticks.trials import sampler
 from job import study
@@ -146,7 +147,7 @@ def _end(side, ended: tuple, values: list[float]) -> None:
 
 def rows(world: World, rounds: int) -> list[Row]:
     """Return a row a problem: the interval of the paired difference to Optuna's TPE, in margins."""
-    return measure(scale.fresh(world, "quality"), range(1, SEEDS + 1))
+    return measure(fresh(world, "quality"), range(1, SEEDS + 1))
 
 
 def measure(url: str, seeds: range) -> list[Row]:

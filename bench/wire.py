@@ -1,4 +1,4 @@
-"""A TCP proxy before PostgreSQL that counts: statements sent, connections made and open now."""
+"""A TCP proxy before PostgreSQL that counts: statements sent, connections open."""
 
 import socket
 import struct
@@ -13,7 +13,7 @@ class Wire:
 
     def __init__(self, port: int):
         """Args: port: of the server, on this machine."""
-        self.statements = self.connections = self.open = 0
+        self.statements = self.open = 0
         self._server, self._lock = ("127.0.0.1", port), threading.Lock()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
@@ -34,7 +34,7 @@ class Wire:
 
     def _serve(self, client: socket.socket) -> None:
         with socket.create_connection(self._server) as server, client:
-            self._count(connections=1, open=1)
+            self._count(open=1)
             threading.Thread(target=_carry, args=(server, client), daemon=True).start()
             with suppress(OSError):
                 self._listen(client, server)

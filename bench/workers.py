@@ -1,12 +1,14 @@
-"""Trials that train nothing, as our worker takes, reports and commits them."""
+"""Trials that train nothing, as our worker takes, reports and commits them: a connection for a claim, and one for each write."""
 
 from job import study, tasks
 from job.attempt import Attempt
 from job.database import Database
 from job.index import Key
 from job.prepare import _register
+from job.settings import Settings
 from job.specification import parse
 from job.tasks import Tasks, Worker
+from job.worker import patience_s
 
 STAGED = {"data": {"id": "bench", "files": {}}, "weights": {}, "splits": {}}
 # What a trial leaves, as the one of `job trial` does.
@@ -49,16 +51,20 @@ def create(url: str, spec: dict) -> None:
 
 
 class Ours:
-    """A worker: it keeps nothing of the database from one call to the next."""
+    """A worker, as patient as `job` is by default: 60 s until it owns a task, 900 s from then on."""
 
     def __init__(self, url: str, spec: dict, model: str = "cnn"):
+        self.settings = Settings.read({}, {})
         self.database, self.name, self.model, self.worker = Database(url), spec["name"], model, Worker()
         self.registered = None
 
     def take(self, index: int) -> Attempt:
         """Claim a trial and choose its parameters."""
+        self.database.outage_s = patience_s(self.settings)
         self.registered = self.registered or tasks.find(self.database, self.name)
-        attempt = Tasks(self.database, self.registered, self.worker, 180, 60).claim(Key(self.model, "trial", index))
+        mine = Tasks(self.database, self.registered, self.worker, self.settings.lease_s, self.settings.wait_s)
+        attempt = mine.claim(Key(self.model, "trial", index))
+        self.database.outage_s = self.settings.outage_s
         study.choose(self.registered.experiment, attempt)
         return attempt
 
@@ -70,6 +76,13 @@ class Ours:
         attempt.commit("complete", value, METRICS, ARTIFACT)
 
     def nothing(self, index: int) -> None:
-        """Take and finish a trial whose objective takes no time: all of it is one burst."""
+        """Take and finish a trial whose objective takes no time."""
+        self.finish(self.take(index), 0.5)
+
+
+class Burst(Ours):
+    """One that keeps its connection from the claim to the commit, as no `job trial` does: between them it trains."""
+
+    def nothing(self, index: int) -> None:
         with self.database.kept():
-            self.finish(self.take(index), 0.5)
+            super().nothing(index)
