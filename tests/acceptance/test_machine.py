@@ -1,5 +1,6 @@
 """What the machine lacks is one sentence and an exit code, whatever it is: a package, a right, room, a reader, a home. Only a bug of ours shows a traceback."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -25,7 +26,7 @@ SHORTAGES = {
     "a folder closed to us": (
         f"{sys.executable} -m job serve --folder /sys/x --url-file u",
         78,
-        f"job: /sys/x: Operation not permitted; this user ({os.getuid()}) needs the right to it\n",
+        f"job: /sys/x: {os.strerror(errno.EACCES if os.getuid() else errno.EPERM)}; this user ({os.getuid()}) needs the right to it\n",
     ),
     "a name too long": (
         f"JOB_DATABASE_URL= {sys.executable} -m job dashboard --local /{'x' * 5000}",
