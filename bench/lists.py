@@ -5,8 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 
 from bench import workers
+from bench.databases import fill, fresh
 from bench.pairs import Row, compare
-from bench.studies import fill, fresh
 from bench.world import Subject, World
 from job.database import Database
 from job.store import open_store

@@ -16,8 +16,8 @@ import numpy as np
 import optuna
 
 from bench import workers
+from bench.databases import fresh
 from bench.pairs import Row, interval
-from bench.studies import fresh
 from bench.world import World
 from bench.yardsticks.trials import sampler
 from job import study

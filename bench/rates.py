@@ -7,8 +7,8 @@ from functools import partial
 from itertools import count
 
 from bench import workers
+from bench.databases import fresh, load
 from bench.pairs import Row, compare, in_turn
-from bench.studies import fresh, load
 from bench.world import World
 from bench.yardsticks import trials as stock
 

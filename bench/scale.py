@@ -8,9 +8,9 @@ from collections import Counter
 from functools import partial
 
 from bench import workers
+from bench.databases import LEFT, copied, fill, fresh, load
 from bench.pairs import Row, compare, in_turn
 from bench.rates import cold, tpe
-from bench.studies import LEFT, copied, fill, fresh, load
 from bench.wire import Wire
 from bench.world import RUNNING, World
 from bench.yardsticks import trials as stock
