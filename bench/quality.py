@@ -1,6 +1,7 @@
 """Are the suggestions as good as Optuna's? The best of 200 trials, eight at a time, by our worker on PostgreSQL, by Optuna's TPE in memory, by chance.
 
 The margins were written down after a pilot on other seeds (101 to 110): half of what chance lost to Optuna's TPE there.
+Other seeds, and longer studies of more at once: python -m bench.quality FIRST LAST [TRIALS AT_ONCE]
 """
 
 import heapq
@@ -80,9 +81,9 @@ PROBLEMS = {
 MARGINS = {"branin": 0.17, "ackley": 4.8, "rosenbrock": 2.0, "recorded": 0.0023}
 
 
-def specification(problem, seed: int, kind: str) -> dict:
+def specification(problem, seed: int, kind: str, trials: int) -> dict:
     model = "cnn" if problem is recorded else "own"
-    search = {"trials": TRIALS, "sampler": kind, "pruner": "none"}
+    search = {"trials": trials, "sampler": kind, "pruner": "none"}
     return {
         "name": f"{problem.__name__}-{seed}-{kind}",
         "seed": seed,
@@ -123,14 +124,14 @@ class Worker:
         trial[0].finish(trial[1], value)
 
 
-def best(kind: str, problem, seed: int, url: str) -> float:
-    """Return the best value of a study whose trials run eight at a time, for times that differ."""
-    spec = specification(problem, seed, "random" if kind == "chance" else "tpe")
+def best(kind: str, problem, seed: int, url: str, trials: int, at_once: int) -> float:
+    """Return the best value of a study whose trials run so many at a time, for times that differ."""
+    spec = specification(problem, seed, "random" if kind == "chance" else "tpe", trials)
     model = next(iter(spec["models"]))
     side = Worker(url, spec, model) if kind == "ours" else Memory(spec, model)
     times, running, values = np.random.default_rng(seed), [], []
-    for index in range(TRIALS):
-        if len(running) == AT_ONCE:
+    for index in range(trials):
+        if len(running) == at_once:
             _end(side, heapq.heappop(running), values)
         trial, parameters = side.take(index)
         begun = running[0][0] if running else 0.0
@@ -150,26 +151,26 @@ def rows(world: World, rounds: int) -> list[Row]:
     return measure(fresh(world, "quality"), range(1, SEEDS + 1))
 
 
-def measure(url: str, seeds: range) -> list[Row]:
+def measure(url: str, seeds: range, trials: int = TRIALS, at_once: int = AT_ONCE) -> list[Row]:
     found = []
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         for problem in PROBLEMS:
             if problem is recorded and not RECORDED.exists():
                 continue
             ours, theirs, chance = (
-                np.array(list(pool.map(best, *zip(*[(kind, problem, s, url) for s in seeds], strict=True))))
+                np.array(list(pool.map(best, *zip(*[(kind, problem, s, url, trials, at_once) for s in seeds], strict=True))))
                 for kind in ("ours", "optuna", "chance")
             )
             margin = MARGINS[problem.__name__]
             (low, high), (least, most) = interval(ours - theirs), interval(chance - theirs)
             print(
-                f"{problem.__name__}: best of {TRIALS} less that of Optuna's TPE: ours {(ours - theirs).mean():+.4f} ({low:+.4f} to {high:+.4f}), "
+                f"{problem.__name__}: best of {trials} less that of Optuna's TPE: ours {(ours - theirs).mean():+.4f} ({low:+.4f} to {high:+.4f}), "
                 f"chance {(chance - theirs).mean():+.4f} (at most {most:+.4f}); margin {margin:g}, n = {len(seeds)} seeds",
                 flush=True,
             )
             row = Row(
                 f"suggestions: {problem.__name__}",
-                "best of 200",
+                f"best of {trials}",
                 float(ours.mean()),
                 float(theirs.mean()),
                 low / margin,
@@ -179,7 +180,7 @@ def measure(url: str, seeds: range) -> list[Row]:
             )
             control = Row(
                 "its control, by chance",
-                "best of 200",
+                f"best of {trials}",
                 float(chance.mean()),
                 float(theirs.mean()),
                 -most / margin,
@@ -191,10 +192,11 @@ def measure(url: str, seeds: range) -> list[Row]:
     return found
 
 
-if __name__ == "__main__":  # the pilot that margins come from
+if __name__ == "__main__":
     import tempfile
 
     from job.embedded import Postgres
 
     with tempfile.TemporaryDirectory() as folder, Postgres(Path(folder) / "servers") as postgres:
-        measure(postgres.url, range(int(sys.argv[1]), int(sys.argv[2]) + 1))
+        first, last, *size = map(int, sys.argv[1:])
+        measure(postgres.url, range(first, last + 1), *size)
