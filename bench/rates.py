@@ -35,10 +35,8 @@ def rates(world: World, rounds: int) -> list[Row]:
         return _rate("stock", url, spec, processes, 0)
 
     for place, (processes, least) in enumerate(RATES.items()):
-        sides = []
-        for side in places:
-            begin = iter(range(place * rounds * ROOM, (place + 1) * rounds * ROOM, ROOM))
-            sides.append(partial(ours, side, processes, begin))
+        begin = range(place * rounds * ROOM, (place + 1) * rounds * ROOM, ROOM)
+        sides = [partial(ours, side, processes, iter(begin)) for side in places]
         burst, apart, plain = in_turn(rounds, *sides, partial(theirs, processes))
         name = f"random search, {processes} processes, a connection a"
         found.append(compare(f"{name} trial", "trials/s", burst, plain, limit=least))

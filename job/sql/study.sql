@@ -18,8 +18,8 @@ where (task.experiment, task.model, task.stage) = (%(experiment)s, %(model)s, 't
   and o.study_id = %(study)s and o.number = task.index and task.optuna_trial_id is null
 
 -- name: history
--- What a sampler is shown of a model's trials: the best, where it goes near; those that run, where it does not go again; and of all as
--- many as tell where they lie, spread evenly by the golden ratio. Of few trials that is every one, of many it costs no more.
+-- What a sampler is shown of a model's trials: the best, where it goes near; those that run, where it does not go again; and of
+-- the others as many as tell where they lie, spread evenly by the golden ratio. Of few trials that is every one, of many it costs no more.
 with best as (
     (select index from task where (experiment, model, stage, state) = (%(experiment)s, %(model)s, 'trial', 'complete')
        and %(sign)s > 0 order by value desc limit %(best)s)
