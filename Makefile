@@ -9,6 +9,7 @@ OUT ?= out
 DATA ?=
 WEIGHTS ?=
 WORKERS ?=
+export EXPERIMENT OUT DATA WEIGHTS WORKERS # the recipes take them from the shell: a value may hold spaces
 
 .PHONY: help env local dashboard test test-system test-slurm test-image test-browser chaos bench bench-scale image lint lock clean
 help: ## this help
@@ -23,11 +24,11 @@ $(STAMP): requirements-dev.lock pyproject.toml
 	touch $@
 
 local: $(STAMP) ## an experiment on this machine, from nothing to its report
-	@$(JOB) local $(EXPERIMENT) --out $(OUT) $(if $(DATA),--data $(DATA)) $(if $(WEIGHTS),--weights $(WEIGHTS)) $(if $(WORKERS),--workers $(WORKERS))
+	@$(JOB) local "$$EXPERIMENT" --out "$$OUT" $${DATA:+--data "$$DATA"} $${WEIGHTS:+--weights "$$WEIGHTS"} $${WORKERS:+--workers "$$WORKERS"}
 
 PORT ?= 8080
 dashboard: $(STAMP) ## Optuna's dashboard on what `make local` has in OUT, or on JOB_DATABASE_URL, to look at; takes OUT=, PORT=
-	@$(JOB) dashboard $(if $(JOB_DATABASE_URL)$(JOB_DATABASE_URL_FILE),,--local $(OUT)) --port $(PORT)
+	@$(JOB) dashboard $(if $(JOB_DATABASE_URL)$(JOB_DATABASE_URL_FILE),,--local "$$OUT") --port $(PORT)
 
 # Long files first: whichever process is free takes the next one, so that none is left alone with a long one.
 TESTS ?= tests/acceptance tests/faults tests/integration tests/unit tests/k8s
@@ -57,10 +58,10 @@ ROUNDS ?= 5
 PARTS ?=
 bench: $(STAMP) ## speed beside what one would write otherwise, table and OUT/bench.json; takes PARTS=, ROUNDS=, DATA=, TORCH=2.13.0 (installs PyTorch first)
 	$(if $(TORCH),$(VENV)/bin/pip install --quiet --disable-pip-version-check torch==$(TORCH))
-	$(VENV)/bin/python -m bench bench --out $(OUT) --rounds $(ROUNDS) $(if $(DATA),--data $(DATA)) $(if $(PARTS),--only $(PARTS))
+	$(VENV)/bin/python -m bench bench --out "$$OUT" --rounds $(ROUNDS) $${DATA:+--data "$$DATA"} $(if $(PARTS),--only $(PARTS))
 
 bench-scale: $(STAMP) ## ten thousand trials, a thousand workers, beside stock Optuna; table and OUT/bench-scale.json; takes PARTS=, ROUNDS=
-	$(VENV)/bin/python -m bench bench-scale --out $(OUT) --rounds $(ROUNDS) $(if $(PARTS),--only $(PARTS))
+	$(VENV)/bin/python -m bench bench-scale --out "$$OUT" --rounds $(ROUNDS) $(if $(PARTS),--only $(PARTS))
 
 # PIP_CERT and PIP_CONFIG_FILE, pip's own variables, are for a PyPI behind a proxy or a mirror; NETWORK=host for a Docker without a bridge.
 DOCKER ?= docker
@@ -89,4 +90,4 @@ lock: ## the three locks anew, from pyproject.toml
 	$$compile --extra gpu -c requirements-dev.lock -o requirements-gpu.lock
 
 clean: ## remove the environment and the output of `make local`
-	rm -rf $(VENV) $(OUT) build *.egg-info
+	rm -rf $(VENV) "$$OUT" build *.egg-info
