@@ -5,6 +5,7 @@ Nothing waits for ever: not we for a silent server, and not others for a lock of
 
 import ctypes
 import dataclasses
+import os
 import re
 import select
 from functools import partial
@@ -22,6 +23,7 @@ HOPELESS = re.compile(
     r"|channel binding required|could not match|definition of service|local user with ID|is too long",
     re.M,
 )
+LIBPQ_VARIABLE = re.compile(r"PG(?!DATA$)[A-Z0-9]+")
 # For connections that wait for an answer. Without the time-out the first of several hosts, switched off, would hide the others.
 KEEPALIVE = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3, "tcp_user_timeout": 8000}
 
@@ -56,21 +58,43 @@ def connect(dsn: str, limits: Limits) -> extensions.connection:
 
 def translate(exc: psycopg2.Error, where: str) -> JobError:
     """Turn psycopg2's error into ours: what waiting can mend, and what it cannot."""
-    text, connecting, first = str(exc).strip(), isinstance(exc, _NoConnection), first_words(exc)
+    text = str(exc).strip()
+    connecting = isinstance(exc, _NoConnection)
+    first = first_words(exc)
     state = exc.state if connecting else exc.pgcode or ""
     if state in ("42501", "3D000") or state.startswith("28"):
-        return Invalid(f"the database {where} refused us: {first}; check user, password and grants in JOB_DATABASE_URL")
+        return Invalid(f"the database {where} refused us: {first}; check user, password and grants in JOB_DATABASE_URL{also()}")
     if not state and HOPELESS.search(re.sub(r'"[^"]*"', '""', text)):
-        return Invalid(f"the database {where} cannot be used: {first}; check JOB_DATABASE_URL")
+        return Invalid(f"the database {where} cannot be used: {first}; check JOB_DATABASE_URL{also()}")
     if state == "25006":
-        return Invalid(f"the database {where} is read-only: {first}; point JOB_DATABASE_URL at the primary")
+        return Invalid(f"the database {where} is read-only: {first}; point JOB_DATABASE_URL at the primary{also()}")
+    if state == "3F000":
+        return no_schema(where)
     # psycopg2 calls some lost connections just DatabaseError.
     lost = not state and (isinstance(exc, (psycopg2.OperationalError, psycopg2.InterfaceError)) or type(exc) is psycopg2.DatabaseError)
     if lost or state[:2] in ("08", "57"):
-        return Unreachable(f"the database {where} cannot be reached: {first}")
+        return Unreachable(f"the database {where} cannot be reached: {first}{also('; ') if connecting else ''}")
     if connecting or state == "25P03" or state[:2] in ("40", "53", "55", "58") or isinstance(exc, psycopg2.OperationalError):
         return Unreachable(f"the database {where} cannot serve us now: {first}")
     return JobError(f"the database {where} answered: {first}")
+
+
+def no_schema(where: str, path: str = "") -> Invalid:
+    """Return the error of a connection whose search path leads to no schema. Args: path: its search_path, where it is known."""
+    return Invalid(
+        f"the database {where}: its search_path{f' = {path}' if path else ''} names no schema that exists:"
+        f" create the schema, or correct `options=-csearch_path=...` in JOB_DATABASE_URL{also()}"
+    )
+
+
+def also(before: str = ", and ") -> str:
+    """Return which variables of libpq's own act on a connection beside its URL, for an error; nothing where none is set.
+
+    Source: postgresql.org/docs/current/libpq-envars.html.
+    """
+    found = {n: v for n, v in sorted(os.environ.items()) if v and LIBPQ_VARIABLE.fullmatch(n)}
+    told = [name if name == "PGPASSWORD" else f"{name} = {value}" for name, value in found.items()]
+    return f"{before}{', '.join(told)} in the environment, which libpq reads, too" if told else ""
 
 
 def first_words(exc: psycopg2.Error) -> str:

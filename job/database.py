@@ -19,7 +19,7 @@ import psycopg2
 import psycopg2.extras
 from psycopg2 import extensions
 
-from job.connection import KEEPALIVE, LIMITS, Limits, connect, first_words, translate
+from job.connection import KEEPALIVE, LIMITS, Limits, connect, first_words, no_schema, translate
 from job.errors import Invalid, NotReady, Unreachable
 from job.settings import redact
 
@@ -105,7 +105,7 @@ class Database:
             try:
                 return self._once(work)
             except psycopg2.errors.UndefinedTable as exc:
-                if not self.run(_has_tables, patience_s):
+                if not self.run(self._has_tables, patience_s):
                     raise NotReady(f"the database {self.where} has no tables yet: run `job prepare EXPERIMENT.toml`") from exc
                 if looked:
                     raise Invalid(
@@ -173,12 +173,24 @@ class Database:
                     f"{self.where} is PostgreSQL {version // 10000}.{version % 10000}: expected {OLDEST_POSTGRESQL // 10000} or newer; name another server"
                 )
             alone(cursor, "schema")
-            if not _has_tables(cursor):
+            if not self._has_tables(cursor):
                 cursor.execute(_text("schema.sql"))
                 cursor.execute("insert into job_schema (version) values (%s)", (SCHEMA_VERSION,))
 
         self.run(work)
         self.check_schema()
+
+    def _has_tables(self, cursor) -> bool:
+        """Tell whether any of our tables is there. Raises: Invalid where none can be, as no schema of the search path exists."""
+        cursor.execute(
+            "select bool_or(to_regclass(name) is not null) as found, current_schema() as schema,"
+            " current_setting('search_path') as path from unnest(%s) as name",
+            (_tables(),),
+        )
+        row = cursor.fetchone()
+        if row["schema"] is None:
+            raise no_schema(self.where, row["path"])
+        return row["found"]
 
 
 class _Burst(threading.local):
@@ -186,12 +198,6 @@ class _Burst(threading.local):
 
     on = False
     connection = None
-
-
-def _has_tables(cursor) -> bool:
-    """Tell whether any of our tables is there."""
-    cursor.execute("select bool_or(to_regclass(name) is not null) as found from unnest(%s) as name", (_tables(),))
-    return cursor.fetchone()["found"]
 
 
 def alone(cursor, name: str) -> None:

@@ -18,7 +18,7 @@ from wire import Wire, through
 
 from job.database import Database, Limits, alone
 from job.embedded import Postgres
-from job.errors import JobError, Unreachable
+from job.errors import Invalid, JobError, Unreachable
 from job.prepare import _register
 from job.specification import parse
 
@@ -256,6 +256,33 @@ def test_what_a_client_cannot_mend(postgres, monkeypatch, tmp_path):
     assert "invalid sslmode value" in refused(f"{postgres.url}?sslmode=of-course")
     assert "invalid port number" in refused("postgresql://job:secret@127.0.0.1:99999/job")
     assert 'definition of service "nix" not found' in refused(f"{postgres.url}?service=nix")
+
+
+def test_a_variable_of_libpq_is_named(database_url, monkeypatch):
+    """What the shell sets for libpq acts on a database of the user's; the refusal names it, but for a password's value."""
+    monkeypatch.setenv("PGSSLMODE", "require")
+    monkeypatch.setenv("PGPASSWORD", "secret")
+    monkeypatch.setenv("PGDATA", "/var/lib/postgresql")
+    assert refused(database_url).endswith(
+        "; check JOB_DATABASE_URL, and PGPASSWORD, PGSSLMODE = require in the environment, which libpq reads, too"
+    )
+    monkeypatch.delenv("PGSSLMODE")
+    monkeypatch.delenv("PGPASSWORD")
+    monkeypatch.setenv("PGTARGETSESSIONATTRS", "standby")
+    with pytest.raises(Unreachable, match="; PGTARGETSESSIONATTRS = standby in the environment, which libpq reads, too"):
+        Database(database_url, 0).rows("select 1")
+
+
+@pytest.mark.parametrize("by", ["URL", "shell"])
+def test_a_schema_that_does_not_exist(database_url, monkeypatch, by):
+    """A search path that leads nowhere is refused as that, by `prepare` and by a worker: waiting makes no schema."""
+    url = database_url if by == "shell" else f"{database_url}?options=-csearch_path%3Dteam"
+    if by == "shell":
+        monkeypatch.setenv("PGOPTIONS", "-csearch_path=team")
+    with pytest.raises(Invalid, match=r"its search_path = team names no schema that exists: create the schema, or correct"):
+        Database(url, 0).create_schema()
+    assert "search_path = team names no schema" in refused(url, "select version from job_schema")
+    assert "names no schema that exists" in refused(url, "create table t ()")
 
 
 @pytest.mark.parametrize(
