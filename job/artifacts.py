@@ -7,11 +7,10 @@ import io
 import zipfile
 from pathlib import Path
 
-import keras
 import numpy as np
-import tensorflow as tf
 
 from job import data, evaluate, pictures
+from job.backend import keras, tf
 from job.errors import JobError
 from job.randomness import derive
 from job.run import Run

@@ -4,13 +4,14 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from job import cifar10, data, downloads, sources, tasks, weights
+from job.child import command
+from job.connection import no_schema
 from job.costs import costs, device_time
 from job.database import Database
 from job.errors import Invalid, JobError, NotReady
@@ -84,9 +85,11 @@ class Preflight:
         database = Database(self.settings.database_url, PATIENCE_S, INTERRUPT.sleep)
         row = database.rows(
             "select current_user::text as name, current_schema() as schema, current_setting('server_version') as version,"
-            " has_schema_privilege(current_schema(), 'CREATE') as may_create"
+            " has_schema_privilege(current_schema(), 'CREATE') as may_create, current_setting('search_path') as path"
         )[0]
         self.database = database
+        if row["schema"] is None:
+            raise no_schema(database.where, row["path"])
         try:
             database.check_schema()
             state = "the tables are there"
@@ -94,7 +97,7 @@ class Preflight:
             state = "no tables yet, `job prepare` makes them"
             if not row["may_create"]:
                 raise Invalid(
-                    f"{database.where}: {row['name']} may not create tables in the schema {row['schema'] or 'public'}, and there are none:"
+                    f"{database.where}: {row['name']} may not create tables in the schema {row['schema']}, and there are none:"
                     " grant CREATE on it"
                 ) from None
         return Finding("database", f"{database.where}, PostgreSQL {row['version']}: {state}")
@@ -213,7 +216,7 @@ class Preflight:
         with tempfile.TemporaryFile("w+") as asked, tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
             asked.write(json.dumps(request))
             asked.seek(0)
-            child = subprocess.Popen([sys.executable, "-m", "job.probe"], stdin=asked, stdout=out, stderr=err)
+            child = subprocess.Popen(command(module="job.probe"), stdin=asked, stdout=out, stderr=err)
             try:
                 while child.poll() is None:
                     INTERRUPT.sleep(POLL_S)

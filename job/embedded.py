@@ -125,10 +125,11 @@ class S3(Server):
 
     @property
     def variables(self) -> dict[str, str]:
-        """The variables that lead boto3 to the started server, past any proxy."""
+        """The variables that lead boto3 to the started server, past any proxy and any configuration file."""
         direct = ",".join(filter(None, ["127.0.0.1", os.environ.get("NO_PROXY") or os.environ.get("no_proxy")]))
         keys = {"AWS_ENDPOINT_URL_S3": self.endpoint, "AWS_ACCESS_KEY_ID": self.access_key, "AWS_SECRET_ACCESS_KEY": self.secret_key}
-        return {"NO_PROXY": direct, "no_proxy": direct} | keys
+        none = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
+        return {"NO_PROXY": direct, "no_proxy": direct} | none | keys
 
     def _key(self) -> dict[str, str]:
         return json.loads((self.folder / "keys.json").read_text())["identities"][0]["credentials"][0]

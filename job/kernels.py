@@ -9,8 +9,7 @@ from contextlib import contextmanager
 from functools import cache, partial
 from pathlib import Path
 
-import keras
-import tensorflow as tf
+from job.backend import keras, tf
 
 BFLOAT16_CPU = {"avx512_bf16", "amx_bf16", "bf16"}  # flags in /proc/cpuinfo; the last one is Arm's
 BFLOAT16_GPU = (8, 0)  # compute capability: Ampere

@@ -15,6 +15,7 @@ from pathlib import Path
 import click
 
 from job import embedded, recipe
+from job.child import command
 from job.errors import Interrupted, Invalid, JobError, NotReady
 from job.experiment import Experiment
 from job.fallback import possible
@@ -27,6 +28,7 @@ LEASE_S = 30.0  # nobody else works here: a killed worker's task is free soon
 STOP_S = 30.0  # for workers to save after a signal
 MAX_RUNS = 20  # of one task in one `job local`
 POLL_S = 0.1
+OTHER_SERVERS = ("AWS_", "PG")  # how variables begin that lead a shell's own work to its servers
 ORDER = (("features",), ("trial",), ("final", "fold"))  # of one model the final first: it is the longest, and must not be the last to start
 
 log = logging.getLogger(__name__)
@@ -210,9 +212,11 @@ def reopened(out: Path, with_store: bool):
     """Yield the settings that lead to what `job local` has in a folder, and the name of its experiment.
 
     By its running servers, else by servers started until the block ends. The keys to the store go into this process' own environment,
-    where boto3 looks for them. Raises: Invalid when there is nothing.
+    where boto3 looks for them, in place of a shell's variables for other servers. Raises: Invalid when there is nothing.
     """
     out = out.absolute()
+    for name in [n for n in os.environ if n.startswith(OTHER_SERVERS)]:
+        del os.environ[name]
     with contextlib.ExitStack() as stack:
         found = {"database_url": stack.enter_context(embedded.at_hand(embedded.Postgres(out / "servers"))).url}
         if with_store:
@@ -225,7 +229,7 @@ def reopened(out: Path, with_store: bool):
 def _environment(out: Path, experiment: Experiment, postgres: embedded.Postgres, s3: embedded.S3) -> dict:
     """Return the workers' environment; the database's password by file."""
     url = _written(out / "servers" / "database_url", postgres.url, 0o600)
-    inherited = {k: v for k, v in os.environ.items() if not k.startswith(("JOB_", "AWS_", "SLURM_"))}
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith(("JOB_", "SLURM_", *OTHER_SERVERS))}
     return (
         inherited
         | s3.variables
@@ -245,9 +249,10 @@ def _store_url(s3: embedded.S3) -> str:
 
 def _spawn(arguments: list[str], environ: dict, log_file: Path) -> subprocess.Popen:
     """Start a `job` command in a session of its own: Ctrl-C reaches us alone, and we tell the workers."""
-    command = [sys.executable, "-m", "job", *arguments]
     with open(log_file, "ab") as file:
-        return subprocess.Popen(command, env=environ, stdout=file, stderr=file, stdin=subprocess.DEVNULL, start_new_session=True)
+        return subprocess.Popen(
+            command(*arguments), env=environ, stdout=file, stderr=file, stdin=subprocess.DEVNULL, start_new_session=True
+        )
 
 
 def _command(arguments: list[str], environ: dict, log_file: Path) -> None:

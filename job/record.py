@@ -70,7 +70,7 @@ def peak_memory() -> int:
 
 def device() -> str:
     """Return the name of the GPU TensorFlow sees, or "cpu"."""
-    import tensorflow as tf
+    from job.backend import tf
 
     gpus = tf.config.list_physical_devices("GPU")
     return tf.config.experimental.get_device_details(gpus[0]).get("device_name", "gpu") if gpus else "cpu"

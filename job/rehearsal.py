@@ -4,10 +4,10 @@ import logging
 import tempfile
 from pathlib import Path
 
-import keras
 import numpy as np
 
 from job import record
+from job.backend import keras
 from job.checkpoint import hash_arrays
 from job.errors import Interrupted, Invalid, JobError
 from job.experiment import Experiment

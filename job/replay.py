@@ -9,7 +9,6 @@ from job.data import npy
 from job.database import Database, queries
 from job.errors import Diverged, Invalid
 from job.index import Key
-from job.lean import lean
 from job.run import Run
 from job.store import Store
 from job.tasks import Registered
@@ -43,9 +42,8 @@ def replay(database: Database, store: Store, registered: Registered, cache: Cach
 
     Weights, history and, but for finals, predictions are compared: the test part stays closed.
     """
-    with lean():
-        from job import runs  # TensorFlow comes with it
-        from job.train import Hooks, set_up
+    from job import runs  # TensorFlow comes with it
+    from job.train import Hooks, set_up
 
     if own := registered.experiment.factories().get(key.model):
         try:

@@ -10,11 +10,10 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-import keras
 import numpy as np
-import tensorflow as tf
 
 from job import artifacts, data, evaluate, kernels, record, study
+from job.backend import keras, tf
 from job.checkpoint import Damaged
 from job.errors import Diverged, Impossible, JobError
 from job.models import transfer

@@ -11,11 +11,10 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-import keras
 import numpy as np
-import tensorflow as tf
 
 from job.augment import warp
+from job.backend import keras, tf
 from job.checkpoint import Damaged, Snapshot
 from job.errors import Diverged
 from job.evaluate import row_losses

@@ -13,7 +13,6 @@ from job.cache import Cache
 from job.database import Database, queries
 from job.errors import Impossible, Invalid, NotReady, UsageError
 from job.experiment import Experiment
-from job.lean import lean
 from job.reading import first_line, nearest
 from job.store import sha256_of
 from job.tasks import Registered
@@ -82,8 +81,7 @@ def of_folder(folder: Path, factory: str | None = None) -> Trained:
         net = load(path, factory)
         ask = _compiled(net, about["image_shape"])
     else:
-        with lean():
-            import tensorflow as tf
+        from job.backend import tf
 
         loaded = tf.saved_model.load(str(path))
         ask = lambda images: loaded.serve(images)["probabilities"].numpy()  # noqa: E731
@@ -92,7 +90,7 @@ def of_folder(folder: Path, factory: str | None = None) -> Trained:
 
 def _compiled(net, image_shape: list[int]) -> Callable[[np.ndarray], np.ndarray]:
     """Return an exported net as a function, one graph for any number of images; layer by layer, every layer's output stays in memory."""
-    import tensorflow as tf
+    from job.backend import tf
 
     taken = [tf.TensorSpec((None, *image_shape), tf.uint8)]
     function = tf.function(lambda images: net(images, training=False)["probabilities"], taken, autograph=False)
@@ -121,8 +119,7 @@ def factory_of(experiment: Experiment, model: str) -> str | None:
 
 def load(path: Path, factory: str | None):
     """Return the keras.Model of a .keras file; an own model's module is imported before, which registers its layers. Raises: Invalid."""
-    with lean():
-        import keras
+    from job.backend import keras
 
     if factory:
         factories.function(factory)

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 
+from job.child import command
 from job.errors import Impossible, Interrupted, JobError
 from job.index import Element
 from job.interrupt import ASKED_AGAIN, INTERRUPT, MARGIN_S
@@ -27,7 +28,7 @@ def in_turn(stage: str, asked: Element, count: int) -> int:
         if asked.from_scheduler:
             environ[asked.origin] = str(index)
         flags = [] if asked.from_scheduler else ["--index", str(index)]
-        child = subprocess.Popen([sys.executable, "-m", "job", stage, *flags, *arguments], env=environ)
+        child = subprocess.Popen(command(stage, *flags, *arguments), env=environ)
         code = _wait(child)
         if code not in (0, JobError.exit_code, Impossible.exit_code):
             return code

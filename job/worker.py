@@ -10,7 +10,6 @@ from job.database import Database
 from job.errors import Impossible, Interrupted, Invalid, JobError, LeaseLost, Missing, NotReady, Unreachable
 from job.index import Element, Key, beyond, resolve
 from job.interrupt import INTERRUPT
-from job.lean import lean
 from job.reading import outside
 from job.settings import Settings, redact
 from job.tasks import Attempt, Registered, Tasks, Worker
@@ -102,7 +101,7 @@ def _run(settings: Settings, registered: Registered, attempt: Attempt) -> None:
         return
     if own := registered.experiment.factories().get(attempt.key.model):
         factories.check(attempt.key.model, own)
-    with run.clock("import"), lean():
+    with run.clock("import"):
         from job import runs  # TensorFlow comes with it
     INTERRUPT.check()
     try:

@@ -96,7 +96,7 @@ class Site:
     def job(self, *arguments, check: int | None = None, **environ) -> subprocess.CompletedProcess:
         """Run `python -m job ...` to its end; with `check`, expect this exit code."""
         done = subprocess.run(
-            [sys.executable, "-m", "job", *map(str, arguments)],
+            [sys.executable, "-P", "-m", "job", *map(str, arguments)],
             env=self.environ | environ,
             capture_output=True,
             text=True,
@@ -111,7 +111,7 @@ class Site:
         """Start `python -m job ...`."""
         log = self.folder / f"{uuid.uuid4().hex}.log"
         with open(log, "wb") as file:
-            command = [sys.executable, "-m", "job", *map(str, arguments)]
+            command = [sys.executable, "-P", "-m", "job", *map(str, arguments)]
             child = Child(
                 subprocess.Popen(
                     command, env=self.environ | {k: str(v) for k, v in environ.items()}, stdout=file, stderr=file, cwd=self.folder

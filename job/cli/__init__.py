@@ -22,6 +22,7 @@ def run(arguments: list[str]) -> int:
     """Run one command and return its exit code; every error of ours is one sentence."""
     try:
         logs.start(is_output=arguments[:1] != [] and arguments[0] in LOGGED and "--describe" not in arguments)
+        os.environ["MPLBACKEND"] = "svg"  # a notebook's shell names one that matplotlib refuses outside of it
         code = job.main(arguments, prog_name="job", standalone_mode=False)  # click returns the code of its own `Exit`
         return code if isinstance(code, int) else 0
     except click.UsageError as exc:

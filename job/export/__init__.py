@@ -90,7 +90,7 @@ def _fill(folder: Path, stored: Path, collected: Collected, summary: dict, model
 
 def whole(net, image_shape: tuple[int, int, int], classes: list[str]):
     """Return a model from uint8 images 0..255 [n, h, w, 3] to {"probabilities": float32 [n, k], "label": text [n]}."""
-    import keras
+    from job.backend import keras
 
     images = keras.Input(image_shape, dtype="uint8", name="image")
     probabilities = net(keras.layers.Rescaling(1 / 255, name="zero_to_one")(images))
@@ -103,8 +103,7 @@ def _write(path: Path, model, form: str) -> None:
     if form == "keras":
         model.save(path)
         return
-    import keras
-    import tensorflow as tf
+    from job.backend import keras, tf
 
     archive = keras.export.ExportArchive()
     archive.track(model)

@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-import keras
-
 from job.backbones import BACKBONES
+from job.backend import keras
 from job.experiment import Experiment
 from job.models import cnn, own, transfer
 

@@ -1,6 +1,6 @@
 """The convolutional net of the original work: Conv-BN-pool blocks, then dense layers with dropout."""
 
-import keras
+from job.backend import keras
 
 
 def build(parameters: dict, input_shape: tuple[int, int, int], classes: int) -> keras.Model:

@@ -1,9 +1,9 @@
 """A user's own model: what their factory returns, held to what every net here is."""
 
-import keras
 import numpy as np
 
 from job import factories
+from job.backend import keras
 from job.errors import JobError
 from job.reading import show
 

@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-import keras
-
 from job.backbones import BACKBONES
+from job.backend import keras
 from job.errors import Invalid
 from job.kernels import leaves
 

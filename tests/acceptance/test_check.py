@@ -42,6 +42,7 @@ def test_every_place_and_every_model_has_its_line(small):
     """Places and models have a line each; a model killed for its memory is named and the others go on; the code is the worst one's."""
     (small.folder / "looked.toml").write_text(FILE)
     (small.folder / "greedy.py").write_text(GREEDY)
+    (small.folder / "job.py").write_text("raise SystemExit('a file of the user')")  # takes no child's place
     before = open_store(small.store_url, 5).listing("")
     done = small.job("check", "looked.toml", "--json", check=1)
     found = {f["what"]: f for f in json.loads(done.stdout)}

@@ -152,6 +152,7 @@ def test_a_cache_that_cannot_be_used(small):
 def test_many_in_turn(small):
     """--count K does the tasks from I*K on in turn; the code of one that did not end well is the code of all."""
     (small.folder / "small.toml").write_text(SMALL.replace("trials = 1", "trials = 3"))
+    (small.folder / "job.py").write_text("raise SystemExit('a file of the user')")  # takes no child's place
     small.job("prepare", "small.toml", check=0)
     small.job("trial", "--count", 2, check=0, SLURM_ARRAY_TASK_ID="1")
     states = [r["state"] for r in Database(small.database_url, 5).rows("select state from task where stage = 'trial' order by index")]

@@ -32,12 +32,37 @@ units = 0
 epochs = 1
 input_size = 32
 """
+JOB = (sys.executable, "-P", "-m", "job")
 PORT_NOBODY_HAS = "http://127.0.0.1:9"
+# What a user's shell and home may say for other work; none of it is ours.
+SHELL = {
+    "KERAS_BACKEND": "jax",
+    "KERAS_NNX_ENABLED": "1",
+    "TF_USE_LEGACY_KERAS": "1",
+    "PGSSLMODE": "require",
+    "PGOPTIONS": "-csearch_path=team",
+    "PGSERVICE": "corp",
+    "PGCHANNELBINDING": "require",
+    "PGTARGETSESSIONATTRS": "read-only",
+    "PGHOSTADDR": "192.0.2.1",
+    "AWS_PROFILE": "corp",
+    "AWS_ENDPOINT_URL": PORT_NOBODY_HAS,
+    "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true",
+    "AWS_SESSION_TOKEN": "of-another-account",
+    "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+}
+AWS_CONFIG = "[default]\nregion = eu-west-1\nignore_configured_endpoint_urls = true\ns3 =\n  addressing_style = virtual\n"
+KERAS_JSON = {"backend": "torch", "image_data_format": "channels_first", "floatx": "float16", "epsilon": 1}
 
 
 @pytest.fixture
 def folder(tmp_path):
     (tmp_path / "small.toml").write_text(FILE)
+    (tmp_path / "job.py").write_text("raise SystemExit('this job.py is the user's own')")
+    (tmp_path / "keras").mkdir()
+    (tmp_path / "keras" / "keras.json").write_text(json.dumps(KERAS_JSON))
+    (tmp_path / ".aws").mkdir()
+    (tmp_path / ".aws" / "config").write_text(AWS_CONFIG)
     yield tmp_path
     for pid in running(tmp_path):  # only after a failure
         with contextlib.suppress(ProcessLookupError):
@@ -45,11 +70,14 @@ def folder(tmp_path):
 
 
 def start(folder, *arguments) -> subprocess.Popen:
-    """Start `job local` on a machine that has no network, no data and no weights."""
+    """Start `job local` on a machine that has no network, no data and no weights, in a shell that was set up for other work."""
+    command = [*JOB, "local", "small.toml", "--out", "out", *arguments]
+    return subprocess.Popen(command, cwd=folder, env=shell(folder), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def shell(folder) -> dict:
     offline = {"https_proxy": PORT_NOBODY_HAS, "http_proxy": PORT_NOBODY_HAS, "HOME": str(folder), "KERAS_HOME": str(folder / "keras")}
-    environ = {k: v for k, v in os.environ.items() if not k.startswith(("JOB_", "no_proxy", "NO_PROXY"))} | offline
-    command = [sys.executable, "-m", "job", "local", "small.toml", "--out", "out", *arguments]
-    return subprocess.Popen(command, cwd=folder, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return {k: v for k, v in os.environ.items() if not k.startswith(("JOB_", "no_proxy", "NO_PROXY"))} | SHELL | offline
 
 
 def running(folder) -> list[int]:
@@ -116,8 +144,8 @@ def test_from_nothing_to_a_report(folder):
 def check_its_model_can_be_used(folder):
     """Afterwards `job predict --local` finds the model with the servers of that folder, and leaves none running."""
     Image.new("L", (8, 8)).save(folder / "photo.png")
-    environ = {k: v for k, v in os.environ.items() if not k.startswith(("JOB_", "AWS_"))}
-    command = [sys.executable, "-m", "job", "predict", "cnn", "photo.png", "--local"]
+    environ = shell(folder)
+    command = [*JOB, "predict", "cnn", "photo.png", "--local"]
     done = subprocess.run([*command, "out"], cwd=folder, env=environ, capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stdout.split()[2]) == (0, "photo.png"), done.stderr
     assert running(folder) == []

@@ -1,27 +1,66 @@
-"""TensorFlow's import without what a task has no use for."""
+"""Keras' import: without what a task has no use for, and without what a user's configuration says for other work."""
 
+import json
+import os
 import subprocess
 import sys
 
 import pytest
 
-from job.lean import SPARE, lean
+from job.backend import SPARE, without
 
-CODE = """
+SPARED = """
 import sys
-from job.lean import SPARE, lean
-with lean():
-    from job import runs
+from job import runs
+from job.backend import SPARE
 print(sorted(name for name in SPARE if name in sys.modules))
 import matplotlib.pyplot, sklearn.metrics
 print(sorted(name for name in SPARE if name in sys.modules))
 """
+CONFIGURED = """
+import os
+from job.backend import keras
+from keras.src.backend.config import keras_home
+made = keras.layers.Dense(1)
+made.build((None, 2))
+print(keras.backend.backend(), keras.config.image_data_format(), made.kernel.dtype, keras.config.epsilon())
+print(keras_home(), os.environ.get("KERAS_HOME"))
+"""
+
+
+def printed(code: str, **environ) -> list[str]:
+    """Return what a process of its own prints."""
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=os.environ | environ, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
 
 
 def test_a_task_imports_neither_package():
     """A task's import brings TensorFlow and none of the spared packages; after it they are found, as an own model may want."""
-    done = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, timeout=120)
-    assert done.stdout.splitlines() == ["[]", str(list(SPARE))], done.stderr
+    assert printed(SPARED) == ["[]", str(list(SPARE))]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"backend": "jax", "image_data_format": "channels_first", "floatx": "float16", "epsilon": 0.5},
+        {"floatx": "of my own"},
+    ],
+    ids=["of other work", "invalid"],
+)
+def test_a_users_configuration_does_not_reach_us(tmp_path, said):
+    """Neither keras.json nor a variable decides backend, data format, numbers; where Keras keeps its downloads stays the user's."""
+    (tmp_path / "keras.json").write_text(json.dumps(said))
+    lines = printed(CONFIGURED, KERAS_HOME=str(tmp_path), KERAS_BACKEND="torch", KERAS_MAX_EPOCHS="none")
+    assert lines == ["tensorflow channels_last float32 1e-07", f"{tmp_path} {tmp_path}"]
+
+
+def test_nothing_is_written_into_a_home(tmp_path):
+    """Without KERAS_HOME, Keras' folder is the home's, and no file is made there before it downloads something."""
+    environ = {"HOME": str(tmp_path), "KERAS_HOME": ""}
+    assert printed(CONFIGURED, **environ)[1] == f"{tmp_path}/.keras "
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_after_the_block_everything_is_as_it_was():
@@ -29,7 +68,7 @@ def test_after_the_block_everything_is_as_it_was():
     before = {name: sys.modules.get(name) for name in SPARE}
     sys.modules[SPARE[0]] = imported = object()
     try:
-        with pytest.raises(ImportError), lean():
+        with pytest.raises(ImportError), without(SPARE):
             assert sys.modules[SPARE[0]] is imported
             raise ImportError
         assert sys.modules[SPARE[0]] is imported

@@ -19,7 +19,8 @@ LAYERS = [
         "recipe",
         "splits",
         "logs",
-        "lean",
+        "backend",
+        "child",
         "__init__",
     },
     {"connection", "database", "store", "folder", "interrupt", "index", "server"},
@@ -69,6 +70,8 @@ LAYERS = [
     {"worker", "turns", "embedded", "serve", "fallback", "local", "dashboard", "cli", "__main__", "check"},
 ]
 FENCES = {
+    "keras": {"backend"},
+    "tensorflow": {"backend"},
     "boto3": {"store"},
     "botocore": {"store"},
     "optuna": {"study"},
