@@ -128,7 +128,10 @@ class Preflight:
         return Finding("cache", f"{folder}: can be written, {free:.0f} GB free{least}")
 
     def _device(self) -> Finding:
-        found = self._probe(None)["machine"]
+        answer = self._probe(None)
+        if "error" in answer:
+            return Finding("device", answer["error"], answer["code"])
+        found = answer["machine"]
         where = found["cpu"] if found["device"] == "cpu" else f"{found['device']} ({found['cpu']})"
         return Finding("device", f"{where}, {os.cpu_count()} cores, TensorFlow {found['tensorflow']}", measured=found)
 

@@ -24,6 +24,7 @@ from job.store import Store, open_store, sha256_of
 TIMEOUT_S = 60  # without one byte from the server
 BLOCK_BYTES = 1 << 20
 AT_ONCE = 8  # small objects at a time; boto3 keeps ten connections
+NAME_DATA = "get the file and name it by --data (make local: DATA=)"
 MENDED_BY_WAITING = {408, 425, 429}  # of the 4xx statuses
 
 log = logging.getLogger(__name__)
@@ -41,10 +42,12 @@ def shown(url: str) -> str:
     return f"{scheme}://{host}{slash}{path}"
 
 
-def download(url: str, target: Path, expected_sha256: str | None = None) -> Path:
+def download(url: str, target: Path, expected_sha256: str | None = None, way_out: str = NAME_DATA) -> Path:
     """Download a file from a server or a bucket; `target` appears whole, under its name, or not at all.
 
     Several processes may do so at once: each writes its own temporary file.
+
+    Args: way_out: how a person can do without the download, for an error.
 
     Raises:
         errors.Unreachable: the network or the server fails, the connection breaks off, the disk is full.
@@ -58,10 +61,10 @@ def download(url: str, target: Path, expected_sha256: str | None = None) -> Path
                 digest = _from_s3(url, part)
             else:
                 with open(part, "xb") as file:
-                    digest = _write(_blocks(url), file)
+                    digest = _write(_blocks(url, way_out), file)
             if expected_sha256 not in (None, digest):
                 wrong = f"has the SHA-256 {digest}, not {expected_sha256}"
-                raise errors.Invalid(f"{shown(url)} {wrong}: get the file and name it by --data or --weights")
+                raise errors.Invalid(f"{shown(url)} {wrong}: {way_out}")
             os.replace(part, target)
     finally:
         with contextlib.suppress(OSError):
@@ -80,14 +83,14 @@ def _writing(target: Path) -> Iterator[None]:
         raise errors.Invalid(f"{target} cannot be written ({exc.strerror}): set JOB_CACHE_DIR to a folder of yours") from exc
 
 
-def kept(url: str, folder: Path) -> Path:
+def kept(url: str, folder: Path, way_out: str = NAME_DATA) -> Path:
     """Return the copy of a URL in a folder, downloaded if need be; nothing tells whether the server has another by now, so it is used as it is."""
     target = folder / f"{hashlib.sha256(url.encode()).hexdigest()[:16]}-{PurePosixPath(shown(url)).name}"
     if target.exists():
         log.info("%s was downloaded before: reading %s (delete it to download again)", shown(url), target)
         return target
     log.info("downloading %s to %s", shown(url), target)
-    return download(url, target)
+    return download(url, target, way_out=way_out)
 
 
 def kept_folder(url: str, folder: Path) -> Path:
@@ -175,7 +178,7 @@ def _write(blocks: Iterable[bytes], file: BinaryIO) -> str:
     return digest.hexdigest()
 
 
-def _blocks(url: str) -> Iterator[bytes]:
+def _blocks(url: str, way_out: str) -> Iterator[bytes]:
     """The body of a URL; a network's OSError becomes ours here, so that `_writing` sees the disk's only."""
     where, missing = shown(url), 0
     try:
@@ -187,11 +190,11 @@ def _blocks(url: str) -> Iterator[bytes]:
                 yield block
     except urllib.error.HTTPError as exc:
         kind = errors.Invalid if exc.code < 500 and exc.code not in MENDED_BY_WAITING else errors.Unreachable
-        raise kind(f"{where} answers {exc.code} {exc.reason}: check the URL, or get the file and name it by --data or --weights") from None
+        raise kind(f"{where} answers {exc.code} {exc.reason}: check the URL, or {way_out}") from None
     except (ValueError, http.client.InvalidURL):  # their text may hold the query: from None
         raise errors.Invalid(f"{where} is not a URL that can be opened: expected https://host/path") from None
     except (OSError, http.client.HTTPException) as exc:
         failed = f"{where} cannot be downloaded ({first_line(exc)})"
-        raise errors.Unreachable(f"{failed}: try again, or get the file and name it by --data or --weights") from exc
+        raise errors.Unreachable(f"{failed}: try again, or {way_out}") from exc
     if missing > 0:
         raise errors.Unreachable(f"{where} broke off {missing:,} bytes before its end: try again")

@@ -12,6 +12,7 @@ from job import record
 from job.errors import Interrupted, JobError
 from job.experiment import Experiment
 from job.parameters import Range, corner
+from job.reading import outside
 from job.specification import parse
 
 TIMED_S, MOST_STEPS = 5.0, 9  # of one batch size: the first step traces, at least one more is timed
@@ -124,9 +125,9 @@ def answer(request: dict) -> dict:
         return measure(experiment, request["model"], tuple(request["image_shape"]), request["classes"], weights)
     except JobError as exc:
         return {"error": str(exc), "code": exc.exit_code}
-    except MemoryError:
-        return {"error": "out of memory", "code": 1}
     except Exception as exc:
+        if known := outside(exc):
+            return {"error": str(known), "code": known.exit_code}
         from job.train import out_of_memory  # TensorFlow comes with it
 
         if out_of_memory(exc):

@@ -5,6 +5,7 @@ import errno
 import json
 import os
 import re
+import resource
 
 from job.errors import Invalid, JobError, Unreachable
 
@@ -40,6 +41,8 @@ def show(value, limit: int = 80) -> str:
 
 def outside(exc: Exception) -> JobError | None:
     """Return in our terms what the machine lacks: a package, room on a disk, a right. None for anything else: that is a bug of ours."""
+    if lacks_memory(exc):
+        return JobError(f"out of memory ({first_line(exc)}): give this process more{_limit()}")
     if isinstance(exc, ImportError) and exc.name and exc.name.partition(".")[0] != "job":
         package = exc.name.partition(".")[0]
         what = "is not installed" if isinstance(exc, ModuleNotFoundError) else f"cannot be imported ({first_line(exc)})"
@@ -54,6 +57,18 @@ def outside(exc: Exception) -> JobError | None:
     if exc.errno == errno.ENAMETOOLONG:
         return Invalid(f"{show(name)}: {exc.strerror}; expected a path")
     return None
+
+
+def lacks_memory(exc: BaseException) -> bool:
+    """Tell whether an exception says that there is no memory left; of a library that cannot be mapped the linker says it."""
+    unmapped = isinstance(exc, ImportError) and re.search(r"failed to map segment from shared object(?!: Operation not)", str(exc))
+    return isinstance(exc, MemoryError) or (isinstance(exc, OSError) and exc.errno == errno.ENOMEM) or bool(unmapped)
+
+
+def _limit() -> str:
+    """Return what `ulimit -v` allows, for an error; nothing where it allows everything."""
+    most = resource.getrlimit(resource.RLIMIT_AS)[0]
+    return "" if most == resource.RLIM_INFINITY else f" than the {most / 1e9:.1f} GB of address space that `ulimit -v` allows"
 
 
 def first_line(exc: Exception) -> str:

@@ -56,7 +56,7 @@ def _mirrored(url: str, names: tuple[str, ...], folder: Path) -> Path:
     refused = []
     for name in names:
         try:
-            return kept(f"{url}/{name}", folder)
+            return kept(f"{url}/{name}", folder, "name another by --weights (make local: WEIGHTS=)")
         except Invalid as exc:
             refused.append(str(exc))
     raise Invalid(f"--weights (or JOB_WEIGHTS) = {shown(url)}: expected {names[0]} below it: {'; '.join(refused)}")
@@ -73,9 +73,16 @@ def fetch(cache: Cache, model: str, parameters: dict, place: str | None) -> Path
     if found is None:
         found = keras_folder() / names(model, parameters)[1]
         log.info("downloading %s", found.name)
-        download(url(model, parameters), found)
+        download(url(model, parameters), found, way_out=_way_out(model, parameters, place))
         _check_hash(found, BACKBONES[model].hash)
     return found
+
+
+def _way_out(model: str, parameters: dict, place: str | None) -> str:
+    """Say which file is wanted, and how to name its folder."""
+    ours, keras = names(model, parameters)
+    lacking = f" ({place} has neither)" if place else ""
+    return f"get the file {ours} (or {keras}){lacking} and name its folder by --weights (make local: WEIGHTS=)"
 
 
 def _check_hash(path: Path, expected: str | None) -> None:

@@ -10,7 +10,7 @@ from job.database import Database
 from job.errors import Impossible, Interrupted, Invalid, JobError, LeaseLost, Missing, NotReady, Unreachable
 from job.index import Element, Key, beyond, resolve
 from job.interrupt import INTERRUPT
-from job.reading import outside
+from job.reading import lacks_memory, outside
 from job.settings import Settings, redact
 from job.tasks import Attempt, Registered, Tasks, Worker
 
@@ -54,10 +54,10 @@ def work(settings: Settings, stage: str, element: Element, model: str | None) ->
     except JobError as exc:
         attempt.error(redact(str(exc)))
         raise
-    except MemoryError as exc:
-        attempt.error("out of memory")
-        raise JobError(f"{key}: out of memory; give the task more, or search smaller batches and widths") from exc
     except Exception as exc:
+        if lacks_memory(exc):
+            attempt.error("out of memory")
+            raise JobError(f"{key}: out of memory; give the task more, or search smaller batches and widths") from exc
         if known := outside(exc):  # another node may have it
             _release(attempt, known)
             raise known from exc

@@ -85,6 +85,19 @@ def test_a_net_too_large_for_the_memory(small, size, blocks, limit_kb):
     assert row == {"outcome": "error", "reason": "out of memory"}
 
 
+def test_no_memory_to_begin_with(small):
+    """A limit so low that TensorFlow cannot be mapped is want of memory, no missing package: 1, and the attempt counts."""
+    small.job("prepare", "small.toml", check=0)
+    limited = ["sh", "-c", 'ulimit -v 800000 && exec "$@"', "sh", sys.executable, "-P", "-m", "job"]
+    done = subprocess.run([*limited, "trial", "--index", "0"], env=small.environ, cwd=small.folder, capture_output=True, text=True)
+    assert (done.returncode, sentence(done)) == (
+        1,
+        "job: cnn trial 0: out of memory; give the task more, or search smaller batches and widths",
+    )
+    done = subprocess.run([*limited, "check"], env=small.environ, cwd=small.folder, capture_output=True, text=True)
+    assert "out of memory (" in done.stdout and "`ulimit -v` allows" in done.stdout
+
+
 def test_an_index_beyond(small):
     """An index beyond the stage: 2 from a person, 0 with a warning from a scheduler."""
     small.job("prepare", "small.toml", check=0)

@@ -49,11 +49,12 @@ def test_a_download_is_kept_where_keras_looks(cache, tmp_path):
 
 def test_what_cannot_be_downloaded(cache, tmp_path, monkeypatch):
     """A file the server does not have is invalid, a silent server out of reach; neither leaves a file."""
-    with pytest.raises(Invalid, match="404"):
+    way = r"get the file vgg16_no_top.weights.h5 \(or vgg16_weights_tf_dim.*_notop.h5\) and name its folder by --weights"
+    with pytest.raises(Invalid, match=f"answers 404 .*: check the URL, or {way}"):
         weights.fetch(cache, "vgg16", {}, None)
     monkeypatch.setattr(weights, "BASE_URL", "http://127.0.0.1:9")
-    with pytest.raises(Unreachable):
-        weights.fetch(cache, "vgg16", {}, None)
+    with pytest.raises(Unreachable, match=rf"try again, or .*\({tmp_path} has neither\) and name its folder by --weights \(make"):
+        weights.fetch(cache, "vgg16", {}, str(tmp_path))
     assert [p for p in (tmp_path / "keras").rglob("*") if p.is_file()] == []
 
 
@@ -79,5 +80,7 @@ def test_a_mirror(cache, tmp_path):
     path = weights.fetch(cache, "mobilenetv2", ALPHA, mirror)
     assert path.read_bytes() == BYTES
     assert tmp_path / "cache" in path.parents
-    with pytest.raises(Invalid, match=r"--weights \(or JOB_WEIGHTS\) = .*: expected vgg16_no_top.weights.h5 below it: .* answers 404"):
+    expected = r"--weights \(or JOB_WEIGHTS\) = .*: expected vgg16_no_top.weights.h5 below it: .* answers 404"
+    with pytest.raises(Invalid, match=expected) as caught:
         weights.fetch(cache, "vgg16", {}, mirror)
+    assert "--data" not in str(caught.value)
