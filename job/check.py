@@ -148,7 +148,8 @@ class Preflight:
             train, test = data.cut(source, self.experiment)
             data.make_splits(self.experiment, source.classes, train.labels, data.relate(train, test).train)  # raises what `prepare` would
             self.facts = Facts(tuple(train.images.shape[1:]), len(source.classes), len(train.labels))
-            return Finding("data", f"{source.name}: {_facts(self.facts)}")
+            noted = "".join(f"; note: {note}" for note in source.notes)
+            return Finding("data", f"{source.name}: {_facts(self.facts)}{noted}", measured={"notes": list(source.notes)})
         if where == "cifar10":
             self.facts = Facts(_shape(wanted["image_size"] or cifar10.SIDE), cifar10.CLASSES, wanted["train"] or cifar10.TRAIN_IMAGES)
             where = cifar10.URL

@@ -106,6 +106,7 @@ def stage(source: Source, train: Part, test: Part) -> Staged:
         "test_counts": np.bincount(test.labels, minlength=len(source.classes)).tolist(),
         "duplicates": {"train": related.repeated, "train_test": int(related.copies.sum())},
         "files": hashes,
+        "notes": list(source.notes),
     }
     if train.groups is not None:
         manifest["groups"] = {"train": len(np.unique(train.groups)), "test": len(np.unique(test.groups))}

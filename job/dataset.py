@@ -1,6 +1,7 @@
 """A data set in memory, wherever it comes from: its parts, of one size of image, with labels that can be learnt."""
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,9 +27,17 @@ class Source:
     train: Part
     test: Part | None  # None: the source ships no test part
     sizes: dict[tuple[int, int], int]  # (width, height) of the images as they come -> how many
+    notes: tuple[str, ...] = ()  # what its owner should know of how it was read, a sentence each
 
 
-def fitted(name: str, classes: tuple[str, ...], train: Part, test: Part | None, size: tuple[int, int] | None) -> Source:
+def fitted(
+    name: str,
+    classes: tuple[str, ...],
+    train: Part,
+    test: Part | None,
+    size: tuple[int, int] | None,
+    notes: Iterable[str] = (),
+) -> Source:
     """Return arrays as a source, both parts resized to `size`; without it their sizes must be equal."""
     sizes = Counter()
     for part in filter(None, (train, test)):
@@ -38,7 +47,7 @@ def fitted(name: str, classes: tuple[str, ...], train: Part, test: Part | None, 
     if test and test.images.shape[1:] != train.images.shape[1:]:
         seen = " and ".join("{1} x {0}".format(*part.images.shape[1:3]) for part in (train, test))
         raise errors.Invalid(f"images differ in size, {seen} (training, test): set data.image_size")
-    return Source(name, classes, train, test, dict(sizes))
+    return Source(name, classes, train, test, dict(sizes), tuple(notes))
 
 
 def checked(source: Source) -> Source:

@@ -39,7 +39,7 @@ def describe(experiment: Experiment, location: str | None, cache_dir: Path) -> d
         "conflicts": _conflicts(related.equal, train.labels),
         "groups": _groups(train, test),
         "bytes": int(train.images.nbytes + test.images.nbytes),
-        "notes": [*experiment.notes, *unbalanced(counts["train"], experiment)],
+        "notes": [*experiment.notes, *source.notes, *unbalanced(counts["train"], experiment)],
     }
 
 

@@ -6,7 +6,6 @@ Of folders and archives a CSV says it, of an .npz arrays do. Whatever is wrong w
 import contextlib
 import csv
 import io
-import logging
 import unicodedata
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -16,14 +15,12 @@ import numpy as np
 from job import archives, downloads, errors
 from job.reading import show
 
-log = logging.getLogger(__name__)
-
 HEADER = ("image", "group")
 COLUMNS = "expected the first line to be `image,group`, then one image a line, its path in the data first: `train/cat/1.png,patient 7`"
 
 
-def of_images(groups: str, path: Path, parts: dict[str, list[str]], cache: Path) -> dict[str, np.ndarray]:
-    """Return a number per image of each part, the same for one group: int64 [n].
+def of_images(groups: str, path: Path, parts: dict[str, list[str]], cache: Path) -> tuple[dict[str, np.ndarray], list[str]]:
+    """Return a number per image of each part, the same for one group (int64 [n]), and notes.
 
     Args:
         groups: `data.groups`: the name of a CSV in the data, else its path or URL.
@@ -42,10 +39,11 @@ def of_images(groups: str, path: Path, parts: dict[str, list[str]], cache: Path)
             f"{len(without)} of {len(without) + len(rows) - len(of)} images have no row there, {without[0]!r} for one (the first row is of "
             f"{next(iter(rows))!r}): name each image as it stands in the data; one that stands alone is its own group"
         )
+    notes = []
     if of:
         unknown = next(name for name in rows if _plain(name.removeprefix(top)) in of)
-        log.warning("data.groups: %d rows are of no image of the data, %r (line %d) for one", len(of), unknown, where[unknown])
-    return numbered(named, parts)
+        notes.append(f"data.groups: {len(of)} rows are of no image of the data, {unknown!r} (line {where[unknown]}) for one")
+    return numbered(named, parts), notes
 
 
 def of_arrays(groups: str, arrays: dict[str, np.ndarray | None], lengths: dict[str, int]) -> dict[str, np.ndarray]:

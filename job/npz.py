@@ -1,6 +1,5 @@
 """A data set as arrays in an .npz: x_train, y_train and perhaps x_test, y_test, classes, and those of data.groups."""
 
-import logging
 from pathlib import Path
 
 import numpy as np
@@ -9,22 +8,21 @@ from job import archives, errors, pictures
 from job import groups as grouping
 from job.dataset import Part
 
-log = logging.getLogger(__name__)
-
 KEYS = ("x_train", "y_train", "x_test", "y_test", "classes")
 
 
-def read(path: Path, groups: str | None) -> tuple[tuple[str, ...], Part, Part | None]:
-    """Read x_train, y_train and perhaps x_test, y_test, classes; an object array is refused, it would be a pickle."""
+def read(path: Path, groups: str | None) -> tuple[tuple[str, ...], Part, Part | None, list[str]]:
+    """Return class names, both parts and notes; an object array is refused, it would be a pickle."""
     with archives.reading(path):
         arrays = np.load(path, allow_pickle=False)
     found = set(getattr(arrays, "files", ()))
     if not {"x_train", "y_train"} <= found or ("x_test" in found) != ("y_test" in found):
         raise errors.Invalid(f"{path} has {pictures.some(found) or 'no keys'}: expected x_train, y_train[, x_test, y_test][, classes]")
     ours = {f"{groups}_{part}" for part in ("train", "test")} if groups else set()
+    notes = []
     if others := found.difference(KEYS, ours):
         hint = '; data.groups = "patient" reads patient_train and patient_test' if groups is None else ""
-        log.warning("%s: %s not read; known keys are %s%s", path, pictures.some(others), pictures.some(KEYS), hint)
+        notes.append(f"{pictures.some(others)} not read; known keys are {pictures.some(KEYS)}{hint}")
     with arrays:
         train = _part(path, arrays, "train")
         test = _part(path, arrays, "test") if "x_test" in found else None
@@ -35,7 +33,7 @@ def read(path: Path, groups: str | None) -> tuple[tuple[str, ...], Part, Part | 
             with grouping.key_named(groups):
                 numbers = grouping.of_arrays(groups, named, {part: len(p.labels) for part, p in parts.items()})
             parts = {part: Part(p.images, p.labels, numbers[part]) for part, p in parts.items()}
-    return _classes(path, names, train.labels), parts["train"], parts.get("test")
+    return _classes(path, names, train.labels), parts["train"], parts.get("test"), notes
 
 
 def _array(path: Path, arrays: np.lib.npyio.NpzFile, key: str) -> np.ndarray:

@@ -4,7 +4,6 @@ The only file through which a data set reaches Pillow. What comes out is uint8 i
 """
 
 import io
-import logging
 import warnings
 from collections import Counter
 from collections.abc import Iterable
@@ -15,8 +14,6 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from job import archives, errors
-
-log = logging.getLogger(__name__)
 
 IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
 FORMATS = ("PNG", "JPEG", "BMP", "WEBP")  # no other decoder of Pillow is reached, whatever a file is called
@@ -37,6 +34,7 @@ class Pictures:
     names: dict[str, list[str]]  # part ("train", perhaps "test") -> the names of its images, in order
     parts: dict[str, tuple[np.ndarray, ...]]  # part -> images uint8 [n, height, width, 3], labels int64 [n]
     sizes: Counter  # how many files have which (width, height) before they are resized
+    notes: list[str]  # for the user
 
 
 def read(path: Path, size: tuple[int, int] | None, beside: str | None = None) -> Pictures:
@@ -51,7 +49,7 @@ def read(path: Path, size: tuple[int, int] | None, beside: str | None = None) ->
 
     Raises: Invalid, naming all images that cannot be read, or how their sizes differ.
     """
-    classes, plan = _plan(path, beside)
+    classes, plan, notes = _plan(path, beside)
     rows = {name: (part, row) for part in plan for row, name in enumerate(plan[part])}
     images, sizes, first, damaged = {}, Counter(), {}, {}
     for member in archives.members(path):
@@ -77,7 +75,7 @@ def read(path: Path, size: tuple[int, int] | None, beside: str | None = None) ->
         raise errors.Invalid(f"images differ in size, {_sizes(sizes, first)}: set data.image_size, one side of a square or [height, width]")
     return Pictures(classes, {part: list(plan[part]) for part in plan}, {
         part: (images[part], np.array(list(plan[part].values()), np.int64)) for part in plan
-    }, sizes)  # fmt: skip
+    }, sizes, notes)  # fmt: skip
 
 
 def _sizes(sizes: Counter, first: dict[tuple[int, int], str]) -> str:
@@ -88,8 +86,8 @@ def _sizes(sizes: Counter, first: dict[tuple[int, int], str]) -> str:
     return f"{seen}{f' and {len(sizes) - len(shown)} more sizes' if len(sizes) > len(shown) else ''} (width x height)"
 
 
-def _plan(path: Path, beside: str | None) -> tuple[tuple[str, ...], dict[str, dict[str, int]]]:
-    """Which members are images of which class: (class names, {"train": {member: label}, "test": ...}), sorted."""
+def _plan(path: Path, beside: str | None) -> tuple[tuple[str, ...], dict[str, dict[str, int]], list[str]]:
+    """Return the class names, the label of each image ({"train": {member: label}, "test": ...}), sorted, and notes."""
     files, folders = {}, set()
     for member in archives.members(path):
         parts = PurePosixPath(member.name).parts
@@ -109,15 +107,15 @@ def _plan(path: Path, beside: str | None) -> tuple[tuple[str, ...], dict[str, di
     found = {part: _classes_below(path, prefix, files, folders) for part, prefix in prefixes.items()}
     used = {name for part in found.values() for images in part.values() for name in images}
     ignored = [name for name in files.values() if name not in used and beside not in (name, name.partition("/")[2])]
+    notes = []
     if ignored:
-        log.warning(
-            "%s: %d files are not used: no image by their suffix (%s), or outside of %s: %s",
-            path, len(ignored), " ".join(IMAGES), LAYOUT, some(ignored),
-        )  # fmt: skip
+        notes.append(
+            f"{len(ignored)} files are not used: no image by their suffix ({' '.join(IMAGES)}), or outside of {LAYOUT}: {some(ignored)}"
+        )
     classes = tuple(sorted(found["train"]))
     if unknown := set(found.get("test", ())).difference(classes):
         raise errors.Invalid(f"{path} has {some(unknown)} in test/ but not in train/: expected the same classes")
-    return classes, {part: {name: classes.index(c) for c in sorted(of) for name in of[c]} for part, of in found.items()}
+    return classes, {part: {name: classes.index(c) for c in sorted(of) for name in of[c]} for part, of in found.items()}, notes
 
 
 def _top(files: Iterable[tuple[str, ...]]) -> tuple[str, ...]:

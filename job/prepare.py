@@ -113,7 +113,7 @@ def _stage(experiment: Experiment, cache: Cache, location, weights_place) -> dic
         log.warning(
             "%d test images stand in the training part too; the report adds the accuracy without them", manifest["duplicates"]["train_test"]
         )
-    for note in describe.unbalanced(manifest["train_counts"], experiment):
+    for note in [*manifest["notes"], *describe.unbalanced(manifest["train_counts"], experiment)]:
         log.warning("%s: %s", experiment.name, note)
     _check_models(experiment, manifest, found_weights)
     data.upload(store, staged)

@@ -4,7 +4,6 @@ What comes out is always the same: uint8 images of one size in three channels, i
 class names. Whatever is wrong with a file is one sentence that names it and where it was asked for.
 """
 
-import logging
 import re
 from pathlib import Path, PurePosixPath
 
@@ -13,8 +12,6 @@ import numpy as np
 from job import cifar10, downloads, errors, npz, pictures
 from job import groups as grouping
 from job.dataset import Part, Source, checked, fitted
-
-log = logging.getLogger(__name__)
 
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".zip")
 DIGITS_SIZE = 32  # the smallest side VGG16 takes
@@ -58,23 +55,24 @@ def _read(source: str, size: tuple[int, int] | None, location: str | None, cache
     if groups and source in ("digits", "cifar10"):
         raise errors.Invalid(f'data.groups = "{groups}": {source} says of no image where it comes from; remove the key')
     if source == "digits":
-        if location:
-            log.warning("digits come with scikit-learn: --data (or JOB_DATA) is not used")
-        return _digits(size)
+        return _digits(size, location)
     if source == "cifar10":
         classes, train, test = cifar10.read(_archive(location, cache) if location else cifar10.official(cache))
         return fitted("CIFAR-10", classes, train, test, size)
     path = _found(location or source, cache)
     name = PurePosixPath(downloads.shown(source)).name or path.resolve().name
     if path.suffix.lower() == ".npz":
-        return fitted(name, *npz.read(path, groups), size)
+        classes, train, test, notes = npz.read(path, groups)
+        return fitted(name, classes, train, test, size, notes)
     read = pictures.read(path, size, groups)
     if groups:
         with grouping.key_named(groups):
-            found = grouping.of_images(groups, path, read.names, cache)
+            found, notes = grouping.of_images(groups, path, read.names, cache)
         read.parts |= {part: (*read.parts[part], found[part]) for part in found}
+        read.notes += notes
     parts = {part: Part(*arrays) for part, arrays in read.parts.items()}
-    return Source(name, read.classes, parts["train"], parts.get("test"), dict(read.sizes))
+    train, test = parts["train"], parts.get("test")
+    return Source(name, read.classes, train, test, dict(read.sizes), tuple(read.notes))
 
 
 def _archive(location: str, cache: Path) -> Path:
@@ -109,11 +107,13 @@ def _existing(where: str) -> Path:
     return path
 
 
-def _digits(size: tuple[int, int] | None) -> Source:
+def _digits(size: tuple[int, int] | None, location: str | None) -> Source:
     """The 1,797 digits of scikit-learn: 8 x 8, 0..16, scaled to 0..255 and enlarged."""
     from sklearn.datasets import load_digits  # half a second to import
 
     digits = load_digits()
     grey = np.rint(digits.images * (255 / 16)).astype(np.uint8)
     images = pictures.resized(np.repeat(grey[..., None], 3, axis=3), size or (DIGITS_SIZE, DIGITS_SIZE))
-    return Source("digits", tuple("0123456789"), Part(images, digits.target.astype(np.int64)), None, {(8, 8): len(images)})
+    train = Part(images, digits.target.astype(np.int64))
+    unused = ("digits come with scikit-learn: --data (or JOB_DATA) is not used",) if location else ()
+    return Source("digits", tuple("0123456789"), train, None, {(8, 8): len(images)}, unused)

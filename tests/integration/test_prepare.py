@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from PIL import Image
 
 from job.database import Database
 from job.store import open_store
@@ -118,3 +119,20 @@ def test_twenty_thousand_tasks(written):
     assert counts(site) == [1, 20_000 + 5 + 1, 20_000, 1]
     unbound = "select count(*)::int as n from task where stage = 'trial' and optuna_trial_id is null"
     assert Database(site.database_url, 5).rows(unbound) == [{"n": 0}]
+
+
+def test_what_a_reader_notes_is_kept(site, tmp_path):
+    """A note of how the data was read is logged once and stands in the staged manifest, in database and store."""
+    for i in range(40):
+        picture = tmp_path / "set" / "ab"[i % 2] / f"{i}.png"
+        picture.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8), (i, 0, 0)).save(picture)
+    (tmp_path / "set/a/README.txt").write_text("no image")
+    text = f'name = "small"\n[data]\nsource = "{tmp_path}/set"\n[folds]\ncount = 2\n[models.cnn]\nepochs = 1\n'
+    (site.folder / "small.toml").write_text(text)
+    done = site.job("prepare", "small.toml", check=0)
+    manifest = Database(site.database_url, 5).rows("select data from experiment")[0]["data"]
+    (note,) = manifest["notes"]
+    assert "a/README.txt" in note and done.stderr.count("a/README.txt") == 1
+    stored = json.loads(open_store(site.store_url, 5).get(f"data/{manifest['id']}/manifest.json"))
+    assert stored["notes"] == [note]

@@ -108,13 +108,14 @@ def test_a_csv_is_found_in_the_data_else_beside_it(tmp_path, monkeypatch):
     assert read(path, "groups.csv") == [0, 1]
 
 
-def test_a_csv_as_programs_write_it(tmp_path, caplog):
+def test_a_csv_as_programs_write_it(tmp_path):
     """A byte order mark, other columns and their order, ./ and accents written in two ways are no matter; rows too many are counted."""
     name = "train/cat/é.png"
     rows = f"\ufeffgroup,age,image\r\n7,3,./{unicodedata.normalize('NFD', name)}\r\n8,3,train/dog/1.png\r\n9,3,gone.png\r\n"
     files = {unicodedata.normalize("NFC", name): encoded(images(1)[0]), "train/dog/1.png": encoded(images(1)[0]), "g.csv": rows.encode()}
-    assert read(write_folder(tmp_path / "set", files), "g.csv") == [0, 1]
-    assert "1 rows are of no image of the data, 'gone.png' (line 4) for one" in caplog.text and "not used" not in caplog.text
+    found = sources.read(write_folder(tmp_path / "set", files), groups="g.csv")
+    assert found.train.groups.tolist() == [0, 1]
+    assert found.notes == ("data.groups: 1 rows are of no image of the data, 'gone.png' (line 4) for one",)
 
 
 @pytest.mark.parametrize(
@@ -155,15 +156,15 @@ def test_a_group_in_both_shipped_parts_is_refused(tmp_path):
     assert "let data.holdout make the test part" in message
 
 
-def test_groups_of_an_npz(tmp_path, caplog):
+def test_groups_of_an_npz(tmp_path):
     """data.groups = "patient" reads patient_train and patient_test, numbers or text; a missing or wrong one is refused, an unasked one said."""
     arrays = {"x_train": images(4), "y_train": [0, 1, 0, 1], "x_test": images(2), "y_test": [0, 1]}
     path = write_npz(tmp_path / "a.npz", **arrays, patient_train=["b", "a", "b", "c"], patient_test=["d", "d"])
     found = sources.read(path, 3, groups="patient")
     assert found.train.groups.tolist() == [1, 0, 1, 2] and found.test.groups.tolist() == [3, 3] and found.test.images.shape[1] == 3
-    assert not caplog.records
-    sources.read(path)
-    assert "patient_test, patient_train not read" in caplog.text and 'data.groups = "patient" reads patient_train' in caplog.text
+    assert found.notes == ()
+    (note,) = sources.read(path, 3).notes
+    assert "patient_test, patient_train not read" in note and 'data.groups = "patient" reads patient_train' in note
     assert "has no array groups.csv_train: data.groups names the arrays" in refused(path, groups="groups.csv")
     for wrong in ([1, 2, 3], [0.5, 1, 2, 3]):
         path = write_npz(tmp_path / "b.npz", **arrays, patient_train=wrong, patient_test=["d", "d"])

@@ -1,7 +1,6 @@
 """What `sources.read` promises: the same arrays of the same bytes, and one sentence for whatever is wrong."""
 
 import gzip
-import logging
 import os
 import shutil
 import struct
@@ -36,6 +35,7 @@ def test_no_heavy_import():
 def test_digits():
     """The digits are 32 x 32 (or image_size), three equal channels, the full 0..255, without a test part."""
     read = sources.read("digits", location="")
+    assert read.notes == () and "is not used" in sources.read("digits", location="/data").notes[0]
     assert read.train.images.shape == (1797, 32, 32, 3) and read.train.images.dtype == np.uint8
     assert (read.train.images.min(), read.train.images.max()) == (0, 255)
     assert (read.train.images == read.train.images[..., :1]).all()
@@ -69,13 +69,12 @@ def test_folder_of_classes(tmp_path):
     assert read.classes == ("a", "b") and read.test is None and (read.train.images == 255).all()
 
 
-def test_what_is_no_image_is_ignored_and_counted(tmp_path, caplog):
-    """Hidden files are passed over in silence; other files, and folders beside train/ and test/, are counted in a warning."""
+def test_what_is_no_image_is_ignored_and_counted(tmp_path):
+    """Hidden files are passed over in silence; other files, and folders beside train/ and test/, are counted in a note."""
     more = {"train/cat/.DS_Store": b"", "train/cat/Thumbs.db": b"", "README.md": b"", "val/cat/1.png": b"no image"}
-    with caplog.at_level(logging.WARNING):
-        read = sources.read(write_folder(tmp_path / "set", two_classes(**more)))
+    read = sources.read(write_folder(tmp_path / "set", two_classes(**more)))
     assert len(read.train.images) == 2
-    assert [record.name for record in caplog.records] == ["job.pictures"] and "3 files are not used" in caplog.text
+    assert ["3 files are not used" in note for note in read.notes] == [True]
 
 
 @pytest.mark.parametrize(
@@ -261,12 +260,11 @@ def test_classes_at_the_top_of_an_archive(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["tar", "gztar", "zip"])
-def test_archives_as_tools_make_them(tmp_path, caplog, kind):
+def test_archives_as_tools_make_them(tmp_path, kind):
     """Folders are members too in what tar and zip write: none is taken for a file, and an empty class is noticed."""
     write_folder(tmp_path / "in/pets", two_classes())
-    with caplog.at_level(logging.WARNING):
-        read = sources.read(shutil.make_archive(str(tmp_path / "a"), kind, tmp_path / "in", "pets"))
-    assert read.classes == ("cat", "dog") and len(read.train.images) == 2 and not caplog.records
+    read = sources.read(shutil.make_archive(str(tmp_path / "a"), kind, tmp_path / "in", "pets"))
+    assert read.classes == ("cat", "dog") and len(read.train.images) == 2 and not read.notes
     (tmp_path / "in/pets/train/fox").mkdir()
     assert "'pets/train/fox'" in refused(shutil.make_archive(str(tmp_path / "b"), kind, tmp_path / "in"))
 
