@@ -30,13 +30,13 @@ def headline(state: dict) -> str:
 
 
 def summary(state: dict) -> list[str]:
-    """Return the attempts and the time left, as sentences."""
+    """Return the attempts, the notes and the time left, as sentences."""
     found = []
     if state["attempts"]:
         lost = sum(state["attempts"].get(outcome, 0) for outcome in ("error", "vanished"))
         words = ", ".join(f"{n} {outcome}" for outcome, n in state["attempts"].items())
         found.append(f"attempts: {words}; {lost} lost")
-    return [*found, _left(state)]
+    return [*found, *(f"note: {printable(note)}" for note in state["notes"]), _left(state)]
 
 
 def _left(state: dict) -> str:

@@ -6,7 +6,6 @@ import logging
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections import Counter
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from job.experiment import Experiment
 from job.fallback import possible
 from job.index import Key
 from job.interrupt import INTERRUPT
+from job.progress import Output, Progress
 from job.server import born, end_process
 from job.specification import load
 
@@ -41,6 +41,7 @@ class Child:
     key: Key
     process: subprocess.Popen
     pid_file: Path
+    output: Output
 
 
 def run_local(experiment_file: str, out: Path, location: str | None, weights_place: str | None, workers: int | None) -> Path:
@@ -92,7 +93,7 @@ class _Crew:
 
     def run(self) -> list[Key]:
         """Run every task to its decision; return those that failed for good."""
-        with _Progress(self.left) as progress:
+        with Progress(self.left) as progress:
             try:
                 while self.left or self.children:
                     self._start()
@@ -109,35 +110,34 @@ class _Crew:
             self.left.remove(key)
             self.runs[key] += 1
             environ = self.environ | {"JOB_SCHEDULER_JOB": f"local {key}"}
-            name = f"{key.stage}-{key.model}-{key.index}"
-            arguments = [key.stage, "--model", key.model, "--index", str(key.index)]
-            process = _spawn(arguments, environ, self.out / "logs" / f"{name}.log")
+            output = Output(self.out / "logs" / f"{key.stage}-{key.model}-{key.index}.log")
+            process = _spawn([key.stage, "--model", key.model, "--index", str(key.index)], environ, output)
             pid_file = _written(self.out / "workers" / str(process.pid), born(process.pid) or "")
-            self.children.append(Child(key, process, pid_file))
+            self.children.append(Child(key, process, pid_file, output))
 
     def _ready(self, key: Key) -> bool:
         """Tell whether what a task needs is not still to be done here."""
         before = {"trial": ("features",), "fold": ("features", "trial"), "final": ("features", "trial")}.get(key.stage, ())
         return not any(k.model == key.model and k.stage in before for k in [*self.left, *(c.key for c in self.children)])
 
-    def _ended(self, child: Child, progress: "_Progress") -> None:
+    def _ended(self, child: Child, progress: Progress) -> None:
         self.children.remove(child)
         child.pid_file.unlink(missing_ok=True)
         code, key = child.process.returncode, child.key
+        for warning in child.output.warnings():
+            progress.say(f"{key}: {warning}")
         if code == 0:
             progress.done(key)
         elif code == 70:
             self.failed.append(key)
             progress.done(key, "FAILED for good")
         elif code in (2, 78) or self.runs[key] >= MAX_RUNS:
-            raise JobError(
-                f"{key} ended with exit code {code}: {_last_line(self.out / 'logs' / f'{key.stage}-{key.model}-{key.index}.log')}"
-            )
+            raise JobError(f"{key} ended with exit code {code}: {child.output.last_line()} (log: {child.output.path})")
         else:
             progress.say(f"{key}: exit code {code}, runs again")
             self.left.insert(0, key)
 
-    def _stop(self, progress: "_Progress") -> None:
+    def _stop(self, progress: Progress) -> None:
         """Ask the workers to save, wait for them, end those that do not leave."""
         progress.say(f"stopping {len(self.children)} workers; they save first")
         for child in self.children:
@@ -150,44 +150,6 @@ class _Crew:
                 child.process.kill()
                 child.process.wait()
             child.pid_file.unlink(missing_ok=True)
-
-
-class _Progress:
-    """Bars on a terminal, plain lines elsewhere."""
-
-    def __init__(self, keys: list[Key]):
-        self.total, self.count, self.started = Counter(k.stage for k in keys), Counter(), time.monotonic()
-        self.bars = None
-        if sys.stderr.isatty():
-            from rich.console import Console
-            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-            self.bars = Progress(
-                TextColumn("{task.description:9}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=Console(stderr=True)
-            )
-            self.ids = {stage: self.bars.add_task(stage, total=n) for stage, n in self.total.items()}
-
-    def __enter__(self):
-        if self.bars:
-            self.bars.start()
-        return self
-
-    def __exit__(self, *exc_info):
-        if self.bars:
-            self.bars.stop()
-
-    def done(self, key: Key, word: str = "done") -> None:
-        """Count a decided task."""
-        self.count[key.stage] += 1
-        if self.bars:
-            self.bars.advance(self.ids[key.stage])
-        if not self.bars or word != "done":
-            self.say(f"{key} {word} ({self.count[key.stage]} of {self.total[key.stage]})")
-
-    def say(self, text: str) -> None:
-        """Print a line, above the bars if there are any."""
-        line = f"[{time.monotonic() - self.started:6.0f} s] {text}"
-        self.bars.console.print(line, markup=False, highlight=False) if self.bars else click.echo(line, err=True)
 
 
 @contextlib.contextmanager
@@ -247,17 +209,18 @@ def _store_url(s3: embedded.S3) -> str:
     return f"s3://{s3.bucket}/local"
 
 
-def _spawn(arguments: list[str], environ: dict, log_file: Path) -> subprocess.Popen:
+def _spawn(arguments: list[str], environ: dict, output: Output) -> subprocess.Popen:
     """Start a `job` command in a session of its own: Ctrl-C reaches us alone, and we tell the workers."""
-    with open(log_file, "ab") as file:
+    with open(output.path, "ab") as file:
         return subprocess.Popen(
             command(*arguments), env=environ, stdout=file, stderr=file, stdin=subprocess.DEVNULL, start_new_session=True
         )
 
 
 def _command(arguments: list[str], environ: dict, log_file: Path) -> None:
-    """Run one `job` command to its end. Raises: what its exit code says, with its last line."""
-    process = _spawn(arguments, environ, log_file)
+    """Run one `job` command to its end, and show its warnings. Raises: what its exit code says, with its last line."""
+    output = Output(log_file)
+    process = _spawn(arguments, environ, output)
     try:
         while process.poll() is None:
             INTERRUPT.sleep(POLL_S)
@@ -265,8 +228,10 @@ def _command(arguments: list[str], environ: dict, log_file: Path) -> None:
         process.terminate()
         process.wait()
         raise
+    for warning in output.warnings():
+        click.secho(f"{arguments[0]}: {warning}", fg="yellow", err=True)
     if process.returncode:
-        line = _last_line(log_file).removeprefix("job: ")
+        line = output.last_line().removeprefix("job: ")
         raise {78: Invalid, 75: NotReady}.get(process.returncode, JobError)(
             f"`job {arguments[0]}` ended with exit code {process.returncode}: {line} (log: {log_file})"
         )
@@ -290,8 +255,3 @@ def _written(path: Path, text: str, mode: int = 0o644) -> Path:
         file.write(text)
     os.replace(partial, path)
     return path
-
-
-def _last_line(path: Path) -> str:
-    lines = path.read_text(errors="replace").strip().splitlines()
-    return lines[-1] if lines else "no word"

@@ -57,6 +57,8 @@ def prepare(
             )
     else:
         log.info("%s: data, weights and splits stay as they were frozen by the first `job prepare`", experiment.name)
+        for note in known.data.get("notes", ()):
+            log.warning("%s: %s", experiment.name, note)
         staged = {"data": known.data, "weights": known.weights, "splits": known.splits}
     _register(database, experiment, staged)
     return find(database, experiment.name)
@@ -109,11 +111,9 @@ def _stage(experiment: Experiment, cache: Cache, location, weights_place) -> dic
         manifest["test"],
         len(manifest["classes"]),
     )
-    if manifest["duplicates"]["train_test"]:
-        log.warning(
-            "%d test images stand in the training part too; the report adds the accuracy without them", manifest["duplicates"]["train_test"]
-        )
-    for note in [*manifest["notes"], *describe.unbalanced(manifest["train_counts"], experiment)]:
+    unbalanced = describe.unbalanced(manifest["train_counts"], experiment)
+    manifest["notes"] = [*manifest["notes"], *_copies(manifest), *unbalanced]
+    for note in manifest["notes"]:
         log.warning("%s: %s", experiment.name, note)
     _check_models(experiment, manifest, found_weights)
     data.upload(store, staged)
@@ -125,6 +125,12 @@ def _stage(experiment: Experiment, cache: Cache, location, weights_place) -> dic
         "splits": splits,
         "weights": {m: weights.upload(store, m, experiment.fixed(m), p) for m, p in found_weights.items()},
     }
+
+
+def _copies(manifest: dict) -> list[str]:
+    """Return what is to be said of test images that are copies of training images."""
+    n = manifest["duplicates"]["train_test"]
+    return [f"{n} test images stand in the training part too; the report adds the accuracy without them"] if n else []
 
 
 def _check_models(experiment: Experiment, manifest: dict, found: dict[str, Path]) -> None:

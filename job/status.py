@@ -38,6 +38,7 @@ def collect(database: Database, registered: Registered, lease_s: float = 180.0) 
         "time_left": time_left(stages, _expected(registered, rows["seconds"]), rows["running"]),
         "running": rows["running"],
         "failed": rows["failed"],
+        "notes": list(registered.notes),
     }
 
 

@@ -39,6 +39,7 @@ def summarise(collected: Collected) -> dict:
             "winner": winner,
             "order": order,
             "notice": collected.data.get("notice"),
+            "notes": [*experiment.notes, *collected.data.get("notes", ())],
             "missing": missing(collected, models),
             "references": [reference(r) for r in experiment.references],
             "data": _data(collected.data),

@@ -130,12 +130,15 @@ def test_from_nothing_to_a_report(folder):
     assert again.returncode == 0, text
     assert "This is NOT CIFAR-10" in text
     assert "vgg16 is LEFT OUT" in text
+    noted = "trials = 2: random search; TPE starts after 10"
+    assert f"prepare: small-digits: {noted}" in text, "what a command warns of is seen"
     report = json.loads((folder / "out" / "report" / "report.json").read_text())
     assert report["experiment"] == "small-digits"
     assert list(report["models"]) == ["cnn"]
     assert report["models"]["cnn"]["trial"]["complete"] == 2
     page = (folder / "out" / "report" / "index.html").read_text()
     assert "This is NOT CIFAR-10" in page
+    assert f"<li>{noted}</li>" in page
     assert "sure, test image" in page, "the mistakes of the final are shown"
     wait_for(lambda: not running(folder), 10)
     check_its_model_can_be_used(folder)

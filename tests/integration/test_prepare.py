@@ -136,3 +136,5 @@ def test_what_a_reader_notes_is_kept(site, tmp_path):
     assert "a/README.txt" in note and done.stderr.count("a/README.txt") == 1
     stored = json.loads(open_store(site.store_url, 5).get(f"data/{manifest['id']}/manifest.json"))
     assert stored["notes"] == [note]
+    assert f"note: {note}" in site.job("status", "--experiment", "small", check=0).stdout
+    assert site.job("prepare", "small.toml", check=0).stderr.count("a/README.txt") == 1, "said again, though not read again"

@@ -67,7 +67,7 @@ LAYERS = [
         "predict",
         "export",
     },
-    {"worker", "turns", "embedded", "serve", "fallback", "local", "dashboard", "cli", "__main__", "check"},
+    {"worker", "turns", "embedded", "serve", "fallback", "local", "progress", "dashboard", "cli", "__main__", "check"},
 ]
 FENCES = {
     "keras": {"backend"},
@@ -77,10 +77,10 @@ FENCES = {
     "optuna": {"study"},
     "psycopg2": {"connection", "database"},
     "sqlalchemy": {"study"},
-    "click": {"cli", "local"},
+    "click": {"cli", "local", "progress"},
     "matplotlib": {"report"},
     "optuna_dashboard": {"dashboard"},
-    "rich": {"watch", "local"},
+    "rich": {"watch", "progress"},
 }
 FILES = sorted(PACKAGE.rglob("*.py"))
 

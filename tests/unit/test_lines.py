@@ -32,6 +32,7 @@ def state(**changes) -> dict:
         "time_left": {"left_s": 545.0, "work_s": 545.0, "workers": 1, "unknown": ["fold cnn"]},
         "running": [running()],
         "failed": [{"stage": "trial", "model": "cnn", "index": i, "reason": "3 attempts in a row, the last: \x1b[31mno\nroom"} for i in (3, 6, 8)],
+        "notes": ["30 images in val\n/ are left out"],
     }  # fmt: skip
     return base | changes
 
@@ -68,6 +69,7 @@ def test_lines_have_no_control_characters():
     assert [line for line in text if not line.isprintable()] == []
     assert any("failed: cnn trial 3 and 2 more: 3 attempts in a row" in line for line in text)
     assert "attempts: 2 complete, 9 error, 1 pruned, 1 running, 1 vanished; 10 lost" in text
+    assert text[-2] == "note: 30 images in val / are left out"
     assert text[-1] == (
         "time left: at least about 9 min with 1 at a time, if tasks go on as those decided did; of fold cnn nothing is known yet"
     )
@@ -83,7 +85,9 @@ def test_lines_have_no_control_characters():
 def test_the_end_is_said(trial, fold, last):
     """When nobody can decide anything any more, the last line says so, and what was left behind."""
     counted = stages(trial, fold)
-    ended = state(stages=counted, undecided=sum(undecided(counted).values()), time_left=time_left(counted, {}, []), running=[], failed=[])
+    ended = state(
+        stages=counted, undecided=sum(undecided(counted).values()), time_left=time_left(counted, {}, []), running=[], failed=[], notes=[]
+    )
     assert lines(ended)[-1] == last
 
 
