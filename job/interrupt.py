@@ -5,7 +5,8 @@ so a thread, the watchdog, reads signals from a pipe that the interpreter writes
 while the main thread sits in native code. The first TERM, INT, USR1 or USR2 sets a flag that the work reads
 between its steps. What is then done to leave (save, release) may wait for database and store, but
 not beyond the grace. Should the work not have left when the grace is nearly over, the watchdog
-does the last words (release the lease) and leaves from the last durable checkpoint.
+does the last words (release the lease) and leaves from the last durable checkpoint. Whenever the
+watchdog ends the process, it says why in the log and in JOB_REASON_FILE.
 """
 
 import logging
@@ -14,12 +15,14 @@ import select
 import signal
 import threading
 import time
+from typing import NoReturn
 
 from job.errors import Interrupted
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
 ASKED_AGAIN = signal.SIGURG  # from our own parent: asks as they do, but is no second one; who does not know it yet ignores it
 MARGIN_S = 2.0  # of the grace, for the watchdog's last words
+AT_ONCE_S = 0.5  # for the reason of a second signal's end, should the log or the file hang
 
 log = logging.getLogger(__name__)
 
@@ -69,10 +72,8 @@ class Interrupt:
     def _watch(self) -> None:
         self._heard(None)
         if self._heard(max(self.grace_s - MARGIN_S, self.grace_s / 2)) is None:
-            speaker = threading.Thread(target=self._speak, daemon=True)
-            speaker.start()
-            speaker.join(MARGIN_S / 2)
-            os._exit(Interrupted.exit_code)
+            why = f"{self.signal.name}: not done when the grace was nearly over; left from the last durable checkpoint; run me again"
+            _end(Interrupted.exit_code, why, MARGIN_S / 2, self._speak)
 
     def _heard(self, seconds: float | None) -> int | None:
         """Wait for a signal; the first one is noted, the second one ends the process. ASKED_AGAIN is noted, and never ends it."""
@@ -84,7 +85,8 @@ class Interrupt:
             number = os.read(self._pipe, 1)[0]
             if number != ASKED_AGAIN:
                 if self._signalled:
-                    os._exit(128 + number)
+                    why = f"{signal.Signals(number).name}: the second signal; left at once, from the last durable checkpoint; run me again"
+                    _end(128 + number, why, AT_ONCE_S)
                 self._signalled = True  # also behind an ASKED_AGAIN: our parent may have heard of this very signal before us
             if self.signal is None:
                 break
@@ -95,11 +97,36 @@ class Interrupt:
 
     def _speak(self) -> None:
         try:
-            log.warning("%s: not done when the grace was nearly over; leaving from the last durable checkpoint", self.signal.name)
             if self.last_words:
                 self.last_words()
         except Exception:
             log.exception("the lease could not be released; it will expire")
+
+
+def _end(code: int, why: str, within_s: float, *words) -> NoReturn:
+    """Say why, do the last words, and end the process: each in a thread of its own, so that none that hangs holds up another, or the end.
+
+    Args:
+        code: the exit code.
+        why: one sentence, for the log and for JOB_REASON_FILE.
+        within_s: seconds after which the process ends, whatever still hangs.
+        words: callables without arguments.
+    """
+    until = time.monotonic() + within_s
+    speakers = [threading.Thread(target=word, daemon=True) for word in (*words, lambda: _give_reason(why), lambda: log.warning("%s", why))]
+    try:
+        for speaker in speakers:
+            speaker.start()
+        for speaker in speakers:
+            speaker.join(max(0.0, until - time.monotonic()))
+    finally:
+        os._exit(code)
+
+
+def _give_reason(why: str) -> None:
+    from job.logs import give_reason  # not above: its own imports, 30 ms, would come before `install`
+
+    give_reason(why)
 
 
 INTERRUPT = Interrupt()

@@ -66,12 +66,15 @@ def about(**names) -> None:
 
 
 def give_reason(sentence: str) -> None:
-    """Write why this invocation ends into JOB_REASON_FILE, if there is one; that it cannot be written must not change the end."""
+    """Write why this invocation ends into JOB_REASON_FILE, if there is one; that it cannot be written must not change the end.
+
+    No newline ends it: Kubernetes shows the file as it is.
+    """
     path = os.environ.get(SETTINGS["reason_file"].variable)
     if not path:
         return
     try:
         with open(path, "w") as file:
-            file.write(sentence + "\n")
+            file.write(sentence)
     except OSError as exc:
         log.warning("%s = %s: cannot be written (%s)", SETTINGS["reason_file"].variable, path, exc.strerror)

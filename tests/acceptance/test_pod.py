@@ -36,7 +36,7 @@ def test_logs_as_json(small):
 
 
 def test_the_reason_of_an_end(small):
-    """It is one sentence, in the log and in JOB_REASON_FILE, and no secret is in either."""
+    """It is one sentence, in the log and in JOB_REASON_FILE, where it ends without an empty line, and no secret is in either."""
     small.job("prepare", "small.toml", check=0)
     reason, trial = small.folder / "reason", ("trial", "--index", "0")
     for arguments, environ, code, level, words in (
@@ -48,7 +48,7 @@ def test_the_reason_of_an_end(small):
     ):
         done = small.job(*arguments, check=code, JOB_LOG="json", JOB_REASON_FILE=str(reason), JOB_WAIT_S="0.5", **environ)
         (last,) = records(done)[-1:]
-        assert (last["level"], last["message"] + "\n") == (level, reason.read_text())
+        assert (last["level"], last["message"]) == (level, reason.read_text())
         assert words in last["message"]
         assert "hidden0" not in done.stdout + done.stderr
 
@@ -57,7 +57,7 @@ def test_a_reason_for_a_person(small):
     """Without JSON the reason is the sentence on standard error; a reason file that cannot be written changes no end."""
     reason = small.folder / "reason"
     done = small.job("trial", "--index", 0, check=75, JOB_REASON_FILE=str(reason))
-    assert done.stderr.splitlines()[-1] == "job: " + reason.read_text().strip()
+    assert done.stderr.splitlines()[-1] == "job: " + reason.read_text()
     assert "has no tables yet" in reason.read_text()
     done = small.job("trial", "--index", 0, check=75, JOB_REASON_FILE="/nowhere/reason")
     assert "JOB_REASON_FILE = /nowhere/reason: cannot be written (No such file or directory)" in done.stderr

@@ -88,10 +88,11 @@ def test_a_signal_is_obeyed_while_staging(long):
     ids=["download", "upload"],
 )
 def test_a_signal_is_obeyed_behind_a_silent_store(long, s3, cache, silent_from, until):
-    """TERM while a download or an upload hangs: the watchdog gives the task back, exit 75 within the grace, and nothing is lost."""
+    """TERM while a download or an upload hangs: the watchdog gives the task back, says why, exit 75 within the grace, and nothing is lost."""
+    reason = long.site.folder / "reason"
     with Proxy("127.0.0.1", s3.ports[6]) as proxy:
         environ = {"AWS_ENDPOINT_URL_S3": f"http://127.0.0.1:{proxy.port}", "JOB_CACHE_DIR": long.site.folder / cache}
-        child = long.site.start(*TRIAL, 0, JOB_GRACE_S=GRACE_S, **environ)
+        child = long.site.start(*TRIAL, 0, JOB_GRACE_S=GRACE_S, JOB_REASON_FILE=reason, **environ)
         child.until(silent_from)
         proxy.fault = "hang"
         child.until(until)
@@ -101,6 +102,7 @@ def test_a_signal_is_obeyed_behind_a_silent_store(long, s3, cache, silent_from, 
         child.wait(check=75)
         assert time.monotonic() - began < GRACE_S + 1
     assert (long.task(0)["state"], long.task(0)["counted"]) == ("waiting", 0)
+    assert reason.read_text().startswith("SIGTERM: not done when the grace was nearly over")
     long.site.job(*TRIAL, 0, check=0)
 
 
@@ -117,10 +119,22 @@ for _ in range(2):
 """
 
 
-@pytest.mark.parametrize("times, code", [(1, 75), (2, 128 + signal.SIGTERM)])
-def test_a_signal_is_obeyed_in_native_code(times, code):
-    """TERM while the main thread never comes back from native code: last words and 75 within the grace; a second one leaves at once."""
-    child = subprocess.Popen([sys.executable, "-c", NATIVE], stdout=subprocess.PIPE, text=True)
+@pytest.mark.parametrize(
+    "times, code, why",
+    [(1, 75, "SIGTERM: not done when the grace was nearly over"), (2, 128 + signal.SIGTERM, "SIGTERM: the second signal")],
+    ids=["watchdog", "second"],
+)
+@pytest.mark.parametrize("hangs", [False, True], ids=["", "no place for the reason"])
+def test_a_signal_is_obeyed_in_native_code(tmp_path, times, code, why, hangs):
+    """TERM while the main thread never comes back from native code: last words and 75 within the grace; a second one leaves at once.
+
+    JOB_REASON_FILE holds why, as one sentence; a file that blocks its writer delays neither the end nor the last words.
+    """
+    reason = tmp_path / "reason"
+    if hangs:
+        os.mkfifo(reason)  # nobody reads it
+    environ = os.environ | {"JOB_REASON_FILE": str(reason)}
+    child = subprocess.Popen([sys.executable, "-c", NATIVE], env=environ, stdout=subprocess.PIPE, text=True)
     try:
         assert child.stdout.readline() == "ready\n"
         began = time.monotonic()
@@ -134,6 +148,9 @@ def test_a_signal_is_obeyed_in_native_code(times, code):
         child.kill()
         child.wait()
         child.stdout.close()
+    if not hangs:
+        assert reason.read_text().startswith(why)
+        assert reason.read_text().splitlines() == [reason.read_text()]
 
 
 @pytest.mark.parametrize("first, then", [("SIGURG", "SIGTERM"), ("SIGTERM", "SIGURG")])
@@ -149,9 +166,11 @@ def test_asked_by_the_parent_and_by_the_scheduler(long, first, then):
 
 
 def test_the_second_signal_leaves_at_once(long):
-    """The second signal ends the process with 128 + its number; the lease runs out by itself."""
-    child = long.site.start(*TRIAL, 0)
+    """The second signal ends the process with 128 + its number, and says so; the lease runs out by itself."""
+    reason = long.site.folder / "reason"
+    child = long.site.start(*TRIAL, 0, JOB_REASON_FILE=reason)
     child.until("element 0")
     child.send(signal.SIGTERM)
     child.send(signal.SIGINT)
     assert child.wait() in (128 + signal.SIGINT, 128 + signal.SIGTERM)
+    assert ": the second signal; left at once" in reason.read_text()
