@@ -72,7 +72,7 @@ class Interrupt:
     def _watch(self) -> None:
         self._heard(None)
         if self._heard(max(self.grace_s - MARGIN_S, self.grace_s / 2)) is None:
-            why = f"{self.signal.name}: not done when the grace was nearly over; left from the last durable checkpoint; run me again"
+            why = f"{self.signal.name}: not done when the grace was nearly over"
             _end(Interrupted.exit_code, why, MARGIN_S / 2, self._speak)
 
     def _heard(self, seconds: float | None) -> int | None:
@@ -85,8 +85,7 @@ class Interrupt:
             number = os.read(self._pipe, 1)[0]
             if number != ASKED_AGAIN:
                 if self._signalled:
-                    why = f"{signal.Signals(number).name}: the second signal; left at once, from the last durable checkpoint; run me again"
-                    _end(128 + number, why, AT_ONCE_S)
+                    _end(128 + number, f"{signal.Signals(number).name}: the second signal", AT_ONCE_S)
                 self._signalled = True  # also behind an ASKED_AGAIN: our parent may have heard of this very signal before us
             if self.signal is None:
                 break
@@ -104,16 +103,20 @@ class Interrupt:
 
 
 def _end(code: int, why: str, within_s: float, *words) -> NoReturn:
-    """Say why, do the last words, and end the process: each in a thread of its own, so that none that hangs holds up another, or the end.
+    """Say why, do the last words, and end the process.
+
+    Each has a thread of its own: one that hangs delays neither the others nor the end.
 
     Args:
         code: the exit code.
-        why: one sentence, for the log and for JOB_REASON_FILE.
+        why: the beginning of the sentence for the log and for JOB_REASON_FILE.
         within_s: seconds after which the process ends, whatever still hangs.
         words: callables without arguments.
     """
     until = time.monotonic() + within_s
-    speakers = [threading.Thread(target=word, daemon=True) for word in (*words, lambda: _give_reason(why), lambda: log.warning("%s", why))]
+    why += "; left from the last durable checkpoint; run me again"
+    says = (lambda: _give_reason(why), lambda: log.warning("%s", why))
+    speakers = [threading.Thread(target=word, daemon=True) for word in (*words, *says)]
     try:
         for speaker in speakers:
             speaker.start()
@@ -124,7 +127,7 @@ def _end(code: int, why: str, within_s: float, *words) -> NoReturn:
 
 
 def _give_reason(why: str) -> None:
-    from job.logs import give_reason  # not above: its own imports, 30 ms, would come before `install`
+    from job.logs import give_reason  # not above: its imports take 30 ms, before `install`
 
     give_reason(why)
 

@@ -66,9 +66,10 @@ def about(**names) -> None:
 
 
 def give_reason(sentence: str) -> None:
-    """Write why this invocation ends into JOB_REASON_FILE, if there is one; that it cannot be written must not change the end.
+    """Write why this invocation ends into JOB_REASON_FILE, if there is one.
 
-    No newline ends it: Kubernetes shows the file as it is.
+    No newline ends it: Kubernetes shows the file as it is. A file that cannot be written is
+    said in the log, and does not change the end.
     """
     path = os.environ.get(SETTINGS["reason_file"].variable)
     if not path:
