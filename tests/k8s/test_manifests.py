@@ -1,51 +1,19 @@
 """The manifests: rendered, valid, restricted, and speaking of nothing that `job` does not have."""
 
-import subprocess
-import sys
+import re
+import shutil
 import tomllib
 from pathlib import Path
 
 import kubernetes_validate
 import pytest
 import yaml
+from rendered import BASE, JOBS, OVERLAYS, PODS, ROOT, STAGES, VERSIONS, golden, kustomize, named, objects, pods
 
 from job.cli import job as commands
 from job.errors import EXIT_CODES
 from job.settings import S3_VARIABLES, SETTINGS
 from job.specification import load
-
-ROOT = Path(__file__).parents[2]
-BASE = ROOT / "k8s" / "base"
-BIN = Path(sys.executable).parent
-OVERLAYS = ("gpu", "cpu", "dev")
-STAGES = ("features", "trial", "fold", "final")
-JOBS = ("prepare", *STAGES, "report")
-VERSIONS = ("1.35", "1.36", "1.37")  # the three newest that kubernetes-validate knows
-
-
-def kustomize(folder: Path) -> str:
-    """Return what `kubectl kustomize` makes of a folder."""
-    done = subprocess.run([BIN / "kubectl", "kustomize", folder], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-def objects(text: str) -> list[dict]:
-    return list(yaml.safe_load_all(text))
-
-
-def named(overlay: str, kind: str) -> dict[str, dict]:
-    """Return the objects of a kind in the golden file of an overlay, by name."""
-    golden = objects((Path(__file__).parent / f"{overlay}.yaml").read_text())
-    return {o["metadata"]["name"]: o for o in golden if o["kind"] == kind}
-
-
-def pods(overlay: str) -> dict[str, dict]:
-    """Return the pod specifications of an overlay by the name of what makes them."""
-    return {name: o["spec"]["template"]["spec"] for kind in ("Job", "StatefulSet") for name, o in named(overlay, kind).items()}
-
-
-PODS = [(overlay, name) for overlay in OVERLAYS for name in pods(overlay)]
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
@@ -58,7 +26,7 @@ def test_rendered(overlay):
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_valid(overlay, version):
     """The newest Kubernetes versions know every field."""
-    for o in objects((Path(__file__).parent / f"{overlay}.yaml").read_text()):
+    for o in golden(overlay):
         kubernetes_validate.validate(o, version, strict=True)
 
 
@@ -111,8 +79,7 @@ def test_the_namespace_enforces_it(overlay):
     """The namespace refuses any other pod, and every object is in it."""
     namespace = named(overlay, "Namespace")["image-tuning"]
     assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
-    golden = objects((Path(__file__).parent / f"{overlay}.yaml").read_text())
-    assert {o["metadata"].get("namespace") for o in golden if o["kind"] != "Namespace"} == {"image-tuning"}
+    assert {o["metadata"].get("namespace") for o in golden(overlay) if o["kind"] != "Namespace"} == {"image-tuning"}
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
@@ -179,7 +146,7 @@ def test_indexed_jobs(name):
 def test_every_name_exists(overlay):
     """Commands and flags are those of `job`, variables its settings or boto3's or libpq's, objects those of the overlay."""
     variables = {s.variable for s in SETTINGS.values()} | {f"{s.variable}_FILE" for s in SETTINGS.values() if s.secret} | set(S3_VARIABLES)
-    variables |= {"JOB_DATA", "JOB_WEIGHTS", "JOB_SCHEDULER_JOB", "JOB_IMAGE_DIGEST", "AWS_SHARED_CREDENTIALS_FILE"}
+    variables |= {"JOB_DATA", "JOB_WEIGHTS", "JOB_SCHEDULER_JOB", "AWS_SHARED_CREDENTIALS_FILE"}
     config, secrets = named(overlay, "ConfigMap"), named(overlay, "Secret")
     assert config["job"]["data"].keys() <= variables
     for name, pod in pods(overlay).items():
@@ -202,8 +169,6 @@ def test_every_name_exists(overlay):
 
 def test_one_place_for_sizes(tmp_path):
     """What is edited in settings.yaml arrives in every Job it concerns, numbers as numbers."""
-    import shutil
-
     shutil.copytree(ROOT / "k8s", tmp_path / "k8s")
     settings = tmp_path / "k8s" / "base" / "settings.yaml"
     text = settings.read_text()
@@ -223,7 +188,7 @@ def test_one_place_for_sizes(tmp_path):
         assert container["image"] == edited["image"]
         if name in STAGES:
             assert (spec["completions"], spec["maxFailedIndexes"], spec["parallelism"]) == (int(edited[name]), int(edited[name]), 7)
-            assert (env["JOB_EXPERIMENT"], env["JOB_IMAGE_DIGEST"]) == ("mine", "mirror/x@sha256:0")
+            assert env["JOB_EXPERIMENT"] == "mine"
             for kind in ("requests", "limits"):
                 assert (container["resources"][kind]["cpu"], container["resources"][kind]["memory"]) == ("6", "9Gi")
     assert jobs["prepare"]["template"]["spec"]["containers"][0]["args"][2:] == [
@@ -234,8 +199,7 @@ def test_one_place_for_sizes(tmp_path):
 
 def test_the_defaults_fit_each_other(tmp_path):
     """Sizes are those of the experiment in settings.yaml, which is examples/digits.toml, and a file alone says the same; the image is this version."""
-    golden = named("gpu", "ConfigMap")
-    text = golden["experiment"]["data"]["experiment.toml"]
+    text = named("gpu", "ConfigMap")["experiment"]["data"]["experiment.toml"]
     assert text == (ROOT / "examples" / "digits.toml").read_text()
     experiment = load(ROOT / "examples" / "digits.toml")
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
@@ -248,6 +212,33 @@ def test_the_defaults_fit_each_other(tmp_path):
         if name in STAGES:
             assert o["spec"]["completions"] == sum(experiment.plan()[name].values())
     assert objects((BASE / "trial.yaml").read_text())[0]["spec"]["template"]["spec"]["containers"][0]["env"][0]["value"] == experiment.name
+
+
+def texts(part) -> list[str]:
+    """Return every text in a part of an object."""
+    if isinstance(part, dict | list):
+        return [text for each in (part.values() if isinstance(part, dict) else part) for text in texts(each)]
+    return [part] if isinstance(part, str) else []
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_one_image(tmp_path, overlay, layers):
+    """Another image by `images:`, in one or two overlays upon ours, leaves the old one nowhere."""
+    shutil.copytree(ROOT / "k8s", tmp_path / "k8s")
+    below = overlay
+    for number in range(layers):
+        folder = tmp_path / "k8s" / "overlays" / f"mine-{number}"
+        folder.mkdir()
+        name = f"registry.example/{number - 1}" if number else "image-tuning-job"
+        image = {"name": name, "newName": f"registry.example/{number}", "digest": "sha256:" + "0" * 64}
+        (folder / "kustomization.yaml").write_text(yaml.safe_dump({"resources": [f"../{below}"], "images": [image]}))
+        below = folder.name
+    jobs = [o for o in objects(kustomize(folder)) if o["kind"] == "Job"]
+    assert len(jobs) == len(JOBS)
+    for job in jobs:
+        said = {text for text in texts(job) if re.search("image-tuning-job[:@]|registry.example", text)}
+        assert said == {f"registry.example/{layers - 1}@sha256:" + "0" * 64}
 
 
 def test_gpus():
