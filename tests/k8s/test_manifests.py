@@ -167,6 +167,18 @@ def test_every_name_exists(overlay):
         assert secrets["job"]["stringData"].keys() == {"database-url", "aws-credentials"}
 
 
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_order(overlay):
+    """Policies, ConfigMaps and Secrets are made before any pod; Jobs come last, in their turn."""
+    order = [(o["kind"], o["metadata"]["name"]) for o in golden(overlay)]
+    kinds = [kind for kind, _ in order]
+    assert kinds[0] == "Namespace"
+    assert [name for kind, name in order if kind == "Job"] == list(JOBS)
+    assert kinds[-len(JOBS) :] == ["Job"] * len(JOBS)
+    pods_from = min(kinds.index(kind) for kind in ("Job", "StatefulSet") if kind in kinds)
+    assert not {"NetworkPolicy", "Secret", "ConfigMap"} & set(kinds[pods_from:])
+
+
 def test_one_place_for_sizes(tmp_path):
     """What is edited in settings.yaml arrives in every Job it concerns, numbers as numbers."""
     shutil.copytree(ROOT / "k8s", tmp_path / "k8s")
