@@ -185,7 +185,8 @@ def test_one_place_for_sizes(tmp_path):
     settings = tmp_path / "k8s" / "base" / "settings.yaml"
     text = settings.read_text()
     edited = {"image": "mirror/x@sha256:0", "experiment": "mine", "features": "3", "trial": "40", "fold": "15", "final": "9",
-              "parallelism": "7", "cpu": "6", "memory": "9Gi"}  # fmt: skip
+              "parallelism": "7", "cpu": "6", "memory": "9Gi", "prepare-cpu": "3 to 4", "prepare-memory": "16Gi to 17Gi",
+              "report-cpu": "300m to 5", "report-memory": "3Gi to 5Gi"}  # fmt: skip
     sizes = next(o for o in objects(text) if o["metadata"]["name"] == "sizes")["data"]
     assert edited.keys() == sizes.keys()
     for key, value in edited.items():
@@ -201,8 +202,10 @@ def test_one_place_for_sizes(tmp_path):
         if name in STAGES:
             assert (spec["completions"], spec["maxFailedIndexes"], spec["parallelism"]) == (int(edited[name]), int(edited[name]), 7)
             assert env["JOB_EXPERIMENT"] == "mine"
-            for kind in ("requests", "limits"):
-                assert (container["resources"][kind]["cpu"], container["resources"][kind]["memory"]) == ("6", "9Gi")
+        for resource in ("cpu", "memory"):
+            size = edited[resource if name in STAGES else f"{name}-{resource}"]
+            given = [container["resources"][kind][resource] for kind in ("requests", "limits")]
+            assert given == (size.split(" to ") if " to " in size else [size, size])
     assert jobs["prepare"]["template"]["spec"]["containers"][0]["args"][2:] == [
         f"--expect={key}={edited[key]}" for key in ("experiment", *STAGES)
     ]
