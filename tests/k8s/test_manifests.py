@@ -256,6 +256,27 @@ def test_one_image(tmp_path, overlay, layers):
         assert said == {f"registry.example/{layers - 1}@sha256:" + "0" * 64}
 
 
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_the_readmes_overlay(tmp_path, overlay):
+    """The README's overlay keeps the order, and each task records the image that it runs in."""
+    (text,) = re.findall(r"^  ```yaml\n(.*?)^  ```", (ROOT / "README.md").read_text(), re.M | re.S)
+    assert "[../gpu]" in text
+    folder = tmp_path / "k8s" / "overlays" / "mine"
+    shutil.copytree(ROOT / "k8s", tmp_path / "k8s")
+    folder.mkdir()
+    (folder / "kustomization.yaml").write_text(text.replace("../gpu", f"../{overlay}"))
+    rendered = objects(kustomize(folder))
+    names = [[(o["kind"], o["metadata"]["name"]) for o in x[1:]] for x in (rendered, golden(overlay))]
+    assert names[0] == names[1]
+    assert {o["metadata"].get("namespace", o["metadata"]["name"]) for o in rendered} == {"second"}
+    for o in rendered:
+        kubernetes_validate.validate(o, VERSIONS[-1], strict=True)
+        if o["kind"] == "Job":
+            (container,) = o["spec"]["template"]["spec"]["containers"]
+            assert container["image"].startswith("registry.example/job@sha256:")
+            assert {"name": "JOB_IMAGE_DIGEST", "value": container["image"]} in container["env"]
+
+
 def test_gpus():
     """In the overlay gpu each task has one GPU and tolerates its nodes' taint; prepare and report have none, nor has any pod elsewhere."""
     for overlay, name in PODS:
