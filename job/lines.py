@@ -68,8 +68,8 @@ def results_of(state: dict) -> list[str]:
             word = "selected" if results["selected"] else "best so far"
             of = results["selected"] or results["best"]
             folds = results["folds"]
-            mean = f"; mean of {folds['folds']} of {folds['of']} folds {folds['mean']:.4f}" if folds["mean"] is not None else ""
-            found.append(f"{model}: {word} trial {of['trial']}, {state['metric']} {of['value']:.4f} (validation){mean}")
+            mean = f"; mean of {folds['folds']} of {folds['of']} folds {_score(folds['mean'])}" if folds["mean"] is not None else ""
+            found.append(f"{model}: {word} trial {of['trial']}, {state['metric']} {_score(of['value'])} (validation){mean}")
     return found
 
 
@@ -130,7 +130,12 @@ def table(experiments: list[dict]) -> list[str]:
 def _best(entry: dict) -> str:
     """Return who leads, by what."""
     best = entry["best"]
-    return f"{best['model']} {best['value']:.4f} ({'winner, ' if best['won'] else ''}{best['by']})" if best else "-"
+    return f"{best['model']} {_score(best['value'])} ({'winner, ' if best['won'] else ''}{best['by']})" if best else "-"
+
+
+def _score(value: float | None) -> str:
+    """Return a score with four digits, or a dash where there is none."""
+    return "-" if value is None else f"{value:.4f}"
 
 
 def span(seconds: float) -> str:

@@ -2,7 +2,7 @@
 
 import json
 
-from job.report.collect import Collected
+from job.report.collect import Attempt, Collected
 
 PARTS = ("import", "stage", "build", "train", "evaluate", "upload")  # of a worker's life, as attempts store them
 STAGES = ("features", "trial", "fold", "final")
@@ -14,7 +14,7 @@ def cost(collected: Collected, model: str | None = None) -> dict:
     ends = [a.ended or a.last_beat for a in attempts]
     return {
         "wall_s": (max(ends) - min(a.started for a in attempts)).total_seconds() if attempts else 0.0,
-        "train_s": float(sum(a.seconds.get("train", 0.0) for a in attempts if a.outcome in ("complete", "pruned"))),
+        "train_s": float(sum(_seconds(a, "train") for a in attempts if a.outcome in ("complete", "pruned"))),
         "lost_s": float(sum(a.lost_s for a in attempts)),
     }
 
@@ -27,7 +27,7 @@ def times(collected: Collected) -> list[dict]:
             own = [a for a in collected.attempts if (a.model, a.stage) == (model, stage)]
             if not own:
                 continue
-            parts = {f"{part}_s": float(sum(a.seconds.get(part, 0.0) for a in own)) for part in PARTS}
+            parts = {f"{part}_s": float(sum(_seconds(a, part) for a in own)) for part in PARTS}
             wall_s = float(sum(a.wall_s for a in own))
             rest = max(wall_s - sum(parts.values()), 0.0)
             lost_s = float(sum(a.lost_s for a in own))
@@ -35,6 +35,11 @@ def times(collected: Collected) -> list[dict]:
                 {"model": model, "stage": stage, "attempts": len(own), **parts, "other_s": rest, "wall_s": wall_s, "lost_s": lost_s}
             )
     return found
+
+
+def _seconds(attempt: Attempt, part: str) -> float:
+    """Return the time of a part that an attempt told; one that told nothing has all its time in the rest."""
+    return attempt.seconds.get(part) or 0.0
 
 
 def attempts(collected: Collected) -> dict:

@@ -1,8 +1,10 @@
 """All pictures of a report, by file name."""
 
+from job.report.absent import at
 from job.report.collect import Collected, Model
 from job.report.drawing import Picture, style
 from job.report.images import augmentation, mistakes, samples
+from job.report.points import counted
 from job.report.scores import confusion, macro_rocs, reliability, roc
 from job.report.search import curves, history, search
 from job.report.summary import published
@@ -28,7 +30,7 @@ def _of_model(model: Model, collected: Collected, summary: dict) -> dict[str, Pi
         "search-{}.svg": search(model, entry, summary, collected.experiment.fixed(model.name)),
         "curves-{}-loss.svg": curves(model, "loss"),
         "curves-{}-accuracy.svg": curves(model, "accuracy"),
-        "confusion-{}.svg": confusion(model.name, run["confusion_matrix"], classes) if run and run.get("confusion_matrix") else None,
+        "confusion-{}.svg": confusion(model.name, counted(at(run, "confusion_matrix")), classes),
         "roc-{}.svg": roc(model.name, predictions, run, classes) if predictions and run else None,
         "reliability-{}.svg": reliability(model.name, predictions) if predictions else None,
     }

@@ -4,17 +4,19 @@ import base64
 import hashlib
 import math
 import re
+from functools import cache
 from importlib import resources
 from itertools import zip_longest
 
-from jinja2 import Environment, FunctionLoader, StrictUndefined
+from jinja2 import FunctionLoader, Template
 from markupsafe import Markup, escape
 
 from job.recipe import toml
+from job.report.absent import at, environment, pair_at, total
 from job.report.collect import Collected, Model
 from job.report.drawing import MATRIX_MAX_CLASSES, PALETTE, Picture, shorten
 from job.report.images import told
-from job.report.points import calibration, confusions
+from job.report.points import calibration, confusions, counted
 from job.report.search import differing
 from job.report.summary import METRIC_KEY, ORIGINAL, by_rank, published
 from job.report.words import count, duration, interval, num, plain, plural, shape, share, some
@@ -36,10 +38,8 @@ SCORES = {
 def render(collected: Collected, summary: dict, pictures: dict[str, Picture]) -> str:
     """Return the page; the same values give the same text."""
     script, style = _own("page.js"), _own("page.css")
-    environment = Environment(loader=FunctionLoader(_own), autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
-    environment.filters |= {f.__name__: f for f in (num, interval, count, duration, plain, share, shape, plural, some, shorten)}
     views = {name: _view(collected, summary, collected.models[name], pictures) for name in by_rank(summary)}
-    return environment.get_template("page.html").render(
+    return _template().render(
         s=summary,
         e=collected.experiment,
         data=collected.data,
@@ -63,6 +63,15 @@ def render(collected: Collected, summary: dict, pictures: dict[str, Picture]) ->
     )
 
 
+@cache
+def _template() -> Template:
+    """Return the page's template with the parts that it includes."""
+    filters = (num, interval, count, duration, plain, share, shape, plural, some, shorten)
+    return environment(filters, loader=FunctionLoader(lambda name: (_own(name), name, lambda: True)), autoescape=True).get_template(
+        "page.html"
+    )
+
+
 def _own(name: str) -> str:
     return resources.files("job.report").joinpath(name).read_text(encoding="utf-8")
 
@@ -72,7 +81,7 @@ def _view(collected: Collected, summary: dict, model: Model, pictures: dict[str,
     entry, experiment = summary["models"][model.name], collected.experiment
     run = published(entry)
     predictions = model.predictions.get(("final", 0))
-    matrix = (run or {}).get("confusion_matrix")
+    matrix = counted(at(run, "confusion_matrix"))
     return {
         "name": model.name,
         **entry,
@@ -92,9 +101,11 @@ def _view(collected: Collected, summary: dict, model: Model, pictures: dict[str,
         "device_s": _device_s(summary, model.name),
         "per_class": _worst_classes((run or {}).get("per_class") or []),
         "mistakes": _mistakes(model, collected.data["classes"], pictures),
-        "whole": entry["fold"]["mean"] is not None,
+        "whole": at(entry, "fold", "mean") is not None,
         "references": [r for r in summary["references"] if r["model"] == model.name],
-        "confusions": confusions(matrix, collected.data["classes"], 20 if len(matrix) > MATRIX_MAX_CLASSES else 5) if matrix else [],
+        "confusions": confusions(matrix, collected.data["classes"], 20 if len(matrix) > MATRIX_MAX_CLASSES else 5)
+        if matrix is not None
+        else [],
         "calibration": calibration(predictions.labels, predictions.probabilities)[1] if predictions else None,
         "difference": next((d for d in summary["differences"] if d["model"] == model.name), None),
     }
@@ -132,14 +143,14 @@ def _spread(model: Model) -> str:
     return f", from {num(min(values))} to {num(max(values))}" if values else ""
 
 
-def _device_s(summary: dict, model: str | None = None) -> float:
+def _device_s(summary: dict, model: str | None = None) -> float | None:
     """Return the time of all attempts together, of one model or of all."""
-    return sum(t["wall_s"] for t in summary["times"] if model in (None, t["model"]))
+    return total(t.get("wall_s") for t in summary["times"] if model in (None, t["model"]))
 
 
 def _worst_classes(rows: list[dict]) -> list[dict]:
     """Return the rows of the classes' table: all of them, or where they are many those with the lowest F1."""
-    return rows if len(rows) <= MOST_CLASSES else sorted(rows, key=lambda row: row["f1"])[:MOST_CLASSES]
+    return rows if len(rows) <= MOST_CLASSES else sorted(rows, key=lambda row: (row.get("f1") is None, row.get("f1")))[:MOST_CLASSES]
 
 
 def _mistakes(model: Model, classes: list[str], pictures: dict[str, Picture]) -> list[dict] | None:
@@ -150,13 +161,15 @@ def _mistakes(model: Model, classes: list[str], pictures: dict[str, Picture]) ->
 
 
 def _runner_up(summary: dict) -> dict | None:
-    """Return the second by mean fold score, its distance, and whether the folds' ranges overlap."""
+    """Return the second by mean fold score, its distance, and whether the folds' ranges overlap; None unless all of that is there."""
     if summary["winner"] is None or len(summary["order"]) < 2:
         return None
-    key = METRIC_KEY[summary["metric"]]
-    first, second = (summary["models"][name]["fold"] for name in summary["order"][:2])
-    (a, b), (c, d) = first["range"][key], second["range"][key]
-    return {"name": summary["order"][1], "gap": abs(first["mean"][key] - second["mean"][key]), "overlap": a <= d and c <= b}
+    key, folds = METRIC_KEY[summary["metric"]], [summary["models"][name]["fold"] for name in summary["order"][:2]]
+    means, ranges = [at(fold, "mean", key) for fold in folds], [pair_at(fold, "range", key) for fold in folds]
+    if None in means or None in ranges:
+        return None
+    (a, b), (c, d) = ranges
+    return {"name": summary["order"][1], "gap": abs(means[0] - means[1]), "overlap": a <= d and c <= b}
 
 
 def _original(summary: dict) -> dict | None:

@@ -45,8 +45,18 @@ def calibration(labels: np.ndarray, probabilities: np.ndarray) -> tuple[list[dic
     return bins, sum(b["n"] * abs(b["confidence"] - b["accuracy"]) for b in bins) / len(labels)
 
 
-def confusions(matrix: list[list[int]], classes: list[str], most: int) -> list[dict]:
-    """Return the most frequent confusions: true class, predicted class, how many, share of the true class."""
+def counted(matrix: list[list[int]] | None) -> np.ndarray | None:
+    """Return a confusion matrix, int [k, k], or None when it or a count of it is not there."""
+    rows = matrix or []
+    whole = bool(rows) and all(row is not None and len(row) == len(rows) and None not in row for row in rows)
+    return np.array(rows) if whole else None
+
+
+def confusions(matrix: np.ndarray | list[list[int]], classes: list[str], most: int) -> list[dict]:
+    """Return the most frequent confusions: true class, predicted class, how many, share of the true class.
+
+    Args: matrix: int [k, k], rows are the true classes.
+    """
     counts = np.array(matrix)
     support = counts.sum(1)
     np.fill_diagonal(counts, 0)

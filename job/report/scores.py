@@ -10,12 +10,11 @@ from job.report.summary import published
 from job.report.words import num
 
 
-def confusion(name: str, matrix: list[list[int]], classes: list[str]) -> Picture | None:
-    """Draw the counts; the depth of colour is the share of the true class."""
+def confusion(name: str, counts: np.ndarray | None, classes: list[str]) -> Picture | None:
+    """Draw the counts, int [k, k]; the depth of colour is the share of the true class."""
     k = len(classes)
-    if k > MATRIX_MAX_CLASSES:
+    if counts is None or k > MATRIX_MAX_CLASSES:
         return None
-    counts = np.array(matrix)
     share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     size = 2.2 + 0.36 * max(k, 4)
     figure, ax = axes(size, size * 0.92)
@@ -34,7 +33,7 @@ def confusion(name: str, matrix: list[list[int]], classes: list[str]) -> Picture
     ax.grid(False)
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
-    worst = "; ".join(f"{c['true']} taken for {c['predicted']} {c['n']} times" for c in confusions(matrix, classes, 3))
+    worst = "; ".join(f"{c['true']} taken for {c['predicted']} {c['n']} times" for c in confusions(counts, classes, 3))
     return svg(
         figure,
         f"Confusion matrix of {name} on the test part, {counts.trace()} of {counts.sum()} right. Most frequent: {worst or 'no confusion'}.",

@@ -8,6 +8,7 @@ import math
 import numpy as np
 
 from job import evaluate
+from job.report.absent import at, pair_at
 from job.report.account import attempts, cost, openings, times, versions
 from job.report.collect import Collected, Model
 from job.report.gaps import hopeless, missing, states
@@ -73,25 +74,25 @@ def _standing(summary: dict, name: str, rank: int) -> dict:
     """Return a model's row of the leaderboard; without a mean fold score it has no rank."""
     key, model, run = METRIC_KEY[summary["metric"]], summary["models"][name], published(summary["models"][name]) or {}
     fold = model["fold"]
-    low, high = (fold["range"] or {}).get(key) or (None, None)
-    test_low, test_high = run.get("intervals", {}).get("accuracy", (None, None))
+    low, high = pair_at(fold, "range", key) or (None, None)
+    test_low, test_high = pair_at(run, "intervals", "accuracy") or (None, None)
     return {
         "rank": rank if name in summary["order"] else None,
         "model": name,
         "metric": summary["metric"],
-        "fold_mean": (fold["mean"] or {}).get(key),
+        "fold_mean": at(fold, "mean", key),
         "fold_min": low,
         "fold_max": high,
         "folds_complete": sum(f["state"] == "complete" for f in fold["folds"]),
         "folds": len(fold["folds"]),
-        "test_n": model["final"]["n_test"],
+        "test_n": at(model, "final", "n_test"),
         "test_accuracy": run.get("accuracy"),
         "test_low": test_low,
         "test_high": test_high,
         "test_score": run.get(key),
         "test_f1": run.get("f1"),
         "test_roc_auc": run.get("roc_auc"),
-        "train_s": model["cost"]["train_s"],
+        "train_s": at(model, "cost", "train_s"),
     }
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from job.lines import lines, span, table
+from job.lines import lines, results_of, span, table
 from job.status import STATES, time_left, undecided
 
 
@@ -106,3 +106,13 @@ def test_a_long_winner_keeps_the_columns_of_the_list():
     best = {"model": "efficientnetv2b0", "value": 0.9402, "by": "fold mean", "won": True}
     head, short, long = table([entry | {"best": None}, entry | {"best": best}])
     assert head.rindex("id") == short.rindex("small-1") == long.rindex("small-1")
+
+
+def test_a_score_that_is_not_there_is_a_dash():
+    """A best trial or a leader without a value has a line all the same."""
+    best = {"trial": 4, "value": None}
+    models = {"cnn": {"best": best, "selected": None, "folds": {"folds": 0, "mean": None, "of": 2}}}
+    assert results_of(state(models=models)) == ["cnn: best so far trial 4, accuracy - (validation)"]
+    leader = {"model": "cnn", "value": None, "by": "trial", "won": False}
+    entry = {"name": "x", "id": "x-1", "created": "2026-01-05T12:00:00+00:00", "tasks": 4, "decided": 1, "running": 0, "failed": 0}
+    assert "cnn - (trial)" in table([entry | {"best": leader}])[1]

@@ -1,0 +1,182 @@
+"""Every number may be absent: the report, the card and the table for programs are written all the same, and say a dash."""
+
+import csv
+import io
+import re
+from copy import deepcopy
+from functools import cache
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jinja2 import UndefinedError
+from made import ONE_MODEL, make
+from test_report import text_of
+
+from job import evaluate, report
+from job.export.card import card
+from job.report import absent
+from job.report.page import render
+from job.report.summary import leaderboard, summarise, to_text
+from job.report.words import num
+
+ABOUT = {"format": "keras", "factory": None, "sha256": "0" * 64}
+SEARCH = {"metric": "balanced_accuracy", "trials": 6}
+TWO_MODELS = ONE_MODEL | {"models": {"cnn": {}, "vgg16": {"input_size": 32}}, "search": SEARCH}
+NAMES = {"cnn", "vgg16"}  # keys that are names of ours: what is below one is below each
+# What `summarise` makes of whatever there is: these branches are always there, what hangs on them may not be.
+BRANCHES = re.compile(
+    r"data|models|models\.\*|models\.\*\.(trial|fold|final|cost)|models\.\*\.fold\.folds(\.\*(\.state)?)?|models\.\*\.final\.runs(\.\*(\.seed_index)?)?"
+    r"|models\.\*\.final\.unfinished|models\.\*\.trial\.importances|order(\..*)?|metric|winner|references(\.\*(\.(name|model))?)?|differences(\.\*(\.model)?)?"
+    r"|data\.classes(\.\*)?|times(\.\*(\.(model|stage))?)?|attempts|openings|cost|versions(\.\*)?|missing(\.\*)?|experiment|experiment_id|direction"
+)
+
+
+@cache
+def finished():
+    """Return a finished experiment of two models, and its summary."""
+    collected = make(train=80, test=40, spec=TWO_MODELS)
+    collected.samples, summary = None, summarise(collected)
+    importances = {"trials": 20, "values": {"learning_rate": 0.75, "batch_size": 0.25}, "reason": None}
+    summary["models"]["cnn"]["trial"]["importances"] = importances
+    return collected, summary
+
+
+@pytest.fixture
+def few_resamples(monkeypatch):
+    """Let a summary take moments: 200 resamples instead of 2,000."""
+    monkeypatch.setattr(evaluate, "REPEATS", evaluate.CHUNK)
+
+
+def places(value, name: str = "", path: tuple = ()):
+    """Yield the path of everything below a value, by a name in which entries alike have the same: lists' items and models."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, below in items:
+        pair = isinstance(value, list) and len(value) == 2 and not isinstance(below, (dict, list))
+        alike = "*" if (isinstance(value, list) and not pair) or key in NAMES else key
+        deeper = f"{name}.{alike}".lstrip(".")
+        yield deeper, (*path, key)
+        yield from places(below, deeper, (*path, key))
+
+
+def taken_from(value, path: tuple, removed: bool):
+    """Take what is at a path away: remove it from a dict, else put None there."""
+    *way, last = path
+    for key in way:
+        value = value[key] if isinstance(value, dict) and key in value or isinstance(value, list) else None
+        if value is None:
+            return
+    if removed and isinstance(value, dict):
+        value.pop(last, None)
+    else:
+        value[last] = None
+
+
+def written(collected, summary: dict) -> list[str]:
+    """Return what people read of a report and of a card; the files for programs are written, too."""
+    to_text(summary)
+    rows = list(csv.DictReader(io.StringIO(leaderboard(summary))))
+    assert {row["model"] for row in rows} == set(summary["models"])
+    return [text_of(render(collected, summary, {})), card(collected, summary, "cnn", ABOUT)]
+
+
+def check(texts: list[str]) -> None:
+    for text in texts:
+        found = re.search(r"\b(None|nan|inf|Undefined|Absent)\b", text.replace("np.asarray(image)[None]", ""))
+        assert not found, text[max(found.start() - 60, 0) : found.end() + 20]
+
+
+PLACES: dict[str, tuple] = {}  # the first of those alike
+for name, path in places(finished()[1]):
+    if not BRANCHES.fullmatch(name):
+        PLACES.setdefault(name, path)
+
+
+@pytest.mark.parametrize("removed", [False, True], ids=["None", "removed"])
+def test_each_value_of_the_summary_may_be_absent(removed):
+    """Whatever single entry of report.json is missing, page, card, JSON and CSV are written, and no None stands in them."""
+    collected, summary = finished()
+    for name, path in PLACES.items():
+        lacking = deepcopy(summary)
+        taken_from(lacking, path, removed)
+        try:
+            check(written(collected, lacking))
+        except Exception as exc:
+            exc.add_note(f"without {name}")
+            raise
+
+
+def test_of_a_whole_report_nothing_is_absent(monkeypatch):
+    """A misspelt key in a template would read as a dash: of a finished experiment each one that is read is there, `alpha` of a base without one apart."""
+    missed, seen = set(), absent.Forgiving._known
+
+    def known(environment, value):
+        missed.update([value._undefined_name] if isinstance(value, absent.Absent) else [])
+        return seen(environment, value)
+
+    monkeypatch.setattr(absent.Forgiving, "_known", known)
+    written(*finished())
+    assert missed == {"alpha"}
+    with pytest.raises(UndefinedError, match="'figuer' is undefined"):
+        absent.environment(()).from_string("{{ figuer }}").render(figure=1)
+
+
+def test_what_is_reckoned_with_an_absent_value_is_absent():
+    """As with SQL's NULL: sums, products and filters of it are a dash, a comparison does not hold, a loop has no turn."""
+    text = "{{ 100 * (1 - run.n) }} {{ run.n.of.it }} {{ run.n | num }} {{ run.low | num }} {{ run.n > 1 }} {{ run.low is none }}{% for x in run.n %}x{% endfor %}"
+    assert absent.environment((num,)).from_string(text).render(run={"low": None}) == "– – – – False True"
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(st.lists(st.tuples(st.sampled_from(sorted(PLACES)), st.booleans()), min_size=2, max_size=60))
+def test_many_values_of_the_summary_may_be_absent(missing):
+    """The same of any number of them together."""
+    collected, summary = finished()
+    lacking = deepcopy(summary)
+    for name, removed in missing:
+        taken_from(lacking, PLACES[name], removed)
+    check(written(collected, lacking))
+
+
+def loose(collected) -> dict:
+    """Return the parts of what a report is made of that a row or a file may lack."""
+    return {
+        name: {
+            "fold": model.tasks["fold"][0].metrics,
+            "final": model.tasks["final"][0].metrics,
+            "result": model.results[("final", 0)],
+            "epochs": model.epochs[("fold", 0)][0],
+            "searched": model.tasks["trial"][0].parameters,
+            "selection": model.selection["parameters"],
+        }
+        for name, model in collected.models.items()
+    } | {"data": collected.data, "seconds": collected.attempts[0].seconds}
+
+
+STAGED = re.compile(r"data\.(id|classes(\.\*)?|image_shape(\..*)?|train|test)")  # without them nothing was staged
+GIVEN: dict[str, tuple] = {}
+for name, path in places(loose(finished()[0])):
+    if "." in name and not STAGED.fullmatch(name):
+        GIVEN.setdefault(name, path)
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(st.lists(st.tuples(st.sampled_from(sorted(GIVEN)), st.booleans()), min_size=1, max_size=12))
+@pytest.mark.usefixtures("few_resamples")
+def test_values_of_rows_and_files_may_be_absent(missing):
+    """Whatever numbers a row or a file lacks, of an older version or of a class without images, the report and the card are written."""
+    collected = deepcopy(finished()[0])
+    for name, removed in missing:
+        taken_from(loose(collected), GIVEN[name], removed)
+    check(written(collected, summarise(collected)))
+
+
+@pytest.mark.parametrize("removed", [False, True], ids=["None", "removed"])
+@pytest.mark.usefixtures("few_resamples")
+def test_pictures_are_drawn_of_what_there_is(removed):
+    """With every number absent that can be, all files are written, and the pictures say no None either."""
+    collected = deepcopy(finished()[0])
+    for path in GIVEN.values():
+        taken_from(loose(collected), path, removed)
+    files = report.assemble(collected, summarise(collected))
+    check([text_of(files["index.html"].decode()), *(content.decode() for name, content in files.items() if name.endswith(".svg"))])
