@@ -112,22 +112,28 @@ fi
 
 for stage in features trial fold final; do
   elements=$((($(of_plan $stage) + count - 1) / count))
-  chunks=$(((elements + most - 1) / most)) ids=''
+  chunks=$(((elements + most - 1) / most)) ids=()
+  # A throttle holds for one array. So the arrays run in lanes, one after the other in each, and the
+  # lanes share the throttle.
+  lanes=$((throttle > 0 && throttle < chunks ? throttle : chunks))
   for ((first = 0; first < elements; first += most)); do
     last=$((elements - first < most ? elements - first - 1 : most - 1))
-    limit=${throttle:+%$((throttle / chunks > 0 ? throttle / chunks : 1))}
+    chunk=$((first / most))
+    limit=${throttle:+%$(((throttle + lanes - 1 - chunk % lanes) / lanes))}
     options=("${TASK_OPTIONS[@]}" "${ALL_OPTIONS[@]}" "${ours[@]}" --job-name="$name-$stage" --output="$logs/%x-%A_%a.log")
-    after "${prepared[@]}" "${before[@]}"
+    lane=()
+    [ $chunk -lt $lanes ] || lane=("afterany:${ids[chunk - lanes]}")
+    after "${prepared[@]}" "${before[@]}" "${lane[@]}"
     variables=("JOB_EXPERIMENT=$name")
     [ $first -eq 0 ] || variables+=("JOB_INDEX_OFFSET=$first")
     counted=()
     [ "$count" -eq 1 ] || counted=(--count "$count")
     label=${stage^^}
-    [ "$chunks" -eq 1 ] || label+=_$((first / most))
+    [ "$chunks" -eq 1 ] || label+=_$chunk
     submit "$label" --array="0-$last$limit" "${options[@]}" slurm/task.sbatch "${variables[@]}" $stage "${counted[@]}"
-    ids+=:$id
+    ids+=("$id")
   done
-  [ -z "$ids" ] || before=("afterany$ids")
+  [ ${#ids[@]} -eq 0 ] || before=("afterany$(printf ':%s' "${ids[@]}")")
 done
 options=("${CPU_OPTIONS[@]}" "${ALL_OPTIONS[@]}" "${ours[@]}" --job-name="$name-report" --output="$logs/%x-%j.log")
 after "${prepared[@]}" "${before[@]}"

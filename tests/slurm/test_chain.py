@@ -6,6 +6,7 @@ import re
 import shutil
 import signal
 import subprocess
+from itertools import accumulate
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,12 @@ from conftest import ROOT, environ, processes, words
 from world import SMALL, TINY, wait_for, write_images
 
 SETTINGS = PLAIN  # MaxArraySize is 3
+COUNTED_JOB = """#!/bin/sh
+case $1 in
+  plan) echo experiment big; echo trial 7 ;;
+  trial) echo 1 >>ran; sleep 0.5; echo -1 >>ran ;;
+esac
+"""
 
 
 def test_the_whole_chain(desk, site, weights):
@@ -30,7 +37,8 @@ def test_the_whole_chain(desk, site, weights):
     def over():
         shown = desk.cluster.run("scontrol", "show", "job", "--details") + "\0".join(part for p in processes() for part in words(p))
         assert [s for s in secrets if s in shown] == []
-        seen.update(variable for p in processes() if "bin/job" in " ".join(words(p)[:2]) for variable in environ(p))
+        jobs = [environ(p) for p in processes() if "bin/job" in " ".join(words(p)[:2])]
+        seen.update(*(job for job in jobs if f"SLURM_SUBMIT_DIR={desk.folder}" in job))
         return not desk.cluster.queue()
 
     wait_for(over, 380)
@@ -127,7 +135,7 @@ def test_a_dry_run_says_every_line(desk):
     assert [line.split()[0] for line in lines] == ["sbatch"] * 8
     assert all("--partition=main" in line for line in lines)
     arrays = [re.search(r"--array=(\S+)", line) for line in lines]
-    assert [a and a[1] for a in arrays] == [None, "0-2%2", "0-2%2", "0-0%2", "0-2%3", "0-1%3", "0-0%7", None]
+    assert [a and a[1] for a in arrays] == [None, "0-2%3", "0-2%2", "0-0%2", "0-2%4", "0-1%3", "0-0%7", None]
     after = [re.search(r"--dependency=(\S+) --kill-on-invalid-dep=yes", line) for line in lines]
     assert [a and a[1] for a in after] == [
         None,
@@ -138,6 +146,27 @@ def test_a_dry_run_says_every_line(desk):
     ]
     assert lines[3].endswith("slurm/task.sbatch JOB_EXPERIMENT=small JOB_INDEX_OFFSET=6 trial")
     assert (desk.cluster.queue(), (desk.folder / "out").exists()) == ([], False)
+
+
+def test_a_throttle_below_the_number_of_arrays(desk):
+    """Three arrays run no more tasks at a time than --throttle says: the third waits for the first.
+
+    `job` is stood in for; Slurm is real.
+    """
+    (desk.folder / "big.toml").touch()
+    job = desk.folder / "bin" / "job"
+    job.parent.mkdir()
+    job.write_text(COUNTED_JOB)
+    job.chmod(0o755)
+    desk.add("VENV=$PWD")
+    lines = desk.submit("big.toml", "--dry-run", "--throttle=2").splitlines()[1:4]
+    assert [re.search(r"--array=(\S+)", line)[1] for line in lines] == ["0-2%1", "0-2%1", "0-0%1"]
+    assert ["--dependency=afterany:TRIAL_0 " in line for line in lines] == [False, False, True]
+    ids = re.search(r"submitted: (.*)", desk.submit("big.toml", "--throttle=2"))[1].split()
+    wait_for(lambda: not desk.cluster.queue())
+    assert {desk.cluster.job(job)["JobState"] for job in ids} == {"COMPLETED"}
+    steps = [int(line) for line in (desk.folder / "ran").read_text().split()]
+    assert (len(steps), max(accumulate(steps)) <= 2) == (14, True)
 
 
 @pytest.mark.parametrize(
