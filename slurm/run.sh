@@ -9,10 +9,18 @@ fail() {
   exit "${2:-78}"
 }
 
-# Of the environment only Slurm's and the system's own variables stay: the site's file is the one place for the rest.
+# A script that is typed bears its own name. Of one that is submitted Slurm runs a copy
+# called `slurm_script`.
+typed=''
+case ${0##*/} in *.sh | *.sbatch) typed=yes ;; esac
+
+# Of the environment only Slurm's and the system's own variables stay: the site's file is the one
+# place for the rest. What is typed inside an interactive job takes nothing from that job.
 for name in $(compgen -e); do
   case $name in
-    PATH | PWD | HOME | LANG | LC_* | TZ | SLURM_* | SBATCH_* | *_VISIBLE_DEVICES | GPU_DEVICE_ORDINAL) ;;
+    SLURM_CONF | SLURM_CLUSTERS) ;;
+    SLURM_*) [ -z "$typed" ] || unset "$name" ;;
+    PATH | PWD | HOME | LANG | LC_* | TZ | SBATCH_* | *_VISIBLE_DEVICES | GPU_DEVICE_ORDINAL) ;;
     MODULE* | LMOD_* | LOADEDMODULES | _LMFILES_) ;;
     *) unset "$name" ;;
   esac
@@ -33,9 +41,22 @@ mkdir -p "$node" || fail "SCRATCH = $SCRATCH in slurm/site.env: expected a folde
 [ -O "$node" ] || fail "$node belongs to another user: choose another SCRATCH in slurm/site.env"
 chmod 700 "$node"
 here=$node/${SLURM_JOB_ID:-login-$$}
-mkdir -p "$here"
+mkdir -p "$here" || fail "$here cannot be made on $(hostname): see SCRATCH in slurm/site.env"
 trap 'rm -rf "$here"' EXIT
 export TMPDIR=$here JOB_CACHE_DIR=${JOB_CACHE_DIR:-$node/cache} JOB_PROGRESS_FILE=$here/progress
+
+# Submit this script, which was typed, with the options that it has set as `site`; arguments that
+# begin with a dash are further options of sbatch.
+site=()
+submit_itself() {
+  local more=()
+  while [[ ${1-} == -* ]]; do
+    more+=("$1")
+    shift
+  done
+  sbatch "${site[@]}" "${more[@]}" "$0" "$@"
+  exit
+}
 
 # Write the environment for a container: by file, so that no value stands on a command line. What the image knows better stays out.
 write_environment() (

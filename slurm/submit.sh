@@ -49,7 +49,7 @@ done
 # --- what would fail later is said now
 [ -z "$shell" ] || echo "submit.sh: not used: ${shell}of this shell; slurm/site.env alone says where things are" >&2
 private() { # how the file is called, its path
-  [ -e "$2" ] || fail "$1 = $2: no such file; write it with mode 0600, or run 'sbatch slurm/services.sbatch' and wait for it"
+  [ -e "$2" ] || fail "$1 = $2: no such file; write it with mode 0600, or run slurm/services.sbatch and wait for it"
   case $(stat -L -c %a "$2") in
     ?00) ;;
     *) fail "$1 = $2: mode $(stat -L -c %a "$2"), others can read the secret in it: chmod 600 $2" ;;

@@ -34,6 +34,10 @@ class Desk:
         """Type slurm/submit.sh; return what it says."""
         return self.cluster.run(self.folder / "slurm" / "submit.sh", *arguments, check=check, cwd=self.folder)
 
+    def type(self, script: str, *arguments) -> str:
+        """Type a script of slurm/, options of sbatch first; return the id of the job."""
+        return self.cluster.run(self.folder / "slurm" / script, "--parsable", *arguments, cwd=self.folder).strip()
+
     def sbatch(self, *arguments) -> str:
         """Submit a script of slurm/ by hand, as array of one element; return the element's id."""
         return self.cluster.run("sbatch", "--parsable", "--array=0", *self.options, *arguments, cwd=self.folder).strip() + "_0"

@@ -74,8 +74,8 @@ def test_a_site_without_services(desk, site):
         "export JOB_DATABASE_URL_FILE=$PWD/services/database-url JOB_STORE_URL=file://$PWD/store",
         "SERVICES_HOST=127.0.0.1  # where it may listen in a test",
     )
-    assert "no such file; write it with mode 0600, or run 'sbatch slurm/services.sbatch'" in desk.submit("small.toml", check=False)
-    services = desk.cluster.run("sbatch", "--parsable", "--mem=100", "slurm/services.sbatch", cwd=desk.folder).strip()
+    assert "no such file; write it with mode 0600, or run slurm/services.sbatch and wait" in desk.submit("small.toml", check=False)
+    services = desk.type("services.sbatch")
     url = desk.folder / "services" / "database-url"
     wait_for(url.exists)
     assert url.stat().st_mode & 0o777 == 0o600
@@ -167,6 +167,30 @@ def test_a_throttle_below_the_number_of_arrays(desk):
     assert {desk.cluster.job(job)["JobState"] for job in ids} == {"COMPLETED"}
     steps = [int(line) for line in (desk.folder / "ran").read_text().split()]
     assert (len(steps), max(accumulate(steps)) <= 2) == (14, True)
+
+
+def test_a_typed_script_takes_the_sites_options(desk):
+    """Each script submits itself as site.env says, in an interactive job too; what is typed holds."""
+    desk.add(
+        "ALL_OPTIONS=(--partition=high)",
+        "TASK_OPTIONS=(--mem=100 --time=7)",
+        "CPU_OPTIONS=(--mem=100 --time=8)",
+        "SERVICES_OPTIONS=(--partition=main)",
+    )
+    asked = {}
+    for script, options in (("task.sbatch", ["--array=0"]), ("cpu.sbatch", []), ("services.sbatch", []), ("cpu.sbatch", ["--time=9"])):
+        typed = (f"slurm/{script}", "--parsable", "--hold", *options, "NAME=value", "prepare")
+        job = desk.cluster.run("env", "SLURM_JOB_ID=1", "SLURM_MEM_PER_CPU=1", *typed, cwd=desk.folder).strip()
+        seen = desk.cluster.job(job)
+        asked[script, *options] = seen["Partition"], seen["TimeLimit"], seen.get("TresPerNode")
+        desk.cluster.run("scancel", job)
+    assert asked == {
+        ("task.sbatch", "--array=0"): ("high", "00:07:00", None),
+        ("cpu.sbatch",): ("high", "00:08:00", None),
+        ("services.sbatch",): ("main", "00:08:00", None),
+        ("cpu.sbatch", "--time=9"): ("high", "00:09:00", None),
+    }
+    assert list((desk.folder.parent / "node").glob("job-*/*")) == []
 
 
 @pytest.mark.parametrize(
