@@ -35,12 +35,17 @@ if [ "${#MODULES[@]}" -gt 0 ]; then
   set -e
 fi
 
+# The name of this job or array element in Slurm's commands. SLURM_JOB_ID is no such name: the last
+# element of an array bears the array's number there, and by it Slurm's commands mean all elements.
+element=${SLURM_ARRAY_JOB_ID:+${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID}
+element=${element:-${SLURM_JOB_ID-}}
+
 # A folder of this user on the node for the cache, and one of this job for everything else that is temporary, HOME too.
 node=$SCRATCH/job-$UID
 mkdir -p "$node" || fail "SCRATCH = $SCRATCH in slurm/site.env: expected a folder this user may write on $(hostname)"
 [ -O "$node" ] || fail "$node belongs to another user: choose another SCRATCH in slurm/site.env"
 chmod 700 "$node"
-here=$node/${SLURM_JOB_ID:-login-$$}
+here=$node/${element:-login-$$}
 mkdir -p "$here" || fail "$here cannot be made on $(hostname): see SCRATCH in slurm/site.env"
 trap 'rm -rf "$here"' EXIT
 export TMPDIR=$here JOB_CACHE_DIR=${JOB_CACHE_DIR:-$node/cache} JOB_PROGRESS_FILE=$here/progress
@@ -97,7 +102,7 @@ become_job() {
 # Ask the program to leave. Never by TERM or USR1: Slurm may have sent it that itself, and a second one is not obeyed but fatal.
 ask() {
   if [ "$RUNTIME" = pyxis ]; then
-    scancel --signal=URG "$SLURM_JOB_ID" 2>/dev/null && kill -0 "$1" 2>/dev/null
+    scancel --signal=URG "$element" 2>/dev/null && kill -0 "$1" 2>/dev/null
   else
     kill -URG "$1" 2>/dev/null
   fi
@@ -108,7 +113,7 @@ ask() {
 running() {
   local text state restarts tries
   for ((tries = 0; tries < 30; tries++)); do
-    if text=$(squeue --noheader --jobs="$SLURM_JOB_ID" --Format=State:24,RestartCnt:24 2>/dev/null); then
+    if text=$(squeue --noheader --jobs="$element" --Format=State:24,RestartCnt:24 2>/dev/null); then
       read -r state restarts <<<"$text"
       [ "$state $restarts" = "RUNNING ${SLURM_RESTART_COUNT:-0}" ]
       return
@@ -139,7 +144,7 @@ run_once() {
 # a row fails the task for good, so that the stages behind it do not wait for ever; every other end is final.
 # The same with and without the administrator's RequeueExit: we leave with neither code, but requeue while we run.
 until_done() {
-  local asked='' code runs=0 fruitless=$OUT/restarts/$SLURM_JOB_ID
+  local asked='' code runs=0 fruitless=$OUT/restarts/$element
   rm -f "$JOB_PROGRESS_FILE"
   trap 'asked=yes' USR1 TERM INT # each of them ends a `wait`
   while run_once "$@"; do
@@ -165,7 +170,7 @@ until_done() {
     exit 1
   fi
   say "exit $code: requeued"
-  scontrol requeue "$SLURM_JOB_ID" || fail "this job cannot be requeued (see above): submit again, it goes on where it was" 1
+  scontrol requeue "$element" || fail "this job cannot be requeued (see above): submit again, it goes on where it was" 1
   rm -rf "$here"
   trap - TERM
   sleep infinity & # Slurm ends us now; an exit of our own could be taken for the job's

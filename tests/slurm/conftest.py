@@ -4,7 +4,7 @@ import os
 import shutil
 import signal
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,26 +38,53 @@ class Desk:
         """Type a script of slurm/, options of sbatch first; return the id of the job."""
         return self.cluster.run(self.folder / "slurm" / script, "--parsable", *arguments, cwd=self.folder).strip()
 
-    def sbatch(self, *arguments) -> str:
-        """Submit a script of slurm/ by hand, as array of one element; return the element's id."""
-        return self.cluster.run("sbatch", "--parsable", "--array=0", *self.options, *arguments, cwd=self.folder).strip() + "_0"
+    def array(self, *arguments) -> str:
+        """Type task.sbatch for an array of three; return the last element's id.
 
-    options = ("--output=%x-%A_%a.log", "--mem=100", "--time=10")
+        That one is the trap: its SLURM_JOB_ID is the array's number, which means all three.
+        """
+        return self.type("task.sbatch", "--array=0-2", *arguments) + "_2"
+
+    @contextmanager
+    def bystanders(self, element: str):
+        """Hold the other two of an array; at the end nobody has asked or requeued them. Cancel them."""
+        others = [element.replace("_2", f"_{index}") for index in (0, 1)]
+        wait_for(lambda: all(self.processes(other) for other in others))
+        pids = [self.process(other) for other in others]
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+            for other in others:
+                seen = self.cluster.job(other)
+                assert (seen["JobState"], seen["Restarts"]) == ("RUNNING", "0"), f"{other} beside {element}"
+                assert "asked to leave" not in self.log(other)
+        finally:
+            self.cluster.run("scancel", *others)
+            for other, pid in zip(others, pids, strict=True):
+                self.until(other, "asked to leave")  # killed before, it would be begun again
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
 
     def log(self, element: str) -> str:
         """Return what an element has said in all its runs."""
         files = list(self.folder.rglob(f"*-{element}.log"))
         return files[0].read_text(errors="replace") if files else ""
 
-    def until(self, element: str, words: str, times: int = 1) -> None:
+    def until(self, element: str, words: str, times: int = 1, seconds: float = 150) -> None:
         """Wait until an element has said these words so often."""
-        wait_for(lambda: self.log(element).count(words) >= times)
+        wait_for(lambda: self.log(element).count(words) >= times, seconds)
+
+    def processes(self, element: str) -> list[int]:
+        """Return the pids of the `job` of an element: one while it is running."""
+        mine = {f"SLURM_JOB_ID={self.cluster.job(element)['JobId']}", f"SLURM_SUBMIT_DIR={self.folder}"}
+        jobs = [p for p in processes() if any(w.endswith("/bin/job") for w in words(p)[:2])]
+        return [int(p.name) for p in jobs if mine <= set(environ(p))]
 
     def process(self, element: str) -> int:
         """Return the pid of the `job` of an element that is running."""
-        mine = {f"SLURM_JOB_ID={self.cluster.job(element)['JobId']}", f"SLURM_SUBMIT_DIR={self.folder}"}
-        (process,) = [p for p in processes() if mine <= set(environ(p)) and any(word.endswith("/bin/job") for word in words(p)[:2])]
-        return int(process.name)
+        (pid,) = self.processes(element)
+        return pid
 
     @contextmanager
     def held(self, element: str):

@@ -1,64 +1,78 @@
 """A Slurm with RequeueExit and GraceTime that signals every process of a job: requeued, cancelled, not ready, wrong."""
 
 from cluster import PLAIN
+from world import wait_for
 
 SETTINGS = PLAIN
-TRIAL = ("slurm/task.sbatch", "JOB_EXPERIMENT=long", "trial", "--model", "cnn")
+TRIAL = ("JOB_EXPERIMENT=long", "trial", "--model", "cnn")
 
 
 def test_requeued_in_the_middle(desk, long):
     """`scontrol requeue` of a running trial: it saves, though the signal reaches it twice, and goes on in the next run."""
-    element = desk.sbatch(*TRIAL)
-    with desk.held(element):
-        desk.cluster.run("scontrol", "requeue", element)
+    element = desk.array(*TRIAL)
+    with desk.bystanders(element):
+        with desk.held(element):
+            desk.cluster.run("scontrol", "requeue", element)
+        wait_for(lambda: desk.cluster.job(element)["Restarts"] == "1")
     assert desk.cluster.wait(element, "COMPLETED")["Restarts"] == "1"
     assert "exit 75, and the job is cancelled or requeued already: not by us" in desk.log(element)
-    assert [a["outcome"] for a in long.attempts(0)] == ["interrupted", "complete"]
+    assert [a["outcome"] for a in long.attempts(2)] == ["interrupted", "complete"]
 
 
 def test_cancelled_is_cancelled(desk, long):
     """A user's `scancel` is final, whatever the program ends with; what was done is kept for who submits again."""
-    element = desk.sbatch(*TRIAL)
-    with desk.held(element):
-        desk.cluster.run("scancel", element)
-    desk.until(element, "not by us")
-    assert (desk.cluster.wait(element, "CANCELLED")["Restarts"], desk.cluster.queue()) == ("0", [])
-    assert [a["outcome"] for a in long.attempts(0)] == ["interrupted"]
-    again = desk.sbatch(*TRIAL)
+    element = desk.array(*TRIAL)
+    with desk.bystanders(element):
+        with desk.held(element):
+            desk.cluster.run("scancel", element)
+        desk.until(element, "not by us")
+        assert desk.cluster.wait(element, "CANCELLED")["Restarts"] == "0"
+    wait_for(lambda: desk.cluster.queue() == [])
+    assert [a["outcome"] for a in long.attempts(2)] == ["interrupted"]
+    again = desk.type("task.sbatch", "--array=2", *TRIAL) + "_2"
     desk.cluster.wait(again, "COMPLETED")
     assert "going on from the checkpoint" in desk.log(again)
 
 
 def test_not_ready_is_requeued_until_it_is(desk, small):
-    """A fold that comes before its trial is done is requeued, not failed; without anything new, only so often."""
+    """Folds before their trial is done are requeued, not failed; without anything new, only so often."""
     small.job("prepare", "small.toml", check=0)
     desk.add("export JOB_WAIT_S=1", "RESTARTS=1")
-    fold = ("slurm/task.sbatch", "JOB_EXPERIMENT=small", "fold")
-    element = desk.sbatch(*fold)
-    assert desk.cluster.wait(element, "FAILED")["ExitCode"] == "1:0"
-    assert desk.log(element).count("exit 75: requeued") == 1
-    assert "exit 75, for the 2. time without anything new: not requeued" in desk.log(element)
+    elements = array_of_folds(desk)
+    for element in elements:
+        seen = desk.cluster.wait(element, "FAILED")
+        assert (seen["ExitCode"], seen["Restarts"]) == ("1:0", "1")
+        assert desk.log(element).count("exit 75: requeued") == 1
+        assert "exit 75, for the 2. time without anything new: not requeued" in desk.log(element)
     desk.add("RESTARTS=100")
-    element = desk.sbatch(*fold)
-    desk.until(element, "exit 75: requeued")
+    elements = array_of_folds(desk)
+    for element in elements:
+        desk.until(element, "exit 75: requeued")
     small.job("trial", "--index", 0, check=0)
-    assert int(desk.cluster.wait(element, "COMPLETED")["Restarts"]) >= 1
+    for element in elements:
+        assert int(desk.cluster.wait(element, "COMPLETED")["Restarts"]) >= 1
     assert not list((desk.folder / "out" / "restarts").iterdir())
+
+
+def array_of_folds(desk) -> list[str]:
+    """Submit three folds; return their ids."""
+    array = desk.type("task.sbatch", "--array=0-2", "JOB_EXPERIMENT=small", "fold")
+    return [f"{array}_{index}" for index in range(3)]
 
 
 def test_what_waiting_cannot_mend_is_final(desk, small):
     """A wrong password ends an element with 78, a task that failed for good with 70, at once and once."""
     small.job("prepare", "small.toml", check=0)
-    task = ("slurm/task.sbatch", "JOB_EXPERIMENT=small", "trial")
+    task = ("task.sbatch", "--array=0", "JOB_EXPERIMENT=small", "trial")
     import psycopg2
 
     connection = psycopg2.connect(small.database_url)
     connection.autocommit = True
     connection.cursor().execute("update task set state = 'failed', reason = 'x', finished = now() where stage = 'trial'")
     connection.close()
-    element = desk.sbatch(*task)
+    element = desk.type(*task) + "_0"
     assert desk.cluster.wait(element, "FAILED") | {"ExitCode": "70:0", "Restarts": "0"} == desk.cluster.job(element)
     (desk.folder / "database-url").write_text(small.database_url.replace("job:", "job:x"))
-    element = desk.sbatch(*task)
+    element = desk.type(*task) + "_0"
     assert desk.cluster.wait(element, "FAILED") | {"ExitCode": "78:0", "Restarts": "0"} == desk.cluster.job(element)
     assert "refused us" in desk.log(element)
