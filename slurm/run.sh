@@ -39,6 +39,9 @@ fi
 # element of an array bears the array's number there, and by it Slurm's commands mean all elements.
 element=${SLURM_ARRAY_JOB_ID:+${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID}
 element=${element:-${SLURM_JOB_ID-}}
+# Runs of one element take its task back from each other at once, and so do tries in one run, which
+# are steps of different numbers where srun starts them.
+[ -z "$element" ] || export JOB_SCHEDULER_JOB="slurm ${SLURM_CLUSTER_NAME:--} $element"
 
 # A folder of this user on the node for the cache, and one of this job for everything else that is temporary, HOME too.
 node=$SCRATCH/job-$UID
@@ -72,6 +75,9 @@ write_environment() (
 )
 
 # Become `job` in the site's runtime. It is called by name, never by the image's ENTRYPOINT; HOME is an empty folder.
+# srun asks for the `allocation`, which is nothing in a job. --export=ALL: after sbatch's --export=PATH
+# it would pass on PATH only.
+allocation=()
 become_job() {
   local bind binds=("$PWD" "$node" "${BINDS[@]}") mounts=
   case $RUNTIME in
@@ -92,7 +98,8 @@ become_job() {
       ;;
     pyxis)
       for bind in "${binds[@]}"; do mounts+=${mounts:+,}$bind:$bind; done
-      exec srun --ntasks=1 --container-image="$IMAGE" --container-mounts="$mounts" --container-workdir="$PWD" \
+      exec srun --export=ALL "${allocation[@]}" --ntasks=1 --container-image="$IMAGE" \
+        --container-mounts="$mounts" --container-workdir="$PWD" \
         --no-container-mount-home --no-container-entrypoint job "$@"
       ;;
     *) fail "RUNTIME = $RUNTIME in slurm/site.env: expected venv, apptainer, pyxis or charliecloud" ;;
@@ -102,7 +109,9 @@ become_job() {
 # Ask the program to leave. Never by TERM or USR1: Slurm may have sent it that itself, and a second one is not obeyed but fatal.
 ask() {
   if [ "$RUNTIME" = pyxis ]; then
-    scancel --signal=URG "$element" 2>/dev/null && kill -0 "$1" 2>/dev/null
+    # Of a job in transition scancel tries again for 95 s (5 + 6 + ... + 14), long after its steps.
+    timeout 5 scancel --signal=URG "$element" 2>/dev/null || true
+    kill -0 "$1" 2>/dev/null
   else
     kill -URG "$1" 2>/dev/null
   fi

@@ -64,6 +64,7 @@ fi
 most=$(scontrol show config | awk '$1 == "MaxArraySize" { print $3 }') || fail "scontrol does not answer: is this a login node of a Slurm?"
 [ "${most:-0}" -gt 0 ] || fail "MaxArraySize = ${most:-unknown} in Slurm's configuration: it takes no arrays"
 
+allocation=("${CPU_OPTIONS[@]}" "${ALL_OPTIONS[@]}" "${ours[@]}")
 run() (become_job "$@")
 plan=$(run plan "$experiment")
 of_plan() { awk -v name="$1" '$1 == name { print $2 }' <<<"$plan"; }
@@ -101,7 +102,7 @@ after() { # dependencies...: as options of sbatch
 [ -n "$dry" ] || mkdir -p "$logs"
 prepared=() before=()
 if [ -n "$prepare_job" ]; then
-  submit PREPARE "${CPU_OPTIONS[@]}" "${ALL_OPTIONS[@]}" "${ours[@]}" --job-name="$name-prepare" --output="$logs/%x-%j.log" \
+  submit PREPARE "${allocation[@]}" --job-name="$name-prepare" --output="$logs/%x-%j.log" \
     slurm/cpu.sbatch prepare "$experiment"
   prepared=("afterok:$id")
 elif [ -n "$dry" ]; then
@@ -135,7 +136,7 @@ for stage in features trial fold final; do
   done
   [ ${#ids[@]} -eq 0 ] || before=("afterany$(printf ':%s' "${ids[@]}")")
 done
-options=("${CPU_OPTIONS[@]}" "${ALL_OPTIONS[@]}" "${ours[@]}" --job-name="$name-report" --output="$logs/%x-%j.log")
+options=("${allocation[@]}" --job-name="$name-report" --output="$logs/%x-%j.log")
 after "${prepared[@]}" "${before[@]}"
 submit REPORT "${options[@]}" slurm/cpu.sbatch "JOB_EXPERIMENT=$name" report --out "$OUT/$name/report"
 complete=yes

@@ -97,6 +97,22 @@ class Desk:
         self.until(element, "asked to leave", asked + 1)
         os.kill(pid, signal.SIGCONT)
 
+    def pyxis(self) -> list[str]:
+        """Make RUNTIME=pyxis work without pyxis, and return the site's lines for it.
+
+        It is Slurm's own srun, less the options that pyxis adds to it, and the host's `job`.
+        """
+        bin = self.folder / "bin"
+        bin.mkdir()
+        (bin / "srun").write_text(
+            "#!/usr/bin/env bash\n"
+            'for word; do case $word in --container-* | --no-container-*) ;; *) words+=("$word") ;; esac; done\n'
+            f'exec {shutil.which("srun")} "${{words[@]}}"\n'
+        )
+        (bin / "srun").chmod(0o755)
+        (bin / "job").symlink_to(Path(sys.prefix) / "bin" / "job")
+        return ["RUNTIME=pyxis", "VENV=/nowhere", "PATH=$PWD/bin:$PATH"]
+
     def add(self, *lines: str) -> None:
         """Add lines to the site's file."""
         with open(self.folder / "slurm" / "site.env", "a") as file:

@@ -193,6 +193,16 @@ def test_a_typed_script_takes_the_sites_options(desk):
     assert list((desk.folder.parent / "node").glob("job-*/*")) == []
 
 
+def test_pyxis_on_the_login_node(desk):
+    """What submit.sh runs itself asks Slurm for the place that site.env and its own options name."""
+    (desk.folder / "small.toml").write_text(SMALL)
+    desk.add(*desk.pyxis(), "CPU_OPTIONS=(--mem=100 --time=8)", "ALL_OPTIONS=(--partition=main)")
+    desk.submit("small.toml", "--dry-run", "--partition=high")
+    jobs = desk.cluster.run("scontrol", "--oneliner", "show", "job").splitlines()
+    plan = [dict(word.partition("=")[::2] for word in job.split()) for job in jobs if " JobName=job " in job]
+    assert [(job["Partition"], job["TimeLimit"]) for job in plan] == [("high", "00:08:00")]
+
+
 @pytest.mark.parametrize(
     "arguments, sentence",
     [

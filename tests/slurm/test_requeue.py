@@ -1,5 +1,8 @@
 """A Slurm with RequeueExit and GraceTime that signals every process of a job: requeued, cancelled, not ready, wrong."""
 
+import os
+import signal
+
 from cluster import PLAIN
 from world import wait_for
 
@@ -17,6 +20,21 @@ def test_requeued_in_the_middle(desk, long):
     assert desk.cluster.wait(element, "COMPLETED")["Restarts"] == "1"
     assert "exit 75, and the job is cancelled or requeued already: not by us" in desk.log(element)
     assert [a["outcome"] for a in long.attempts(2)] == ["interrupted", "complete"]
+
+
+def test_pyxis(desk, long):
+    """In a step of srun, `job` has the site's variables; killed, it goes on at once; asked, it alone leaves."""
+    desk.add(*desk.pyxis(), "export JOB_LEASE_S=600")
+    element = desk.array(*TRIAL)
+    with desk.bystanders(element):
+        desk.until(element, "saved at step")
+        os.kill(desk.process(element), signal.SIGKILL)
+        desk.until(element, "attempt 2")  # by the next step, without waiting for the lease
+        with desk.held(element):
+            desk.cluster.run("scancel", "--batch", "--signal=USR1", element)
+        desk.until(element, "exit 75: requeued", seconds=60)  # scancel may try for 95 s
+    assert desk.cluster.wait(element, "COMPLETED")["Restarts"] == "1"
+    assert [a["outcome"] for a in long.attempts(2)] == ["vanished", "interrupted", "complete"]
 
 
 def test_cancelled_is_cancelled(desk, long):

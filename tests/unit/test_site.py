@@ -17,7 +17,7 @@ CALLS = {
     " {top}/image job trial --index 0",
     "charliecloud": "ch-run --unset-env=* --set-env --set-env=HOME={here} --set-env={here}/environment --bind={top} --bind={node} --bind=/data"
     " --cd={top} {top}/image -- job trial --index 0",
-    "pyxis": "srun --ntasks=1 --container-image={top}/image --container-mounts={top}:{top},{node}:{node},/data:/data"
+    "pyxis": "srun --export=ALL --ntasks=1 --container-image={top}/image --container-mounts={top}:{top},{node}:{node},/data:/data"
     " --container-workdir={top} --no-container-mount-home --no-container-entrypoint job trial --index 0",
     "venv": "job trial --index 0",
 }
@@ -69,6 +69,7 @@ def test_the_environment_of_a_runtime(top, runtime):
         seen = dict(line.removeprefix("variable ").partition("=")[::2] for line in call(top, runtime) if line.startswith("variable "))
     assert (seen["JOB_STORE_URL"], seen["AWS_REGION"]) == ("s3://bucket/a b", "eu")
     assert (seen["SLURM_JOB_ID"], seen["SLURM_ARRAY_TASK_ID"], seen["CUDA_VISIBLE_DEVICES"]) == ("17", "3", "1")
+    assert seen["JOB_SCHEDULER_JOB"] == "slurm - 17"
     assert seen["JOB_CACHE_DIR"] == f"{top}/job-{os.getuid()}/cache"
     assert seen["PYTHONPATH"] == f"{top}/own", "the site's, where own models are; not the shell's"
     assert "AWS_SECRET_ACCESS_KEY" not in seen
