@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from job import errors
+from job import errors, names
 from job.reading import first_line
 
 MEMBER_BYTES = 200_000_000  # of one member, by its declared size: zipfile and tarfile never read more than that
@@ -40,8 +40,8 @@ class Member(NamedTuple):
 def members(path: Path) -> Iterator[Member]:
     """List what is in a folder, a tar (plain, gzip, bzip2, xz) or a zip, in its own order.
 
-    The content, not the suffix, decides how it is read. Hidden names (.DS_Store, __MACOSX)
-    are left out. Links are followed in a folder, which is the user's own, never in an archive.
+    The content, not the suffix, decides how it is read. Hidden names (.DS_Store)
+    and those a system makes for itself (lost+found) are left out, unread. Links are followed in a folder, which is the user's own, never in an archive.
 
     Raises:
         errors.Invalid: damaged, cut short or encrypted; an absolute name or one with "..";
@@ -80,8 +80,8 @@ def _damaged(path: Path, exc: Exception) -> errors.Invalid:
 
 def _folder_members(root: Path, inside: str = "") -> Iterator[Member]:
     with reading(root / inside):
-        names = sorted(os.listdir(root / inside))
-    for name in (f"{inside}{name}" for name in names if not _hidden(name)):
+        found = sorted(os.listdir(root / inside))
+    for name in (f"{inside}{name}" for name in found if not names.hidden(name)):
         path = root / name
         if path.is_dir():
             yield Member(name, True, bytes)
@@ -101,7 +101,7 @@ def _tar_members(path: Path) -> Iterator[Member]:
                 raise _no_file(info.name, path)
             name = _checked_name(info.name, path)
             _check_size(name, info.size, path)
-            if not _hidden(name):
+            if name not in ("", ".") and not names.hidden(name):
                 yield Member(name, info.isdir(), partial(_read, path, partial(_read_tar, tar, info)))
             tar.members = []  # tarfile keeps every header, else
         _check_end(tar, path)
@@ -131,7 +131,7 @@ def _zip_members(path: Path) -> Iterator[Member]:
                 raise _no_file(info.filename, path)
             name = _checked_name(info.filename, path).replace("\\", "/")
             _check_size(name, info.file_size, path)
-            if not _hidden(name):
+            if name not in ("", ".") and not names.hidden(name):
                 yield Member(name, info.is_dir(), partial(_read, path, partial(archive.read, info)))
 
 
@@ -155,10 +155,6 @@ def _checked_name(name: str, path: Path) -> str:
 def _check_size(name: str, size: int, path: Path) -> None:
     if not 0 <= size <= MEMBER_BYTES:
         raise errors.Invalid(f"member {name!r} of {path} says it has {size:,} bytes, more than {MEMBER_BYTES:,} are not read: leave it out")
-
-
-def _hidden(name: str) -> bool:
-    return name in ("", ".") or any(part.startswith(".") or part == "__MACOSX" for part in name.split("/"))
 
 
 # --- pickles of Python 2 ---

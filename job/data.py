@@ -108,6 +108,8 @@ def stage(source: Source, train: Part, test: Part) -> Staged:
         "files": hashes,
         "notes": list(source.notes),
     }
+    if source.bits < 16:
+        manifest["bits"] = source.bits
     if train.groups is not None:
         manifest["groups"] = {"train": len(np.unique(train.groups)), "test": len(np.unique(test.groups))}
     return Staged(manifest, files, related.train)

@@ -28,6 +28,7 @@ class Source:
     test: Part | None  # None: the source ships no test part
     sizes: dict[tuple[int, int], int]  # (width, height) of the images as they come -> how many
     notes: tuple[str, ...] = ()  # what its owner should know of how it was read, a sentence each
+    bits: int = 16  # that its 16-bit images hold: what `predict` scales by, too
 
 
 def fitted(

@@ -6,13 +6,12 @@ Of folders and archives a CSV says it, of an .npz arrays do. Whatever is wrong w
 import contextlib
 import csv
 import io
-import unicodedata
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 
-from job import archives, downloads, errors
+from job import archives, downloads, errors, names
 from job.reading import show
 
 HEADER = ("image", "group")
@@ -30,19 +29,19 @@ def of_images(groups: str, path: Path, parts: dict[str, list[str]], cache: Path)
     Raises: Invalid for a file that is not there or no such CSV, an image without a row or with two, a group in both parts.
     """
     rows, where = _rows(_content(groups, path, cache))
-    top = _top(name for names in parts.values() for name in names)
-    of = {_plain(name.removeprefix(top)): group for name, group in rows.items()}
-    named = {part: [of.pop(_plain(name.removeprefix(top)), None) for name in names] for part, names in parts.items()}
-    without = [name for part, names in parts.items() for name, group in zip(names, named[part], strict=True) if group is None]
-    if without:
+    top = _top(name for of in parts.values() for name in of)
+    exact = {_plain(row, top): row for row in rows}
+    alike = {names.same(plain): row for plain, row in exact.items()}
+    row_of = {name: exact.get(_plain(name, top)) or alike.get(names.same(_plain(name, top))) for of in parts.values() for name in of}
+    if without := [name for name, row in row_of.items() if row is None]:
         raise errors.Invalid(
-            f"{len(without)} of {len(without) + len(rows) - len(of)} images have no row there, {without[0]!r} for one (the first row is of "
+            f"{len(without)} of {len(row_of)} images have no row there, {without[0]!r} for one (the first row is of "
             f"{next(iter(rows))!r}): name each image as it stands in the data; one that stands alone is its own group"
         )
-    notes = []
-    if of:
-        unknown = next(name for name in rows if _plain(name.removeprefix(top)) in of)
-        notes.append(f"data.groups: {len(of)} rows are of no image of the data, {unknown!r} (line {where[unknown]}) for one")
+    used, notes = set(row_of.values()), []
+    if unknown := [row for row in rows if row not in used]:
+        notes.append(f"data.groups: {len(unknown)} rows are of no image of the data, {unknown[0]!r} (line {where[unknown[0]]}) for one")
+    named = {part: [rows[row_of[name]] for name in of] for part, of in parts.items()}
     return numbered(named, parts), notes
 
 
@@ -72,7 +71,8 @@ def key_named(groups: str) -> Iterator[None]:
 
 
 def numbered(named: dict[str, list[str]], images: dict[str, list[str]]) -> dict[str, np.ndarray]:
-    """Return groups as numbers. Raises: Invalid for one that stands in the training and in the test part."""
+    """Return groups as numbers; two spellings that look the same are one. Raises: Invalid for one in both parts."""
+    named = {part: [names.same(group) for group in groups] for part, groups in named.items()}
     number = {name: i for i, name in enumerate(sorted({group for groups in named.values() for group in groups}))}
     both = sorted(set(named["train"]) & set(named.get("test", ())))
     if both:
@@ -124,14 +124,14 @@ def _rows(content: bytes) -> tuple[dict[str, str], dict[str, int]]:
     return rows, lines
 
 
-def _top(names: Iterable[str]) -> str:
+def _top(images: Iterable[str]) -> str:
     """Return the one folder around all classes, as archives have it, with its slash, or nothing: a CSV may name images with or without it."""
-    parts = [name.split("/") for name in names]
+    parts = [name.split("/") for name in images]
     tops = {p[0] for p in parts}
     around = len(tops) == 1 and not tops & {"train", "test"} and all(len(p) > 2 for p in parts)
     return f"{tops.pop()}/" if around else ""
 
 
-def _plain(name: str) -> str:
-    """Return a name as two programs write it the same: without "./", accents composed (macOS takes them apart)."""
-    return unicodedata.normalize("NFC", name.removeprefix("./"))
+def _plain(name: str, top: str) -> str:
+    """Return an image's name without "./" and without the folder around all classes."""
+    return name.removeprefix("./").removeprefix(top)

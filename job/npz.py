@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from job import archives, errors, pictures
+from job import archives, errors, layout, pictures
 from job import groups as grouping
 from job.dataset import Part
 
@@ -17,12 +17,12 @@ def read(path: Path, groups: str | None) -> tuple[tuple[str, ...], Part, Part | 
         arrays = np.load(path, allow_pickle=False)
     found = set(getattr(arrays, "files", ()))
     if not {"x_train", "y_train"} <= found or ("x_test" in found) != ("y_test" in found):
-        raise errors.Invalid(f"{path} has {pictures.some(found) or 'no keys'}: expected x_train, y_train[, x_test, y_test][, classes]")
+        raise errors.Invalid(f"{path} has {layout.some(found) or 'no keys'}: expected x_train, y_train[, x_test, y_test][, classes]")
     ours = {f"{groups}_{part}" for part in ("train", "test")} if groups else set()
     notes = []
     if others := found.difference(KEYS, ours):
         hint = '; data.groups = "patient" reads patient_train and patient_test' if groups is None else ""
-        notes.append(f"{pictures.some(others)} not read; known keys are {pictures.some(KEYS)}{hint}")
+        notes.append(f"{layout.some(others)} not read; known keys are {layout.some(KEYS)}{hint}")
     with arrays:
         train = _part(path, arrays, "train")
         test = _part(path, arrays, "test") if "x_test" in found else None

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from job import pictures
+from job import decoding, layout, names, pictures
 from job.errors import Invalid, UsageError
 from job.interrupt import INTERRUPT
 from job.trained import Trained
@@ -39,7 +39,7 @@ def images(paths: Iterable[Path]) -> list[Path]:
             raise UsageError(f"there is no file or folder {str(path)!r}: expected images, or folders of them")
         below = sorted(_below(path)) if path.is_dir() else [path]
         if not below:
-            raise UsageError(f"{path} has no image below it ({' '.join(pictures.IMAGES)})")
+            raise UsageError(f"{path} has no image below it ({' '.join(decoding.SUFFIXES)})")
         found += below
     return found
 
@@ -50,12 +50,12 @@ def _below(folder: Path) -> Iterator[Path]:
     def refuse(exc: OSError):  # without it os.walk, as Path.rglob, would leave the folder out in silence
         raise Invalid(f"folder {exc.filename!r} cannot be read ({exc.strerror}): this user ({os.getuid()}) needs the right to it") from exc
 
-    for top, folders, names in os.walk(folder, onerror=refuse):
-        folders[:] = [name for name in folders if not name.startswith(".")]
+    for top, folders, found in os.walk(folder, onerror=refuse):
+        folders[:] = [name for name in folders if not names.hidden(name)]
         yield from (
             Path(top, name)
-            for name in names
-            if name.lower().endswith(pictures.IMAGES) and not name.startswith(".") and os.path.isfile(os.path.join(top, name))
+            for name in found
+            if layout.is_image(name) and not names.hidden(name) and os.path.isfile(os.path.join(top, name))
         )
 
 
@@ -63,7 +63,7 @@ def answers(model: Trained, paths: list[Path], top: int) -> Iterator[Answer]:
     """Yield what a model says of each file, in order. Args: top: how many classes, from 1."""
     for part in (paths[start : start + BATCH] for start in range(0, len(paths), BATCH)):
         INTERRUPT.check()
-        decoded = [_decoded(path, model.image_shape) for path in part]
+        decoded = [_decoded(path, model) for path in part]
         whole = [pixels for pixels in decoded if isinstance(pixels, np.ndarray)]
         rows = iter(model.probabilities(np.stack(whole)) if whole else ())
         for path, pixels in zip(part, decoded, strict=True):
@@ -75,9 +75,9 @@ def answers(model: Trained, paths: list[Path], top: int) -> Iterator[Answer]:
             yield Answer(path, tuple(model.classes[c] for c in order), tuple(float(row[c]) for c in order))
 
 
-def _decoded(path: Path, shape: tuple[int, int, int]) -> np.ndarray | Invalid:
+def _decoded(path: Path, model: Trained) -> np.ndarray | Invalid:
     try:
-        return pictures.one(path, shape)
+        return pictures.one(path, model.image_shape, model.bits)
     except Invalid as exc:
         return exc
 

@@ -72,7 +72,7 @@ def _read(source: str, size: tuple[int, int] | None, location: str | None, cache
         read.notes += notes
     parts = {part: Part(*arrays) for part, arrays in read.parts.items()}
     train, test = parts["train"], parts.get("test")
-    return Source(name, read.classes, train, test, dict(read.sizes), tuple(read.notes))
+    return Source(name, read.classes, train, test, dict(read.sizes), tuple(read.notes), read.bits)
 
 
 def _archive(location: str, cache: Path) -> Path:

@@ -30,6 +30,7 @@ class Trained:
     classes: tuple[str, ...]
     image_shape: tuple[int, int, int]  # height, width, 3
     probabilities: Callable[[np.ndarray], np.ndarray]  # uint8 [n, h, w, 3] -> float32 [n, k]
+    bits: int = 16  # that 16-bit images held which it has learnt from
 
 
 def published(database: Database, registered: Registered, model: str) -> dict:
@@ -59,7 +60,7 @@ def of_experiment(cache: Cache, registered: Registered, model: str, row: dict) -
     from job.train import predict
 
     data = registered.data
-    return Trained(model, tuple(data["classes"]), tuple(data["image_shape"]), lambda images: predict(net, images))
+    return Trained(model, tuple(data["classes"]), tuple(data["image_shape"]), lambda images: predict(net, images), data.get("bits", 16))
 
 
 def of_folder(folder: Path, factory: str | None = None) -> Trained:
@@ -85,7 +86,7 @@ def of_folder(folder: Path, factory: str | None = None) -> Trained:
 
         loaded = tf.saved_model.load(str(path))
         ask = lambda images: loaded.serve(images)["probabilities"].numpy()  # noqa: E731
-    return Trained(about["model"], tuple(about["classes"]), tuple(about["image_shape"]), ask)
+    return Trained(about["model"], tuple(about["classes"]), tuple(about["image_shape"]), ask, about.get("bits", 16))
 
 
 def _compiled(net, image_shape: list[int]) -> Callable[[np.ndarray], np.ndarray]:

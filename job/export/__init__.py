@@ -77,6 +77,7 @@ def _fill(folder: Path, stored: Path, collected: Collected, summary: dict, model
         "factory": factory,
         "classes": data["classes"],
         "image_shape": data["image_shape"],
+        "bits": data.get("bits", 16),
     }
     (folder / ABOUT).write_text(json.dumps(about, indent=1, ensure_ascii=False) + "\n")
     (folder / "labels.txt").write_text("".join(f"{' '.join(name.splitlines())}\n" for name in data["classes"]))

@@ -70,8 +70,8 @@ def test_folder_of_classes(tmp_path):
 
 
 def test_what_is_no_image_is_ignored_and_counted(tmp_path):
-    """Hidden files are passed over in silence; other files, and folders beside train/ and test/, are counted in a note."""
-    more = {"train/cat/.DS_Store": b"", "train/cat/Thumbs.db": b"", "README.md": b"", "val/cat/1.png": b"no image"}
+    """Hidden files, and those of systems, are passed over in silence; other files, and folders beside train/ and test/, are counted in a note."""
+    more = {"train/cat/.DS_Store": b"", "train/cat/Thumbs.db": b"", "train/cat/a.txt": b"", "README.md": b"", "more/cat/1.png": b"no image"}
     read = sources.read(write_folder(tmp_path / "set", two_classes(**more)))
     assert len(read.train.images) == 2
     assert ["3 files are not used" in note for note in read.notes] == [True]
@@ -93,7 +93,7 @@ def test_what_is_no_image_is_ignored_and_counted(tmp_path):
         (two_classes(**{"train/cat/2.jpg": encoded(images(1, 64, 64)[0], "JPEG")[:-200]}), "image 'train/cat/2.jpg'"),
         (two_classes(**{"train/cat/2.png": b"GIF89a no image"}), "image 'train/cat/2.png'"),
         (two_classes(**{"train/cat/2.png": b""}), "image 'train/cat/2.png'"),
-        (two_classes(**{"train/cat/2.png": encoded(Image.new("L", (4, 4)), "GIF")}), "no PNG, JPEG, BMP, WEBP"),
+        (two_classes(**{"train/cat/2.png": encoded(Image.new("L", (16, 16)), "ICO")}), "no PNG, JPEG, BMP, WEBP, TIFF, GIF, PPM image"),
     ],
 )
 def test_folder_refused(tmp_path, files, said):
@@ -217,7 +217,9 @@ def test_cmyk(tmp_path):
 @pytest.mark.parametrize(("deep", "flat"), [(0, 0), (128, 0), (129, 1), (257 * 100, 100), (32768, 128), (65535, 255)])
 def test_16_bit_grey_is_scaled(tmp_path, deep, flat):
     """16-bit grey is scaled to 8 bits by 255/65535, rounded, where Pillow's convert() would clip it to white."""
-    assert one_pixel(tmp_path, "1.png", encoded(np.full((4, 4), deep, np.uint16))) == [flat] * 3
+    files = {"a/1.png": encoded(np.full((4, 4), deep, np.uint16)), "b/1.png": encoded(np.full((4, 4), 65535, np.uint16))}
+    read = sources.read(write_folder(tmp_path / "set", files))
+    assert read.train.images[0, 0, 0].tolist() == [flat] * 3 and read.bits == 16 and read.notes == ()
 
 
 def test_exif_orientation(tmp_path):

@@ -1,0 +1,271 @@
+"""One image file: of any depth and format that is read, whatever its metadata say, within bounds."""
+
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from files import RED, encoded, images, refused, write_folder, write_tar
+from PIL import Image
+
+from job import data, decoding, pictures, sources
+from job.errors import Invalid
+
+NOISE = images(1, 16, 24, 3)[0]
+
+
+def chunk(kind, content, crc=None):
+    """A PNG's chunk; `crc` is what is wrong with it."""
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content) if crc is None else crc)
+
+
+def png(width, height, rows=b"", depth=8, colour=2, *more):
+    """A PNG by hand: rows without their filter bytes, and chunks before the pixels."""
+    step = len(rows) // height if rows else 0
+    lines = b"".join(b"\0" + rows[i * step : (i + 1) * step] for i in range(height)) if rows else b"x"
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0))
+    return decoding.PNG + head + b"".join(more) + chunk(b"IDAT", zlib.compress(lines, 9)) + chunk(b"IEND", b"")
+
+
+def noise_png(*more):
+    return png(24, 16, NOISE.tobytes(), 8, 2, *more)
+
+
+def deep(values, bits):
+    """A grey image of 16 bits whose largest value is the largest of some bits."""
+    grey = np.array(values, np.uint16).reshape(1, -1).repeat(4, 0)
+    grey[0, 0] = 2**bits - 1
+    return encoded(grey)
+
+
+def pixels(content, size=None, bits=16):
+    return np.asarray(decoding.decode(content, "x", size, bits).image)
+
+
+# --- 16 bits ---
+
+
+@pytest.mark.parametrize(("bits", "value", "flat"), [(8, 100, 100), (10, 512, 128), (12, 2048, 128), (14, 8192, 128), (16, 32768, 128)])
+def test_the_depth_of_a_set_is_that_of_its_largest_value(tmp_path, bits, value, flat):
+    """All 16-bit images of a set, of both parts, are scaled by the bits the largest value takes; the bits are kept, and said if fewer."""
+    files = {
+        "train/a/1.png": encoded(np.full((4, 5), value, np.uint16)),
+        "train/b/1.png": encoded(np.full((4, 5), 7, np.uint8)),
+        "test/a/1.png": deep([value] * 5, bits),
+    }
+    for source in (write_folder(tmp_path / "set", files), write_tar(tmp_path / "a.tar.gz", files)):
+        read = sources.read(source)
+        assert read.train.images[0].min() == read.train.images[0].max() == flat, "bright as it is in the set's own range"
+        assert read.test.images[0, 0, 0].tolist() == [255] * 3 and read.train.images[1].max() == 7 and read.bits == bits
+        manifest = data.stage(read, read.train, read.test).manifest
+        assert manifest.get("bits", 16) == bits
+        said = [f"2 images of 16 bits hold {bits} (the largest value is {2**bits - 1})" in note for note in read.notes]
+        assert said == ([True] if bits < 16 else [])
+
+
+def test_the_depth_is_that_of_images_to_predict(tmp_path):
+    """One image is scaled by the bits of the data that was learnt from; one that has more is refused, not clipped."""
+    (tmp_path / "1.png").write_bytes(deep([2048] * 5, 12))
+    assert pictures.one(tmp_path / "1.png", (4, 5, 3), 12)[1, 1].tolist() == [128] * 3
+    assert pictures.one(tmp_path / "1.png", (4, 5, 3))[1, 1].tolist() == [8] * 3
+    with pytest.raises(Invalid, match=r"has values up to 4095: the model has learnt from 10 bits, 0..1023"):
+        pictures.one(tmp_path / "1.png", (4, 5, 3), 10)
+
+
+@pytest.mark.parametrize(("bits", "flat"), [(12, 128), (16, 8)])
+@pytest.mark.parametrize("alpha", [False, True])
+def test_16_bit_colour_keeps_its_low_bytes(bits, flat, alpha):
+    """Of 16-bit colour the low bytes count too when it holds fewer bits; at 16 it stays as Pillow reads it."""
+    values = np.full((3, 4, 4 if alpha else 3), 2048, ">u2")
+    if alpha:
+        values[..., 3] = 65535
+    found = decoding.decode(png(4, 3, values.tobytes(), 16, 6 if alpha else 2), "x", None, bits)
+    assert found.largest == 2048 and np.asarray(found.image)[0, 0].tolist() == [flat] * 3
+
+
+# --- formats ---
+
+
+@pytest.mark.parametrize(("suffix", "form", "options"), [
+    ("tif", "TIFF", {}), ("TIFF", "TIFF", {"compression": "tiff_lzw"}), ("tiff", "TIFF", {"compression": "tiff_deflate"}), ("ppm", "PPM", {}),
+])  # fmt: skip
+def test_more_formats_are_read_without_loss(tmp_path, suffix, form, options):
+    """TIFF and PPM give the pixels they hold, by content, whatever the suffix says."""
+    files = {f"a/1.{suffix}": encoded(NOISE, form, **options), "b/1.png": encoded(NOISE, form, **options)}
+    read = sources.read(write_folder(tmp_path / "set", files)).train.images
+    assert (read == NOISE).all()
+
+
+def test_the_first_of_several_images_is_read():
+    """Of an animated GIF the first frame is read, of a TIFF the first page; a GIF's transparent pixels are white."""
+    first, second = Image.new("P", (4, 4), 0), Image.new("P", (4, 4), 1)
+    for image in (first, second):
+        image.putpalette([255, 0, 0, 0, 255, 0])
+    assert pixels(encoded(first, "GIF", save_all=True, append_images=[second]))[0, 0].tolist() == list(RED)
+    assert pixels(encoded(first, "TIFF", save_all=True, append_images=[second]))[0, 0].tolist() == list(RED)
+    assert pixels(encoded(first, "GIF", transparency=0))[0, 0].tolist() == [255] * 3
+
+
+def test_grey_of_16_bits_in_other_formats():
+    """16-bit TIFF, packed or not, is scaled as PNG is; a PGM that says its largest value is scaled by that."""
+    grey = np.array([[0, 128, 129, 257 * 100, 65535]], np.uint16)
+    for options in ({}, {"compression": "tiff_lzw"}):
+        assert pixels(encoded(grey, "TIFF", **options))[0, :, 0].tolist() == [0, 0, 1, 100, 255]
+    pgm = b"P5\n3 1\n4095\n" + np.array([0, 2048, 4095], ">u2").tobytes()
+    assert pixels(pgm)[0, :, 0].tolist() == [0, 128, 255]
+
+
+@pytest.mark.parametrize(("content", "said"), [
+    (encoded(Image.new("F", (4, 4), 0.5), "TIFF"), "has floating-point values: expected 8 or 16 bits"),
+    (encoded(np.full((4, 4), -5, np.int32), "TIFF"), "has values from -5 to -5: expected 0..65535"),
+    (encoded(np.full((4, 4), 70000, np.int32), "TIFF"), "to 70000: expected 0..65535"),
+    (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "is HEIC or AVIF, whatever its name, which is not read: convert it to JPEG"),
+    (b"%PDF-1.4", "is no PNG, JPEG, BMP, WEBP, TIFF, GIF, PPM image"),
+])  # fmt: skip
+def test_values_and_formats_that_are_not_read(content, said):
+    """Floats, values out of 16 bits and HEIC are refused by a sentence that says what is expected or to be done."""
+    with pytest.raises(Invalid, match="^x ") as caught:
+        pixels(content)
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "BMP", "WEBP", "TIFF", "GIF", "PPM"])
+def test_a_file_that_is_cut_short_or_flipped_ends_in_a_sentence(form):
+    """Whatever is done to the bytes of a file, it is decoded or refused by one sentence; half of one is refused."""
+    whole, rng = encoded(Image.fromarray(NOISE), form), np.random.default_rng(3)
+    with pytest.raises(Invalid):
+        pixels(whole[: len(whole) // 2])
+    for _ in range(60):
+        broken = bytearray(whole)
+        broken[rng.integers(min(len(whole), 200))] ^= 1 << rng.integers(8)
+        try:
+            decoding.decode(bytes(broken), "x", (8, 8))
+        except Invalid as exc:
+            assert "\n" not in str(exc)
+
+
+# --- metadata ---
+
+
+BOMB = zlib.compress(bytes(70_000_000), 9)  # larger than what Pillow lets a text or a profile have
+
+
+@pytest.mark.parametrize("extra", [
+    chunk(b"zTXt", b"Comment\0\0" + BOMB), chunk(b"iCCP", b"icc\0\0" + BOMB), chunk(b"iTXt", b"Comment\0\1\0\0\0" + BOMB),
+    chunk(b"pHYs", b"\0"), chunk(b"tEXt", b"a\0b", crc=1), chunk(b"gAMA", b"\0"), chunk(b"cHRM", b"\0\1"), chunk(b"sRGB", b""),
+    chunk(b"iCCP", b"no profile"), chunk(b"acTL", b"\0"), chunk(b"fcTL", b"\0"), chunk(b"eXIf", b"no EXIF", crc=7),
+], ids=lambda c: c[4:8].decode())  # fmt: skip
+def test_metadata_of_a_png_refuse_no_image(extra):
+    """Profiles and texts that are too large, and chunks no pixel needs that are short or damaged, are passed over."""
+    assert (pixels(noise_png(extra)) == NOISE).all()
+
+
+def test_damaged_pixels_are_refused_beside_damaged_metadata():
+    """What is passed over is metadata: a wrong checksum or a lost end of the pixels is refused still."""
+    bad = noise_png(chunk(b"pHYs", b"\0"))
+    at = bad.index(b"IDAT") + 40
+    for broken in (bad[:at] + bytes([bad[at] ^ 1]) + bad[at + 1 :], bad[:-30], bad.replace(b"IEND", b"IENE")):
+        with pytest.raises(Invalid, match="damaged|cut short"):
+            pixels(broken)
+
+
+def exif(orientation, kind=3, more=b"\0\0\0\0"):
+    """EXIF of one entry, orientation, by hand: of any type."""
+    return b"Exif\0\0MM\0\x2a\0\0\0\x08\0\x01\x01\x12" + struct.pack(">HI", kind, 1) + orientation + more
+
+
+def test_nonsense_in_exif_turns_nothing():
+    """Text where EXIF wants a number, a directory out of the file and other segments without sense leave a JPEG as it is."""
+    plain = encoded(NOISE, "JPEG", quality=95)
+    for content in (
+        exif(b"ab\0\0", 2),
+        exif(b"\0\0\0\x99", 4)[:-3],
+        exif(b"\xff\xff\0\0"),
+        b"Exif\0\0MM\0\x2a\xff\xff\xff\xff",
+        b"Exif\0\0",
+    ):
+        assert (pixels(encoded(NOISE, "JPEG", quality=95, exif=content)) == pixels(plain)).all()
+    for marker, content in (
+        (0xE2, b"MPF\0garbage"),
+        (0xE2, b"ICC_PROFILE\0\xff"),
+        (0xED, b"Photoshop 3.0\x008BIM\xff"),
+        (0xE1, b"Exif\0\0"),
+    ):
+        broken = plain[:2] + bytes([0xFF, marker]) + struct.pack(">H", len(content) + 2) + content + plain[2:]
+        assert (pixels(broken) == pixels(plain)).all()
+
+
+def test_a_sound_orientation_holds_beside_nonsense():
+    """Text where the resolution is wanted does not undo the orientation beside it."""
+    entries = b"\0\x02" + b"\x01\x12\0\x03\0\0\0\x01\0\x06\0\0" + b"\x01\x1a\0\x02\0\0\0\x04abc\0" + b"\0\0\0\0"
+    turned = pixels(encoded(NOISE, "JPEG", quality=95, exif=b"Exif\0\0MM\0\x2a\0\0\0\x08" + entries))
+    assert (turned == np.rot90(pixels(encoded(NOISE, "JPEG", quality=95)), -1)).all()
+
+
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP", "TIFF"])
+def test_orientation_in_every_format(form):
+    """A picture that lies on its side is upright once, by its size too, in every format that says so."""
+    lying = Image.Exif()
+    lying[0x0112] = 6
+    picture = np.zeros((8, 16, 3), np.uint8)
+    picture[:, :8] = 255
+    found = decoding.decode(encoded(picture, form, exif=lying), "x")
+    assert found.size == found.image.size == (8, 16)
+    assert np.asarray(found.image)[:7].min() > 200 and np.asarray(found.image)[9:].max() < 50
+
+
+# --- large ones ---
+
+
+@pytest.fixture
+def small_limits(monkeypatch):
+    """The bounds a thousand times smaller, to try them on small images."""
+    for name in ("MAX_PIXELS", "MAX_WHOLE", "MAX_WEBP", "MAX_JPEG"):
+        monkeypatch.setattr(decoding, name, getattr(decoding, name) // 1000)
+
+
+def ramp(width, height):
+    """A picture with some noise, as photos have, whose means are known: dark at the left, bright at the right."""
+    noise = np.random.default_rng(0).normal(0, 8, (height, width))
+    return (np.linspace(30, 220, width) + noise).astype(np.uint8)[..., None].repeat(3, 2)
+
+
+@pytest.mark.parametrize(("form", "width", "options"), [
+    ("JPEG", 512, {}), ("JPEG", 800, {}), ("PNG", 480, {}), ("WEBP", 384, {}), ("TIFF", 480, {}), ("JPEG", 480, {"progressive": True}),
+    ("PNG", 480, {"mode": "P"}), ("PNG", 480, {"mode": "RGBA"}), ("PNG", 480, {"mode": "I;16"}), ("PNG", 480, {"mode": "1"}),
+])  # fmt: skip
+def test_a_large_photo_is_made_smaller_while_it_is_read(small_limits, form, width, options):
+    """A picture of more pixels than are kept is decoded smaller and looks the same; its size is told as it came."""
+    height, options = width // 4 * 3, dict(options)
+    plain, mode = Image.fromarray(ramp(width, height)), options.pop("mode", "RGB")
+    picture = Image.fromarray(np.asarray(plain)[..., 0].astype(np.uint16) * 257) if mode == "I;16" else plain.convert(mode)
+    found = decoding.decode(encoded(picture, form, **options), "x", (12, 16))
+    assert found.size == (width, height) and found.image.width == width // (2 if width < 700 else 4)
+    small, wanted = (np.asarray(image.resize((16, 12), Image.Resampling.BILINEAR)).astype(int) for image in (found.image, plain))
+    assert abs(small - wanted).max() <= (30 if mode in ("P", "1") else 3)
+
+
+def test_a_large_photo_without_a_size_is_refused(tmp_path, small_limits):
+    """Without data.image_size it would be staged as it is: the message says to set it."""
+    large = encoded(ramp(480, 360), "JPEG")
+    assert "480 x 360 pixels, more than 50,000: set data.image_size" in refused(
+        write_folder(tmp_path / "set", {"a/1.jpg": large, "b/1.jpg": large})
+    )
+
+
+def test_a_photo_of_108_megapixels(tmp_path):
+    """The photo of a telephone becomes 224 px."""
+    (tmp_path / "1.jpg").write_bytes(encoded(Image.new("L", (12000, 9000), 77), "JPEG"))
+    assert (pictures.one(tmp_path / "1.jpg", (224, 224, 3)) == 77).all()
+
+
+@pytest.mark.parametrize("content", [
+    png(30000, 30000), png(13000, 13000), b"P5\n40000 40000\n255\n" + bytes(9),
+    encoded(Image.new("L", (8, 8)), "JPEG").replace(b"\0\x08\0\x08", struct.pack(">HH", 40000, 12000)),
+    encoded(Image.new("L", (8, 8)), "JPEG").replace(b"\0\x08\0\x08", struct.pack(">HH", 60000, 60000)),
+    encoded(Image.new("L", (8, 8)), "GIF").replace(b"\x08\0\x08\0", struct.pack("<HH", 60000, 60000)),
+], ids=["png", "png in whole", "pgm", "jpeg", "jpeg too large", "gif"])  # fmt: skip
+def test_a_bomb_is_refused_by_its_header(content):
+    """A few bytes that claim hundreds of megapixels are refused before they are decoded, with a size to resize to as well."""
+    with pytest.raises(Invalid, match="pixels"):
+        decoding.decode(content, "x", (8, 8))
