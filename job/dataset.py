@@ -2,11 +2,13 @@
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from job import errors, pictures
+from job import errors, names, pictures
+
+DARK = 32  # the largest value of all pixels is below: nobody would see a thing
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,10 @@ def fitted(
 
 
 def checked(source: Source) -> Source:
-    """Refuse what cannot be learnt: fewer than two classes, labels outside of them, a class without a training image."""
+    """Refuse what cannot be learnt: fewer than two classes, labels outside of them, a class without a training image.
+
+    Notes what is almost black or all the same. Raises: Invalid.
+    """
     k = len(source.classes)
     if k < 2:
         raise errors.Invalid(f"there is only {k} class ({', '.join(source.classes)}): expected 2 or more")
@@ -63,4 +68,21 @@ def checked(source: Source) -> Source:
     empty = np.flatnonzero(np.bincount(source.train.labels, minlength=k) == 0)
     if len(empty):
         raise errors.Invalid(f"class {source.classes[empty[0]]!r} (label {empty[0]}) has no training image: remove it or add some")
-    return source
+    for name in source.classes:
+        names.checked(name, "a class")
+    return replace(source, name=names.shown(source.name)[1:-1], notes=(*source.notes, *_dark(source)))
+
+
+def _dark(source: Source) -> list[str]:
+    """Return a note when all pixels of all images are about black, or the same."""
+    parts = [part.images for part in (source.train, source.test) if part]
+    low, high = min(images.min() for images in parts), max(images.max() for images in parts)
+    if low == high:
+        return [f"all pixels of all images have the value {high}: there is nothing to learn from them"]
+    if high == 1:
+        return ["values are only 0 and 1, of 0..255: the images will be almost black; multiply them by 255 if they are masks"]
+    if high < DARK:
+        return [
+            f"the largest value of all pixels is {high}, of 0..255: the images will be almost black; scale them if they hold fewer bits"
+        ]
+    return []

@@ -1,39 +1,100 @@
-"""A data set as arrays in an .npz: x_train, y_train and perhaps x_test, y_test, classes, and those of data.groups."""
+"""A data set as arrays in an .npz: images and labels of a training and perhaps a test part, names of the classes, groups."""
 
 from pathlib import Path
 
 import numpy as np
 
-from job import archives, errors, layout, pictures
+from job import archives, errors, labels, layout, pictures
 from job import groups as grouping
 from job.dataset import Part
 
 KEYS = ("x_train", "y_train", "x_test", "y_test", "classes")
+SCHEMES = (  # how images and labels of a part are called, in any case; the first whose training part is there
+    ("x_{}", "y_{}"),
+    ("{}_images", "{}_labels"),  # MedMNIST
+    ("images_{}", "labels_{}"),
+    ("{}_x", "{}_y"),
+)
 
 
 def read(path: Path, groups: str | None) -> tuple[tuple[str, ...], Part, Part | None, list[str]]:
     """Return class names, both parts and notes; an object array is refused, it would be a pickle."""
     with archives.reading(path):
         arrays = np.load(path, allow_pickle=False)
-    found = set(getattr(arrays, "files", ()))
-    if not {"x_train", "y_train"} <= found or ("x_test" in found) != ("y_test" in found):
-        raise errors.Invalid(f"{path} has {layout.some(found) or 'no keys'}: expected x_train, y_train[, x_test, y_test][, classes]")
-    ours = {f"{groups}_{part}" for part in ("train", "test")} if groups else set()
-    notes = []
-    if others := found.difference(KEYS, ours):
-        hint = '; data.groups = "patient" reads patient_train and patient_test' if groups is None else ""
-        notes.append(f"{layout.some(others)} not read; known keys are {layout.some(KEYS)}{hint}")
+    keys, left_out = _keys(path, sorted(getattr(arrays, "files", ())))
+    parts = ("train", "test") if "x_test" in keys else ("train",)
     with arrays:
-        train = _part(path, arrays, "train")
-        test = _part(path, arrays, "test") if "x_test" in found else None
-        names = _array(path, arrays, "classes") if "classes" in found else None
-        parts = {"train": train} | ({"test": test} if test else {})
-        if groups:
-            named = {part: _array(path, arrays, f"{groups}_{part}") for part in parts if f"{groups}_{part}" in found}
-            with grouping.key_named(groups):
-                numbers = grouping.of_arrays(groups, named, {part: len(p.labels) for part, p in parts.items()})
-            parts = {part: Part(p.images, p.labels, numbers[part]) for part, p in parts.items()}
-    return _classes(path, names, train.labels), parts["train"], parts.get("test"), notes
+        notes = _unread(path, arrays, {*keys.values(), *left_out, *left_out.values()}, groups) + _left_out(path, arrays, left_out, keys)
+        images, counted = _images(path, arrays, keys, parts)
+        given = {part: (f"{keys[f'y_{part}']} of {path}", _array(path, arrays, keys[f"y_{part}"])) for part in parts}
+        names = _array(path, arrays, keys["classes"]) if "classes" in keys else None
+        classes, numbers, noted = labels.read(given, names, f"{keys.get('classes')} of {path}")
+        for part in parts:
+            if len(images[part]) != len(numbers[part]):
+                seen = f"{len(images[part])} images in {keys[f'x_{part}']} and {len(numbers[part])} labels in {keys[f'y_{part}']}"
+                raise errors.Invalid(f"{path} has {seen}: expected as many labels as images")
+        together = _groups(path, arrays, groups, {part: len(of) for part, of in numbers.items()}) if groups else {}
+    found = {part: Part(images[part], numbers[part], together.get(part)) for part in parts}
+    return classes, found["train"], found.get("test"), [*notes, *counted, *noted]
+
+
+def _keys(path: Path, files: list[str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Return which key is which of `KEYS`, and {images: labels} of a validation part. Raises: Invalid."""
+    for images, labels_ in SCHEMES:
+        forms = {f"{xy}_{part}": form.format(part) for part in layout.PARTS for xy, form in (("x", images), ("y", labels_))}
+        keys = {ours: key for ours, name in (forms | {"classes": "classes"}).items() if (key := _key(path, files, name))}
+        if "x_train" not in keys or "y_train" not in keys or ("x_test" in keys) != ("y_test" in keys):
+            continue
+        others = {_key(path, files, images.format(part)): _key(path, files, labels_.format(part)) for part in layout.LEFT_OUT}
+        return keys, {x: y for x, y in others.items() if x and y}
+    raise errors.Invalid(
+        f"{path} has {layout.some(files) or 'no keys'}: expected x_train, y_train[, x_test, y_test][, classes], "
+        "or the same called train_images, train_labels, in any case"
+    )
+
+
+def _key(path: Path, files: list[str], name: str) -> str | None:
+    """Return the key of this name, in this case before any other. Raises: Invalid for several."""
+    found = [key for key in files if key.lower() == name]
+    if len(found) > 1 and name not in found:
+        raise errors.Invalid(f"{path} has {layout.some(found)}, which are one name in two cases: leave one of them out")
+    return name if name in found else next(iter(found), None)
+
+
+def _unread(path: Path, arrays: np.lib.npyio.NpzFile, known: set[str], groups: str | None) -> list[str]:
+    ours = {f"{groups}_{part}" for part in layout.PARTS} if groups else set()
+    others = set(arrays.files).difference(known, ours)
+    hint = '; data.groups = "patient" reads patient_train and patient_test' if groups is None else ""
+    return [f"{layout.some(others)} not read; known keys are {layout.some(KEYS)}{hint}"] if others else []
+
+
+def _left_out(path: Path, arrays: np.lib.npyio.NpzFile, left_out: dict[str, str], keys: dict[str, str]) -> list[str]:
+    return [
+        f"{len(_array(path, arrays, y))} images in {x} are left out: training and test are read; join them to {keys['x_train']} to use them"
+        for x, y in left_out.items()
+    ]
+
+
+def _images(
+    path: Path, arrays: np.lib.npyio.NpzFile, keys: dict[str, str], parts: tuple[str, ...]
+) -> tuple[dict[str, np.ndarray], list[str]]:
+    """Return the images of each part, uint8 [n, height, width, 3], and notes; floats mean in both parts what they mean in training."""
+    found, notes, counts = {}, [], None
+    for part in parts:
+        key = keys[f"x_{part}"]
+        images = _array(path, arrays, key)
+        if images.dtype.kind == "f":
+            counts = pictures.counts(images) if counts is None else counts
+            notes += [f"{key} holds whole numbers above 1 as {images.dtype}: they are taken for 0..255"] if counts else []
+        found[part] = pictures.rgb(images, f"{key} of {path}", bool(counts))
+    return found, notes
+
+
+def _groups(path: Path, arrays: np.lib.npyio.NpzFile, groups: str, lengths: dict[str, int]) -> dict[str, np.ndarray]:
+    names = {part: f"{groups}_{part}" for part in lengths}
+    named = {part: _array(path, arrays, name) for part, name in names.items() if name in arrays.files}
+    with grouping.key_named(groups):
+        return grouping.of_arrays(groups, named, lengths)
 
 
 def _array(path: Path, arrays: np.lib.npyio.NpzFile, key: str) -> np.ndarray:
@@ -45,36 +106,3 @@ def _array(path: Path, arrays: np.lib.npyio.NpzFile, key: str) -> np.ndarray:
     if not isinstance(array, np.ndarray):  # a member of a zip that numpy did not write
         raise errors.Invalid(f"{key} of {path} is no array: save it by numpy.savez")
     return array
-
-
-def _part(path: Path, arrays: np.lib.npyio.NpzFile, part: str) -> Part:
-    images = pictures.rgb(_array(path, arrays, f"x_{part}"), f"x_{part} of {path}")
-    labels = _numbers(_array(path, arrays, f"y_{part}"), f"y_{part} of {path}")
-    if len(images) != len(labels):
-        seen = f"{len(images)} images in x_{part} and {len(labels)} labels in y_{part}"
-        raise errors.Invalid(f"{path} has {seen}: expected as many labels as images")
-    return Part(images, labels)
-
-
-def _numbers(labels: np.ndarray, what: str) -> np.ndarray:
-    """int64 [n] of integers [n] or [n, 1], or of one-hot rows [n, k] of any type."""
-    if labels.ndim == 2 and labels.shape[1] > 1 and labels.dtype.kind in "biuf":
-        if not (((labels == 0) | (labels == 1)).all() and (labels.sum(axis=1) == 1).all()):
-            raise errors.Invalid(f"{what} {labels.shape} is not one-hot: expected one 1 in each row and zeros else")
-        return labels.argmax(axis=1).astype(np.int64)
-    if labels.ndim not in (1, 2) or labels.shape[1:] not in ((), (1,)) or labels.dtype.kind not in "iu":
-        raise errors.Invalid(f"{what} is {labels.dtype} {labels.shape}: expected integers [n] or [n, 1], or one-hot [n, k]")
-    return labels.reshape(-1).astype(np.int64)
-
-
-def _classes(path: Path, names: np.ndarray | None, labels: np.ndarray) -> tuple[str, ...]:
-    """The names given, else the labels themselves, which must then be 0..k-1 without a gap."""
-    if names is None:
-        present = np.unique(labels)
-        if not np.array_equal(present, np.arange(len(present))):
-            seen = f"{len(present)} different labels, {present[0]}..{present[-1]}"
-            raise errors.Invalid(f"y_train of {path} has {seen}: expected 0..k-1 without a gap")
-        return tuple(str(label) for label in present)
-    if names.ndim != 1 or names.dtype.kind != "U" or len(set(names.tolist())) != len(names) or "" in names.tolist():
-        raise errors.Invalid(f"classes of {path} is {names.dtype} {names.shape}: expected different names, an array [k] of str")
-    return tuple(names.tolist())

@@ -12,6 +12,8 @@ from PIL import Image
 
 from job import archives, decoding, errors, layout
 
+VALUES = "expected integers 0..255, floats 0..1, or floats that are whole numbers 0..255"
+
 # --- folders and archives ---
 
 
@@ -132,13 +134,21 @@ def one(path: Path, shape: tuple[int, int, int], bits: int = 16) -> np.ndarray:
 # --- arrays ---
 
 
-def rgb(images: np.ndarray, what: str) -> np.ndarray:
-    """uint8 [n, height, width, 3] of [n, h, w] or [n, h, w, 1|3|4], uint8 0..255 or float 0..1; alpha goes over white."""
+def rgb(images: np.ndarray, what: str, counting: bool = False) -> np.ndarray:
+    """Return uint8 [n, height, width, 3] of [n, h, w] or [n, h, w, 1|3|4]; alpha goes over white.
+
+    Args:
+        images: integers 0..255 of any type, or floats 0..1.
+        what: names them in errors.
+        counting: floats are whole numbers 0..255.
+
+    Raises: Invalid.
+    """
     channels = (1, *images.shape[3:])[-1]
     if images.ndim not in (3, 4) or channels not in (1, 3, 4) or 0 in images.shape:
         shapes = "[n, height, width] or [n, height, width, 1, 3 or 4]"
         raise errors.Invalid(f"{what} has the shape {images.shape}: expected {shapes}")
-    images = _bytes(images, what).reshape(*images.shape[:3], channels)
+    images = _bytes(images, what, counting).reshape(*images.shape[:3], channels)
     if channels == 1:
         return np.repeat(images, 3, axis=3)
     if channels == 4:
@@ -146,18 +156,28 @@ def rgb(images: np.ndarray, what: str) -> np.ndarray:
     return images
 
 
-def _bytes(images: np.ndarray, what: str) -> np.ndarray:
-    """uint8 of uint8 or of float 0..1, rounded; one image at a time, to need no second float array."""
+def counts(images: np.ndarray) -> bool:
+    """Tell whether floats are whole numbers that go above 1: then they count 0..255."""
+    return bool(images.size) and images.max() > 1 and all((image == np.rint(image)).all() for image in images)
+
+
+def _bytes(images: np.ndarray, what: str, counting: bool) -> np.ndarray:
+    """Return uint8; of floats one image at a time, to need no second float array."""
     if images.dtype == np.uint8:
         return images
-    if images.dtype.kind != "f":
-        raise errors.Invalid(f"{what} is {images.dtype}: expected uint8 0..255 or float 0..1")
+    if images.dtype.kind not in "iuf":
+        raise errors.Invalid(f"{what} is {images.dtype}: {VALUES}")
     low, high = images.min(), images.max()
-    if not (low >= 0 and high <= 1):  # not a number fails both
-        raise errors.Invalid(f"{what} is {images.dtype} from {low} to {high}: expected uint8 0..255 or float 0..1")
+    floats = images.dtype.kind == "f"
+    if not (low >= 0 and high <= (1 if floats and not counting else 255)):  # not a number fails both
+        raise errors.Invalid(f"{what} is {images.dtype} from {low} to {high}: {VALUES}")
+    if not floats:
+        return images.astype(np.uint8)
+    if counting and not counts(images) and high > 1:
+        raise errors.Invalid(f"{what} is {images.dtype} from {low} to {high}, not all whole: {VALUES}")
     result = np.empty(images.shape, np.uint8)
     for i, image in enumerate(images):
-        result[i] = np.rint(image.astype(np.float32) * 255)
+        result[i] = np.rint(image.astype(np.float32) * (1 if counting else 255))
     return result
 
 

@@ -34,6 +34,7 @@ LAYERS = [
         "names",
         "decoding",
         "layout",
+        "labels",
         "pictures",
         "groups",
         "dataset",

@@ -19,7 +19,7 @@ NFC, NFD = (unicodedata.normalize(form, "café") for form in ("NFC", "NFD"))
 
 def classes(*found, **more):
     """A folder of class folders, two images in each."""
-    return {f"{name}/{i}.png": encoded((i, n, 0)) for n, name in enumerate(found) for i in range(2)} | more
+    return {f"{name}/{i}.png": encoded((200, i, n)) for n, name in enumerate(found) for i in range(2)} | more
 
 
 # --- names ---

@@ -5,7 +5,7 @@ import os
 
 import numpy as np
 import pytest
-from files import images, refused, write_npz, write_zip
+from files import encoded, images, refused, write_folder, write_npz, write_zip
 
 from job import sources
 
@@ -58,20 +58,100 @@ def test_npz_is_resized(tmp_path):
 
 
 @pytest.mark.parametrize(
+    "form",
+    ["X_train Y_train X_test Y_test", "train_images train_labels test_images test_labels", "TRAIN_X train_y test_x test_y"]
+    + ["images_train labels_train images_test labels_test"],
+)
+def test_npz_names_of_others(tmp_path, form):
+    """Arrays are found by the names that others give them, in any case; a column of labels is one, as MedMNIST has it."""
+    x, y = images(), np.array([[0], [1], [1], [0]])
+    path = write_npz(tmp_path / "a.npz", **dict(zip(form.split(), (x, y, x[:3], y[:3]), strict=True)), CLASSES=["a", "b"])
+    read = sources.read(path)
+    assert np.array_equal(read.train.images, x) and read.train.labels.tolist() == [0, 1, 1, 0]
+    assert np.array_equal(read.test.images, x[:3]) and read.classes == ("a", "b") and read.notes == ()
+
+
+def test_npz_a_validation_part_is_left_out_and_said(tmp_path):
+    """Images for validation are counted in a note, not read; a name of ours goes before those of others."""
+    x, y = images(), [0, 1, 1, 0]
+    path = write_npz(tmp_path / "a.npz", train_images=x, train_labels=y, val_images=x[:3], val_labels=y[:3])
+    (note,) = sources.read(path).notes
+    assert note == "3 images in val_images are left out: training and test are read; join them to train_images to use them"
+    both = sources.read(write_npz(tmp_path / "b.npz", x_train=x, y_train=y, train_images=x[:2], train_labels=[1, 0], X_train=x[:1]))
+    assert len(both.train.images) == 4 and both.test is None and "X_train, train_images, train_labels not read" in both.notes[0]
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.int16, np.uint16, np.int64, np.uint64])
+def test_npz_integers(tmp_path, dtype):
+    """Integers of any type whose values lie in 0..255 are what they are."""
+    x = images() // 2
+    assert np.array_equal(sources.read(write_npz(tmp_path / "a.npz", x_train=x.astype(dtype), y_train=[0, 1, 0, 1])).train.images, x)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_npz_floats_that_count(tmp_path, dtype):
+    """Floats that are whole numbers above 1 are taken for 0..255, in a dark test part too, and it is said."""
+    x, dark = images(), np.ones((1, 5, 6, 3))
+    read = sources.read(write_npz(tmp_path / "a.npz", x_train=x.astype(dtype), y_train=[0, 1, 0, 1], x_test=dark.astype(dtype), y_test=[0]))
+    assert np.array_equal(read.train.images, x) and (read.test.images == 1).all()
+    assert read.notes[0] == f"x_train holds whole numbers above 1 as {np.dtype(dtype)}: they are taken for 0..255"
+
+
+def test_npz_labels_that_are_names(tmp_path):
+    """Labels may be names, of text or bytes, in two spellings: they become the classes, sorted, or are found in `classes`."""
+    y = np.array(["dog", "cat", "cafe\u0301", "caf\u00e9"])
+    read = sources.read(write_npz(tmp_path / "a.npz", x_train=images(), y_train=y, x_test=images(2), y_test=[["cat"], ["dog"]]))
+    assert (
+        read.classes == ("caf\u00e9", "cat", "dog") and read.train.labels.tolist() == [2, 1, 0, 0] and read.test.labels.tolist() == [1, 2]
+    )
+    path = write_npz(tmp_path / "b.npz", x_train=images(), y_train=np.array([b"b", b"a", b"a", b"b"]), classes=["b", "a"])
+    assert sources.read(path).classes == ("b", "a") and sources.read(path).train.labels.tolist() == [0, 1, 1, 0]
+
+
+def test_npz_labels_from_one(tmp_path):
+    """Labels that are exactly 1..k, or that use the last of k names by its number from 1, are counted from 1, and it is said."""
+    x, y = images(), np.array([1, 2, 3, 1])
+    for more, classes in (({}, ("1", "2", "3")), ({"classes": ["a", "b", "c"]}, ("a", "b", "c"))):
+        read = sources.read(write_npz(tmp_path / "a.npz", x_train=x, y_train=y, x_test=x[:1], y_test=[2], **more))
+        assert read.classes == classes and read.train.labels.tolist() == [0, 1, 2, 0] and read.test.labels.tolist() == [1]
+        assert read.notes == ("labels are 1..3: they are taken for classes counted from 1",)
+    floats = sources.read(write_npz(tmp_path / "b.npz", x_train=x, y_train=[0.0, 1.0, 2.0, 1.0]))
+    assert floats.classes == ("0", "1", "2") and floats.train.labels.tolist() == [0, 1, 2, 1] and floats.notes == ()
+
+
+@pytest.mark.parametrize(
     ("arrays", "said"),
     [
-        ({"train_images": images(), "train_labels": [0, 1, 0, 1]}, "train_images, train_labels: expected x_train, y_train"),
+        ({"pixels": images(), "targets": [0, 1, 0, 1]}, "pixels, targets: expected x_train, y_train"),
+        ({"X_TRAIN": images(), "X_train": images(), "y_train": [0, 1, 0, 1]}, "X_TRAIN, X_train, which are one name in two cases"),
         ({"x_train": images(), "y_train": [0, 1, 0, 1], "x_test": images()}, "x_test"),
         ({"x_train": images(4, 3, 32, 32), "y_train": [0, 1, 0, 1]}, "(4, 3, 32, 32)"),
         ({"x_train": images(4, 32), "y_train": [0, 1, 0, 1]}, "(4, 32)"),
         ({"x_train": images(0, 4, 4), "y_train": []}, "(0, 4, 4)"),
         ({"x_train": images(), "y_train": [0, 1, 0]}, "4 images in x_train and 3 labels"),
-        ({"x_train": images(dtype=np.int64), "y_train": [0, 1, 0, 1]}, "int64"),
-        ({"x_train": images(dtype=np.float32), "y_train": [0, 1, 0, 1]}, "float 0..1"),
+        ({"x_train": images().astype(int) - 200, "y_train": [0, 1, 0, 1]}, "is int64 from -"),
+        ({"x_train": images().astype(np.uint16) * 2, "y_train": [0, 1, 0, 1]}, "is uint16 from "),
+        ({"x_train": images() > 9, "y_train": [0, 1, 0, 1]}, "is bool: expected integers 0..255"),
+        ({"x_train": images() + np.float32(0.5), "y_train": [0, 1, 0, 1]}, "floats 0..1, or floats that are whole numbers 0..255"),
+        ({"x_train": images() / 255, "y_train": [0, 1, 0, 1], "x_test": images(1) * 1.0, "y_test": [0]}, "x_test of"),
+        ({"x_train": images() * 1.0, "y_train": [0, 1, 0, 1], "x_test": images(1) / 100, "y_test": [0]}, "not all whole"),
         ({"x_train": np.full((4, 5, 5), np.nan), "y_train": [0, 1, 0, 1]}, "from nan to nan"),
-        ({"x_train": images(), "y_train": [1, 2, 1, 2]}, "1..2: expected 0..k-1"),
+        ({"x_train": images(), "y_train": [1, 3, 1, 3]}, "1..3: expected 0..k-1"),
+        ({"x_train": images(), "y_train": [2, 3, 2, 3]}, "2..3: expected 0..k-1"),
+        (
+            {"x_train": images(), "y_train": [1, 2, 1, 2], "x_test": images(1), "y_test": [0]},
+            "has labels 0..0, and those of training are 1..2",
+        ),
+        ({"x_train": images(), "y_train": np.eye(3)[[1, 2, 1, 2]]}, "1..2: expected 0..k-1"),
+        ({"x_train": images(), "y_train": ["a", "b", "a", "b"], "x_test": images(1), "y_test": ["c"]}, "y_test of"),
+        ({"x_train": images(), "y_train": ["a", "b", "a", "b"], "x_test": images(1), "y_test": [1]}, "use one form for both"),
+        ({"x_train": images(), "y_train": ["a", "b", "a", "b"], "classes": ["a", "c"]}, "has b, no class: expected a, c"),
+        ({"x_train": images(), "y_train": ["a", "b\0", "a", "b\0c"]}, "holds a NUL character"),
+        ({"x_train": images(), "y_train": np.array([b"a", b"\xe9", b"a", b"a"])}, "not UTF-8"),
         ({"x_train": images(), "y_train": [0, 0, 0, 0]}, "only 1 class"),
-        ({"x_train": images(), "y_train": [0.0, 1.0, 0.0, 1.0]}, "float64"),
+        ({"x_train": images(), "y_train": [0.0, 1.5, 0.0, 1.0]}, "is float64 and not of whole numbers"),
+        ({"x_train": images(), "y_train": [0.0, np.nan, 0.0, 1.0]}, "is float64 and not of whole numbers"),
+        ({"x_train": images(), "y_train": [[1, 1, 0]] * 4}, "(4, 3) is not one-hot"),
         ({"x_train": images(), "y_train": [[1, 1], [0, 1], [0, 1], [0, 1]]}, "not one-hot"),
         ({"x_train": images(), "y_train": [0, 1, 0, 1], "x_test": images(1), "y_test": [2]}, "test labels are 2..2"),
         ({"x_train": images(), "y_train": [0, 1, 0, 1], "classes": ["a", "b", "c"]}, "class 'c' (label 2) has no training image"),
@@ -108,3 +188,23 @@ def test_a_damaged_npz(tmp_path):
         path.write_bytes(data)
         assert str(path) in refused(str(path))
     assert "no array" in refused(write_zip(path, {"x_train": b"text", "y_train": b"text"}))
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (np.eye(4, dtype=np.uint8), "values are only 0 and 1, of 0..255"),
+        (np.zeros((4, 4), np.int64), "all pixels of all images have the value 0"),
+        (np.full((4, 4), 9.0), "all pixels of all images have the value 9"),
+        (np.arange(16, dtype=np.uint8).reshape(4, 4), "the largest value of all pixels is 15, of 0..255"),
+        (np.eye(4), None),
+        (np.arange(48, dtype=np.uint8).reshape(12, 4), None),
+    ],
+)
+def test_what_is_almost_black_is_said(tmp_path, values, said):
+    """Masks of 0 and 1, images all of one value and those of few bits are noted, of arrays and of files; floats 0 and 1 are black and white."""
+    notes = [*sources.read(write_npz(tmp_path / "a.npz", x_train=np.stack([values] * 2), y_train=[0, 1])).notes]
+    if values.dtype == np.uint8:
+        notes += sources.read(write_folder(tmp_path / "set", {f"{c}/1.png": encoded(values) for c in "ab"})).notes
+    assert [note for note in notes if said and said in note] == ([note for note in notes if "taken for" not in note])
+    assert bool(notes) == bool(said)
