@@ -146,7 +146,9 @@ class Preflight:
         if not remote:
             source = sources.read(wanted["source"], wanted["image_size"], self.location, self.settings.cache_dir, wanted["groups"])
             train, test = data.cut(source, self.experiment)
-            data.make_splits(self.experiment, source.classes, train.labels, data.relate(train, test).train)  # raises what `prepare` would
+            data.make_splits(
+                self.experiment, source.classes, train.labels, data.relate(train, test).train, test.labels
+            )  # raises what `prepare` would
             self.facts = Facts(tuple(train.images.shape[1:]), len(source.classes), len(train.labels))
             noted = "".join(f"; note: {note}" for note in source.notes)
             return Finding("data", f"{source.name}: {_facts(self.facts)}{noted}", measured={"notes": list(source.notes)})

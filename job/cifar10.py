@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from job import archives, downloads, errors
+from job import archives, downloads, errors, layout
 from job.dataset import Part
 from job.store import sha256_of
 
@@ -50,15 +50,17 @@ def _is_official(path: Path) -> bool:
 
 def read(path: Path) -> tuple[tuple[str, ...], Part, Part]:
     """Read the official archive; its batches may have any length."""
-    found = {}
+    found, seen = {}, []
     for member in archives.members(path):
+        seen.append(member.name)
         folder, _, name = member.name.rpartition("/")
         if folder == FOLDER and name in (*TRAIN, "test_batch", "batches.meta"):
             content = archives.unpickle(member.read(), member.name)
             found[name] = _classes(content) if name == "batches.meta" else _part(content, member.name)
     for name in (*TRAIN, "test_batch", "batches.meta"):
         if name not in found:
-            raise errors.Invalid(f"{path} has no member {FOLDER}/{name}: expected the archive of {URL}")
+            other = layout.looks_like(seen) if not found else None
+            raise errors.Invalid(f"{path} has no member {FOLDER}/{name}{f', {other}' if other else ''}: expected the archive of {URL}")
     train = [found.pop(name) for name in TRAIN]
     joined = Part(np.concatenate([part.images for part in train]), np.concatenate([part.labels for part in train]))
     return found["batches.meta"], joined, found["test_batch"]

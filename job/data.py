@@ -160,13 +160,15 @@ class Splits:
         return buffer.getvalue()
 
 
-def make_splits(experiment: Experiment, classes: Sequence[str], labels: np.ndarray, groups: np.ndarray) -> Splits:
-    """Return the splits of an experiment. Raises: Invalid when a class is too small."""
+def make_splits(
+    experiment: Experiment, classes: Sequence[str], labels: np.ndarray, groups: np.ndarray, test: np.ndarray | None = None
+) -> Splits:
+    """Return the splits of an experiment. Args: test: labels of the test part, for errors. Raises: Invalid when a class is too small."""
     n, named = round(experiment.data["validation"] * len(labels)), bool(experiment.data["groups"])
     what, seed = f"data.validation = {experiment.data['validation']}", derive(experiment.seed, "validation")
     validation = np.zeros(len(labels), bool)
-    validation[splits.take(labels, groups, n, seed, what, classes, named)] = True
-    folds = splits.folds(labels, groups, experiment.folds["count"], derive(experiment.seed, "folds"), classes, named)
+    validation[splits.take(labels, groups, n, seed, what, classes, named, test)] = True
+    folds = splits.folds(labels, groups, experiment.folds["count"], derive(experiment.seed, "folds"), classes, named, test)
     return Splits(validation, folds)
 
 

@@ -21,7 +21,7 @@ def describe(experiment: Experiment, location: str | None, cache_dir: Path) -> d
     source = sources.read(experiment.data["source"], experiment.data["image_size"], location, cache_dir, experiment.data["groups"])
     train, test = data.cut(source, experiment)
     related = data.relate(train, test)
-    made = data.make_splits(experiment, source.classes, train.labels, related.train)
+    made = data.make_splits(experiment, source.classes, train.labels, related.train, test.labels)
     k = len(source.classes)
     counts = {name: np.bincount(part.labels, minlength=k).tolist() for name, part in (("train", train), ("test", test))}
     return {

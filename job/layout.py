@@ -194,9 +194,16 @@ def _too_deep(tree: Tree, prefix: Parts, parts: Parts) -> errors.Invalid:
 
 def _refuse_known(tree: Tree) -> None:
     """Raise Invalid when there is no image but the names are those of another form of data."""
+    if said := looks_like(tree.files.values()):
+        raise errors.Invalid(f"{tree.path} has no image, {said}")
+
+
+def looks_like(found: Iterable[str]) -> str | None:
+    """Return what names in a folder or archive look like, of the forms of data that are not read, and what to do."""
     for pattern, what, todo in KNOWN:
-        if seen := [name for name in sorted(tree.files.values()) if re.search(pattern, name, re.IGNORECASE)]:
-            raise errors.Invalid(f"{tree.path} has no image, it looks like {what} ({some(seen, 2)}): {todo}")
+        if seen := [name for name in sorted(found) if re.search(pattern, name, re.IGNORECASE)]:
+            return f"it looks like {what} ({some(seen, 2)}): {todo}"
+    return None
 
 
 def _content(tree: Tree, prefix: Parts) -> str:

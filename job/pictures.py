@@ -170,7 +170,7 @@ def _bytes(images: np.ndarray, what: str, counting: bool) -> np.ndarray:
     low, high = images.min(), images.max()
     floats = images.dtype.kind == "f"
     if not (low >= 0 and high <= (1 if floats and not counting else 255)):  # not a number fails both
-        raise errors.Invalid(f"{what} is {images.dtype} from {low} to {high}: {VALUES}")
+        raise errors.Invalid(f"{what} is {images.dtype} from {low} to {high}: {VALUES}; scale it")
     if not floats:
         return images.astype(np.uint8)
     if counting and not counts(images) and high > 1:

@@ -102,7 +102,7 @@ def _stage(experiment: Experiment, cache: Cache, location, weights_place) -> dic
     train, test = data.cut(source, experiment)
     source = replace(source, train=train, test=test)  # what was cut from is let go: images are large
     staged = data.stage(source, train, test)
-    made = data.make_splits(experiment, source.classes, train.labels, staged.groups)
+    made = data.make_splits(experiment, source.classes, train.labels, staged.groups, test.labels)
     content, manifest = made.content, staged.manifest | {"validation": int(made.validation.sum())}
     log.info(
         "data: %s, %d training and %d test images of %d classes",

@@ -33,7 +33,14 @@ def joined(images: np.ndarray, named: np.ndarray) -> np.ndarray:
 
 
 def take(
-    labels: np.ndarray, groups: np.ndarray, n: int, seed: int, what: str, classes: Sequence[str] | None = None, named: bool = False
+    labels: np.ndarray,
+    groups: np.ndarray,
+    n: int,
+    seed: int,
+    what: str,
+    classes: Sequence[str] | None = None,
+    named: bool = False,
+    test: np.ndarray | None = None,
 ) -> np.ndarray:
     """Return about n rows, stratified, whole groups only, sorted.
 
@@ -42,6 +49,7 @@ def take(
     Args:
         what: the key that asks for it, for errors. classes: the names of the labels, for errors.
         named: groups are a user's: of any size, of several classes.
+        test: labels of the test part, which is not among these rows, for errors.
 
     Raises: Invalid when the rows or a class do not suffice.
     """
@@ -52,10 +60,10 @@ def take(
     if n == len(labels):
         return np.arange(len(labels))
     if named:
-        return _take_whole(labels, groups, n, seed, what, classes)
+        return _take_whole(labels, groups, n, seed, what, classes, test)
     first, strata = _strata(labels, groups)
     size = min(max(round(n * len(first) / len(labels)), 1), len(first) - 1)
-    _enough(strata, 2, what, classes)
+    _enough(strata, 2, what, classes, labels, test)
     k = len(np.unique(strata))
     if min(size, len(first) - size) < k:
         least = math.ceil(100 * k / len(first)) / 100
@@ -70,7 +78,13 @@ def take(
 
 
 def folds(
-    labels: np.ndarray, groups: np.ndarray, count: int, seed: int, classes: Sequence[str] | None = None, named: bool = False
+    labels: np.ndarray,
+    groups: np.ndarray,
+    count: int,
+    seed: int,
+    classes: Sequence[str] | None = None,
+    named: bool = False,
+    test: np.ndarray | None = None,
 ) -> np.ndarray:
     """Return the fold each row is left out in, int64 [n], 0..count-1; stratified, whole groups only.
 
@@ -80,9 +94,9 @@ def folds(
 
     what = f"folds.count = {count}"
     if named:
-        return _folds_whole(labels, groups, count, seed, what, classes)
+        return _folds_whole(labels, groups, count, seed, what, classes, test)
     first, strata = _strata(labels, groups)
-    _enough(strata, count, what, classes)
+    _enough(strata, count, what, classes, labels, test)
     of_group = np.empty(int(groups.max()) + 1, np.int64)
     for fold, (_, left_out) in enumerate(StratifiedKFold(count, shuffle=True, random_state=seed).split(first, strata)):
         of_group[groups[first[left_out]]] = fold
@@ -95,24 +109,47 @@ def _strata(labels: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.ndar
     return first, labels[first]
 
 
-def _enough(strata: np.ndarray, needed: int, what: str, names: Sequence[str] | None, kind: str = "distinct images") -> None:
+def _enough(
+    strata: np.ndarray,
+    needed: int,
+    what: str,
+    names: Sequence[str] | None,
+    labels: np.ndarray | None,
+    test: np.ndarray | None,
+) -> None:
+    """Raise Invalid when a class has too few strata, saying where the images are that its owner may miss.
+
+    Args: strata: the class of each distinct image, of each pair of class and named group if `labels` is None.
+    """
     classes, counts = np.unique(strata, return_counts=True)
-    if counts.min() < needed:
-        name = repr(names[classes[counts.argmin()]]) if names else classes[counts.argmin()]
-        few = f"{counts.min()} {kind if counts.min() != 1 else kind.removesuffix('s')}"
-        raise Invalid(f"{what}: class {name} has {few}, too few to stratify; it needs at least {needed}: add images or leave the class out")
+    if counts.min() >= needed:
+        return
+    fewest, least = classes[counts.argmin()], int(counts.min())
+    kind = _many(least, "group" if labels is None else "distinct image")
+    copies = 0 if labels is None else int((labels == fewest).sum()) - least
+    held = 0 if test is None else int((test == fewest).sum())
+    others = [_many(copies, "copy", "copies")] * bool(copies) + [f"{_many(held, 'image')} in the test part"] * bool(held)
+    besides = f", besides {' and '.join(others)}" if others else ""
+    name = repr(names[fewest]) if names else fewest
+    raise Invalid(
+        f"{what}: class {name} has {kind}{besides}, too few to stratify; it needs at least {needed}: add images or leave the class out"
+    )
+
+
+def _many(n: int, one: str, several: str | None = None) -> str:
+    return f"{n} {one if n == 1 else several or f'{one}s'}"
 
 
 # --- named groups: of any size, of several classes ---
 
 
-def _take_whole(labels, groups, n: int, seed: int, what: str, classes) -> np.ndarray:
+def _take_whole(labels, groups, n: int, seed: int, what: str, classes, test) -> np.ndarray:
     """Deal the groups into heaps and take some in a row that come near to n and to the mix of classes.
 
     Which of those that come about as near is drawn, so that a part held out is no choice of small groups.
     """
     pairs = np.unique(np.stack([labels, groups]), axis=1)
-    _enough(pairs[0], 2, what, classes, "groups")
+    _enough(pairs[0], 2, what, classes, None, test)
     share, total = n / len(labels), np.bincount(labels)
     present = total > 0
     rng, found = np.random.default_rng(seed), []
@@ -134,9 +171,9 @@ def _take_whole(labels, groups, n: int, seed: int, what: str, classes) -> np.nda
     return np.flatnonzero(np.isin(heap, taken))
 
 
-def _folds_whole(labels, groups, count: int, seed: int, what: str, classes) -> np.ndarray:
+def _folds_whole(labels, groups, count: int, seed: int, what: str, classes, test) -> np.ndarray:
     pairs = np.unique(np.stack([labels, groups]), axis=1)
-    _enough(pairs[0], count, what, classes, "groups")
+    _enough(pairs[0], count, what, classes, None, test)
     for attempt in range(TRIES):
         fold = _dealt(labels, groups, count, seed + attempt)
         if len(np.unique(np.stack([labels, fold]), axis=1)[0]) == count * len(np.unique(labels)):

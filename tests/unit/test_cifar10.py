@@ -135,3 +135,9 @@ def test_a_pipe_in_place_of_cifar10_is_refused(tmp_path):
     os.mkfifo(tmp_path / cifar10.NAME)
     for location in (tmp_path, tmp_path / cifar10.NAME):
         assert "neither a file nor a folder" in refused("cifar10", location=str(location))
+
+
+def test_another_archive_is_told_by_its_looks(tmp_path):
+    """CIFAR-100 given for CIFAR-10 is named as what it is."""
+    path = write_tar(tmp_path / "c.tar.gz", {f"cifar-100-python/{name}": b"" for name in ("train", "test", "meta")})
+    assert "it looks like CIFAR-100 for Python" in refused("cifar10", location=path)
