@@ -42,7 +42,7 @@ def picture(rng, i: int, sick: bool) -> bytes:
     grey[:, : WIDTH // 2 if not sick else 0] += 100
     kinds = (
         Image.fromarray(grey),
-        Image.fromarray(grey.astype(np.uint16) * 257),
+        Image.fromarray(grey.astype(np.uint16) * 16),  # 12 bits, as X-ray detectors give
         Image.fromarray(np.dstack([grey] * 3)).quantize(),
         Image.fromarray(np.dstack([grey] * 3 + [np.full_like(grey, 255)])),
     )
@@ -73,6 +73,7 @@ def test_from_a_bucket_to_the_report(xrays):
     assert found["groups"]["largest"] == 6 and found["groups"]["train"] + found["groups"]["test"] == 13
     assert found["test"] == 6 * found["groups"]["test"] and found["validation"] % 6 == 0
     assert all(size % 6 == 0 for size in found["folds"])
+    assert sum("images of 16 bits hold 12" in note for note in found["notes"]) == 1
     for arguments in (
         ("prepare", "xrays.toml"),
         ("trial", "--index", 0),

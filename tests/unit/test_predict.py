@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -138,5 +139,18 @@ def test_a_folder_names_no_code_to_run(tmp_path, monkeypatch):
     with pytest.raises(Invalid, match="made by foreign:build: if you trust that module here, give it by --factory foreign:build"):
         of_folder(tmp_path)
     assert not Path("ran").exists()
-    assert of_folder(tmp_path, "foreign:build").probabilities(np.zeros((3, 4, 6, 3), np.uint8)).shape == (3, 2)
+    found = of_folder(tmp_path, "foreign:build")
+    assert found.probabilities(np.zeros((3, 4, 6, 3), np.uint8)).shape == (3, 2) and found.bits == 16, (
+        "of exports before 12 bits were known"
+    )
     assert Path("ran").exists()
+
+
+def test_16_bits_are_scaled_as_those_learnt_from(model, tmp_path):
+    """An image of 16 bits is scaled by the bits the model's data held; one that holds more has a reason instead of a class."""
+    for name, value in (("dim", 4000), ("bright", 5000)):
+        Image.fromarray(np.full((4, 6), value, np.uint16)).save(tmp_path / f"{name}.png")
+    known = replace(model, bits=12)
+    bright, dim = answers(known, [tmp_path / "bright.png", tmp_path / "dim.png"], 1)
+    assert "values up to 5000: the model has learnt from 12 bits" in bright.reason
+    assert dim.classes == ("red",) and dim.probabilities[0] == pytest.approx(249 / 255)
