@@ -70,7 +70,9 @@ def checked(source: Source) -> Source:
         raise errors.Invalid(f"class {source.classes[empty[0]]!r} (label {empty[0]}) has no training image: remove it or add some")
     for name in source.classes:
         names.checked(name, "a class")
-    return replace(source, name=names.shown(source.name)[1:-1], notes=(*source.notes, *_dark(source)))
+    return replace(
+        source, name=source.name if names.is_text(source.name) else names.shown(source.name)[1:-1], notes=(*source.notes, *_dark(source))
+    )
 
 
 def _dark(source: Source) -> list[str]:

@@ -65,7 +65,9 @@ def _names(classes: np.ndarray, what: str) -> tuple[str, ...]:
     """Return the names given. Raises: Invalid unless they differ, by more than how accents are written."""
     found = _texts(classes, what) if classes.ndim == 1 and classes.dtype.kind in "US" else [""]
     if "" in found or len(set(map(names.same, found))) != len(found):
-        raise errors.Invalid(f"{what} is {classes.dtype} {classes.shape}: expected different names, an array [k] of str")
+        raise errors.Invalid(
+            f"{what} is {classes.dtype} {classes.shape}: expected different names, none of them empty, an array [k] of str"
+        )
     return tuple(found)
 
 
@@ -77,7 +79,7 @@ def _of_names(
         if labels.dtype.kind != "U":
             raise errors.Invalid(f"{given[part][0]} is {labels.dtype}, and labels of another part are names: use one form for both")
     spelt = {part: [names.same(name) for name in labels.tolist()] for part, labels in found.items()}
-    classes = named or tuple(sorted(set(spelt["train"])))
+    classes = named or _names(np.array(sorted(set(spelt["train"]))), given["train"][0])
     number = {names.same(name): i for i, name in enumerate(classes)}
     for part, labels in spelt.items():
         if unknown := set(labels).difference(number):

@@ -85,6 +85,8 @@ def plan(path: Path, beside: str | None) -> Plan:
     found = {part: _classes_below(tree, prefix) for part, prefix in prefixes.items()}
     spelt = {key: key if len(spellings) > 1 else spellings[0] for key, spellings in _spellings(found["train"]).items()}
     classes = tuple(sorted(spelt.values()))
+    if len(classes) < 2:
+        _refuse_labels_elsewhere(tree)
     if unknown := {names.same(folder) for folder in found.get("test", ())}.difference(spelt):
         hint = nearest(min(unknown), classes)
         raise errors.Invalid(f"{path} has {some(unknown)} in test/ but not in train/{hint}: expected the same classes")
@@ -126,8 +128,9 @@ def _prefixes(tree: Tree, top: Parts) -> tuple[dict[str, Parts], list[str]]:
                 f"folder {'/'.join((*top, name))!r} of {tree.path} is miscalled: rename it to {meant!r}; expected {LAYOUT}"
             )
     if "train" not in folders:
-        if "test" in folders and 2 in depths["test"]:
-            raise errors.Invalid(f"{tree.path} has class folders in test/ but no train/: expected {LAYOUT}")
+        for name in folders:
+            if name.lower() in ("test", *LEFT_OUT) and 2 in depths[name]:
+                raise errors.Invalid(f"{tree.path} has class folders in {name}/ but no train/: expected {LAYOUT}")
         return {"train": top}, []
     beside = [name for name in folders if name.lower() not in (*PARTS, *LEFT_OUT) and depths[name] == {1}]
     if depths["train"] != {1}:
@@ -142,12 +145,12 @@ def _prefixes(tree: Tree, top: Parts) -> tuple[dict[str, Parts], list[str]]:
 
 
 def _refuse_labels_elsewhere(tree: Tree) -> None:
-    """Raise Invalid when images in no class folder have a table beside them."""
+    """Raise Invalid when images that are in no class folders have a table beside them."""
     for parts, name in sorted(tree.files.items()):
         suffix = PurePosixPath(name).suffix.lower()
         if suffix in TABLES and tree.beside not in (name, name.partition("/")[2]):
             raise errors.Invalid(
-                f"{tree.path} has images in no class folder, and {parts[-1]!r}: labels from {TABLES[suffix]} are not read yet; "
+                f"{tree.path} has no class folders but {parts[-1]!r}: labels from {TABLES[suffix]} are not read yet; "
                 f"put the images into class folders, {LAYOUT}"
             )
 
@@ -217,8 +220,9 @@ def _content(tree: Tree, prefix: Parts) -> str:
 
 def _advice(files: list[Parts]) -> str:
     """Say how to get images out of what is there."""
+    known = CONVERT | {suffix: f"labels from {what} are not read yet; put the images into class folders" for suffix, what in TABLES.items()}
     suffixes = {PurePosixPath(parts[-1]).suffix.lower() for parts in files}
-    return next((CONVERT[suffix] for suffix in sorted(suffixes) if suffix in CONVERT), "remove it or add some")
+    return next((known[suffix] for suffix in sorted(suffixes) if suffix in known), "remove it or add some")
 
 
 def _spellings(folders: Iterable[str]) -> dict[str, list[str]]:

@@ -14,6 +14,8 @@ SCHEMES = (  # how images and labels of a part are called, in any case; the firs
     ("{}_images", "{}_labels"),  # MedMNIST
     ("images_{}", "labels_{}"),
     ("{}_x", "{}_y"),
+    ("x", "y"),  # a training part alone
+    ("images", "labels"),
 )
 
 
@@ -41,11 +43,14 @@ def read(path: Path, groups: str | None) -> tuple[tuple[str, ...], Part, Part | 
 def _keys(path: Path, files: list[str]) -> tuple[dict[str, str], dict[str, str]]:
     """Return which key is which of `KEYS`, and {images: labels} of a validation part. Raises: Invalid."""
     for images, labels_ in SCHEMES:
-        forms = {f"{xy}_{part}": form.format(part) for part in layout.PARTS for xy, form in (("x", images), ("y", labels_))}
+        parts = layout.PARTS if "{}" in images else ("train",)
+        forms = {f"{xy}_{part}": form.format(part) for part in parts for xy, form in (("x", images), ("y", labels_))}
         keys = {ours: key for ours, name in (forms | {"classes": "classes"}).items() if (key := _key(path, files, name))}
         if "x_train" not in keys or "y_train" not in keys or ("x_test" in keys) != ("y_test" in keys):
             continue
-        others = {_key(path, files, images.format(part)): _key(path, files, labels_.format(part)) for part in layout.LEFT_OUT}
+        others = {
+            _key(path, files, images.format(part)): _key(path, files, labels_.format(part)) for part in layout.LEFT_OUT if len(parts) > 1
+        }
         return keys, {x: y for x, y in others.items() if x and y}
     raise errors.Invalid(
         f"{path} has {layout.some(files) or 'no keys'}: expected x_train, y_train[, x_test, y_test][, classes], "

@@ -166,7 +166,7 @@ def _bytes(images: np.ndarray, what: str, counting: bool) -> np.ndarray:
     if images.dtype == np.uint8:
         return images
     if images.dtype.kind not in "iuf":
-        raise errors.Invalid(f"{what} is {images.dtype}: {VALUES}")
+        raise errors.Invalid(f"{what} is {images.dtype}: {VALUES}; save it as such")
     low, high = images.min(), images.max()
     floats = images.dtype.kind == "f"
     if not (low >= 0 and high <= (1 if floats and not counting else 255)):  # not a number fails both

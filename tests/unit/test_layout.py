@@ -198,6 +198,12 @@ def test_a_validation_part_is_left_out_and_said(tmp_path, name):
         ({"train/a/x/1.png": encoded(RED)}, "is one level too deep: expected train/<class>/<image>"),
         ({"in/out/a/1.png": encoded(RED), "in/out/b/1.png": encoded(RED)}, "move what is in 'out' up, or name that folder as the data"),
         ({"test/a/1.png": encoded(RED), "test/b/1.png": encoded(RED)}, "class folders in test/ but no train/"),
+        ({"a/1.png": encoded(RED), "b/1.png": encoded(RED), "Val/a/1.png": encoded(RED)}, "class folders in Val/ but no train/"),
+        (
+            {"images/1.png": encoded(RED), "train.csv": b"id,label\n1,a\n"},
+            "no class folders but 'train.csv': labels from a CSV are not read yet",
+        ),
+        ({"train2017/1.jpg": encoded(RED), "annotations/a.json": b"{}"}, "it holds 1 .json: labels from a JSON file are not read yet"),
     ],
 )
 def test_what_was_seen_is_said(tmp_path, files, said):

@@ -69,6 +69,9 @@ def test_npz_names_of_others(tmp_path, form):
     read = sources.read(path)
     assert np.array_equal(read.train.images, x) and read.train.labels.tolist() == [0, 1, 1, 0]
     assert np.array_equal(read.test.images, x[:3]) and read.classes == ("a", "b") and read.notes == ()
+    for pair in (("x", "Y"), ("images", "labels")):
+        alone = sources.read(write_npz(tmp_path / "b.npz", **dict(zip(pair, (x, y), strict=True))))
+        assert np.array_equal(alone.train.images, x) and alone.test is None and alone.notes == ()
 
 
 def test_npz_a_validation_part_is_left_out_and_said(tmp_path):
@@ -147,6 +150,7 @@ def test_npz_labels_from_one(tmp_path):
         ({"x_train": images(), "y_train": ["a", "b", "a", "b"], "x_test": images(1), "y_test": [1]}, "use one form for both"),
         ({"x_train": images(), "y_train": ["a", "b", "a", "b"], "classes": ["a", "c"]}, "has b, no class: expected a, c"),
         ({"x_train": images(), "y_train": ["a", "b\0", "a", "b\0c"]}, "holds a NUL character"),
+        ({"x_train": images(), "y_train": ["a", "", "a", ""]}, "expected different names"),
         ({"x_train": images(), "y_train": np.array([b"a", b"\xe9", b"a", b"a"])}, "not UTF-8"),
         ({"x_train": images(), "y_train": [0, 0, 0, 0]}, "only 1 class"),
         ({"x_train": images(), "y_train": [0.0, 1.5, 0.0, 1.0]}, "is float64 and not of whole numbers"),
