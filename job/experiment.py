@@ -11,6 +11,14 @@ from job.reading import show
 STAGES = ("features", "trial", "fold", "final")
 METRICS = {"accuracy": "maximize", "balanced_accuracy": "maximize", "f1_macro": "maximize", "log_loss": "minimize"}
 TPE_STARTUP_TRIALS = 10
+METHODS = {  # how an experiment computes; a number never changes its meaning, so that old experiments keep their bits
+    1: "as the first versions did: none of what 2 changes",
+    2: "images that a base takes smaller are shrunk with antialiasing; the validation loss has the label smoothing of the training loss;"
+    " weight decay leaves out biases and what normalises (variables of rank 0 and 1); macro averages leave out a class that is neither"
+    " there nor predicted; hyperband counts its brackets in whole numbers",
+}
+NEWEST = max(METHODS)
+UNSAID = {"method": 1}  # what a stored specification leaves out: those of the first versions have no such key
 
 
 @dataclass(frozen=True)
@@ -20,6 +28,7 @@ class Experiment:
     name: str
     seed: int
     threads: int
+    method: int  # one of METHODS
     data: dict
     search: dict
     features: dict
@@ -28,15 +37,17 @@ class Experiment:
     enqueue: tuple[dict, ...]
     models: dict[str, dict]  # model -> parameter -> fixed value, Choice or Range
     references: tuple[dict, ...] = ()
+    says_method: bool = field(default=True, compare=False)  # False: a file leaves it to the experiment that exists, or to the newest
     notes: tuple[str, ...] = field(default=(), compare=False)  # settings without effect, for `prepare` to say
 
     @property
     def spec(self) -> dict:
-        """The canonical form: JSON-able, and `specification.parse` of it gives this experiment again."""
+        """The canonical form: JSON-able, and `specification.stored` of it gives this experiment again."""
         return {
             "name": self.name,
             "seed": self.seed,
             "threads": self.threads,
+            **({} if self.method == UNSAID["method"] else {"method": self.method}),
             "data": _without_none(self.data),
             "search": self.search | {"enqueue": list(self.enqueue)},
             "features": self.features,

@@ -4,13 +4,13 @@ import logging
 import time
 import urllib.error
 import urllib.request
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from job import cifar10, weights
 from job.errors import Invalid
 from job.experiment import Experiment
-from job.specification import parse
+from job.specification import stored
 
 PROBE_BYTES, PROBE_S, WHOLE_S = 1 << 20, 10.0, 180.0
 
@@ -49,7 +49,7 @@ def possible(experiment: Experiment, location: str | None, weights_place: str | 
         return Possible(experiment, ())
     known = {key for parameters in spec["models"].values() for key in parameters}
     spec["search"]["enqueue"] = [{k: v for k, v in point.items() if k in known} for point in spec["search"]["enqueue"]]
-    return Possible(parse(spec), tuple(notices))
+    return Possible(replace(stored(spec), says_method=experiment.says_method), tuple(notices))
 
 
 def reachable(url: str) -> bool:

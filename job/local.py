@@ -59,7 +59,7 @@ def run_local(experiment_file: str, out: Path, location: str | None, weights_pla
         for notice in can.notices:
             click.secho(f"!!! {notice}", fg="yellow", bold=True, err=True)
         experiment = can.experiment
-        file = _written(out / "experiment.toml", recipe.toml(experiment.spec))
+        file = _written(out / "experiment.toml", recipe.toml(experiment.spec, experiment.says_method))
         postgres = stack.enter_context(embedded.Postgres(out / "servers"))
         s3 = stack.enter_context(embedded.S3(out / "servers"))
         environ = _environment(out, experiment, postgres, s3)

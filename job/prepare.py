@@ -9,7 +9,7 @@ from job import data, describe, factories, record, sources, study, weights
 from job.cache import Cache
 from job.database import Database, alone, json_value, queries
 from job.errors import Invalid, NotReady, UsageError
-from job.experiment import STAGES, Experiment, differences
+from job.experiment import METHODS, STAGES, UNSAID, Experiment, differences
 from job.parameters import corner
 from job.store import Store
 from job.tasks import Registered, find
@@ -47,6 +47,7 @@ def prepare(
     except NotReady:
         known = None
     if known:
+        experiment = _go_on(experiment, known.experiment)
         compare(database, known, experiment)
     if known is None or not data.manifest_in(cache.store, known.data):
         staged = _stage(experiment, cache, location, weights_place)
@@ -64,9 +65,20 @@ def prepare(
     return find(database, experiment.name)
 
 
+def _go_on(experiment: Experiment, known: Experiment) -> Experiment:
+    """Return the experiment by the method of the one that exists, unless its file names another."""
+    if experiment.says_method or experiment.method == known.method:
+        return experiment
+    log.info(
+        "%s: goes on by method %d, by which it was begun; of itself its file means method %d: %s",
+        *(experiment.name, known.method, experiment.method, METHODS[experiment.method]),
+    )
+    return replace(experiment, method=known.method)
+
+
 def compare(database: Database, known: Registered, experiment: Experiment) -> None:
     """Raise `Invalid`, naming the differences, unless the new file only raises trials or seeds before a selection."""
-    found = differences(known.experiment.spec, experiment.spec)
+    found = differences(UNSAID | known.experiment.spec, UNSAID | experiment.spec)
     growing = [d for d in found if d.partition(":")[0] in GROWS]
     refused = [d for d in found if d not in growing and not d.startswith("reference")]
     refused = [f"{d} (the code of its factory)" if d.startswith("models.") and ".source: " in d else d for d in refused]

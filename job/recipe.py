@@ -2,9 +2,17 @@
 
 import json
 
+from job.experiment import UNSAID
 
-def toml(spec: dict) -> str:
-    """Return a file from which `specification.parse` makes the same specification."""
+
+def toml(spec: dict, says_method: bool = True) -> str:
+    """Return a file from which `specification.parse` makes the same specification.
+
+    Args: says_method: write it, the first one too, which a specification leaves out but no file does; False: leave it to whoever reads the file.
+    """
+    spec = {"name": spec["name"]} | UNSAID | spec
+    if not says_method:
+        del spec["method"]
     lines = [f"{key} = {_value(value)}" for key, value in spec.items() if not isinstance(value, (dict, list))]
     for section in ("data", "search", "features", "folds", "final"):
         lines += _table(f"[{section}]", spec[section])

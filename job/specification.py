@@ -6,7 +6,7 @@ from pathlib import Path
 
 from job.backbones import BACKBONES
 from job.errors import Invalid
-from job.experiment import METRICS, TPE_STARTUP_TRIALS, Experiment
+from job.experiment import METRICS, NEWEST, TPE_STARTUP_TRIALS, UNSAID, Experiment
 from job.parameters import MODELS, OWN, Choice, Kind, Range, contains, own_kinds, read_parameter, to_json
 from job.reading import expect, nearest, show
 
@@ -30,7 +30,12 @@ class Size(Kind):
 
 # One table: section -> key -> what it may be. `None` as default: may be left out.
 SECTIONS = {
-    "": {"name": Kind(str, ...), "seed": Kind(int, 0, low=0, high=2**31 - 1), "threads": Kind(int, 2, low=1, high=1024)},
+    "": {
+        "name": Kind(str, ...),
+        "seed": Kind(int, 0, low=0, high=2**31 - 1),
+        "threads": Kind(int, 2, low=1, high=1024),
+        "method": Kind(int, NEWEST, low=1, high=NEWEST),
+    },
     "data": {
         "source": Kind(str, ...),
         "train": Kind(int, None, low=2, high=10**9),
@@ -90,8 +95,13 @@ def _keep_secrets_out(experiment: Experiment) -> None:
             )
 
 
+def stored(spec: dict) -> Experiment:
+    """Return the experiment of a canonical form (`Experiment.spec`), as the database has it. Raises: Invalid."""
+    return parse(UNSAID | spec)
+
+
 def parse(tree: dict) -> Experiment:
-    """Check a tree as read from TOML (or from the database) and fill in the defaults."""
+    """Check a tree as read from TOML and fill in the defaults: without a method it is the newest."""
     tree = dict(tree)
     shared, models = tree.pop("parameters", {}), tree.pop("models", None)
     references = tree.pop("reference", [])
@@ -109,6 +119,7 @@ def parse(tree: dict) -> Experiment:
     expect(isinstance(references, list), f"reference = {show(references)}: expected [[reference]] tables")
     experiment = Experiment(
         **values[""],
+        says_method="method" in top,
         **{s: values[s] for s in SECTIONS if s},
         enqueue=_enqueue(enqueue, models),
         models=models,

@@ -17,7 +17,7 @@ from job.errors import Impossible, JobError, NotReady
 from job.experiment import Experiment
 from job.index import Key
 from job.interrupt import INTERRUPT
-from job.specification import parse
+from job.specification import stored
 
 POLL_S = 2.0
 SLURM = ("SLURM_CLUSTER_NAME", "SLURM_JOB_ID", "SLURM_STEP_ID", "SLURM_PROCID")  # the last two: processes that srun starts side by side
@@ -73,7 +73,7 @@ def find(database: Database, name: str) -> Registered:
             f"experiment '{name}' (from JOB_EXPERIMENT or --experiment) is not in the database yet: run `job prepare` with its file"
         )
     row = rows[0]
-    return Registered(row["id"], parse(row["spec"]), row["fingerprint"], row["data"], row["weights"], row["splits"])
+    return Registered(row["id"], stored(row["spec"]), row["fingerprint"], row["data"], row["weights"], row["splits"])
 
 
 def patiently(call, wait_s: float, poll_s: float = POLL_S):

@@ -9,7 +9,7 @@ from job.database import Database, queries
 from job.errors import Invalid, Missing, UsageError
 from job.experiment import Experiment
 from job.index import Key
-from job.specification import parse
+from job.specification import stored
 from job.tasks import DECIDED, Registered
 
 SQL = queries("verify")
@@ -90,7 +90,7 @@ def read(database: Database, name: str | None, deep: bool = False) -> tuple[list
     found, broken = [], []
     for row, rows in database.run(lambda cursor: _snapshot(cursor, name, deep)):
         try:
-            registered = Registered(row["id"], parse(row["spec"]), row["fingerprint"], row["data"], row["weights"], row["splits"])
+            registered = Registered(row["id"], stored(row["spec"]), row["fingerprint"], row["data"], row["weights"], row["splits"])
             found.append(_recorded(registered, row["spec"], rows))
         except (Invalid, *UNREADABLE) as exc:
             broken.append(Promise(row["id"], "exactly N", "", [f"the stored specification cannot be read: {exc}"]))

@@ -69,6 +69,22 @@ def test_trials_grow_and_nothing_else(written):
     assert counts(site) == [1, 13, 7, 1]
 
 
+def test_an_experiment_goes_on_by_its_method(written):
+    """A file that says no method goes on with the experiment that exists, by the method of that; one that says another is refused."""
+    site = written("method = 1\n" + FILE)
+    site.job("prepare", "small.toml", check=0)
+    database = Database(site.database_url, 5)
+    before = database.rows("select spec, fingerprint from experiment")
+    assert "method" not in before[0]["spec"], "what the first versions wrote"
+    written(FILE.replace("trials = 3", "trials = 5"))
+    again = site.job("prepare", "small.toml", check=0)
+    assert "small: goes on by method 1, by which it was begun; of itself its file means method 2" in again.stderr
+    after = database.rows("select spec, fingerprint from experiment")
+    assert after[0]["fingerprint"] == before[0]["fingerprint"] and "method" not in after[0]["spec"] and counts(site) == [1, 11, 5, 1]
+    written("method = 2\n" + FILE.replace("trials = 3", "trials = 5"))
+    assert "experiment small exists and differs: method: 1 -> 2" in site.job("prepare", "small.toml", check=78).stderr
+
+
 def test_references_may_change(written):
     """[[reference]] rows only stand beside the results: a changed file is taken, and the report shows the new rows."""
     site = written()

@@ -7,7 +7,7 @@ import pytest
 
 from job.errors import Invalid
 from job.parameters import Choice, Range
-from job.specification import load, parse
+from job.specification import load, parse, stored
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.toml"))
 SMALL = """
@@ -32,7 +32,7 @@ def test_examples_are_valid_and_stable(path):
     """Every shipped example is read, and its canonical form gives the same experiment again."""
     experiment = load(path)
     assert experiment.name == path.stem
-    again = parse(json.loads(json.dumps(experiment.spec)))
+    again = stored(json.loads(json.dumps(experiment.spec)))
     assert again == experiment
     assert again.fingerprint == experiment.fingerprint
 
