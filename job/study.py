@@ -120,8 +120,8 @@ def rule(experiment: Experiment, key: Key, epoch: int) -> dict:
     least, epochs = experiment.search["min_epochs"], experiment.models[key.model]["epochs"]
     name, bracket = experiment.search["pruner"], None
     if name == "hyperband":
-        bracket = bracket_of(f"{experiment.name}/{key.model}", key.index, least, epochs)
-        asked = epoch + 1 in [least * REDUCTION_FACTOR**rung for rung in range(bracket, _brackets(least, epochs))]
+        bracket = bracket_of(f"{experiment.name}/{key.model}", key.index, least, epochs, experiment.method)
+        asked = epoch + 1 in [least * REDUCTION_FACTOR**rung for rung in range(bracket, brackets(least, epochs, experiment.method))]
     else:
         asked = name == "median" and epoch + 1 >= least
     if key.stage != "trial" or not asked or epoch + 1 >= epochs:
@@ -129,13 +129,13 @@ def rule(experiment: Experiment, key: Key, epoch: int) -> dict:
     return {"pruner": name, "bracket": bracket, "sign": experiment.sign}
 
 
-def bracket_of(study: str, trial: int, least: int, epochs: int) -> int:
+def bracket_of(study: str, trial: int, least: int, epochs: int, method: int) -> int:
     """Return hyperband's bracket of a trial, as Optuna hands them out: at random, the earlier rungs begin the more of them.
 
     Source: Li et al. 2018, "Hyperband"; Li et al. 2020, "A System for Massively Parallel Hyperparameter Tuning".
     """
-    brackets = _brackets(least, epochs)
-    shares = [math.ceil(brackets * REDUCTION_FACTOR**s / (s + 1)) for s in reversed(range(brackets))]
+    count = brackets(least, epochs, method)
+    shares = [math.ceil(count * REDUCTION_FACTOR**s / (s + 1)) for s in reversed(range(count))]
     drawn = binascii.crc32(f"{study}_{trial}".encode()) % sum(shares)
     return next(bracket for bracket, upto in enumerate(accumulate(shares)) if drawn < upto)
 
@@ -188,8 +188,17 @@ def sampler(experiment: Experiment, key: Key) -> optuna.samplers.BaseSampler:
     return optuna.samplers.TPESampler(seed=seed, n_startup_trials=TPE_STARTUP_TRIALS, multivariate=True, constant_liar=True)
 
 
-def _brackets(least: int, epochs: int) -> int:
-    return math.floor(math.log(epochs / least, REDUCTION_FACTOR)) + 1
+def brackets(least: int, epochs: int, method: int) -> int:
+    """Return how many brackets hyperband has: one for each rung of `least`, 3 `least`, 9 `least`... epochs up to all of them.
+
+    By method 1 as Optuna 5.0 does, by a logarithm, which rounds to one too few where epochs are 243 or 59,049 times `least`.
+    """
+    if method == 1:
+        return math.floor(math.log(epochs / least, REDUCTION_FACTOR)) + 1
+    count = 0
+    while least * REDUCTION_FACTOR**count <= epochs:
+        count += 1
+    return count
 
 
 class _Uncopied(FrozenTrial):

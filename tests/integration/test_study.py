@@ -1,6 +1,7 @@
 """Optuna: what is stored is readable by Optuna, what is decided is what Optuna decides."""
 
 import json
+import math
 import random
 import re
 import sys
@@ -160,6 +161,24 @@ def test_pruning_of_a_recorded_study_is_optunas_own(database, name, least):
     """The same on the curves of a real study."""
     curves = json.loads(CURVES.read_text())
     prune_both(database, random.Random(least), len(curves), len(curves[0]), lambda index, epoch: curves[index][epoch], name, least)
+
+
+def test_brackets_are_counted_in_whole_numbers():
+    """Hyperband has a bracket for each power of three that fits, exactly; a logarithm, Optuna's too, finds one too few of 243 epochs, as method 1 does."""
+    assert [study.brackets(least, epochs, 2) for least, epochs in ((1, 243), (1, 242), (1, 1), (2, 486), (7, 20))] == [6, 5, 1, 6, 1]
+    wrong = set()
+    for least in range(1, 1001):
+        for epochs in range(least, 1001):
+            exact, theirs = study.brackets(least, epochs, 2), math.floor(math.log(epochs / least, 3)) + 1
+            assert least * 3 ** (exact - 1) <= epochs < least * 3**exact and study.brackets(least, epochs, 1) == theirs
+            if exact != theirs:
+                wrong.add((least, epochs))
+    assert wrong == {(1, 243), (2, 486), (3, 729), (4, 972)}
+    pruner = PRUNERS["hyperband"](1, 243)
+    optuna.create_study(pruner=pruner).optimize(lambda trial: trial.report(0, 1) or trial.should_prune(), n_trials=1)
+    assert len(pruner._pruners) == 5 == study.brackets(1, 243, 1)
+    drawn = {study.bracket_of("small/cnn", trial, 1, 243, 2) for trial in range(500)}
+    assert drawn == set(range(6))
 
 
 def prune_both(database, draw, trials, epochs, value_of, name, least, **search):
