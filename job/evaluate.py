@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from job.experiment import NEWEST
+
 REPEATS = 2000
 CHUNK = 200  # resamples at once: 200 x 10,000 rows of float32 are 8 MB
 FEW = 64  # images of a class: up to here comparing pairs is faster than sorting
@@ -10,26 +12,28 @@ Z95 = 1.959963984540054
 EPSILON = 1e-7
 
 
-def score(metric: str, labels: np.ndarray, probabilities: np.ndarray) -> float:
+def score(metric: str, labels: np.ndarray, probabilities: np.ndarray, *, method: int) -> float:
     """Return one objective: accuracy, balanced_accuracy, f1_macro or log_loss.
 
     Args:
         labels: int64 [n], 0..k-1.
         probabilities: float32 [n, k], rows sum to 1.
+        method: the experiment's, see job.experiment.METHODS.
     """
     ones = np.ones((1, len(labels)), np.float32)
     name = {"f1_macro": "f1"}.get(metric, metric)
     if name == "log_loss":
         return float(row_losses(labels, probabilities).mean())
-    return float(weighted_scores(ones, labels, probabilities, auc=False)[name][0])
+    return float(weighted_scores(ones, labels, probabilities, auc=False, method=method)[name][0])
 
 
-def evaluate(labels: np.ndarray, probabilities: np.ndarray, classes: list[str], seed: int) -> dict:
+def evaluate(labels: np.ndarray, probabilities: np.ndarray, classes: list[str], seed: int, *, method: int) -> dict:
     """Return all scores with 95 % intervals: Wilson for accuracy, stratified bootstrap for the others.
 
-    precision, recall and f1 are macro averages, `weighted` the class-weighted ones. An undefined
-    precision counts as 0 and is listed; ROC-AUC is one-vs-rest and null, with the reason, unless
-    every class has both sides.
+    precision, recall and f1 are macro averages, `weighted` the class-weighted ones. The precision of a
+    class that is never predicted counts as 0 and is listed; a class that is not there either has no scores
+    and counts nowhere (by method 1 as 0 everywhere). ROC-AUC is one-vs-rest and null, with the reason,
+    unless every class has both sides.
     """
     ones = np.ones((1, len(labels)), np.float32)
     k = len(classes)
@@ -38,7 +42,8 @@ def evaluate(labels: np.ndarray, probabilities: np.ndarray, classes: list[str], 
     np.add.at(matrix, (labels, probabilities.argmax(1)), 1)
     precision, recall, f1 = _class_scores(np.diag(matrix).astype(float), matrix.sum(0), matrix.sum(1))
     aucs = [None if np.isnan(a) else float(a) for a in _aucs(ones, labels, probabilities)[0]]
-    point = {name: float(v[0]) for name, v in weighted_scores(ones, labels, probabilities, auc=None not in aucs).items()}
+    scored = weighted_scores(ones, labels, probabilities, auc=None not in aucs, method=method)
+    point, known = {name: float(v[0]) for name, v in scored.items()}, _known(matrix.sum(0), matrix.sum(1), method)
     absent = [classes[c] for c in range(k) if aucs[c] is None]
     return {
         "n": len(labels),
@@ -49,44 +54,43 @@ def evaluate(labels: np.ndarray, probabilities: np.ndarray, classes: list[str], 
         "per_class": [
             {
                 "class": classes[c],
-                "precision": float(precision[c]),
-                "recall": float(recall[c]),
-                "f1": float(f1[c]),
+                "precision": float(precision[c]) if known[c] else None,
+                "recall": float(recall[c]) if known[c] else None,
+                "f1": float(f1[c]) if known[c] else None,
                 "support": int(support[c]),
                 "roc_auc": aucs[c],
             }
             for c in range(k)
         ],
-        "undefined_precision": [classes[c] for c in range(k) if matrix[:, c].sum() == 0],
+        "undefined_precision": [classes[c] for c in range(k) if known[c] and matrix[:, c].sum() == 0],
         "confusion_matrix": matrix.tolist(),
-        "intervals": intervals(labels, probabilities, seed, auc=None not in aucs),
+        "intervals": intervals(labels, probabilities, seed, auc=None not in aucs, method=method),
     }
 
 
-def intervals(labels: np.ndarray, probabilities: np.ndarray, seed: int, auc: bool = True) -> dict[str, list[float]]:
+def intervals(labels: np.ndarray, probabilities: np.ndarray, seed: int, auc: bool = True, *, method: int) -> dict[str, list[float]]:
     """Return [low, high] of each score: Wilson for accuracy, 2,000 stratified resamples for the rest."""
-    samples = bootstrap(labels, [probabilities], seed, auc)[0]
+    samples = bootstrap(labels, [probabilities], seed, auc, method=method)[0]
     result = {name: quantiles(values) for name, values in samples.items()}
     return result | {"accuracy": wilson(int((probabilities.argmax(1) == labels).sum()), len(labels))}
 
 
-def bootstrap(labels: np.ndarray, models: list[np.ndarray], seed: int, auc: bool = True) -> list[dict[str, np.ndarray]]:
+def bootstrap(labels: np.ndarray, models: list[np.ndarray], seed: int, auc: bool = True, *, method: int) -> list[dict[str, np.ndarray]]:
     """Return for each model's probabilities [n, k] its scores over the SAME 2,000 resamples, so that differences pair."""
-    parts = [[weighted_scores(w, labels, p, auc) for p in models] for w in resamples(labels, seed)]
+    parts = [[weighted_scores(w, labels, p, auc, method=method) for p in models] for w in resamples(labels, seed)]
     return [{name: np.concatenate([part[m][name] for part in parts]) for name in parts[0][m]} for m in range(len(models))]
 
 
-def bootstrap_interval(score_name: str, labels: np.ndarray, probabilities: np.ndarray, seed: int) -> list[float]:
+def bootstrap_interval(score_name: str, labels: np.ndarray, probabilities: np.ndarray, seed: int, *, method: int) -> list[float]:
     """Return the 95 % interval of one score over 2,000 stratified resamples."""
-    return quantiles(bootstrap(labels, [probabilities], seed, auc=score_name == "roc_auc")[0][score_name])
+    return quantiles(bootstrap(labels, [probabilities], seed, auc=score_name == "roc_auc", method=method)[0][score_name])
 
 
-def paired_difference(labels: np.ndarray, a: np.ndarray, b: np.ndarray, seed: int, score_name: str = "accuracy") -> dict:
-    """Return the difference a - b of a score with its 95 % interval over the same resamples."""
-    x, y = bootstrap(labels, [a, b], seed, auc=score_name == "roc_auc")
-    ones = np.ones((1, len(labels)), np.float32)
-    here = [float(weighted_scores(ones, labels, p, score_name == "roc_auc")[score_name][0]) for p in (a, b)]
-    return {"difference": here[0] - here[1], "interval": quantiles(x[score_name] - y[score_name])}
+def paired_difference(labels: np.ndarray, a: np.ndarray, b: np.ndarray, seed: int) -> dict:
+    """Return the difference a - b of the accuracies with its 95 % interval over the same resamples."""
+    x, y = bootstrap(labels, [a, b], seed, auc=False, method=NEWEST)  # of which an accuracy is independent
+    here = [score("accuracy", labels, p, method=NEWEST) for p in (a, b)]
+    return {"difference": here[0] - here[1], "interval": quantiles(x["accuracy"] - y["accuracy"])}
 
 
 def resamples(labels: np.ndarray, seed: int):
@@ -100,20 +104,26 @@ def resamples(labels: np.ndarray, seed: int):
         yield weights
 
 
-def weighted_scores(weights: np.ndarray, labels: np.ndarray, probabilities: np.ndarray, auc: bool = True) -> dict[str, np.ndarray]:
-    """Return each score for each row of weights, float [r, n] -> float64 [r]."""
+def weighted_scores(
+    weights: np.ndarray, labels: np.ndarray, probabilities: np.ndarray, auc: bool = True, *, method: int
+) -> dict[str, np.ndarray]:
+    """Return each score for each row of weights, float [r, n] -> float64 [r].
+
+    Args: method: the experiment's, see job.experiment.METHODS: which classes the macro averages count.
+    """
     k, guess = probabilities.shape[1], probabilities.argmax(1)
     right = np.flatnonzero(guess == labels)
     hits = _by_class(weights[:, right], labels[right], k)
     predicted, true = _by_class(weights, guess, k), _by_class(weights, labels, k)
-    precision, recall, f1 = _class_scores(hits, predicted, true)
+    precision, recall, f1 = _class_scores(hits, predicted, true)  # 0 for a class that does not count: the sums are without it
+    counted = _known(predicted, true, method).sum(1)
     total = weights.sum(1, dtype=float)
     result = {
         "accuracy": hits.sum(1) / total,
         "balanced_accuracy": recall.sum(1) / (true > 0).sum(1),
-        "precision": precision.mean(1),
-        "recall": recall.mean(1),
-        "f1": f1.mean(1),
+        "precision": precision.sum(1) / counted,
+        "recall": recall.sum(1) / counted,
+        "f1": f1.sum(1) / counted,
         "log_loss": weights.astype(float) @ row_losses(labels, probabilities) / total,
     }
     if auc:
@@ -121,9 +131,15 @@ def weighted_scores(weights: np.ndarray, labels: np.ndarray, probabilities: np.n
     return result
 
 
-def row_losses(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """Return -log of the true class' probability, float64 [n], bounded at 1e-7 as Keras does."""
-    return -np.log(np.clip(probabilities[np.arange(len(labels)), labels].astype(float), EPSILON, 1.0))
+def row_losses(labels: np.ndarray, probabilities: np.ndarray, smoothing: float = 0.0) -> np.ndarray:
+    """Return -log of the true class' probability, float64 [n], bounded at 1e-7 as Keras does.
+
+    Args: smoothing: the share of the truth that is spread over all classes, 0..1, as Keras' `label_smoothing`; 0 for a score.
+    """
+    own = -np.log(np.clip(probabilities[np.arange(len(labels)), labels].astype(float), EPSILON, 1.0))
+    if not smoothing:
+        return own
+    return (1 - smoothing) * own + smoothing * -np.log(np.clip(probabilities.astype(float), EPSILON, 1.0)).mean(1)
 
 
 def mistakes(labels: np.ndarray, probabilities: np.ndarray, most: int) -> np.ndarray:
@@ -133,10 +149,10 @@ def mistakes(labels: np.ndarray, probabilities: np.ndarray, most: int) -> np.nda
 
 
 def wilson(hits: int, n: int) -> list[float]:
-    """Return the 95 % Wilson score interval of a proportion (Wilson 1927)."""
+    """Return the 95 % Wilson score interval of a proportion (Wilson 1927); rounding takes no end of it out of 0..1."""
     p, z = hits / n, Z95
     centre, half = p + z * z / (2 * n), z * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    return [float((centre - half) / (1 + z * z / n)), float((centre + half) / (1 + z * z / n))]
+    return [min(max(float(end / (1 + z * z / n)), 0.0), 1.0) for end in (centre - half, centre + half)]
 
 
 def quantiles(values: np.ndarray) -> list[float]:
@@ -151,6 +167,14 @@ def _class_scores(hits: np.ndarray, predicted: np.ndarray, true: np.ndarray) -> 
         return np.divide(a, b, out=np.zeros_like(a), where=b > 0)
 
     return ratio(hits, predicted), ratio(hits, true), ratio(2 * hits, predicted + true)
+
+
+def _known(predicted: np.ndarray, true: np.ndarray, method: int) -> np.ndarray:
+    """Tell which classes a macro average counts, bool [..., k]: those that are there or predicted, as scikit-learn does; by method 1 all.
+
+    Source: scikit-learn, `precision_recall_fscore_support`: labels are by default those of y_true and y_pred together.
+    """
+    return predicted + true > 0 if method >= 2 else np.ones_like(true, bool)
 
 
 def _by_class(weights: np.ndarray, of: np.ndarray, k: int) -> np.ndarray:

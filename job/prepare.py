@@ -153,7 +153,7 @@ def _check_models(experiment: Experiment, manifest: dict, found: dict[str, Path]
 
         for model, path in found.items():
             if experiment.frozen(model):
-                transfer.base(model, experiment.fixed(model), shape, path)
+                transfer.base(model, experiment.fixed(model), shape, path, method=experiment.method)
             else:
                 build.build(experiment, model, corner(experiment, model, max), shape, classes, path)
     if experiment.factories():

@@ -13,7 +13,7 @@ from job.errors import Interrupted, JobError
 from job.experiment import Experiment
 from job.parameters import Range, corner
 from job.reading import outside
-from job.specification import parse
+from job.specification import stored
 
 TIMED_S, MOST_STEPS = 5.0, 9  # of one batch size: the first step traces, at least one more is timed
 NOT_THE_NET = ("learning_rate", "batch_size", "schedule", "weight_decay", "label_smoothing")
@@ -41,14 +41,14 @@ def measure(experiment: Experiment, model: str, image_shape: tuple[int, int, int
     images = np.random.default_rng(0).integers(0, 256, (PREDICT_BATCH, *image_shape), np.uint8)
     inputs, parameters = images, 0
     if experiment.frozen(model):
-        base = transfer.base(model, point, image_shape, weights)
+        base = transfer.base(model, point, image_shape, weights, method=experiment.method)
         inputs, features_s = _second(lambda: predict(base, images))
         parameters = base.count_params()
     sizes = experiment.space(model).get("batch_size", point["batch_size"])
     step_s = {}
     for batch in dict.fromkeys((point["batch_size"], least(sizes))):
         net = build(experiment, model, point, inputs.shape[1:], classes, weights)
-        step_s[batch] = _step_s(net, point | {"batch_size": batch, "epochs": 1}, inputs, classes)
+        step_s[batch] = _step_s(net, point | {"batch_size": batch, "epochs": 1}, inputs, classes, experiment.method)
         if batch == point["batch_size"]:
             predict_s = _second(lambda net=net: predict(net, inputs))[1]
             memory = record.peak_memory()
@@ -86,7 +86,7 @@ def least(space) -> int:
     return space.low if isinstance(space, Range) else min(getattr(space, "values", (space,)))
 
 
-def _step_s(net, parameters: dict, inputs, classes: int) -> float:
+def _step_s(net, parameters: dict, inputs, classes: int, method: int) -> float:
     """Return the seconds of a training step, the mean of those after the first."""
     import numpy as np
 
@@ -102,7 +102,7 @@ def _step_s(net, parameters: dict, inputs, classes: int) -> float:
     rows = np.arange(parameters["batch_size"] * MOST_STEPS) % len(inputs)
     examples = Examples(inputs, np.arange(len(inputs)) % classes, rows)
     try:
-        train(net, parameters, examples, None, 0, Hooks(check=check))
+        train(net, parameters, examples, None, 0, Hooks(check=check), method=method)
     except Interrupted:
         pass
     return (ended[-1] - ended[0]) / (len(ended) - 1)
@@ -121,7 +121,7 @@ def answer(request: dict) -> dict:
         if request["model"] is None:
             return {"machine": record.machine()}
         weights = Path(request["weights"]) if request["weights"] else None
-        experiment = parse(request["spec"])
+        experiment = stored(request["spec"])
         return measure(experiment, request["model"], tuple(request["image_shape"]), request["classes"], weights)
     except JobError as exc:
         return {"error": str(exc), "code": exc.exit_code}

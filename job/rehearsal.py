@@ -30,7 +30,7 @@ def prove(experiment: Experiment, model: str, image_shape: tuple[int, int, int],
         for point in _points(experiment, model):
             own.build(point, image_shape, classes)
         log.setLevel(logging.WARNING)  # its epochs are no news
-        _prove(corner(experiment, model), image_shape, classes)
+        _prove(corner(experiment, model), image_shape, classes, experiment.method)
     except Invalid:
         raise
     except JobError as exc:
@@ -47,13 +47,13 @@ def _points(experiment: Experiment, model: str) -> list[dict]:
     return [least, *(least | {k: v} for k, found in values.items() for v in found if v != least[k])]
 
 
-def _prove(parameters: dict, image_shape: tuple, classes: int) -> None:
+def _prove(parameters: dict, image_shape: tuple, classes: int, method: int) -> None:
     parameters = parameters | {"batch_size": BATCH, "epochs": 1}
     images = np.random.default_rng(SEED).integers(0, 256, (STEPS * BATCH, *image_shape), np.uint8)
     factory = parameters["factory"]
-    whole, _ = _trained(parameters, images, classes)
-    _, snapshot = _trained(parameters, images, classes, stop_at=STEPS - 1)
-    resumed, _ = _trained(parameters, images, classes, snapshot=snapshot)
+    whole, _ = _trained(parameters, images, classes, method)
+    _, snapshot = _trained(parameters, images, classes, method, stop_at=STEPS - 1)
+    resumed, _ = _trained(parameters, images, classes, method, snapshot=snapshot)
     if record.device() == "cpu" and _bits(whole) != _bits(resumed):
         raise JobError(
             f"{factory}: stopped after two steps and gone on from the checkpoint, it comes out with other bits: something of it is neither a"
@@ -66,7 +66,7 @@ def _prove(parameters: dict, image_shape: tuple, classes: int) -> None:
         raise JobError(f"{factory}: saved and loaded, it predicts otherwise, by up to {worst:.2g}: see get_config of its layers")
 
 
-def _trained(parameters: dict, images: np.ndarray, classes: int, stop_at: int | None = None, snapshot=None):
+def _trained(parameters: dict, images: np.ndarray, classes: int, method: int, stop_at: int | None = None, snapshot=None):
     """Return the net after its steps, and the snapshot where it was stopped."""
     keras.utils.set_random_seed(SEED)
     net, taken = own.build(parameters, images.shape[1:], classes), []
@@ -78,7 +78,7 @@ def _trained(parameters: dict, images: np.ndarray, classes: int, stop_at: int | 
 
     labels = np.arange(len(images)) % classes
     try:
-        train(net, parameters, Examples(images, labels, np.arange(len(images))), None, SEED, Hooks(offer), snapshot)
+        train(net, parameters, Examples(images, labels, np.arange(len(images))), None, SEED, Hooks(offer), snapshot, method=method)
     except Interrupted:
         pass
     except JobError:

@@ -116,7 +116,9 @@ def run_trial(r: Run) -> None:
     log.info("%s: %s", r.key, json.dumps(r.attempt.parameters))
     learned = learn(r, _hooks(r))
     outcome = learned.outcome
-    metrics = {name: evaluate.score(name, learned.scored, outcome.probabilities) for name in ("accuracy", "log_loss")}
+    metrics = {
+        name: evaluate.score(name, learned.scored, outcome.probabilities, method=r.experiment.method) for name in ("accuracy", "log_loss")
+    }
     pruned = outcome.pruned_at is not None
     reason = f"pruned after epoch {outcome.pruned_at + 1} by {r.experiment.search['pruner']}" if pruned else None
     files = {"predictions.npz": learned.predictions}
@@ -128,7 +130,7 @@ def run_fold(r: Run) -> None:
     learned = learn(r, _hooks(r))
     outcome = learned.outcome
     with r.clock("evaluate"):
-        metrics = evaluate.evaluate(learned.scored, outcome.probabilities, r.registered.data["classes"], derive(r.seed, "bootstrap"))
+        metrics = _scores(r, learned.scored, outcome.probabilities)
     images, _ = data.training_part(r.cache, r.registered.data)
     model = whole(r, learned.net)
     content = artifacts.model_file(r, model, images[learned.rows[:64]], outcome.probabilities[:64])
@@ -144,8 +146,8 @@ def run_final(r: Run) -> None:
         images, labels, copies = data.open_test_part(r.cache, r.registered.data, r.attempt)
         model = whole(r, learned.net)
         probabilities = predict(model, images, check=r.check)
-        metrics = evaluate.evaluate(labels, probabilities, r.registered.data["classes"], derive(r.seed, "bootstrap"))
-        value = evaluate.score(r.experiment.search["metric"], labels, probabilities)
+        metrics = _scores(r, labels, probabilities)
+        value = scorer(r)(labels, probabilities)
         metrics["without_copies"] = (
             {"n": int((~copies).sum()), "accuracy": float((probabilities.argmax(1) == labels)[~copies].mean())}
             if copies.any() and not copies.all()
@@ -163,7 +165,8 @@ def features_prefix(registered: Registered, model: str, shard: int) -> str:
     """Return how the keys of one shard begin: data, base, weights, size, and all that its bits depend on; its hash follows."""
     experiment, fixed = registered.experiment, registered.experiment.fixed(model)
     alpha = f"-{fixed['alpha']:g}" if "alpha" in fixed else ""
-    folder = f"features/{registered.data['id']}/{model}{alpha}-{registered.weights[model]['sha256'][:12]}-{fixed['input_size']}"
+    shrunk = "-antialias" if transfer.antialiased(registered.data["image_shape"], fixed["input_size"], experiment.method) else ""
+    folder = f"features/{registered.data['id']}/{model}{alpha}-{registered.weights[model]['sha256'][:12]}-{fixed['input_size']}{shrunk}"
     return f"{folder}/{shard}-of-{experiment.features['shards']}-{experiment.threads}-{made_here()}-"
 
 
@@ -197,13 +200,13 @@ def learn(r: Run, hooks: Hooks) -> Learned:
 def _train(r: Run, net, training: Examples, validation: Examples | None, hooks: Hooks) -> Outcome:
     """Train from the newest checkpoint that is whole, or from the start."""
     fixed = transfer.fixed(net) if r.key.model in r.registered.weights else ()
-    compiled = kernels.compiles(_expected_steps(r, len(training)))
+    compiled, method = kernels.compiles(_expected_steps(r, len(training))), r.experiment.method
     for snapshot in r.checkpoints.newest() if r.attempt.number > 1 else ():
         try:
-            return train(net, r.parameters, training, validation, r.seed, hooks, snapshot, fixed, compiled)
+            return train(net, r.parameters, training, validation, r.seed, hooks, snapshot, fixed, compiled, method=method)
         except Damaged as exc:
             log.warning("a checkpoint is skipped: %s", exc)
-    return train(net, r.parameters, training, validation, r.seed, hooks, None, fixed, compiled)
+    return train(net, r.parameters, training, validation, r.seed, hooks, None, fixed, compiled, method=method)
 
 
 def _expected_steps(r: Run, images: int) -> int:
@@ -223,7 +226,13 @@ def _hooks(r: Run) -> Hooks:
 
 def scorer(r: Run):
     """Return the experiment's metric as a function of labels and probabilities."""
-    return lambda labels, probabilities: evaluate.score(r.experiment.search["metric"], labels, probabilities)
+    metric, method = r.experiment.search["metric"], r.experiment.method
+    return lambda labels, probabilities: evaluate.score(metric, labels, probabilities, method=method)
+
+
+def _scores(r: Run, labels: np.ndarray, probabilities: np.ndarray) -> dict:
+    """Return all scores of a fold or final."""
+    return evaluate.evaluate(labels, probabilities, r.registered.data["classes"], derive(r.seed, "bootstrap"), method=r.experiment.method)
 
 
 def _rows(r: Run, n: int) -> tuple[np.ndarray, np.ndarray | None]:
@@ -252,7 +261,8 @@ def _weights(r: Run) -> Path | None:
 
 
 def _base(r: Run) -> keras.Model:
-    return transfer.base(r.key.model, r.experiment.fixed(r.key.model), tuple(r.registered.data["image_shape"]), _weights(r))
+    experiment, shape = r.experiment, tuple(r.registered.data["image_shape"])
+    return transfer.base(r.key.model, experiment.fixed(r.key.model), shape, _weights(r), method=experiment.method)
 
 
 def whole(r: Run, net: keras.Model) -> keras.Model:

@@ -96,6 +96,8 @@ def train(
     snapshot: Snapshot | None = None,
     fixed: Sequence[keras.Variable] = (),
     compiled: bool = False,
+    *,
+    method: int,
 ) -> Outcome:
     """Train `parameters["epochs"]` epochs under one schedule; score the validation rows after each.
 
@@ -106,15 +108,17 @@ def train(
         snapshot: of this very training, to go on from. Its epochs are reported again, for those that did not arrive.
         fixed: variables of the net that no step changes: they stay out of snapshots.
         compiled: let XLA compile the step.
+        method: the experiment's, see job.experiment.METHODS: what weight decay leaves out, and which validation loss is told.
 
     Raises: Diverged when the loss is not finite; Damaged when the snapshot is another net's; what `hooks.check` raises.
     """
     batch, dtype = parameters["batch_size"], chosen_dtype(parameters.get("dtype", "float32"))
     steps_per_epoch = math.ceil(len(training) / batch)
-    optimizer = _optimizer(parameters, steps_per_epoch * parameters["epochs"])
+    optimizer = _optimizer(parameters, steps_per_epoch * parameters["epochs"], net, method)
     optimizer.build(net.trainable_variables)
     weights = class_weights(training, net.output_shape[-1], parameters)
     step = _step_function(net, optimizer, parameters, weights, dtype, compiled)
+    smoothing = parameters["label_smoothing"] if method >= 2 else 0.0  # so that both losses of a picture are of one kind
     kept = {id(v) for v in fixed}
     variables = [v for v in net.variables if id(v) not in kept] + optimizer.variables
     state = _restore(snapshot, variables) if snapshot else _State()
@@ -149,7 +153,7 @@ def train(
             labels = validation.labels[validation.rows]
             probabilities = predict(net, validation.inputs, validation.rows, hooks.check)
             metrics |= {
-                "val_loss": float(row_losses(labels, probabilities).mean()),
+                "val_loss": float(row_losses(labels, probabilities, smoothing).mean()),
                 "val_accuracy": float((probabilities.argmax(1) == labels).mean()),
             }
             _check_finite(metrics["val_loss"], "validation loss", state.epoch, parameters)
@@ -258,12 +262,20 @@ def _check_finite(loss: float, name: str, epoch: int, parameters: dict) -> None:
         )
 
 
-def _optimizer(parameters: dict, total_steps: int) -> keras.optimizers.Optimizer:
+def _optimizer(parameters: dict, total_steps: int, net: keras.Model, method: int) -> keras.optimizers.Optimizer:
+    """Return Adam, or with weight decay AdamW, which decays kernels and embeddings only: no biases, and no scale or shift of a normalisation.
+
+    Those are the variables of rank 0 and 1, whatever their names, also of a model of one's own. By method 1 all decay.
+    Source: He et al. 2019, "Bag of Tricks for Image Classification", 3.1, "no bias decay".
+    """
     rate = parameters["learning_rate"]
     if parameters["schedule"] == "cosine":
         rate = keras.optimizers.schedules.CosineDecay(rate, total_steps)
     if parameters["weight_decay"]:
-        return keras.optimizers.AdamW(rate, weight_decay=parameters["weight_decay"])
+        optimizer = keras.optimizers.AdamW(rate, weight_decay=parameters["weight_decay"])
+        if method >= 2:
+            optimizer.exclude_from_weight_decay(var_list=[v for v in net.trainable_variables if len(v.shape) < 2])
+        return optimizer
     return keras.optimizers.Adam(rate)
 
 

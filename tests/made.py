@@ -8,6 +8,7 @@ from functools import cache
 import numpy as np
 
 from job import evaluate
+from job.experiment import NEWEST
 from job.report.collect import Attempt, Collected, Model, Predictions, Task
 from job.specification import parse
 
@@ -57,7 +58,7 @@ def predict(rows: np.ndarray, labels: np.ndarray, k: int, skill: float, seed: in
 
 
 def task_of(stage: str, index: int, made: Predictions, classes: list[str]) -> Task:
-    metrics = json.loads(json.dumps(evaluate.evaluate(made.labels, made.probabilities, classes, 0)))
+    metrics = json.loads(json.dumps(evaluate.evaluate(made.labels, made.probabilities, classes, 0, method=NEWEST)))
     if stage == "final":
         metrics["without_copies"] = {"n": len(made.labels) - 3, "accuracy": metrics["accuracy"]}
     keys = {"model.keras": {"key": f"experiments/quick-1/m/{stage}/{index}/1/model.keras", "sha256": "", "size": 1, "etag": ""}}

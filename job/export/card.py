@@ -10,7 +10,7 @@ from job.report.absent import environment
 from job.report.collect import Collected
 from job.report.points import calibration
 from job.report.summary import METRIC_KEY, published
-from job.report.words import count, interval, num, plain, share
+from job.report.words import count, interval, num, plain, share, some
 from job.trained import FORMATS
 
 MOST_CLASSES = 50  # rows of the table; all are in report.json
@@ -43,7 +43,7 @@ def card(collected: Collected, summary: dict, model: str, about: dict) -> str:
 @cache
 def _template() -> Template:
     text = resources.files("job.export").joinpath("card.md").read_text(encoding="utf-8")
-    return environment((num, interval, count, plain, share, cell)).from_string(text)
+    return environment((num, interval, count, plain, share, some, cell)).from_string(text)
 
 
 def cell(text: str) -> str:

@@ -19,7 +19,7 @@ def build(
     if experiment.frozen(model):
         return transfer.head(parameters, input_shape[0], classes)
     if model in BACKBONES:
-        return transfer.tuned(model, parameters, input_shape, classes, weights)
+        return transfer.tuned(model, parameters, input_shape, classes, weights, method=experiment.method)
     if "factory" in parameters:
         return own.build(parameters, input_shape, classes)
     return cnn.build(parameters, input_shape, classes)

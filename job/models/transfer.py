@@ -8,17 +8,22 @@ from job.errors import Invalid
 from job.kernels import leaves
 
 
-def base(model: str, parameters: dict, image_shape: tuple[int, int, int], weights: Path | None) -> keras.Model:
+def base(model: str, parameters: dict, image_shape: tuple[int, int, int], weights: Path | None, *, method: int) -> keras.Model:
     """Return the frozen base: images of 0-1 at the staged size to pooled features, float32 [n, d].
 
-    Resizing and the network's own preprocessing are part of it. Args: weights: a file of the network
-    without its top; None: random ones, for tests. Raises: Invalid for weights of another architecture.
+    Resizing and the network's own preprocessing are part of it.
+
+    Args:
+        weights: a file of the network without its top; None: random ones, for tests.
+        method: the experiment's, see job.experiment.METHODS: how images are shrunk.
+
+    Raises: Invalid for weights of another architecture.
     """
     size = parameters["input_size"]
     inputs = keras.Input(image_shape, name="image")
     x = inputs
     if tuple(image_shape[:2]) != (size, size):
-        x = keras.layers.Resizing(size, size, interpolation="bilinear")(x)
+        x = keras.layers.Resizing(size, size, interpolation="bilinear", antialias=antialiased(image_shape, size, method))(x)
     net = network(model, size, parameters)
     if weights is not None:
         _load(net, weights, model)
@@ -28,6 +33,14 @@ def base(model: str, parameters: dict, image_shape: tuple[int, int, int], weight
     result = keras.Model(inputs, x, name=f"{model}_features")
     result.trainable = False
     return result
+
+
+def antialiased(image_shape: tuple[int, ...], size: int, method: int) -> bool:
+    """Tell whether a base's images are resized with antialiasing: where they become smaller; by method 1 never.
+
+    Without it, bilinear shrinking looks at four pixels of many, and stripes come out as noise. What grows is the same either way.
+    """
+    return method >= 2 and max(image_shape[:2]) > size
 
 
 def head(parameters: dict, features: int, classes: int) -> keras.Model:
@@ -45,13 +58,15 @@ def join(base: keras.Model, head: keras.Model) -> keras.Model:
     return keras.Model(base.input, head(base.output), name=base.name.removesuffix("_features"))
 
 
-def tuned(model: str, parameters: dict, image_shape: tuple[int, int, int], classes: int, weights: Path | None) -> keras.Model:
+def tuned(
+    model: str, parameters: dict, image_shape: tuple[int, int, int], classes: int, weights: Path | None, *, method: int
+) -> keras.Model:
     """Return base and head as one model whose head and last `unfreeze` layers of the base can be trained.
 
     A layer counts if it has weights and is no batch normalisation: those stay as they are, and the whole base runs in inference mode.
     Source: keras.io/guides/transfer_learning. Raises: Invalid for more layers than there are, or weights of another architecture.
     """
-    bottom = base(model, parameters, image_shape, weights)
+    bottom = base(model, parameters, image_shape, weights, method=method)
     net = join(bottom, head(parameters, bottom.output_shape[-1], classes))
     backbone = next(layer for layer in net.layers if isinstance(layer, keras.Model) and layer.name != "head")
     backbone.trainable = True

@@ -33,7 +33,9 @@ def _interval(model: Model, trial: Task, collected: Collected) -> list[float] | 
     if metric == "accuracy":
         return evaluate.wilson(round(trial.value * n), n) if n else None
     said = model.predictions.get(("trial", trial.index))
-    return evaluate.bootstrap_interval(SCORE[metric], said.labels, said.probabilities, BOOTSTRAP_SEED) if said else None
+    if said is None:
+        return None
+    return evaluate.bootstrap_interval(SCORE[metric], said.labels, said.probabilities, BOOTSTRAP_SEED, method=collected.experiment.method)
 
 
 def importances(model: Model, collected: Collected) -> dict:

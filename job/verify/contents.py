@@ -135,13 +135,12 @@ class Contents:
             yield "is of other rows than those left out of the training"
         if task.key.stage == "fold" and row["state"] == "complete":
             self.left_out[task.key.model][task.key.index] = rows
-        scores = evaluate.weighted_scores(
-            np.ones((1, len(labels)), np.float32), labels, probabilities, auc=row["metrics"].get("roc_auc") is not None
-        )
+        method, auc = self.recorded.experiment.method, row["metrics"].get("roc_auc") is not None
+        scores = evaluate.weighted_scores(np.ones((1, len(labels)), np.float32), labels, probabilities, auc, method=method)
         for name, again in {name: float(v[0]) for name, v in scores.items() if name in row["metrics"]}.items():
             if not math.isclose(again, row["metrics"][name], rel_tol=SAME, abs_tol=SAME):
                 yield f"gives {name} {again:.6g}, stored is {row['metrics'][name]:.6g}"
-        again = evaluate.score(self.recorded.experiment.search["metric"], labels, probabilities)
+        again = evaluate.score(self.recorded.experiment.search["metric"], labels, probabilities, method=method)
         if not math.isclose(again, row["value"], rel_tol=SAME, abs_tol=SAME):
             yield f"gives the value {again:.6g}, stored is {row['value']:.6g}"
         parameters, epochs = self.recorded.parameters(task), len(task.epochs["epoch"])

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,7 +15,9 @@ from PIL import ExifTags, Image
 
 from job.database import Database
 from job.report.points import calibration
+from job.runs import features_prefix
 from job.store import open_store
+from job.tasks import find
 
 
 @pytest.mark.timeout(900)  # twenty processes, most with TensorFlow
@@ -164,3 +167,53 @@ def test_weights_are_staged_once(tiny):
     tiny.job("prepare", "second.toml", check=0, **offline)
     rows = Database(tiny.database_url, 5).rows("select weights from experiment")
     assert rows[0]["weights"] == rows[1]["weights"]
+
+
+OLD = """
+name = "old"
+threads = 1
+METHOD
+[data]
+source = "images.npz"
+[search]
+trials = 1
+metric = "f1_macro"
+[folds]
+count = 2
+[models.mobilenetv2]
+epochs = 2
+input_size = 32
+alpha = 0.35
+learning_rate = 0.003
+batch_size = 16
+weight_decay = 0.1
+label_smoothing = 0.1
+"""
+
+
+def test_an_old_experiment_ends_by_its_own_method(site, weights):
+    """Begun by method 1 and gone on with its file of then: features without antialiasing, averages over a class that is nowhere, all replayable."""
+    rng = np.random.default_rng(0)
+    x, y = rng.integers(0, 255, (60, 48, 48, 3), np.uint8), np.arange(60) % 3
+    test, labels = rng.integers(0, 255, (8, 48, 48, 3), np.uint8), np.arange(8) % 2
+    np.savez(site.folder / "images.npz", x_train=x, y_train=y, x_test=test, y_test=labels, classes=np.array(["a", "b", "c"]))
+    site.environ["JOB_EXPERIMENT"] = "old"
+    (site.folder / "old.toml").write_text(OLD.replace("METHOD", "method = 1"))
+    site.job("prepare", "old.toml", "--weights", weights, check=0)
+    site.job("features", "--index", 0, check=0)
+    (site.folder / "old.toml").write_text(OLD.replace("METHOD", ""))
+    site.job("prepare", "old.toml", check=0)
+    for arguments in (("trial", "--index", 0), ("final", "--index", 0)):
+        site.job(*arguments, check=0)
+    registered = find(Database(site.database_url, 5), "old")
+    assert registered.experiment.method == 1
+    (final,) = Database(site.database_url, 5).rows("select metrics, value, artifact from task where stage = 'final'")
+    assert final["metrics"]["f1"] == final["value"] == pytest.approx(sum(c["f1"] for c in final["metrics"]["per_class"]) / 3)
+    done = site.job("verify", "--deep", "--replay", 9, check=0).stdout
+    assert done.count("is bit for bit the same") == 3, done
+    (shard,) = Database(site.database_url, 5).rows("select artifact from task where stage = 'features'")
+    newest = replace(registered, experiment=replace(registered.experiment, method=2))
+    assert shard["artifact"]["features.npy"]["key"].startswith(features_prefix(registered, "mobilenetv2", 0))
+    assert "-32-antialias/0-of-1-" in features_prefix(newest, "mobilenetv2", 0), "other bits have another key"
+    same = replace(newest, data=newest.data | {"image_shape": [32, 32, 3]})
+    assert features_prefix(same, "mobilenetv2", 0) == features_prefix(registered, "mobilenetv2", 0), "equal bits are shared"

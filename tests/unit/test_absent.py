@@ -6,6 +6,7 @@ import re
 from copy import deepcopy
 from functools import cache
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -119,6 +120,16 @@ def test_of_a_whole_report_nothing_is_absent(monkeypatch):
     assert missed == {"alpha"}
     with pytest.raises(UndefinedError, match="'figuer' is undefined"):
         absent.environment(()).from_string("{{ figuer }}").render(figure=1)
+
+
+def test_a_class_that_is_nowhere_is_named():
+    """The page and the card say which classes were neither in the test part nor predicted; their rows are dashes."""
+    made = make(["cat", "dog", "emu|x", "bee"], train=80, test=40, spec=TWO_MODELS)
+    labels, p = np.arange(40) % 2, np.eye(4, dtype=np.float32)[np.arange(40) // 2 % 2]
+    made.models["cnn"].tasks["final"][0].metrics.update(evaluate.evaluate(labels, p, made.data["classes"], 1, method=2))
+    page, text = written(made, summarise(made))
+    assert "Neither in the test part nor ever predicted: emu|x, bee. No score is defined there" in page
+    assert "Neither in the test part nor ever predicted: emu\\|x, bee." in text and "| bee | – | – | – | 0 |" in text
 
 
 def test_what_is_reckoned_with_an_absent_value_is_absent():

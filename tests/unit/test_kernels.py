@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 from job import kernels
+from job.experiment import NEWEST
 from job.kernels import leaves, training_kernels
 from job.models import cnn
 from job.train import Examples, Hooks, train
@@ -40,7 +41,7 @@ def learned(compiled=False, **parameters):
     images = np.zeros((160, 16, 16, 3), np.uint8) + (labels * 25).astype(np.uint8)[:, None, None, None]
     net, examples = net_of(), Examples(images, labels, np.arange(160))
     hooks = Hooks(score=lambda labels, p: float((p.argmax(1) == labels).mean()))
-    return net, train(net, PARAMETERS | parameters, examples, examples, 1, hooks, compiled=compiled)
+    return net, train(net, PARAMETERS | parameters, examples, examples, 1, hooks, compiled=compiled, method=NEWEST)
 
 
 def test_one_kernel_does_what_keras_does():

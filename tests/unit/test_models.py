@@ -11,6 +11,7 @@ import pytest
 from job import weights
 from job.backbones import BACKBONES
 from job.errors import Invalid
+from job.experiment import NEWEST
 from job.models import cnn, transfer
 from job.train import Examples, Hooks, predict, train
 
@@ -58,22 +59,22 @@ def test_fine_tuning_trains_the_last_layers_and_no_normalisation():
     """`unfreeze = 2` trains two layers of the base and the head; batch normalisation keeps its weights and statistics."""
     parameters = PARAMETERS | {"unfreeze": 2, "learning_rate": 0.01, "batch_size": 5, "epochs": 1, "schedule": "constant"}
     parameters |= {"weight_decay": 0.0, "label_smoothing": 0.0}
-    net = transfer.tuned("mobilenetv2", parameters, (32, 32, 3), 3, None)
+    net = transfer.tuned("mobilenetv2", parameters, (32, 32, 3), 3, None, method=NEWEST)
     before = {v.path: v.numpy().copy() for v in net.variables}
-    train(net, parameters, Examples(IMAGES, np.arange(5) % 3, np.arange(5)), None, 0, Hooks())
+    train(net, parameters, Examples(IMAGES, np.arange(5) % 3, np.arange(5)), None, 0, Hooks(), method=NEWEST)
     head = ("batch_normalization", "dense", "probabilities", "seed_generator", "dropout")
     base = [v for v in net.variables if not v.path.startswith(head)]
     changed = {v.path for v in base if (before[v.path] != np.asarray(v)).any()}
     assert changed == {"block_16_project/kernel", "Conv_1/kernel"}
     assert {id(v) for v in transfer.fixed(net)} == {id(v) for v in base} - {id(v) for v in net.trainable_variables}
     with pytest.raises(Invalid, match="unfreeze = 900: mobilenetv2 has 52 layers that can be trained"):
-        transfer.tuned("mobilenetv2", parameters | {"unfreeze": 900}, (32, 32, 3), 3, None)
+        transfer.tuned("mobilenetv2", parameters | {"unfreeze": 900}, (32, 32, 3), 3, None, method=NEWEST)
 
 
 @pytest.mark.parametrize("size", [32, 48])
 def test_end_to_end_is_features_then_head(size, tmp_path):
     """From an image to probabilities gives, also when saved and loaded, what the head gives on stored features."""
-    base = transfer.base("mobilenetv2", PARAMETERS | {"input_size": size}, (32, 32, 3), None)
+    base = transfer.base("mobilenetv2", PARAMETERS | {"input_size": size}, (32, 32, 3), None, method=NEWEST)
     head = transfer.head(PARAMETERS, base.output_shape[-1], 3)
     stored = predict(head, predict(base, IMAGES))
     transfer.join(base, head).save(tmp_path / "m.keras")
@@ -82,9 +83,28 @@ def test_end_to_end_is_features_then_head(size, tmp_path):
     np.testing.assert_allclose(stored.sum(1), 1, atol=1e-5)
 
 
+@pytest.mark.parametrize(("method", "deviation"), [(1, 127), (2, 15)])
+def test_a_base_sees_smaller_images_without_noise(method, deviation):
+    """Stripes of 2 pixels, shrunk from 288 to 96 pixels, are nearly grey; by method 1 they are black and white, as in old experiments."""
+    stripes = np.tile((np.arange(288) // 2 % 2).astype(np.float32)[:, None, None], (1, 1, 288, 3))
+    base = transfer.base("mobilenetv2", PARAMETERS | {"input_size": 96}, (288, 288, 3), None, method=method)
+    seen = keras.Model(base.input, base.layers[1].output)
+    assert 255 * np.asarray(seen(stripes)).std() == pytest.approx(deviation, abs=1)
+
+
+@pytest.mark.parametrize("shape", [(32, 32, 3), (24, 40, 3)])
+def test_images_that_grow_are_the_same_by_both_methods(shape):
+    """A base of larger images, or of the same size, has the same bits as in an old experiment, so that features are shared."""
+    images = np.random.default_rng(0).random((4, *shape), np.float32)
+    one, two = (transfer.base("mobilenetv2", PARAMETERS | {"input_size": 48}, shape, None, method=m) for m in (1, 2))
+    two.set_weights(one.get_weights())
+    np.testing.assert_array_equal(np.asarray(one(images)), np.asarray(two(images)))
+    assert not transfer.antialiased(shape, 48, 2) and transfer.antialiased((24, 49, 3), 48, 2)
+
+
 def test_a_frozen_base_is_frozen():
     """Nothing of the base is trained, and training mode does not reach its batch normalisation."""
-    base = transfer.base("mobilenetv2", PARAMETERS, (32, 32, 3), None)
+    base = transfer.base("mobilenetv2", PARAMETERS, (32, 32, 3), None, method=NEWEST)
     assert base.trainable_variables == []
     x = IMAGES.astype(np.float32) / 255
     np.testing.assert_array_equal(np.asarray(base(x, training=True)), np.asarray(base(x, training=False)))
@@ -102,4 +122,4 @@ def test_wrong_weights(tmp_path):
     """A file that is no weights at all is refused by its name."""
     (tmp_path / "x.weights.h5").write_bytes(b"no")
     with pytest.raises(Invalid, match="weights x.weights.h5 do not fit mobilenetv2"):
-        transfer.base("mobilenetv2", PARAMETERS, (32, 32, 3), tmp_path / "x.weights.h5")
+        transfer.base("mobilenetv2", PARAMETERS, (32, 32, 3), tmp_path / "x.weights.h5", method=NEWEST)

@@ -6,15 +6,19 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from sklearn.utils.class_weight import compute_class_weight
 
 from job import checkpoint
 from job.artifacts import predictions
 from job.errors import Interrupted
 from job.evaluate import score
+from job.experiment import NEWEST
+from job.kernels import training_kernels
 from job.models import cnn, transfer
+from job.randomness import generator
 from job.record import history_csv, sha256
-from job.train import MAPPED_BYTES, Examples, Hooks, class_weights, taken, train
+from job.train import MAPPED_BYTES, Examples, Hooks, _optimizer, class_weights, predict, taken, train
 
 STEPS = 12  # of 3 epochs over 60 images in batches of 16
 
@@ -37,7 +41,7 @@ def head():
 def tuned():
     parameters = {"input_size": 32, "units": 0, "dropout": 0.3, "unfreeze": 1, "augment": {"shift": 0.1, "flip": True}}
     images = np.random.default_rng(0).integers(0, 255, (80, 32, 32, 3), np.uint8)
-    return transfer.tuned("vgg16", parameters, (32, 32, 3), 3, None), parameters, images
+    return transfer.tuned("vgg16", parameters, (32, 32, 3), 3, None, method=NEWEST), parameters, images
 
 
 class Drifting(keras.layers.Layer):
@@ -90,11 +94,13 @@ class World:
             assert self.reported.setdefault(epoch, (metrics, value)) == (metrics, value)
             return False
 
-        hooks = Hooks(taken.append, check, report, lambda labels, probabilities: score("accuracy", labels, probabilities))
+        hooks = Hooks(taken.append, check, report, lambda labels, probabilities: score("accuracy", labels, probabilities, method=NEWEST))
         examples = Examples(inputs, labels, np.arange(60)), Examples(inputs, labels, np.arange(60, 80))
         snapshot = checkpoint.unpack(self.bundle) if self.bundle else None
         try:
-            outcome = train(net, parameters, *examples, 7, hooks, snapshot, transfer.fixed(net) if "unfreeze" in parameters else ())
+            outcome = train(
+                net, parameters, *examples, 7, hooks, snapshot, transfer.fixed(net) if "unfreeze" in parameters else (), method=NEWEST
+            )
         except Interrupted:
             self.bundle = checkpoint.pack(*taken[-1]())
             return None
@@ -140,10 +146,10 @@ def test_a_stored_decision_ends_a_resumed_training():
         hooks = Hooks(
             taken.append,
             report=lambda epoch, metrics, value: epoch == pruned_after,
-            score=lambda labels, p: score("accuracy", labels, p),
+            score=lambda labels, p: score("accuracy", labels, p, method=NEWEST),
         )
         examples = Examples(inputs, np.arange(80) % 3, np.arange(60)), Examples(inputs, np.arange(80) % 3, np.arange(60, 80))
-        return train(net, parameters, *examples, 7, hooks, snapshot), taken
+        return train(net, parameters, *examples, 7, hooks, snapshot, method=NEWEST), taken
 
     first, taken = once(None, 1)
     again, steps = once(checkpoint.unpack(checkpoint.pack(*taken[-1]())), 1)
@@ -176,9 +182,83 @@ def test_balanced_classes_weigh_the_same(mode, share):
     net = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, "softmax")])
     parameters = {"learning_rate": 0.05, "batch_size": 100, "epochs": 150, "schedule": "constant", "weight_decay": 0, "label_smoothing": 0}
     outcome = train(
-        net, parameters | {"class_weights": mode}, examples, examples, 1, Hooks(score=lambda labels, p: score("accuracy", labels, p))
+        net,
+        parameters | {"class_weights": mode},
+        examples,
+        examples,
+        1,
+        Hooks(score=lambda labels, p: score("accuracy", labels, p, method=NEWEST)),
+        method=NEWEST,
     )
     assert outcome.probabilities[0, 0] == pytest.approx(share, abs=0.02)
+
+
+PLAIN = {"learning_rate": 0.01, "batch_size": 20, "epochs": 2, "schedule": "constant"}
+
+
+def test_by_method_1_a_training_has_the_bits_of_then():
+    """What method 1 computes is what the first versions did, written out: AdamW over all variables, a validation loss without smoothing."""
+    keras.utils.set_random_seed(5)
+    net, parameters, inputs = head()
+    labels, smoothing, decay = np.arange(80) % 3, 0.1, 0.2
+    then = keras.models.clone_model(net)
+    then.set_weights(net.get_weights())
+    parameters = parameters | PLAIN | {"weight_decay": decay, "label_smoothing": smoothing, "dropout": 0.0, "class_weights": "none"}
+    training, validation = Examples(inputs, labels, np.arange(60)), Examples(inputs, labels, np.arange(60, 80))
+    for one in (net, then):
+        next(layer for layer in one.layers if isinstance(layer, keras.layers.Dropout)).rate = 0.0
+    outcome = train(net, parameters, training, validation, 7, Hooks(score=lambda labels, p: 0.0), method=1)
+    optimizer = keras.optimizers.AdamW(0.01, weight_decay=decay)
+    optimizer.build(then.trainable_variables)
+    for epoch in range(2):
+        order = generator(7, "order", epoch).permutation(np.arange(60))
+        for rows in np.split(order, 3):
+            step_of_then(then, optimizer, inputs[rows], labels[rows], smoothing)
+    assert [a.tobytes() for a in net.get_weights()] == [a.tobytes() for a in then.get_weights()]
+    p = predict(then, inputs, np.arange(60, 80))
+    assert outcome.history[-1]["val_loss"] == float(-np.log(np.clip(p[np.arange(20), labels[60:]].astype(float), 1e-7, 1)).mean())
+
+
+@tf.function(autograph=False)
+def step_of_then(net, optimizer, x, labels, smoothing):
+    with tf.GradientTape() as tape, training_kernels(net, "float32"):
+        losses = keras.losses.categorical_crossentropy(tf.one_hot(labels, 3), net(x, training=True), label_smoothing=smoothing)
+        loss = tf.reduce_mean(losses)
+    optimizer.apply(tape.gradient(loss, net.trainable_variables), net.trainable_variables)
+
+
+def test_both_losses_of_a_curve_are_of_one_kind():
+    """With label smoothing the validation loss is smoothed as the training loss is: on the same rows, and without a step, both are one number."""
+    net, parameters, inputs = head()
+    parameters |= PLAIN | {"batch_size": 60, "epochs": 1, "learning_rate": 1e-8, "weight_decay": 0.0, "label_smoothing": 0.3}
+    net = keras.Sequential([keras.Input((20,)), keras.layers.Dense(3, "softmax")])
+    rows = Examples(inputs, np.arange(80) % 3, np.arange(60))
+    for method, same in ((2, True), (1, False)):
+        told = train(net, parameters | {"class_weights": "none"}, rows, rows, 7, Hooks(score=lambda labels, p: 0.0), method=method).history[
+            0
+        ]
+        assert (told["loss"] == pytest.approx(told["val_loss"], rel=1e-4)) == same
+
+
+def test_weight_decay_leaves_biases_and_normalisation_alone():
+    """Where no image asks for a change, only kernels and embeddings shrink, by learning rate x decay a step; by method 1 everything does."""
+    layers = [
+        keras.layers.Conv2D(2, 3),
+        keras.layers.BatchNormalization(),
+        keras.layers.DepthwiseConv2D(3),
+        keras.layers.LayerNormalization(),
+    ]
+    layers += [keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(2)]
+    for method, decayed in ((2, {"kernel"}), (1, {"kernel", "bias", "gamma", "beta"})):
+        net = keras.Sequential([keras.Input((8, 8, 3)), *(type(layer).from_config(layer.get_config()) for layer in layers)])
+        optimizer = _optimizer(PLAIN | {"weight_decay": 0.5}, 10, net, method)
+        optimizer.build(net.trainable_variables)
+        for variable in net.trainable_variables:
+            variable.assign(tf.ones_like(variable))
+        optimizer.apply([tf.zeros_like(v) for v in net.trainable_variables], net.trainable_variables)
+        shrunk = {v.name for v in net.trainable_variables if (np.asarray(v) < 1).all()}
+        assert shrunk == decayed
+        assert np.asarray(net.layers[-1].kernel) == pytest.approx(1 - 0.01 * 0.5)
 
 
 def test_a_mapped_file_is_no_memory_of_the_process(tmp_path):
