@@ -40,8 +40,9 @@ class Member(NamedTuple):
 def members(path: Path) -> Iterator[Member]:
     """List what is in a folder, a tar (plain, gzip, bzip2, xz) or a zip, in its own order.
 
-    The content, not the suffix, decides how it is read. Hidden names (.DS_Store)
-    and those a system makes for itself (lost+found) are left out, unread. Links are followed in a folder, which is the user's own, never in an archive.
+    The content, not the suffix, decides how it is read. Hidden names (.DS_Store) and those a
+    system makes for itself (lost+found) are left out, unread. Links are followed in a folder,
+    which is the user's own, never in an archive.
 
     Raises:
         errors.Invalid: damaged, cut short or encrypted; an absolute name or one with "..";

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from job import archives, downloads, errors, layout
+from job import archives, downloads, errors, foreign
 from job.dataset import Part
 from job.store import sha256_of
 
@@ -59,7 +59,7 @@ def read(path: Path) -> tuple[tuple[str, ...], Part, Part]:
             found[name] = _classes(content) if name == "batches.meta" else _part(content, member.name)
     for name in (*TRAIN, "test_batch", "batches.meta"):
         if name not in found:
-            other = layout.looks_like(seen) if not found else None
+            other = foreign.looks_like(seen) if not found else None
             raise errors.Invalid(f"{path} has no member {FOLDER}/{name}{f', {other}' if other else ''}: expected the archive of {URL}")
     train = [found.pop(name) for name in TRAIN]
     joined = Part(np.concatenate([part.images for part in train]), np.concatenate([part.labels for part in train]))

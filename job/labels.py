@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from job import errors, layout, names
+from job import errors, names
 
 FORMS = "expected integers [n] or [n, 1], names, or one-hot [n, k]"
 
@@ -83,7 +83,7 @@ def _of_names(
     number = {names.same(name): i for i, name in enumerate(classes)}
     for part, labels in spelt.items():
         if unknown := set(labels).difference(number):
-            raise errors.Invalid(f"{given[part][0]} has {layout.some(unknown)}, no class: expected {layout.some(classes)}")
+            raise errors.Invalid(f"{given[part][0]} has {names.some(unknown)}, no class: expected {names.some(classes)}")
     return classes, {part: np.array([number[name] for name in labels], np.int64) for part, labels in spelt.items()}, []
 
 

@@ -1,12 +1,11 @@
 """Which files of a folder or an archive are images of which class: by their names alone."""
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from job import archives, errors, names
+from job import archives, errors, foreign, names
 from job.decoding import CONVERT, SUFFIXES
 from job.reading import nearest
 
@@ -15,21 +14,6 @@ ALIKE = {"train": "train", "training": "train", "test": "test", "testing": "test
 LEFT_OUT = ("val", "valid", "validation", "dev")  # in any case: a part we make ourselves, of the training part
 LAYOUT = "train/<class>/<image> and perhaps test/<class>/<image>, or <class>/<image>"
 TABLES = {".csv": "a CSV", ".tsv": "a TSV", ".json": "a JSON file", ".xlsx": "a spreadsheet"}  # what labels may stand in
-OURS = "write its images as train/<class>/<image>, or its arrays x_train and y_train into an .npz"
-KNOWN = (  # what the names in it look like, what that is, what to do
-    (r"(^|/)data_batch_1$", "CIFAR-10 for Python", 'set data.source = "cifar10" and give this by --data, as its .tar.gz'),
-    (r"(^|/)data_batch_1\.bin$", "CIFAR-10 in its binary form", 'set data.source = "cifar10", which takes the one for Python'),
-    (r"(^|/)cifar-100-python/|^meta$", "CIFAR-100 for Python", OURS),
-    (r"(^|/)cifar-100-binary/|^fine_label_names\.txt$", "CIFAR-100 in its binary form", OURS),
-    (r"-idx[13]-ubyte(\.gz)?$", "MNIST's idx files", OURS),
-    (r"\.mat$", "MATLAB files", OURS),
-    (r"\.tfrecords?(-\d+-of-\d+)?$", "TFRecords", OURS),
-    (r"\.(parquet|arrow)$", "a table of Parquet or Arrow", OURS),
-    (r"\.(h5|hdf5)$", "HDF5", OURS),
-    (r"\.npz$", "an .npz in a folder", "name the .npz itself"),
-    (r"\.(zip|tar|tgz|tar\.(gz|bz2|xz))$", "an archive in a folder or in another archive", "name the inner archive itself, or unpack it"),
-)
-
 Parts = tuple[str, ...]  # a path, cut at "/"
 
 
@@ -89,7 +73,7 @@ def plan(path: Path, beside: str | None) -> Plan:
         _refuse_labels_elsewhere(tree)
     if unknown := {names.same(folder) for folder in found.get("test", ())}.difference(spelt):
         hint = nearest(min(unknown), classes)
-        raise errors.Invalid(f"{path} has {some(unknown)} in test/ but not in train/{hint}: expected the same classes")
+        raise errors.Invalid(f"{path} has {names.some(unknown)} in test/ but not in train/{hint}: expected the same classes")
     labels = {part: _labels(tree, of, spelt, classes) for part, of in found.items()}
     notes += _unused(tree, top, {name for of in labels.values() for name in of}, split=prefixes["train"] != top)
     return Plan(classes, labels, [*notes, *_alike(found, classes)])
@@ -141,7 +125,7 @@ def _prefixes(tree: Tree, top: Parts) -> tuple[dict[str, Parts], list[str]]:
             f"{tree.path} has no class folder in train/, it holds {len(tree.images((*top, 'train')))} images itself: expected {LAYOUT}; "
             "if `train` is a class, put all class folders into a folder called train"
         )
-    return {"train": top}, [f"train/ is taken for a class called 'train', as it holds images itself, as {some(beside)} do"]
+    return {"train": top}, [f"train/ is taken for a class called 'train', as it holds images itself, as {names.some(beside)} do"]
 
 
 def _refuse_labels_elsewhere(tree: Tree) -> None:
@@ -197,23 +181,15 @@ def _too_deep(tree: Tree, prefix: Parts, parts: Parts) -> errors.Invalid:
 
 def _refuse_known(tree: Tree) -> None:
     """Raise Invalid when there is no image but the names are those of another form of data."""
-    if said := looks_like(tree.files.values()):
+    if said := foreign.looks_like(tree.files.values()):
         raise errors.Invalid(f"{tree.path} has no image, {said}")
-
-
-def looks_like(found: Iterable[str]) -> str | None:
-    """Return what names in a folder or archive look like, of the forms of data that are not read, and what to do."""
-    for pattern, what, todo in KNOWN:
-        if seen := [name for name in sorted(found) if re.search(pattern, name, re.IGNORECASE)]:
-            return f"it looks like {what} ({some(seen, 2)}): {todo}"
-    return None
 
 
 def _content(tree: Tree, prefix: Parts) -> str:
     """Say what is in a folder."""
     files, folders = tree.below(prefix), tree.subfolders(prefix)
     if not files:
-        return f"only folders without a file: {some(folders)}" if folders else "it is empty"
+        return f"only folders without a file: {names.some(folders)}" if folders else "it is empty"
     kinds = Counter(PurePosixPath(parts[-1]).suffix.lower() or "without a suffix" for parts in files)
     return f"it holds {', '.join(f'{n} {kind}' for kind, n in kinds.most_common(5))}"
 
@@ -255,7 +231,7 @@ def _unused(tree: Tree, top: Parts, used: set[str], split: bool) -> list[str]:
     ]
     if ignored:
         kinds = f"no image by their suffix ({' '.join(SUFFIXES)}), or outside of {LAYOUT}"
-        notes.append(f"{len(ignored)} files are not used: {kinds}: {some(ignored)}")
+        notes.append(f"{len(ignored)} files are not used: {kinds}: {names.some(ignored)}")
     return notes
 
 
@@ -269,11 +245,4 @@ def _alike(found: dict[str, dict[str, list[str]]], classes: tuple[str, ...]) -> 
     ]
     folded = Counter(name.casefold() for name in classes)
     alike = [name for name in classes if folded[name.casefold()] > 1]
-    return notes + ([f"classes differ in upper and lower case only: {some(alike)}"] if alike else [])
-
-
-def some(found: Iterable[str], most: int = 8) -> str:
-    """Name a few of them, sorted, for a message, and count the rest."""
-    found = sorted(found)
-    said = [name if name.isprintable() else names.shown(name)[1:-1] for name in found[:most]]
-    return ", ".join(said) + (f" and {len(found) - most} more" if len(found) > most else "")
+    return notes + ([f"classes differ in upper and lower case only: {names.some(alike)}"] if alike else [])

@@ -2,6 +2,7 @@
 
 import os
 import unicodedata
+from collections.abc import Iterable
 
 from job import errors
 
@@ -59,3 +60,10 @@ def shown(name: str) -> str:
     except UnicodeEncodeError:  # a surrogate that stands for no byte
         name = ascii(name)[1:-1]
     return f"'{name}'" if name.isprintable() else ascii(name)
+
+
+def some(found: Iterable[str], most: int = 8) -> str:
+    """Name a few of them, sorted, for a message, and count the rest."""
+    found = sorted(found)
+    said = [name if name.isprintable() else shown(name)[1:-1] for name in found[:most]]
+    return ", ".join(said) + (f" and {len(found) - most} more" if len(found) > most else "")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from job import archives, errors, labels, layout, pictures
+from job import archives, errors, labels, layout, names, pictures
 from job import groups as grouping
 from job.dataset import Part
 
@@ -29,8 +29,8 @@ def read(path: Path, groups: str | None) -> tuple[tuple[str, ...], Part, Part | 
         notes = _unread(path, arrays, {*keys.values(), *left_out, *left_out.values()}, groups) + _left_out(path, arrays, left_out, keys)
         images, counted = _images(path, arrays, keys, parts)
         given = {part: (f"{keys[f'y_{part}']} of {path}", _array(path, arrays, keys[f"y_{part}"])) for part in parts}
-        names = _array(path, arrays, keys["classes"]) if "classes" in keys else None
-        classes, numbers, noted = labels.read(given, names, f"{keys.get('classes')} of {path}")
+        named = _array(path, arrays, keys["classes"]) if "classes" in keys else None
+        classes, numbers, noted = labels.read(given, named, f"{keys.get('classes')} of {path}")
         for part in parts:
             if len(images[part]) != len(numbers[part]):
                 seen = f"{len(images[part])} images in {keys[f'x_{part}']} and {len(numbers[part])} labels in {keys[f'y_{part}']}"
@@ -53,7 +53,7 @@ def _keys(path: Path, files: list[str]) -> tuple[dict[str, str], dict[str, str]]
         }
         return keys, {x: y for x, y in others.items() if x and y}
     raise errors.Invalid(
-        f"{path} has {layout.some(files) or 'no keys'}: expected x_train, y_train[, x_test, y_test][, classes], "
+        f"{path} has {names.some(files) or 'no keys'}: expected x_train, y_train[, x_test, y_test][, classes], "
         "or the same called train_images, train_labels, in any case"
     )
 
@@ -62,7 +62,7 @@ def _key(path: Path, files: list[str], name: str) -> str | None:
     """Return the key of this name, in this case before any other. Raises: Invalid for several."""
     found = [key for key in files if key.lower() == name]
     if len(found) > 1 and name not in found:
-        raise errors.Invalid(f"{path} has {layout.some(found)}, which are one name in two cases: leave one of them out")
+        raise errors.Invalid(f"{path} has {names.some(found)}, which are one name in two cases: leave one of them out")
     return name if name in found else next(iter(found), None)
 
 
@@ -70,7 +70,7 @@ def _unread(path: Path, arrays: np.lib.npyio.NpzFile, known: set[str], groups: s
     ours = {f"{groups}_{part}" for part in layout.PARTS} if groups else set()
     others = set(arrays.files).difference(known, ours)
     hint = '; data.groups = "patient" reads patient_train and patient_test' if groups is None else ""
-    return [f"{layout.some(others)} not read; known keys are {layout.some(KEYS)}{hint}"] if others else []
+    return [f"{names.some(others)} not read; known keys are {names.some(KEYS)}{hint}"] if others else []
 
 
 def _left_out(path: Path, arrays: np.lib.npyio.NpzFile, left_out: dict[str, str], keys: dict[str, str]) -> list[str]:
@@ -96,8 +96,8 @@ def _images(
 
 
 def _groups(path: Path, arrays: np.lib.npyio.NpzFile, groups: str, lengths: dict[str, int]) -> dict[str, np.ndarray]:
-    names = {part: f"{groups}_{part}" for part in lengths}
-    named = {part: _array(path, arrays, name) for part, name in names.items() if name in arrays.files}
+    keys = {part: f"{groups}_{part}" for part in lengths}
+    named = {part: _array(path, arrays, key) for part, key in keys.items() if key in arrays.files}
     with grouping.key_named(groups):
         return grouping.of_arrays(groups, named, lengths)
 

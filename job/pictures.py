@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from job import archives, decoding, errors, layout
+from job import archives, decoding, errors, layout, names
 
 VALUES = "expected integers 0..255, floats 0..1, or floats that are whole numbers 0..255"
 
@@ -95,7 +95,7 @@ def _fill(filled: _Filled, path: Path, labels: dict[str, dict[str, int]], size: 
             filled.images[part][row] = pixels
     if filled.damaged:
         first, *others = filled.damaged
-        raise errors.Invalid(f"{filled.damaged[first]}{f'; so are {layout.some(others)}' if others else ''}")
+        raise errors.Invalid(f"{filled.damaged[first]}{f'; so are {names.some(others)}' if others else ''}")
 
 
 def _sizes(sizes: Counter, first: dict[tuple[int, int], str]) -> str:

@@ -32,6 +32,7 @@ LAYERS = [
         "archives",
         "downloads",
         "names",
+        "foreign",
         "decoding",
         "layout",
         "labels",
