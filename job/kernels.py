@@ -99,6 +99,11 @@ def chosen_dtype(wanted: str) -> str:
     return chosen
 
 
+def antialiases(net: keras.Model) -> bool:
+    """Tell whether a layer of a net resizes images with antialiasing."""
+    return any(isinstance(layer, keras.layers.Resizing) and layer.antialias for layer in leaves(net))
+
+
 def cpu_flags() -> set[str]:
     """Return the features of this processor, empty where Linux does not tell."""
     path = Path("/proc/cpuinfo")
@@ -106,12 +111,16 @@ def cpu_flags() -> set[str]:
     return next((set(line.partition(":")[2].split()) for line in lines if line.startswith(("flags", "Features"))), set())
 
 
-def compiles(expected_steps: int) -> bool:
+def compiles(expected_steps: int, net: keras.Model) -> bool:
     """Tell whether XLA compiles the step, and log why: on a GPU, of a training long enough to earn back the compiling.
 
-    On a CPU a step by XLA took four times as long (convolutions without oneDNN).
+    On a CPU a step by XLA took four times as long (convolutions without oneDNN). Shrinking with antialiasing it refuses: "No
+    registered 'ScaleAndTranslate' OpKernel".
     """
     if not tf.config.list_physical_devices("GPU"):
+        return False
+    if antialiases(net):  # not run here
+        log.info("XLA: off, because it cannot compile how this net shrinks its images")
         return False
     pays = expected_steps >= XLA_STEPS  # not run here
     log.info("XLA: %s, because %d steps are expected and it pays from %d on", "on" if pays else "off", expected_steps, XLA_STEPS)

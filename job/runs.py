@@ -200,7 +200,7 @@ def learn(r: Run, hooks: Hooks) -> Learned:
 def _train(r: Run, net, training: Examples, validation: Examples | None, hooks: Hooks) -> Outcome:
     """Train from the newest checkpoint that is whole, or from the start."""
     fixed = transfer.fixed(net) if r.key.model in r.registered.weights else ()
-    compiled, method = kernels.compiles(_expected_steps(r, len(training))), r.experiment.method
+    compiled, method = kernels.compiles(_expected_steps(r, len(training)), net), r.experiment.method
     for snapshot in r.checkpoints.newest() if r.attempt.number > 1 else ():
         try:
             return train(net, r.parameters, training, validation, r.seed, hooks, snapshot, fixed, compiled, method=method)
