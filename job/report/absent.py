@@ -22,10 +22,9 @@ class Absent(ChainableUndefined):
             self._fail_with_undefined_error()
 
     def __str__(self) -> str:
-        return DASH
+        return "" if self._undefined_hint else DASH  # only an inline `if` without `else` has a hint: it says nothing, on purpose
 
-    def __html__(self) -> str:
-        return DASH
+    __html__ = __str__
 
     def _absent(self, *_, **__) -> "Absent":
         return self
@@ -53,7 +52,7 @@ class Forgiving(Environment):
 def environment(filters: tuple[Callable, ...], **options) -> Environment:
     """Return the environment that templates of figures are rendered in; each filter goes by its function's name."""
     made = Forgiving(
-        trim_blocks=True, lstrip_blocks=True, undefined=Absent, finalize=lambda value: DASH if is_absent(value) else value, **options
+        trim_blocks=True, lstrip_blocks=True, undefined=Absent, finalize=lambda value: DASH if value is None else value, **options
     )
     made.filters |= {f.__name__: f for f in filters}
     made.tests["none"] = is_absent

@@ -191,3 +191,11 @@ def test_pictures_are_drawn_of_what_there_is(removed):
         taken_from(loose(collected), path, removed)
     files = report.assemble(collected, summarise(collected))
     check([text_of(files["index.html"].decode()), *(content.decode() for name, content in files.items() if name.endswith(".svg"))])
+
+
+def test_an_if_without_else_says_nothing():
+    """`{{ a if b }}` is no number that is not there: where b does not hold, nothing stands there, no dash."""
+    text = "{{ '.serve' if wanted }}|{% for n in [1, 2] %}{{ n }}{{ ', ' if not loop.last }}{% endfor %}|{{ s.none }}"
+    for escaping in (False, True):
+        rendered = absent.environment((), autoescape=escaping).from_string(text).render(wanted=False, s={"none": None})
+        assert rendered == "|1, 2|–"
