@@ -14,6 +14,7 @@ from job.errors import LeaseLost
 SQL = queries("tasks")
 DECIDED = ("complete", "pruned")
 MAX_COUNTED = 3
+MOST_NOTES = 100  # of an experiment: a fault of a whole site would fill its row
 RENEWALS_PER_LEASE = 6
 UNJUDGED = {"pruner": None, "bracket": None, "sign": 1}
 
@@ -116,6 +117,11 @@ class Attempt:
     def opened_test_part(self) -> None:
         """Record that this attempt opens the test part."""
         self.write("opening")
+
+    def note(self, sentences: list[str], patience_s: float) -> None:
+        """Add to the notes of the experiment, unless they are there or too many are; no fence: what was seen stays true."""
+        values = {"experiment": self.values["experiment"], "notes": json_value(sentences), "most": MOST_NOTES}
+        self.tasks.database.rows(SQL["note"], patience_s, **values)
 
     def commit(
         self, state: str, value: float | None, metrics: dict, artifact: dict, reason: str | None = None, step: int | None = None

@@ -4,6 +4,8 @@ import json
 import logging
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from job.errors import UsageError
@@ -11,6 +13,8 @@ from job.settings import SETTINGS, redact
 
 # What a JSON record says of the task at hand, as far as it is known.
 ABOUT = dict.fromkeys(("experiment", "model", "stage", "index", "attempt"))
+
+PASSING = ("job.database", "job.folder", "job.attempt", "job.worker")  # they warn of outages, which pass and cost nothing
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +35,33 @@ class Json(logging.Formatter):
         if record.exc_info:
             entry["traceback"] = redact(self.formatException(record.exc_info))
         return json.dumps(entry)
+
+
+class Warned(logging.Handler):
+    """Keep what is warned of, but for outages: of each kind the first sentence, and how often there was one."""
+
+    def __init__(self):
+        super().__init__(logging.WARNING)
+        self._kinds: dict[str, list] = {}
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.name not in PASSING:
+            self._kinds.setdefault(record.msg, [redact(record.getMessage()), 0])[1] += 1
+
+    def sentences(self) -> list[str]:
+        """Return the sentences kept."""
+        return [sentence if n == 1 else f"{sentence} ({n} of this kind)" for sentence, n in self._kinds.values()]
+
+
+@contextmanager
+def warned() -> Iterator[Warned]:
+    """Keep what our own code warns of within the block."""
+    handler = Warned()
+    logging.getLogger("job").addHandler(handler)
+    try:
+        yield handler
+    finally:
+        logging.getLogger("job").removeHandler(handler)
 
 
 def as_json() -> bool:

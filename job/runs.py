@@ -64,7 +64,7 @@ def run(r: Run) -> None:
             raise JobError(f"{r.key}: {exc}") from exc
         r.reports.flush()
         r.attempt.commit("pruned", None, {}, {}, reason=f"diverged: {exc}")
-        log.warning("%s ends as pruned: %s", r.key, exc)
+        log.info("%s ends as pruned: %s", r.key, exc)
         clear(r)
 
 

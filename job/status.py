@@ -19,7 +19,7 @@ def collect(database: Database, registered: Registered, lease_s: float = 180.0) 
         lease_s: of the workers; after a restart of the database their leases count anew.
     """
     values = {"experiment": registered.id, "lease_s": lease_s, "sign": registered.experiment.sign, "window_s": WINDOW_S}
-    names = ("states", "running", "failed", "best", "selected", "folds", "attempts", "seconds", "speed")
+    names = ("states", "running", "failed", "best", "selected", "folds", "attempts", "seconds", "speed", "notes")
     rows = database.run(lambda cursor: _snapshot(cursor, names, values))
     stages = _counted(rows["states"])
     left, total = undecided(stages), sum(sum(counts.values()) for models in stages.values() for counts in models.values())
@@ -38,7 +38,7 @@ def collect(database: Database, registered: Registered, lease_s: float = 180.0) 
         "time_left": time_left(stages, _expected(registered, rows["seconds"]), rows["running"]),
         "running": rows["running"],
         "failed": rows["failed"],
-        "notes": list(registered.notes),
+        "notes": [*registered.experiment.notes, *(row["note"] for row in rows["notes"])],
     }
 
 

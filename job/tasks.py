@@ -36,11 +36,6 @@ class Registered:
     weights: dict
     splits: dict
 
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What its owner should know, a sentence each: settings without effect, and what `prepare` saw in the data."""
-        return (*self.experiment.notes, *self.data.get("notes", ()))
-
     def values(self, key: Key) -> dict:
         """The SQL values that name a task."""
         return {"experiment": self.id, "model": key.model, "stage": key.stage, "index": key.index}

@@ -42,6 +42,16 @@ def work(settings: Settings, stage: str, element: Element, model: str | None) ->
     INTERRUPT.last_words = lambda: attempt.release("left by the watchdog", patience_s=0.0)
     if settings.progress_file:
         attempt.progressed = lambda: _touch(settings.progress_file)
+    with logs.warned() as warned:
+        try:
+            _do(settings, registered, attempt)
+        finally:
+            INTERRUPT.last_words = None
+            _note(attempt, warned.sentences())
+
+
+def _do(settings: Settings, registered: Registered, attempt: Attempt) -> None:
+    """Do a claimed task, and end the attempt as what comes of it deserves."""
     try:
         with attempt.keep():
             _run(settings, registered, attempt)
@@ -57,14 +67,12 @@ def work(settings: Settings, stage: str, element: Element, model: str | None) ->
     except Exception as exc:
         if lacks_memory(exc):
             attempt.error("out of memory")
-            raise JobError(f"{key}: out of memory; give the task more, or search smaller batches and widths") from exc
+            raise JobError(f"{attempt.key}: out of memory; give the task more, or search smaller batches and widths") from exc
         if known := outside(exc):  # another node may have it
             _release(attempt, known)
             raise known from exc
         attempt.error(redact("".join(traceback.format_exception_only(exc)).strip()))
         raise
-    finally:
-        INTERRUPT.last_words = None
 
 
 def patience_s(settings: Settings) -> float:
@@ -122,6 +130,17 @@ def _release(attempt: Attempt, why: JobError) -> None:
         attempt.release(redact(str(why)), patience_s=RELEASE_PATIENCE_S)
     except (JobError, OSError) as exc:
         log.warning("the lease was not released, it will expire: %s", exc)
+
+
+def _note(attempt: Attempt, sentences: list[str]) -> None:
+    """Keep what this attempt warned of where `job status` and the report show it; without the database the log alone has it."""
+    if not sentences:
+        return
+    INTERRUPT.leave()
+    try:
+        attempt.note([f"{attempt.key}, attempt {attempt.number}: {sentence}" for sentence in sentences], RELEASE_PATIENCE_S)
+    except (JobError, OSError) as exc:
+        log.warning("what was warned of stands in this log alone: %s", exc)
 
 
 def _touch(path: str) -> None:

@@ -8,7 +8,7 @@ create table experiment (
     name text not null unique,
     spec jsonb not null,                 -- the file, checked, every default filled in
     fingerprint text not null,           -- sha256 over what a result depends on
-    data jsonb not null,                 -- dataset id, counts, classes, hashes, duplicates
+    data jsonb not null,                 -- dataset id, counts, classes, hashes, duplicates; notes of prepare and of the tasks
     weights jsonb not null,              -- model -> store key and sha256
     splits jsonb not null,               -- store key and sha256 of the frozen splits
     created timestamptz not null default clock_timestamp()

@@ -22,6 +22,9 @@ order by t.stage, t.model, t.index
 select model, stage, index, reason from task where experiment = %(experiment)s and state = 'failed'
 order by stage, model, index
 
+-- name: notes
+select note from experiment cross join jsonb_array_elements_text(data->'notes') note where id = %(experiment)s
+
 -- name: best
 select distinct on (model) model, index as trial, value from task
 where (experiment, stage, state) = (%(experiment)s, 'trial', 'complete')

@@ -164,6 +164,11 @@ select artifact from task
 where (experiment, model, stage, state) = (%(experiment)s, %(model)s, %(stage)s, 'complete')
 order by index
 
+-- name: note
+update experiment set data = jsonb_set(data, '{notes}', coalesce(data->'notes', '[]') || %(notes)s::jsonb)
+where id = %(experiment)s and jsonb_array_length(coalesce(data->'notes', '[]')) < %(most)s
+  and not coalesce(data->'notes', '[]') @> %(notes)s::jsonb
+
 -- name: outcome
 select outcome from attempt
 where (experiment, model, stage, index, number, owner) = (%(experiment)s, %(model)s, %(stage)s, %(index)s, %(attempt)s, %(owner)s)

@@ -52,6 +52,8 @@ def test_a_damaged_checkpoint_is_skipped(long):
     child.wait(check=0)
     assert "going on" not in child.text()
     assert long.bits(0) == calm
+    said = "note: cnn trial 0, attempt 3: checkpoint "
+    assert any(line.startswith(said) and "is skipped" in line for line in long.site.job("status", check=0).stdout.splitlines())
     assert long.objects(0, "checkpoint") == []
     check_seconds(long)
 
