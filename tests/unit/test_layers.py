@@ -15,6 +15,8 @@ LAYERS = [
         "experiment",
         "specification",
         "settings",
+        "files",
+        "keys",
         "randomness",
         "recipe",
         "splits",
