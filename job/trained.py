@@ -63,21 +63,32 @@ def of_experiment(cache: Cache, registered: Registered, model: str, row: dict) -
     return Trained(model, tuple(data["classes"]), tuple(data["image_shape"]), lambda images: predict(net, images), data.get("bits", 16))
 
 
-def of_folder(folder: Path, factory: str | None = None) -> Trained:
+def of_folder(folder: Path, factory: str | None = None, trust: bool = False) -> Trained:
     """Return the model that `job export` wrote into a folder.
 
-    Args: factory: of an own model, given by whoever trusts its code: what a folder from elsewhere names is not imported.
-    Raises: Invalid when it is not what it was then, or is an own model and no factory is given.
+    A folder may come from elsewhere, and its sha256 stands in it: it tells a copy that went wrong, and nothing of who made it.
+
+    Args:
+        factory: of an own model, given by whoever trusts its code: what a folder from elsewhere names is not imported.
+        trust: a SavedModel may be run. Its graph reads and writes files as this user, which nothing in TensorFlow prevents;
+            Source: "Using TensorFlow Securely", in TensorFlow's SECURITY.md.
+
+    Raises: Invalid when it is not what it was then, is an own model and no factory is given, or a SavedModel without trust.
     """
     about = _about(folder)
     path = folder / FORMATS[about["format"]]
+    if about["format"] == "saved_model" and not trust:
+        raise Invalid(
+            f"{path} is a SavedModel, a program that reads and writes files as this user: if you trust whoever made it, say so by --trust,"
+            " else ask for the model as .keras (`job export --format keras`)"
+        )
     if not path.exists() or digest(path) != about["sha256"]:
         raise Invalid(f"{path} is not the one `job export` wrote (missing, or other sha256 than in {ABOUT}): export it again")
     if about["format"] == "keras":
         if about["factory"] and not factory:
             raise Invalid(
                 f"{path} has layers of its own, made by {about['factory']}: if you trust that module here, give it by --factory"
-                f" {about['factory']}, or export the model as saved_model, which needs none"
+                f" {about['factory']}"
             )
         net = load(path, factory)
         ask = _compiled(net, about["image_shape"])
@@ -125,9 +136,10 @@ def load(path: Path, factory: str | None):
     if factory:
         factories.function(factory)
     try:
-        return keras.saving.load_model(path, compile=False)  # in safe mode: no code of the file's is run
+        return keras.saving.load_model(path, compile=False, safe_mode=True)  # no code of the file's is run
     except (ValueError, TypeError, OSError, KeyError) as exc:
-        raise Invalid(f"{path} cannot be loaded as a Keras model: {first_line(exc)}") from exc
+        why = first_line(exc).partition(" If you trust")[0]  # Keras goes on with how to run the code all the same
+        raise Invalid(f"{path} cannot be loaded as a Keras model: {why}") from exc
 
 
 def digest(path: Path) -> str:

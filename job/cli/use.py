@@ -28,12 +28,14 @@ def _registered(settings):
 @click.option(
     "--factory", metavar="M:F", help="of an exported .keras model of your own: the factory whose module has its layers; its code is run"
 )
+@click.option("--trust", is_flag=True, help="run an exported SavedModel: it is a program, which reads and writes files as you")
 @where(*PLACES, local=True)
-def predict(settings, model, paths, form, top, factory):
+def predict(settings, model, paths, form, top, factory, trust):
     """Classify images, files or whole folders, with a trained model.
 
     MODEL is a folder that `job export` wrote, which needs no database, or the name of a model of the experiment whose final is complete. Images are
-    decoded and resized as the training images were. One that cannot be read is named, and the others go on: exit 1 at the end.
+    decoded and resized as the training images were. One that cannot be read is named, and the others go on: exit 1 at the end. A folder from
+    elsewhere runs no code: a SavedModel is refused without --trust, layers of its own without --factory.
 
     Example: job predict exported/ photos/ --top 3 --format csv
     """
@@ -42,7 +44,7 @@ def predict(settings, model, paths, form, top, factory):
 
     found = view.images(paths)
     if trained.is_export(Path(model)):
-        net = trained.of_folder(Path(model), factory)
+        net = trained.of_folder(Path(model), factory, trust)
     elif Path(model).exists() or "/" in model:
         raise UsageError(f"MODEL {model!r} is no folder that `job export` wrote: expected one, or the name of a model of the experiment")
     elif not settings.database_url:

@@ -6,7 +6,10 @@ import json
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import tempfile
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -144,6 +147,54 @@ def test_a_folder_names_no_code_to_run(tmp_path, monkeypatch):
         "of exports before 12 bits were known"
     )
     assert Path("ran").exists()
+
+
+def exported(folder: Path, form: str, path: Path) -> None:
+    """Write what makes a folder an export, with the right hash: whoever makes the model makes this, too."""
+    about = {"schema": 1, "format": form, "model": "m", "factory": None, "classes": ["a", "b"], "image_shape": [4, 6, 3]}
+    (folder / ABOUT).write_text(json.dumps(about | {"sha256": digest(path)}))
+
+
+def test_a_saved_model_is_run_by_who_trusts_it(tmp_path, photo):
+    """One whose graph writes a file: without --trust it ends with 78 and no file appears, with it the graph is run."""
+    import tensorflow as tf
+
+    class Evil(tf.Module):
+        @tf.function(input_signature=[tf.TensorSpec((None, 4, 6, 3), tf.uint8)])
+        def serve(self, images):
+            tf.io.write_file(str(tmp_path / "ran"), "graph")
+            return {"probabilities": tf.cast(images[:, 0, 0, :2], tf.float32) / 255}
+
+    model = Evil()
+    tf.saved_model.save(model, str(tmp_path / "saved_model"), signatures=model.serve)
+    exported(tmp_path, "saved_model", tmp_path / "saved_model")
+    command = [sys.executable, "-m", "job", "predict", str(tmp_path), str(photo)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 78 and "is a SavedModel, a program that reads and writes files as this user" in done.stderr, done.stderr
+    assert not (tmp_path / "ran").exists()
+    assert of_folder(tmp_path, trust=True).probabilities(np.zeros((1, 4, 6, 3), np.uint8)).shape == (1, 2)
+    assert (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("layer", ["lambda", "saved_model"])
+def test_a_keras_file_runs_no_code(tmp_path, layer):
+    """A .keras file with code of its own, or with a layer that loads a SavedModel, is refused, and no way around it is advised."""
+    import keras
+
+    inputs = keras.Input((4, 6, 3), dtype="uint8")
+    keras.Model(inputs, keras.layers.Lambda(lambda images: images)(inputs)).save(tmp_path / "model.keras")
+    if layer == "saved_model":
+        with zipfile.ZipFile(tmp_path / "model.keras") as archive:
+            files = {name: archive.read(name) for name in archive.namelist()}
+        config = json.loads(files["config.json"])
+        config["config"]["layers"][1] |= {"class_name": "TFSMLayer", "config": {"name": "x", "filepath": "elsewhere"}}
+        with zipfile.ZipFile(tmp_path / "model.keras", "w") as archive:
+            for name, content in (files | {"config.json": json.dumps(config)}).items():
+                archive.writestr(name, content)
+    exported(tmp_path, "keras", tmp_path / "model.keras")
+    with pytest.raises(Invalid, match="cannot be loaded as a Keras model: .* risk of arbitrary code execution") as caught:
+        of_folder(tmp_path)
+    assert "safe_mode" not in str(caught.value) and "enable_unsafe" not in str(caught.value)
 
 
 def test_16_bits_are_scaled_as_those_learnt_from(model, tmp_path):
