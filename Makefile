@@ -89,5 +89,8 @@ lock: ## the three locks anew, from pyproject.toml
 	$$compile --extra cpu -c requirements-dev.lock -o requirements.lock; \
 	$$compile --extra gpu -c requirements-dev.lock -o requirements-gpu.lock
 
-clean: ## remove the environment and the output of `make local`
-	rm -rf $(VENV) "$$OUT" build *.egg-info
+clean: ## remove the environment and the output of `make local`; takes OUT=
+	@[ ! -e "$$OUT" ] || [ -f "$$OUT/.job-local" ] || { \
+	  echo "OUT = $$OUT holds more than the output of \`make local\` (there is no .job-local in it), so nothing is removed:" \
+	    "remove it yourself, or leave it by \`make clean OUT=\`" >&2; exit 1; }
+	rm -rf -- $(VENV) "$$OUT" build *.egg-info

@@ -18,6 +18,7 @@ from job.child import command
 from job.errors import Interrupted, Invalid, JobError, NotReady
 from job.experiment import Experiment
 from job.fallback import possible
+from job.files import own_folder
 from job.index import Key
 from job.interrupt import INTERRUPT
 from job.progress import Output, Progress
@@ -29,6 +30,8 @@ STOP_S = 30.0  # for workers to save after a signal
 MAX_RUNS = 20  # of one task in one `job local`
 POLL_S = 0.1
 OTHER_SERVERS = ("AWS_", "PG")  # how variables begin that lead a shell's own work to its servers
+MARK = ".job-local"  # stands in an OUT that is `job local`'s alone: `make clean` removes no other
+BEFORE_MARKS = {".lock", "logs", "workers", "servers", "cache", "experiment.toml", "report"}  # what is in an OUT of before there was one
 ORDER = (("features",), ("trial",), ("final", "fold"))  # of one model the final first: it is the longest, and must not be the last to start
 
 log = logging.getLogger(__name__)
@@ -154,8 +157,15 @@ class _Crew:
 
 @contextlib.contextmanager
 def _owned(out: Path):
-    """Hold the lock of an output folder. Raises: NotReady when another run has it, Invalid for an unusable folder."""
+    """Hold the lock of an output folder, which only this user may write: it holds a database, keys and models.
+
+    Raises: NotReady when another run has it, Invalid for an unusable folder.
+    """
     try:
+        own_folder(out, "OUT")
+        found = set(os.listdir(out))
+        if not found or (".lock" in found and found <= BEFORE_MARKS):
+            (out / MARK).write_text("This folder is the output of `job local`: `make clean` with this OUT removes it, whatever is in it.\n")
         for name in ("logs", "workers", "servers"):
             (out / name).mkdir(parents=True, exist_ok=True)
         lock = open(out / ".lock", "a+")

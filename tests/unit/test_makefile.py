@@ -1,7 +1,12 @@
-"""What `make` hands on to `job`."""
+"""What `make` hands on to `job`, and what `make clean` takes away."""
 
 import subprocess
 from pathlib import Path
+
+import pytest
+
+from job import local
+from job.errors import Invalid
 
 ROOT = Path(__file__).parents[2]
 
@@ -20,3 +25,49 @@ def test_a_value_may_hold_spaces():
     ]  # fmt: skip
     assert arguments("local") == ["local", "examples/quick.toml", "--out", "out"]
     assert arguments("dashboard", "OUT=my out", "JOB_DATABASE_URL=", "JOB_DATABASE_URL_FILE=")[:3] == ["dashboard", "--local", "my out"]
+
+
+def clean(folder: Path, out: str) -> subprocess.CompletedProcess:
+    """Run `make clean` in a folder that is no checkout."""
+    command = ["make", "--file", ROOT / "Makefile", "clean", f"OUT={out}"]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True)
+
+
+def test_clean_removes_what_make_local_has_made(tmp_path):
+    """An OUT that `job local` made goes, of any name, and nothing beside it; any other is left, and with it everything else."""
+    for name in (".venv", "my", "my thesis"):
+        (tmp_path / name).mkdir()
+    with local._owned(tmp_path / "my thesis" / "results"):
+        pass
+    (tmp_path / "my thesis" / "chapter").touch()
+    done = clean(tmp_path, "my thesis")
+    assert done.returncode != 0 and "OUT = my thesis holds more than the output of `make local`" in done.stderr
+    assert sorted(p.name for p in tmp_path.rglob("*") if p.name[0] in ".cmr") == [
+        ".job-local",
+        ".lock",
+        ".venv",
+        "chapter",
+        "my",
+        "my thesis",
+        "results",
+    ]
+    assert clean(tmp_path, "my thesis/results").returncode == 0
+    assert sorted(p.name for p in tmp_path.rglob("*")) == ["chapter", "my", "my thesis"]
+    (tmp_path / ".venv").mkdir()
+    assert clean(tmp_path, "").returncode == 0 and not (tmp_path / ".venv").exists(), "OUT= leaves it out"
+
+
+def test_out_is_this_users_alone(tmp_path):
+    """It is made with mode 0700, and refused where others may write; only one that held nothing else is marked as ours."""
+    for name, content in (("new", None), ("empty", ()), ("old", (".lock", "report")), ("thesis", ("report",)), ("both", (".lock", "x"))):
+        if content is not None:
+            (tmp_path / name).mkdir()
+            for file in content:
+                (tmp_path / name / file).touch()
+        with local._owned(tmp_path / name):
+            pass
+    assert {p.parent.name for p in tmp_path.rglob(local.MARK)} == {"new", "empty", "old"}
+    assert (tmp_path / "new").stat().st_mode & 0o777 == 0o700
+    (tmp_path / "empty").chmod(0o777)
+    with pytest.raises(Invalid, match="OUT = .*empty: others may write there"), local._owned(tmp_path / "empty"):
+        pass
