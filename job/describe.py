@@ -7,6 +7,7 @@ import numpy as np
 from job import data, sources
 from job.dataset import Part
 from job.experiment import Experiment
+from job.text import printable
 
 SHOWN_CLASSES = 20
 SHOWN_SIZES = 5
@@ -68,10 +69,10 @@ def unbalanced(counts: list[int], experiment: Experiment) -> list[str]:
     ]
 
 
-def text(found: dict) -> str:
-    """Return the description as lines for a person."""
+def lines(found: dict) -> list[str]:
+    """Return the description for a person."""
     test = "shipped" if found["found"]["test"] is not None else "held out, as none is shipped"
-    lines = [
+    said = [
         f"{found['experiment']}: {found['source']}",
         f"found        {found['found']['train']:,} training and {found['found']['test'] or 0:,} test images of {len(found['classes']):,} classes",
         f"training     {found['train']:,} images, {found['validation']:,} of them to compare trials on; {_folds(found['folds'])}",
@@ -82,13 +83,13 @@ def text(found: dict) -> str:
         *_classes(found["classes"]),
     ]
     if groups := found["groups"]:
-        lines.insert(
+        said.insert(
             6,
             f"groups       {groups['train']:,} in the training part, {groups['test']:,} in the test part, none in both; the largest has {groups['largest']:,} images",
         )
     if found["conflicts"]:
-        lines.append(f"note: {found['conflicts']:,} training images stand there under more than one class")
-    return "\n".join(lines + [f"note: {note}" for note in found["notes"]])
+        said.append(f"note: {found['conflicts']:,} training images stand there under more than one class")
+    return said + [f"note: {note}" for note in found["notes"]]
 
 
 def _folds(sizes: list[int]) -> str:
@@ -106,9 +107,9 @@ def _classes(classes: list[dict]) -> list[str]:
     by_size = sorted(classes, key=lambda c: c["train"])
     half = SHOWN_CLASSES // 2
     shown = classes if len(classes) <= SHOWN_CLASSES else [*by_size[:half], *by_size[-half:]]
-    width = max(len("class"), *(len(c["class"]) for c in shown))
-    lines = [
+    width = max(len("class"), *(len(printable(c["class"])) for c in shown))
+    table = [
         f"{'class':{width}} {'training':>10} {'test':>10}",
-        *(f"{c['class']:{width}} {c['train']:>10,} {c['test']:>10,}" for c in shown),
+        *(f"{printable(c['class']):{width}} {c['train']:>10,} {c['test']:>10,}" for c in shown),
     ]
-    return lines + ([f"... and {len(classes) - SHOWN_CLASSES:,} classes between these"] if len(classes) > SHOWN_CLASSES else [])
+    return table + ([f"... and {len(classes) - SHOWN_CLASSES:,} classes between these"] if len(classes) > SHOWN_CLASSES else [])

@@ -4,6 +4,7 @@ from collections import Counter
 from datetime import datetime
 
 from job.status import STATES
+from job.text import printable
 
 
 def lines(state: dict) -> list[str]:
@@ -148,8 +149,3 @@ def span(seconds: float) -> str:
             rest = minutes % unit // (60 if below == "h" else 1)
             return f"{minutes // unit} {name}" + (f" {rest} {below}" if rest else "")
     return f"{minutes} min"
-
-
-def printable(text: str) -> str:
-    """Return a text on one line, without characters that would move a terminal's cursor."""
-    return "".join(c if c.isprintable() else " " for c in text)

@@ -24,6 +24,7 @@ from job.interrupt import INTERRUPT
 from job.progress import Output, Progress
 from job.server import born, end_process
 from job.specification import load
+from job.text import printable
 
 LEASE_S = 30.0  # nobody else works here: a killed worker's task is free soon
 STOP_S = 30.0  # for workers to save after a signal
@@ -60,7 +61,7 @@ def run_local(experiment_file: str, out: Path, location: str | None, weights_pla
             log.warning("ended what an earlier, killed run had left: %s", ended)
         can = possible(wanted, location, weights_place, out / "cache")
         for notice in can.notices:
-            click.secho(f"!!! {notice}", fg="yellow", bold=True, err=True)
+            click.secho(f"!!! {printable(notice)}", fg="yellow", bold=True, err=True)
         experiment = can.experiment
         file = _written(out / "experiment.toml", recipe.toml(experiment.spec, experiment.says_method))
         postgres = stack.enter_context(embedded.Postgres(out / "servers"))
@@ -239,7 +240,7 @@ def _command(arguments: list[str], environ: dict, log_file: Path) -> None:
         process.wait()
         raise
     for warning in output.warnings():
-        click.secho(f"{arguments[0]}: {warning}", fg="yellow", err=True)
+        click.secho(f"{arguments[0]}: {printable(warning)}", fg="yellow", err=True)
     if process.returncode:
         line = output.last_line().removeprefix("job: ")
         raise {78: Invalid, 75: NotReady}.get(process.returncode, JobError)(

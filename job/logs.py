@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 
 from job.errors import UsageError
 from job.settings import SETTINGS, redact
+from job.text import printable_lines
 
 # What a JSON record says of the task at hand, as far as it is known.
 ABOUT = dict.fromkeys(("experiment", "model", "stage", "index", "attempt"))
@@ -20,10 +21,10 @@ log = logging.getLogger(__name__)
 
 
 class Lines(logging.Formatter):
-    """Format a record, then take passwords and keys out of the whole text, tracebacks included."""
+    """Format a record, then take passwords and keys out of the whole text, tracebacks included, and what a terminal would obey."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return redact(super().format(record))
+        return printable_lines(redact(super().format(record)))
 
 
 class Json(logging.Formatter):
@@ -107,6 +108,6 @@ def give_reason(sentence: str) -> None:
         return
     try:
         with open(path, "w") as file:
-            file.write(sentence)
+            file.write(printable_lines(sentence))
     except OSError as exc:
         log.warning("%s = %s: cannot be written (%s)", SETTINGS["reason_file"].variable, path, exc.strerror)

@@ -5,6 +5,7 @@ import unicodedata
 from collections.abc import Iterable
 
 from job import errors
+from job.text import printable
 
 SYSTEM = frozenset(  # in any case; a name that begins with a dot is hidden without standing here
     {
@@ -59,11 +60,11 @@ def shown(name: str) -> str:
         name = os.fsencode(name).decode("utf-8", "backslashreplace")
     except UnicodeEncodeError:  # a surrogate that stands for no byte
         name = ascii(name)[1:-1]
-    return f"'{name}'" if name.isprintable() else ascii(name)
+    return f"'{printable(name)}'"
 
 
 def some(found: Iterable[str], most: int = 8) -> str:
     """Name a few of them, sorted, for a message, and count the rest."""
     found = sorted(found)
-    said = [name if name.isprintable() else shown(name)[1:-1] for name in found[:most]]
+    said = [shown(name)[1:-1] for name in found[:most]]
     return ", ".join(said) + (f" and {len(found) - most} more" if len(found) > most else "")

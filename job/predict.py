@@ -1,7 +1,6 @@
 """Classify image files with a trained model: decoded and resized as `prepare` did it with the training images."""
 
 import csv
-import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -13,6 +12,7 @@ import numpy as np
 from job import decoding, layout, names, pictures
 from job.errors import Invalid, UsageError
 from job.interrupt import INTERRUPT
+from job.text import cell, json_line, printable
 from job.trained import Trained
 
 BATCH = 32  # images in memory at a time: a staged one may have 2,048 x 2,048 pixels
@@ -99,14 +99,14 @@ def write(found: Iterable[Answer], form: str, top: int) -> list[Answer]:
 
 def _table(found: Iterator[Answer], top: int) -> None:
     for a in found:
-        print("  ".join([*(f"{p:.3f} {_on_a_line(c):16}" for c, p in _pairs(a)), _on_a_line(shown(a.path))]))
+        print("  ".join([*(f"{p:.3f} {printable(c):16}" for c, p in _pairs(a)), printable(shown(a.path))]))
 
 
 def _csv(found: Iterator[Answer], top: int) -> None:
     table = csv.writer(sys.stdout, lineterminator="\n")
     table.writerow(["file", *(f"{name}{'' if i == 0 else f'_{i + 1}'}" for i in range(top) for name in ("class", "probability"))])
     for a in found:
-        table.writerow([shown(a.path), *(cell for pair in _pairs(a) for cell in pair)])
+        table.writerow([cell(shown(a.path)), *(value for c, p in _pairs(a) for value in (cell(c), p))])
 
 
 def _json(found: Iterator[Answer], top: int) -> None:
@@ -115,7 +115,7 @@ def _json(found: Iterator[Answer], top: int) -> None:
     for a in found:
         entry = {"file": shown(a.path), "class": a.classes[0], "probability": a.probabilities[0]}
         more = {"top": [{"class": c, "probability": p} for c, p in _pairs(a)]} if top > 1 else {}
-        print(before + json.dumps(entry | more, ensure_ascii=False), end="")
+        print(before + json_line(entry | more), end="")
         before = ",\n "
     print("[]" if before[0] == "[" else "\n]")
 
@@ -123,11 +123,6 @@ def _json(found: Iterator[Answer], top: int) -> None:
 def shown(path: Path) -> str:
     """Return a path as text; what in it is no UTF-8 is escaped, which no output refuses."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
-
-
-def _on_a_line(text: str) -> str:
-    """Return text that ends no line and moves no cursor."""
-    return text if text.isprintable() else ascii(text)[1:-1]
 
 
 def _pairs(answer: Answer) -> Iterator[tuple[str, float]]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from job.index import Key
+from job.text import printable
 
 WARNING = re.compile(r"^\d\d:\d\d:\d\d WARNING (.*)$", re.M)  # as `logs` writes it
 MOST_WARNINGS = 5  # of one process: an outage has one for each try
@@ -71,5 +72,5 @@ class Progress:
 
     def say(self, text: str) -> None:
         """Print a line, above the bars if there are any."""
-        line = f"[{time.monotonic() - self.started:6.0f} s] {text}"
+        line = f"[{time.monotonic() - self.started:6.0f} s] {printable(text)}"
         self.bars.console.print(line, markup=False, highlight=False) if self.bars else click.echo(line, err=True)

@@ -18,6 +18,7 @@ from job.interrupt import INTERRUPT
 from job.lines import failures, headline, lines, mean_of, results_of, span, speed_of, summary, workers
 from job.status import collect
 from job.tasks import Registered
+from job.text import printable_lines
 
 NARROW = 80  # columns; below, bars and speeds give way to the numbers
 WIDE = 120
@@ -73,7 +74,7 @@ class _Json:
         print(json.dumps(state), flush=True)
 
     def away(self, sentence: str) -> None:
-        print(f"job: {sentence}", file=sys.stderr, flush=True)
+        print(f"job: {printable_lines(sentence)}", file=sys.stderr, flush=True)
 
 
 class _Lines(_Json):
@@ -113,7 +114,7 @@ class _Picture:
 
     def away(self, sentence: str) -> None:
         parts = [picture(self.last, self.console)] if self.last else []
-        self.live.update(Group(*parts, Text(sentence, style="yellow")), refresh=True)
+        self.live.update(Group(*parts, Text(printable_lines(sentence), style="yellow")), refresh=True)
 
 
 def picture(state: dict, console: Console | None = None) -> Group:

@@ -11,6 +11,7 @@ from job.cli import preflight, upkeep, use, work
 from job.errors import EXIT_CODES, Interrupted, JobError, NotReady, Unreachable
 from job.reading import outside
 from job.settings import S3_VARIABLES, redact
+from job.text import printable_lines
 
 # What a scheduler runs: the log is all that comes of it. Of other commands the output is the answer.
 LOGGED = ("prepare", "features", "trial", "fold", "final", "report")
@@ -26,6 +27,7 @@ def run(arguments: list[str]) -> int:
         code = job.main(arguments, prog_name="job", standalone_mode=False)  # click returns the code of its own `Exit`
         return code if isinstance(code, int) else 0
     except click.UsageError as exc:
+        exc.message = printable_lines(exc.message)
         return _say_why(exc.format_message(), 2, exc.show)
     except (click.Abort, KeyboardInterrupt):
         return Interrupted.exit_code
@@ -51,7 +53,7 @@ def _say_why(sentence: str, code: int, show=None) -> int:
         log.log(logging.WARNING if code in (Unreachable.exit_code, NotReady.exit_code) else logging.ERROR, "%s", sentence)
     else:
         with suppress(OSError):  # nobody reads it, or its disk is full: the code says it still
-            show() if show else click.echo(f"job: {sentence}", err=True)
+            show() if show else click.echo(f"job: {printable_lines(sentence)}", err=True)
     logs.give_reason(sentence)
     return code
 

@@ -12,6 +12,7 @@ from job import logs
 from job.errors import UsageError
 from job.interrupt import INTERRUPT
 from job.settings import SETTINGS, Settings
+from job.text import printable
 
 PLACES = ("database_url", "store_url", "experiment", "cache_dir")
 
@@ -87,12 +88,17 @@ def store_of(settings: Settings):
     return open_store(settings.need("store_url"), settings.outage_s, INTERRUPT.sleep)
 
 
+def say(*lines: str, err: bool = False) -> None:
+    """Print lines for a person. Each stays one line and moves no cursor, whatever names from data are in it."""
+    click.echo("\n".join(map(printable, lines)), err=err)
+
+
 def tell(text: str) -> None:
     """Say what a command that a scheduler runs has done: to a person, or in the log."""
     if logs.as_json():
         log.info("%s", text)
     else:
-        click.echo(text)
+        say(text)
 
 
 def end(code: int) -> None:

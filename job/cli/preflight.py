@@ -4,7 +4,7 @@ import json
 
 import click
 
-from job.cli.options import DATA, WEIGHTS, end, where
+from job.cli.options import DATA, WEIGHTS, end, say, where
 
 
 @click.command()
@@ -30,9 +30,9 @@ def check(settings, experiment_file, location, weights, as_json):
     for finding in Preflight(settings, experiment, location or None, weights or None).findings():
         findings.append(finding)
         if not as_json:
-            click.echo(line(finding))
+            say(line(finding))
     if as_json:
-        click.echo(json.dumps([entry(f) for f in findings]))
+        say(json.dumps([entry(f) for f in findings]))
     end(worst(findings))
 
 

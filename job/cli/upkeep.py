@@ -6,7 +6,7 @@ from contextlib import suppress
 
 import click
 
-from job.cli.options import PLACES, database_of, store_of, where
+from job.cli.options import PLACES, database_of, say, store_of, where
 from job.errors import Interrupted, JobError
 from job.experiment import STAGES
 
@@ -44,7 +44,7 @@ def status(settings, watch, interval, as_json):
         return
     state = view.collect(database, registered, settings.lease_s)
     if as_json:
-        click.echo(json.dumps(state))
+        say(json.dumps(state))
     else:
         show(state)
 
@@ -63,7 +63,7 @@ def list_(settings, as_json):
     from job.lines import table
 
     found = view.experiments(database_of(settings))
-    click.echo(json.dumps(found) if as_json else "\n".join(table(found)))
+    say(*([json.dumps(found)] if as_json else table(found)))
 
 
 @click.command()
@@ -80,7 +80,7 @@ def dashboard(settings, port):
 
     database = database_of(settings)
     with suppress(Interrupted):  # a signal is how it ends
-        serve(database, port, lambda address: click.echo(f"{address} shows the studies of {database.where}; Ctrl-C ends it"))
+        serve(database, port, lambda address: say(f"{address} shows the studies of {database.where}; Ctrl-C ends it"))
 
 
 @click.command()
@@ -103,7 +103,7 @@ def retry(settings, stage, index, model):
     registered = tasks.find(database, settings.need("experiment"))
     key = key_of(registered, stage, index, model)
     tasks.retry(database, registered, key)
-    click.echo(f"{key} waits for its next attempt")
+    say(f"{key} waits for its next attempt")
 
 
 @click.command()
@@ -124,28 +124,28 @@ def verify(settings, deep, replays, seed, as_json):
     """
     from job import verify as view
 
-    database, store, say = database_of(settings), store_of(settings), (lambda text: None if as_json else click.echo(text))
+    database, store, tell = database_of(settings), store_of(settings), (lambda *lines: None if as_json else say(*lines))
     experiments, promises = view.read(database, settings.experiment, deep)
     for promise in promises:
-        say("\n".join([promise.experiment, *view.lines(promise)]))
+        tell(promise.experiment, *view.lines(promise))
     if not experiments and not promises:
-        say("there is no experiment in the database")
+        tell("there is no experiment in the database")
     for recorded in experiments:
-        say(recorded.registered.id)
+        tell(recorded.registered.id)
         for promise in view.check(recorded, store, database, deep):
             promises.append(promise)
-            say("\n".join(view.lines(promise)))
+            tell(*view.lines(promise))
     if replays:
         seed = secrets.randbelow(2**31) if seed is None else seed
-        click.echo(f"replay of {replays} decided tasks, drawn with --seed {seed}", err=as_json)
-        promises += _replay(settings, database, store, view.choose(experiments, replays, seed), say)
+        say(f"replay of {replays} decided tasks, drawn with --seed {seed}", err=as_json)
+        promises += _replay(settings, database, store, view.choose(experiments, replays, seed), tell)
     if as_json:
-        click.echo(json.dumps([view.entry(promise) for promise in promises]))
+        say(json.dumps([view.entry(promise) for promise in promises]))
     if violations := sum(len(promise.violations) for promise in promises):
         raise JobError(f"{violations} violation{'s' if violations > 1 else ''}")
 
 
-def _replay(settings, database, store, chosen, say) -> list:
+def _replay(settings, database, store, chosen, tell) -> list:
     """Train the chosen tasks again, one line each."""
     from job import verify as view
     from job.cache import Cache
@@ -154,7 +154,7 @@ def _replay(settings, database, store, chosen, say) -> list:
     cache, promises = Cache(store, settings.cache_dir, settings.cache_gb), []
     for recorded, key in chosen:
         promises.append(view.replayed(recorded, key, lambda r=recorded.registered, k=key: replay(database, store, r, cache, k), Skipped))
-        say("\n".join(view.lines(promises[-1])))
+        tell(*view.lines(promises[-1]))
     return promises
 
 
@@ -175,10 +175,10 @@ def gc(settings, dry_run):
     found = garbage(database_of(settings), store, settings.experiment, settings.lease_s)
     if dry_run:
         for o in found:
-            click.echo(f"{o.size:>12}  {o.key}")
+            say(f"{o.size:>12}  {o.key}")
     else:
         store.delete([o.key for o in found])
-    click.echo(f"{'to remove' if dry_run else 'removed'}: {len(found)} objects, {sum(o.size for o in found)} bytes")
+    say(f"{'to remove' if dry_run else 'removed'}: {len(found)} objects, {sum(o.size for o in found)} bytes")
 
 
 @click.command()
@@ -194,7 +194,7 @@ def drop(settings, name):
     from job.prepare import drop
 
     drop(database_of(settings), store_of(settings), name)
-    click.echo(f"{name} is removed")
+    say(f"{name} is removed")
 
 
 COMMANDS = (status, list_, dashboard, retry, verify, gc, drop)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from job.cli.options import PLACES, database_of, end, store_of, tell, where
+from job.cli.options import PLACES, database_of, end, say, store_of, tell, where
 from job.errors import Impossible, NotReady, UsageError
 
 FORMS, FORMATS = ("table", "json", "csv"), ("keras", "saved_model")
@@ -57,9 +57,9 @@ def predict(settings, model, paths, form, top, factory, trust):
         net = trained.of_experiment(cache, registered, model, trained.published(database, registered, model))
     refused = view.write(view.answers(net, found, min(top, len(net.classes))), form, min(top, len(net.classes)))
     for answer in refused:
-        click.echo(f"job: {answer.reason}", err=True)
+        say(f"job: {answer.reason}", err=True)
     if refused:
-        click.echo(f"job: {len(refused)} of {len(found)} images could not be read", err=True)
+        say(f"job: {len(refused)} of {len(found)} images could not be read", err=True)
         end(1)
 
 

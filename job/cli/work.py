@@ -7,10 +7,11 @@ from pathlib import Path
 import click
 
 from job import logs
-from job.cli.options import DATA, PLACES, WEIGHTS, database_of, end, store_of, tell, where
+from job.cli.options import DATA, PLACES, WEIGHTS, database_of, end, say, store_of, tell, where
 from job.errors import UsageError
 from job.index import element
 from job.specification import load
+from job.text import json_line
 
 REPORT_POLL_S = 10.0  # of a report that waits for hours
 
@@ -69,7 +70,7 @@ def _describe(experiment, location: str | None, cache_dir: Path, as_json: bool) 
     from job import describe
 
     found = describe.describe(experiment, location, cache_dir)
-    click.echo(json.dumps(found, ensure_ascii=False) if as_json else describe.text(found))
+    say(*([json_line(found)] if as_json else describe.lines(found)))
 
 
 def _check_plan(experiment, expected: tuple[str, ...]) -> None:
@@ -98,11 +99,11 @@ def plan(experiment_file, as_json):
     experiment = load(experiment_file)
     counts = experiment.plan()
     if as_json:
-        click.echo(json.dumps({stage: {"tasks": sum(n.values()), "models": n} for stage, n in counts.items()}))
+        say(json.dumps({stage: {"tasks": sum(n.values()), "models": n} for stage, n in counts.items()}))
         return
-    click.echo(f"experiment {experiment.name}")
+    say(f"experiment {experiment.name}")
     for stage, models in counts.items():
-        click.echo(f"{stage:<10} {sum(models.values()):>6}  " + ", ".join(f"{m} {n}" for m, n in models.items()))
+        say(f"{stage:<10} {sum(models.values()):>6}  " + ", ".join(f"{m} {n}" for m, n in models.items()))
 
 
 def _stage_command(stage: str, what: str):
@@ -195,7 +196,7 @@ def local(experiment_file, out, location, weights, workers):
     from job.local import run_local
 
     index = run_local(experiment_file, out, location or None, weights or None, workers)
-    click.echo(f"report: {index}")
+    say(f"report: {index}")
 
 
 @click.command()

@@ -13,6 +13,7 @@ from job.cache import Cache
 from job.errors import Invalid, JobError, UsageError
 from job.export.card import card
 from job.report.collect import Collected
+from job.text import printable
 from job.trained import ABOUT, FORMATS, Trained, digest, factory_of, of_folder
 
 SAME = 1e-5  # an exported model predicts what the stored one does, within this
@@ -80,7 +81,7 @@ def _fill(folder: Path, stored: Path, collected: Collected, summary: dict, model
         "bits": data.get("bits", 16),
     }
     (folder / ABOUT).write_text(json.dumps(about, indent=1, ensure_ascii=False) + "\n")
-    (folder / "labels.txt").write_text("".join(f"{' '.join(name.splitlines())}\n" for name in data["classes"]))
+    (folder / "labels.txt").write_text("".join(f"{printable(name)}\n" for name in data["classes"]))
     (folder / "README.md").write_text(card(collected, summary, model, about))
     if collected.samples is not None:
         images = collected.samples.reshape(-1, *data["image_shape"])

@@ -1,5 +1,7 @@
 """The model card: what a model is, what it was made of, how good it is and where it ends (Mitchell et al. 2019, arxiv.org/abs/1810.03993)."""
 
+import html
+import re
 from functools import cache
 from importlib import resources
 
@@ -11,9 +13,11 @@ from job.report.collect import Collected
 from job.report.points import calibration
 from job.report.summary import METRIC_KEY, published
 from job.report.words import count, interval, num, plain, share, some
+from job.text import printable
 from job.trained import FORMATS
 
 MOST_CLASSES = 50  # rows of the table; all are in report.json
+MARKUP = re.compile(r"[\\`*_\[\]|~]")  # what Markdown reads in the middle of a line, HTML apart
 
 
 def card(collected: Collected, summary: dict, model: str, about: dict) -> str:
@@ -43,9 +47,9 @@ def card(collected: Collected, summary: dict, model: str, about: dict) -> str:
 @cache
 def _template() -> Template:
     text = resources.files("job.export").joinpath("card.md").read_text(encoding="utf-8")
-    return environment((num, interval, count, plain, share, some, cell)).from_string(text)
+    return environment((num, interval, count, plain, share, some, marked)).from_string(text)
 
 
-def cell(text: str) -> str:
-    """Return a class name as it may stand in a cell of a table."""
-    return " ".join(text.split()).replace("|", "\\|")
+def marked(text: str) -> str:
+    """Return text from the data as Markdown that shows it: no markup, no HTML, no end of a table's cell."""
+    return MARKUP.sub(r"\\\g<0>", html.escape(printable(text), quote=False))

@@ -15,6 +15,7 @@ LAYERS = [
         "experiment",
         "specification",
         "settings",
+        "text",
         "files",
         "keys",
         "randomness",

@@ -69,7 +69,7 @@ def test_lines_have_no_control_characters():
     assert [line for line in text if not line.isprintable()] == []
     assert any("failed: cnn trial 3 and 2 more: 3 attempts in a row" in line for line in text)
     assert "attempts: 2 complete, 9 error, 1 pruned, 1 running, 1 vanished; 10 lost" in text
-    assert text[-2] == "note: 30 images in val / are left out"
+    assert text[-2] == r"note: 30 images in val\n/ are left out"
     assert text[-1] == (
         "time left: at least about 9 min with 1 at a time, if tasks go on as those decided did; of fold cnn nothing is known yet"
     )

@@ -1,0 +1,112 @@
+"""Text from data: whatever a name holds, it shows, and neither a terminal, a spreadsheet nor a page obeys it."""
+
+import ast
+import csv
+import html
+import io
+import json
+import logging
+import re
+from pathlib import Path
+
+import pytest
+from made import make
+
+from job import logs, text
+from job.cli.options import say
+from job.describe import lines
+from job.export.card import card
+from job.names import shown, some
+from job.predict import Answer, write
+from job.report.summary import summarise
+
+PACKAGE = Path(__file__).parents[2] / "job"
+ESCAPE, TURNED = "\x1b]0;owned\x07", "cat\u202egnp.exe"  # a terminal's title; what stands behind it reads from right to left
+NASTY = [
+    ESCAPE,
+    TURNED,
+    "two\nlines",
+    "a\rb",
+    "=HYPERLINK(1)",
+    "+1",
+    "-1",
+    "@x",
+    "\t=1",
+    "<img src=x onerror=alert(1)>",
+    "*a*|b`c`",
+    "\x9b2J",
+    "\ud800",
+]
+
+
+@pytest.mark.parametrize("name", NASTY)
+def test_what_is_printed_shows(name):
+    """One line of characters that show, as letters are; for a program JSON holds the very name."""
+    for form in (text.printable(name), shown(name), some([name]), text.cell(name)):
+        assert form.isprintable() and form.encode()
+    assert text.printable("naïve 猫") == "naïve 猫" and json.loads(text.json_line([name])) == [name]
+    assert text.json_line([name]).isprintable()
+
+
+def test_a_record_is_told_by_its_beginning():
+    """No name in the log can look like a record of its own; what a message has in several lines is indented."""
+    record = logging.makeLogRecord({"msg": "class %s", "args": (f"a\n12:00:00 WARNING {ESCAPE}\rb",), "levelname": "INFO"})
+    said = logs.Lines("%(levelname)s %(message)s").format(record)
+    assert said == "INFO class a\n    12:00:00 WARNING \\x1b]0;owned\\x07\\rb"
+
+
+def test_a_line_stays_a_line(capsys):
+    """What a command prints has the lines that it was given."""
+    say("ok", f"no object x\nok {ESCAPE}")
+    assert capsys.readouterr().out == "ok\nno object x\\nok \\x1b]0;owned\\x07\n"
+
+
+def test_what_prints_makes_text_safe():
+    """Each file that prints does it by way of `job.text`."""
+    printing = set()
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in ("print", "click.echo", "click.secho", "sys.stdout.write"):
+                printing.add(path)
+    printing -= {PACKAGE / "probe.py"}  # JSON, which another process reads
+    assert PACKAGE / "cli" / "options.py" in printing
+    assert [path.name for path in sorted(printing) if "from job.text import" not in path.read_text()] == []
+
+
+def test_names_of_classes_in_a_description():
+    """A class is one row of the table, and the columns stand below each other."""
+    classes = [{"class": name, "train": 3, "test": 1} for name in NASTY]
+    counts = {
+        "experiment": "x",
+        "source": TURNED,
+        "found": {"train": 9, "test": 3},
+        "train": 9,
+        "validation": 2,
+        "folds": [4, 5],
+        "test": 3,
+    }
+    more = {"sizes": [], "image_shape": [4, 4, 3], "duplicates": {"train": 0, "train_test": 0}, "bytes": 0, "groups": None, "conflicts": 0}
+    table = [line for line in lines(counts | more | {"classes": classes, "notes": []}) if line.endswith(" 3          1")]
+    assert len(table) == len(NASTY) and len({len(row) for row in table}) == 1 and all(row.isprintable() for row in table)
+
+
+def test_a_spreadsheet_computes_nothing(capsys):
+    """In the CSV of `predict` a name that would be a formula is text, and every image is one row; numbers stay numbers."""
+    write(iter([Answer(Path(f"-{i}.png"), (name,), (0.5,)) for i, name in enumerate(NASTY)]), "csv", 1)
+    rows = list(csv.DictReader(io.StringIO(out := capsys.readouterr().out)))
+    assert len(rows) == len(NASTY) == out.count("\n") - 1
+    assert [c for row in rows for c in row.values() if c.startswith(text.FORMULA)] == []
+    assert {row["probability"] for row in rows} == {"0.5"} and rows[4]["class"] == "'=HYPERLINK(1)"
+
+
+def test_names_in_a_model_card_are_no_markup():
+    """A class or a source may hold HTML, Markdown or a line's end: the card shows it."""
+    names = ["<img src=x onerror=alert(1)>", "[a](http://b)|*c*`d`", "e\n# f", "&lt;"]
+    collected = make(names)
+    collected.data["source"] = names[0]
+    about = {"format": "keras", "sha256": "0" * 64, "factory": None}
+    made = card(collected, summarise(collected), "cnn", about)
+    table = made.partition("| class |")[2].splitlines()[2:6]
+    assert "<img" not in made and made.count("&lt;img src=x onerror=alert(1)&gt;") == 3
+    cells = [html.unescape(re.sub(r"\\([\\`*_\[\]|~])", r"\1", re.split(r"(?<!\\)\|", row)[1].strip())) for row in table]
+    assert cells == [names[0], names[1], r"e\n# f", names[3]]
