@@ -7,8 +7,10 @@ calls anything. Whatever is wrong with a file becomes one sentence of `errors`.
 import contextlib
 import io
 import lzma
+import math
 import os
 import pickle
+import pickletools
 import re
 import stat
 import struct
@@ -21,11 +23,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.lib import format as npy
 
 from job import errors, names
 from job.reading import first_line
 
-MEMBER_BYTES = 200_000_000  # of one member, by its declared size: zipfile and tarfile never read more than that
+MEMBER_BYTES = 200_000_000  # of one member, by its declared size: no more than that is unpacked
+HEADER_BYTES = 1 << 20  # of what a tar says of a member in a member of its own: a long name, pax records
+STEP_BYTES = 4096  # of bzip2 or LZMA at a time, which unpack to 20,000 times as much at most
+SMALL_BYTES, MOST_PER_BYTE = 20_000_000, 200  # an array beyond the one stands for less than the other a packed byte; bombs have 1,000
+MOST_OPCODES = 500_000  # of a pickle: those of CIFAR-10 have 30,108; an object is 60 to 250 bytes of memory
 DEEPEST = 5  # folders below each other; top/train/class/image is 4, and a link to its own parent ends here
 
 
@@ -46,7 +53,7 @@ def members(path: Path) -> Iterator[Member]:
 
     Raises:
         errors.Invalid: damaged, cut short or encrypted; an absolute name or one with "..";
-            a link or a device; a member of more than 200 MB.
+            a link or a device; a member of more than 200 MB, whatever it says it has.
     """
     if path.is_dir():
         return _folder_members(path)
@@ -96,7 +103,7 @@ def _folder_members(root: Path, inside: str = "") -> Iterator[Member]:
 
 
 def _tar_members(path: Path) -> Iterator[Member]:
-    with reading(path), tarfile.open(path) as tar:
+    with reading(path), tarfile.open(path, tarinfo=_Header) as tar:
         while (info := tar.next()) is not None:
             if not (info.isreg() or info.isdir()):
                 raise _no_file(info.name, path)
@@ -106,6 +113,19 @@ def _tar_members(path: Path) -> Iterator[Member]:
                 yield Member(name, info.isdir(), partial(_read, path, partial(_read_tar, tar, info)))
             tar.members = []  # tarfile keeps every header, else
         _check_end(tar, path)
+
+
+class _Header(tarfile.TarInfo):
+    """A header; of one that only describes the next, by a long name or pax records, tarfile reads all bytes at once."""
+
+    OF_THE_NEXT = (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE)
+
+    @classmethod
+    def frombuf(cls, buf: bytes, encoding: str, errors: str) -> tarfile.TarInfo:
+        info = super().frombuf(buf, encoding, errors)
+        if info.type in cls.OF_THE_NEXT and info.size > HEADER_BYTES:
+            raise tarfile.ReadError(f"a header of {info.size:,} bytes")
+        return info
 
 
 def _read_tar(tar: tarfile.TarFile, info: tarfile.TarInfo) -> bytes:
@@ -133,7 +153,15 @@ def _zip_members(path: Path) -> Iterator[Member]:
             name = _checked_name(info.filename, path).replace("\\", "/")
             _check_size(name, info.file_size, path)
             if name not in ("", ".") and not names.hidden(name):
-                yield Member(name, info.is_dir(), partial(_read, path, partial(archive.read, info)))
+                yield Member(name, info.is_dir(), partial(_read, path, partial(_read_zip, archive, info)))
+
+
+def _read_zip(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
+    """Read a member; asked for all of it, zipfile would unpack what is there and cut it to the declared size then."""
+    with archive.open(info) as file:
+        if info.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            return file.read(info.file_size)
+        return b"".join(iter(partial(file.read, STEP_BYTES), b""))
 
 
 def _read(path: Path, read: Callable[[], bytes]) -> bytes:
@@ -156,6 +184,38 @@ def _checked_name(name: str, path: Path) -> str:
 def _check_size(name: str, size: int, path: Path) -> None:
     if not 0 <= size <= MEMBER_BYTES:
         raise errors.Invalid(f"member {name!r} of {path} says it has {size:,} bytes, more than {MEMBER_BYTES:,} are not read: leave it out")
+
+
+# --- arrays in a zip ---
+
+
+def array(archive: zipfile.ZipFile, name: str, what: str) -> np.ndarray:
+    """Read an .npy of an .npz, no pickle.
+
+    Its header and the zip say how large it is, before it takes any memory.
+
+    Args: what: names it in errors.
+    Raises: Invalid.
+    """
+    info = archive.getinfo(name)
+    if info.file_size > SMALL_BYTES and info.file_size > MOST_PER_BYTE * info.compress_size:
+        seen = f"{info.file_size:,} bytes from {info.compress_size:,}"
+        raise errors.Invalid(f"{what} unpacks to {seen}, more than {MOST_PER_BYTE} a byte: if it is no bomb, save it by numpy.savez")
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise errors.Invalid(f"{what} is packed in another way than numpy does: save it by numpy.savez")
+    with archive.open(info) as file:
+        if file.read(len(npy.MAGIC_PREFIX)) != npy.MAGIC_PREFIX:
+            raise errors.Invalid(f"{what} is no array: save it by numpy.savez")
+        try:
+            file.seek(0)
+            read_header = npy.read_array_header_1_0 if npy.read_magic(file) == (1, 0) else npy.read_array_header_2_0
+            shape, _, dtype = read_header(file)
+            if not dtype.hasobject and math.prod(shape) * dtype.itemsize > info.file_size - file.tell():
+                raise ValueError(f"{shape} of {dtype} is more than its {info.file_size:,} bytes")
+            file.seek(0)
+            return npy.read_array(file, allow_pickle=False)
+        except ValueError as exc:
+            raise errors.Invalid(f"{what} cannot be read ({first_line(exc)}): save plain numbers or text by numpy.savez") from exc
 
 
 # --- pickles of Python 2 ---
@@ -188,13 +248,6 @@ class _Dtype:
         pass  # byte order and fields: one byte has neither
 
 
-def _encode(text: str, encoding: str = "latin1") -> bytes:
-    """Stands in for `_codecs.encode`, by which Python 3 pickles bytes for Python 2."""
-    if encoding not in ("latin1", b"latin1"):
-        raise ValueError(f"text encoded as {encoding!r}")
-    return text.encode("latin1")
-
-
 class _Unpickler(pickle.Unpickler):
     """An unpickler for containers, numbers, text and uint8 arrays; it calls nothing but the stand-ins above."""
 
@@ -203,13 +256,37 @@ class _Unpickler(pickle.Unpickler):
         ("numpy._core.multiarray", "_reconstruct"): Array,
         ("numpy", "ndarray"): Array,
         ("numpy", "dtype"): _Dtype,
-        ("_codecs", "encode"): _encode,
     }
 
+    def __init__(self, data: bytes):
+        super().__init__(io.BytesIO(data), encoding="bytes")
+        self._left = len(data)  # of what may be encoded: each text of a pickle once
+
     def find_class(self, module: str, name: str) -> Any:
+        if (module, name) == ("_codecs", "encode"):
+            return self._encode
         if (module, name) not in self.KNOWN:
             raise errors.Invalid(f"the pickle asks for {module}.{name}, which no array needs: it was refused and not run")
         return self.KNOWN[module, name]
+
+    def _encode(self, text: str, encoding: str = "latin1") -> bytes:
+        """Stand in for `_codecs.encode`, by which Python 3 pickles bytes for Python 2."""
+        self._left -= len(text)
+        if encoding not in ("latin1", b"latin1") or self._left < 0:
+            raise ValueError(f"text encoded as {encoding!r}, or again and again")
+        return text.encode("latin1")
+
+
+def _check_opcodes(data: bytes) -> None:
+    """Raise ValueError for a pickle that would take much more memory than it has bytes; goes through it without doing what it says.
+
+    An opcode of one byte makes an object, and the number under which one is remembered makes a table of that length.
+    """
+    for n, (opcode, argument, _) in enumerate(pickletools.genops(data)):
+        if n >= MOST_OPCODES:
+            raise ValueError(f"more than {MOST_OPCODES:,} opcodes")
+        if opcode.name.endswith("PUT") and argument > n:
+            raise ValueError(f"object {argument:,} of {n:,}")
 
 
 def unpickle(data: bytes, name: str) -> Any:
@@ -226,7 +303,8 @@ def unpickle(data: bytes, name: str) -> Any:
         errors.Invalid: it asks for another global (named), or is damaged.
     """
     try:
-        return _Unpickler(io.BytesIO(data), encoding="bytes").load()
+        _check_opcodes(data)
+        return _Unpickler(data).load()
     except errors.Invalid as exc:
         raise errors.Invalid(f"member {name!r}: {exc}") from None
     except Exception as exc:  # a damaged pickle raises anything, MemoryError and IndexError included

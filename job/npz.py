@@ -22,7 +22,7 @@ SCHEMES = (  # how images and labels of a part are called, in any case; the firs
 def read(path: Path, groups: str | None) -> tuple[tuple[str, ...], Part, Part | None, list[str]]:
     """Return class names, both parts and notes; an object array is refused, it would be a pickle."""
     with archives.reading(path):
-        arrays = np.load(path, allow_pickle=False)
+        arrays = np.load(path, mmap_mode="r", allow_pickle=False)  # a lone .npy, which is none, stays on the disk
     keys, left_out = _keys(path, sorted(getattr(arrays, "files", ())))
     parts = ("train", "test") if "x_test" in keys else ("train",)
     with arrays:
@@ -103,11 +103,6 @@ def _groups(path: Path, arrays: np.lib.npyio.NpzFile, groups: str, lengths: dict
 
 
 def _array(path: Path, arrays: np.lib.npyio.NpzFile, key: str) -> np.ndarray:
+    named = next(name for name in (f"{key}.npy", key) if name in arrays.zip.namelist())
     with archives.reading(path):
-        try:
-            array = arrays[key]
-        except ValueError as exc:
-            raise errors.Invalid(f"{key} of {path} cannot be read ({exc}): save plain numbers or text by numpy.savez") from exc
-    if not isinstance(array, np.ndarray):  # a member of a zip that numpy did not write
-        raise errors.Invalid(f"{key} of {path} is no array: save it by numpy.savez")
-    return array
+        return archives.array(arrays.zip, named, f"{key} of {path}")

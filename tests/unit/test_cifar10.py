@@ -90,6 +90,22 @@ def test_a_damaged_pickle_is_named(data):
         archives.unpickle(data, "m")
 
 
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"\x80\x02}r\xff\xff\xff\x07.", "object 134,217,727 of 2"),  # "remember this as number ...": a table of 2.1 GB
+        (b"\x80\x02}p134217727\n.", "object 134,217,727 of 2"),
+        (b"\x80\x02" + b"]" * 500_001 + b".", "more than 500,000 opcodes"),
+        (b"\x80\x05\x96\x00\x00\x00\x80\x00\x00\x00\x00.", "expected 2147483648 bytes"),
+        (pickle.dumps("x" * 1000)[:-1] + b"c_codecs\nencode\nq\x01" + b"h\x01h\x00\x85R" * 10_000 + b".", "again and again"),
+    ],
+)
+def test_a_pickle_takes_no_more_memory_than_it_has_bytes(data, said):
+    """Numbers, lengths and repetitions that would fill the memory are refused before they do."""
+    with pytest.raises(errors.Invalid, match=f"member 'm' is no readable pickle \\(.*{said}"):
+        archives.unpickle(data, "m")
+
+
 def test_a_batch_of_another_shape_is_refused(tmp_path):
     """A batch with fewer labels than images, or labels beyond 9, is Invalid and named."""
     for labels in ([0] * 9, [10] * 10, "0" * 10):

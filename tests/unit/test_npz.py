@@ -2,6 +2,7 @@
 
 import io
 import os
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -192,6 +193,48 @@ def test_a_damaged_npz(tmp_path):
         path.write_bytes(data)
         assert str(path) in refused(str(path))
     assert "no array" in refused(write_zip(path, {"x_train": b"text", "y_train": b"text"}))
+
+
+def npy(shape: tuple, content: bytes = b"") -> bytes:
+    """An .npy of uint8 whose header says this shape, whatever is in it."""
+    buffer = io.BytesIO()
+    np.lib.format.write_array_header_1_0(buffer, {"descr": "|u1", "fortran_order": False, "shape": shape})
+    return buffer.getvalue() + content
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ({"x_train.npy": npy((64 << 20,), bytes(64 << 20))}, "unpacks to 67,108,992 bytes from"),
+        ({"x_train": bytes(64 << 20)}, "unpacks to 67,108,864 bytes from"),
+        ({"x_train.npy": npy((1 << 40, 8, 8), b"x")}, "is more than its 129 bytes"),
+    ],
+)
+def test_an_npz_takes_no_more_memory_than_it_is_worth(tmp_path, files, said):
+    """What 6 MB would unpack to 6 GB, or says it has them, is refused by its size alone; stored as they are, equal bytes are read."""
+    path = write_zip(tmp_path / "a.npz", files | {"y_train.npy": npy((2,), b"\0\1")})
+    tracemalloc.start()
+    try:
+        assert said in refused(path)
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_equal_bytes_are_read_as_they_are_stored(tmp_path):
+    """The way out that is told: an .npz that is not packed may hold what no bomb could be told from."""
+    x = np.zeros((2, 2048, 2048, 3), np.uint8)
+    np.savez_compressed(tmp_path / "a.npz", x_train=x, y_train=[0, 1])
+    assert "save it by numpy.savez" in refused(str(tmp_path / "a.npz"))
+    assert sources.read(write_npz(tmp_path / "a.npz", x_train=x, y_train=[0, 1])).train.images.shape == x.shape
+
+
+def test_a_lone_npy_is_not_read(tmp_path):
+    """One of any size under the name of an .npz takes no memory before it is refused."""
+    with open(tmp_path / "a.npz", "wb") as file:
+        file.write(npy((1 << 33,)))
+        file.truncate(file.tell() + (1 << 33))
+    assert "has no keys" in refused(str(tmp_path / "a.npz"))
 
 
 @pytest.mark.parametrize(

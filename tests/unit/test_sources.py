@@ -7,6 +7,7 @@ import struct
 import subprocess
 import sys
 import tarfile
+import tracemalloc
 import zipfile
 
 import numpy as np
@@ -309,6 +310,40 @@ def test_bombs_are_refused(tmp_path):
     info.size = 10**12
     (tmp_path / "a.tar").write_bytes(info.tobuf())
     assert "1,000,000,000,000 bytes" in refused(str(tmp_path / "a.tar"))
+
+
+def peak(path) -> int:
+    """The most bytes that refusing a data set takes."""
+    tracemalloc.start()
+    try:
+        assert "damaged" in refused(str(path))
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_size_that_is_a_lie_unpacks_no_more(tmp_path):
+    """A member of a zip that holds more than it says is damaged, and no byte beyond is unpacked; nor is a tar's long name of any length."""
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in two_classes().items():
+            archive.writestr(name, bytes(64 << 20) if "cat" in name else data)
+        archive.getinfo("train/cat/1.png").file_size = 1000
+    assert peak(tmp_path / "a.zip") < 4 << 20
+    for kind in (tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME):
+        info = tarfile.TarInfo("x")
+        info.type, info.size = kind, 64 << 20
+        (tmp_path / "a.tar.gz").write_bytes(gzip.compress(info.tobuf() + bytes(64 << 20), 1))
+        assert peak(tmp_path / "a.tar.gz") < 4 << 20
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_zip_of_any_method_is_read(tmp_path, method):
+    """A zip need not be deflated."""
+    noise = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), np.uint8)
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", method) as archive:
+        for name, pixels in zip("ab", noise, strict=True):
+            archive.writestr(f"{name}/1.png", encoded(pixels))
+    assert np.array_equal(sources.read(str(tmp_path / "a.zip")).train.images, noise)
 
 
 @pytest.mark.parametrize("suffix", ["tar", "tar.gz", "tar.bz2", "tar.xz", "zip"])
