@@ -68,11 +68,11 @@ def run_local(experiment_file: str, out: Path, location: str | None, weights_pla
         s3 = stack.enter_context(embedded.S3(out / "servers"))
         environ = _environment(out, experiment, postgres, s3)
         click.echo("preparing: data, weights, splits", err=True)
-        data = ["--data", location] if location and experiment.data["source"] != "digits" else []
-        folder = ["--weights", weights_place] if weights_place else []
+        given = {"JOB_DATA": location} if location and experiment.data["source"] != "digits" else {}  # a URL may hold a secret:
+        given |= {"JOB_WEIGHTS": weights_place} if weights_place else {}  # on a command line every user of this machine would see it
         _command(
-            ["prepare", str(file), *data, *folder, *(["--notice", " ".join(can.notices)] if can.notices else [])],
-            environ,
+            ["prepare", str(file), *(["--notice", " ".join(can.notices)] if can.notices else [])],
+            environ | given,
             out / "logs" / "prepare.log",
         )
         failed = _Crew(experiment, out, environ, workers or max(1, (os.cpu_count() or 1) // experiment.threads)).run()
@@ -201,7 +201,7 @@ def reopened(out: Path, with_store: bool):
 
 def _environment(out: Path, experiment: Experiment, postgres: embedded.Postgres, s3: embedded.S3) -> dict:
     """Return the workers' environment; the database's password by file."""
-    url = _written(out / "servers" / "database_url", postgres.url, 0o600)
+    url = _written(out / "servers" / "database_url", postgres.url)
     inherited = {k: v for k, v in os.environ.items() if not k.startswith(("JOB_", "SLURM_", *OTHER_SERVERS))}
     return (
         inherited
@@ -258,11 +258,11 @@ def _end_workers(out: Path) -> list[str]:
     return ended
 
 
-def _written(path: Path, text: str, mode: int = 0o644) -> Path:
-    """Write a file whole, with this mode from its first byte on."""
+def _written(path: Path, text: str) -> Path:
+    """Write a file whole, this user's alone from its first byte on: a URL in it may hold a secret."""
     partial = path.with_name(f".{path.name}.partial")
     partial.unlink(missing_ok=True)
-    with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w") as file:
+    with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(text)
     os.replace(partial, path)
     return path

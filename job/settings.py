@@ -51,6 +51,7 @@ SETTINGS = {
         "`text`: lines on standard error; `json`: one object a record, on standard output unless that is a command's answer",
     ),
 }
+HARMLESS = re.compile(r"(((download|dl|raw)=(1|true)?|(v|version|format)=[\w.]{0,6})&?)*")  # queries that are no secret
 # S3's own, read by boto3 itself; named here for --help and the README.
 S3_VARIABLES = ("AWS_ENDPOINT_URL_S3", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "AWS_CA_BUNDLE")
 
@@ -126,12 +127,21 @@ def _amount(text, origin: str, unit: str) -> float:
 
 
 def redact(text: str) -> str:
-    """Return the text with the password of every URL in it, and every known secret, replaced by ***."""
+    """Return the text with password and query of every URL in it, and every known secret, replaced by ***.
+
+    A query may be a secret whatever its names are: sig, auth, code, X-Amz-Signature. So may be the user of an http(s) URL.
+    """
     text = re.sub(r"(\w+://[^\s:/@]*):[^\s@]*@", r"\1:***@", text)
+    text = re.sub(r"(https?://)[^\s:/@?#]+@", r"\1***@", text)
+    text = re.sub(r"(\w+://[^\s?\"'<>]*\?)([^\s\"'<>]*)", lambda found: found[1] + _query(found[2]), text)
     for variable in ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "PGPASSWORD"):
         if len(os.environ.get(variable, "")) > 3:
             text = text.replace(os.environ[variable], "***")
     return text
+
+
+def _query(text: str) -> str:
+    return text if HARMLESS.fullmatch(text) else "***"
 
 
 def describe(url: str) -> str:

@@ -13,6 +13,7 @@ from job.report.collect import Collected
 from job.report.points import calibration
 from job.report.summary import METRIC_KEY, published
 from job.report.words import count, interval, num, plain, share, some
+from job.settings import redact
 from job.text import printable
 from job.trained import FORMATS
 
@@ -39,7 +40,7 @@ def card(collected: Collected, summary: dict, model: str, about: dict) -> str:
         parameters=experiment.fixed(model) | final.parameters,
         base=model if experiment.frozen(model) or "unfreeze" in experiment.models[model] else None,
         result=result,
-        recipe=toml(experiment.spec),
+        recipe=redact(toml(experiment.spec)),
         most=MOST_CLASSES,
     )
 

@@ -20,6 +20,7 @@ from job.report.points import calibration, confusions, counted
 from job.report.search import differing
 from job.report.summary import METRIC_KEY, ORIGINAL, by_rank, published
 from job.report.words import count, duration, interval, num, plain, plural, shape, share, some
+from job.settings import redact
 
 MOST_TRIALS = 200  # rows of a table; the page stays below 5 MB
 MOST_CLASSES = 200
@@ -50,7 +51,7 @@ def render(collected: Collected, summary: dict, pictures: dict[str, Picture]) ->
         samples=[name for name in pictures if name.startswith("samples-")],
         original=_original(summary),
         score_names=SCORES,
-        recipe=toml(collected.experiment.spec),
+        recipe=redact(toml(collected.experiment.spec)),
         as_of=_as_of(collected),
         device_s=_device_s(summary),
         most_trials=MOST_TRIALS,

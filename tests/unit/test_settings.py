@@ -39,3 +39,13 @@ def test_no_secret_in_a_text(monkeypatch):
     text = redact("at postgresql://user:p:a/ss@host/db with verysecret")
     assert "verysecret" not in text
     assert redact("postgresql+psycopg2://user:hidden@host/db") == "postgresql+psycopg2://user:***@host/db"
+
+
+@pytest.mark.parametrize("name", ["auth", "code", "token", "sig", "X-Amz-Signature", "password"])
+def test_no_query_in_a_text(name):
+    """Whatever a parameter of a URL is called, the whole query is a secret, and so is the user of an http URL."""
+    url = f"https://user:hidden@host:8/a/pets.zip?x=1&{name}=hidden/+hidden@x:1#hidden"
+    assert redact(f"'{url}' and {url}: no") == "'https://user:***@host:8/a/pets.zip?***' and https://user:***@host:8/a/pets.zip?*** no"
+    assert redact(f"postgresql://job@host/db?{name}=hidden why?") == "postgresql://job@host/db?*** why?"
+    assert redact("https://hidden@host/a.zip") == "https://***@host/a.zip"
+    assert redact("https://host/a.zip?download=1") == "https://host/a.zip?download=1"
