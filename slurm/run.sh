@@ -1,6 +1,14 @@
 # shellcheck shell=bash
 # What the scripts here share: the site, `job` in the site's runtime, and running it until it is done.
 # To be read from the folder that holds slurm/.
+
+# What a shell exports of its options, and where it looks for folders, changes a script: begin again without.
+case $'\n'$(compgen -e)$'\n' in
+  *$'\nSHELLOPTS\n'* | *$'\nBASHOPTS\n'* | *$'\nPOSIXLY_CORRECT\n'* | *$'\nCDPATH\n'*)
+    exec env -u SHELLOPTS -u BASHOPTS -u POSIXLY_CORRECT -u CDPATH bash "$0" "$@"
+    ;;
+esac
+
 set -eo pipefail
 RUNS=4 # of a task that ends with an error: the third fails it for good, the fourth says so
 
@@ -22,7 +30,7 @@ for name in $(compgen -e); do
     SLURM_*) [ -z "$typed" ] || unset "$name" ;;
     PATH | PWD | HOME | LANG | LC_* | TZ | SBATCH_* | *_VISIBLE_DEVICES | GPU_DEVICE_ORDINAL) ;;
     MODULE* | LMOD_* | LOADEDMODULES | _LMFILES_) ;;
-    *) unset "$name" ;;
+    *) unset "$name" 2>/dev/null || export -n "${name?}" ;; # of what is read-only (TMOUT, on some sites) it is not ours to say
   esac
 done
 # shellcheck source=slurm/site.env
@@ -67,10 +75,13 @@ submit_itself() {
 }
 
 # Write the environment for a container: by file, so that no value stands on a command line. What the image knows better stays out.
-write_environment() (
+write_environment() ( # how a quote within quotes is written
   umask 077
+  quote="'"
   for name in $(compgen -e); do
-    case $name in PATH | HOME | LD_LIBRARY_PATH | PWD | OLDPWD | SHLVL | _) ;; *) printf "%s='%s'\n" "$name" "${!name}" ;; esac
+    case $name in PATH | HOME | LD_LIBRARY_PATH | PWD | OLDPWD | SHLVL | _) continue ;; esac
+    [ "$RUNTIME" = apptainer ] || [[ ${!name} != *$'\n'* ]] || fail "$name has several lines: $RUNTIME takes one, mend slurm/site.env"
+    printf "%s='%s'\n" "$name" "${!name//$quote/$1}"
   done >"$here/environment"
 )
 
@@ -86,11 +97,11 @@ become_job() {
       HOME=$here exec "$VENV/bin/job" "$@"
       ;;
     apptainer)
-      write_environment
+      write_environment "'\''" || exit # read as a shell would
       exec apptainer exec --nv --cleanenv --no-home --env-file "$here/environment" "${binds[@]/#/--bind=}" --pwd "$PWD" "$IMAGE" job "$@"
       ;;
     charliecloud)
-      write_environment
+      write_environment "'" || exit # less the outer quotes, as it is
       # It insists on USER, mounts TMPDIR over /tmp, and mounts only on folders that the image has.
       mkdir -p "${binds[@]/#/$IMAGE}" || fail "IMAGE = $IMAGE in slurm/site.env: make these folders in it, to mount on: ${binds[*]}"
       USER=$(id -un) exec env -u TMPDIR ch-run --unset-env='*' --set-env --set-env=HOME="$here" --set-env="$here/environment" \

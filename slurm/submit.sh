@@ -1,5 +1,13 @@
 #!/usr/bin/env bash
 # Submit an experiment to Slurm, from its data to its report. Afterwards everything is Slurm's; nothing stays running here.
+
+# What a shell exports of its options, and where it looks for folders, changes a script: begin again without.
+case $'\n'$(compgen -e)$'\n' in
+  *$'\nSHELLOPTS\n'* | *$'\nBASHOPTS\n'* | *$'\nPOSIXLY_CORRECT\n'* | *$'\nCDPATH\n'*)
+    exec env -u SHELLOPTS -u BASHOPTS -u POSIXLY_CORRECT -u CDPATH bash "$0" "$@"
+    ;;
+esac
+
 usage() {
   cat <<'END'
 slurm/submit.sh EXPERIMENT.toml [options]

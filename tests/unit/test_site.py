@@ -61,7 +61,7 @@ def test_the_command_line_of_a_runtime(top, runtime):
 def test_the_environment_of_a_runtime(top, runtime):
     """What the site's file exports and what Slurm says reaches the program; what the shell had does not."""
     if runtime in ("apptainer", "charliecloud"):  # by file, of mode 0600
-        lines = call(top, runtime, "write_environment; stat -c %a $here/environment; cat $here/environment")
+        lines = call(top, runtime, "write_environment x; stat -c %a $here/environment; cat $here/environment")
         assert lines[0] == "600"
         seen = dict(line.replace("'", "").partition("=")[::2] for line in lines[1:])
         assert not {"PATH", "HOME", "LD_LIBRARY_PATH"} & seen.keys(), "the image knows better"
@@ -81,3 +81,56 @@ def test_nothing_temporary_is_left(top):
     """The folder of a job goes with it; the cache of the node stays."""
     call(top, "venv", "mkdir -p $JOB_CACHE_DIR; (become_job plan)")
     assert [p.name for p in (top / f"job-{os.getuid()}").iterdir()] == ["cache"]
+
+
+READERS = {  # how a runtime reads the file: Apptainer as a shell, Charliecloud line by line, less one quote at each end of a value
+    "apptainer": """#!/bin/bash
+for word; do case $word in */environment) . "$word" ;; esac; done
+printf %s "$AWS_REGION"
+""",
+    "ch-run": """#!/bin/bash
+for word; do case $word in --set-env=*/environment) sed -n "s/^AWS_REGION='\\(.*\\)'$/\\1/p" "${word#--set-env=}" | tr -d '\\n' ;; esac; done
+""",
+}
+
+
+@pytest.mark.parametrize(("runtime", "program"), [("apptainer", "apptainer"), ("charliecloud", "ch-run")])
+def test_a_value_may_hold_quotes(top, runtime, program):
+    """What a value of the site's file holds arrives as it is: quotes, dollars, backslashes; of several lines where the runtime can."""
+    (top / "bin" / program).write_text(READERS[program])
+    for value in ("""it's '$HOME' "and\\ `more`&""", "''", "two\nlines"):
+        environ = {"PATH": f"{top}/bin:{os.environ['PATH']}", "SLURM_JOB_ID": "17"}
+        (top / "value").write_text(value)
+        script = f'. slurm/run.sh\nRUNTIME={runtime}\nexport AWS_REGION="$(<value)"\nbecome_job trial\n'
+        done = subprocess.run(["bash", "-c", script], cwd=top, env=environ, capture_output=True, text=True)
+        if runtime == "charliecloud" and "\n" in value:
+            assert done.returncode == 78 and "AWS_REGION has several lines: charliecloud takes one" in done.stderr
+        else:
+            assert (done.returncode, done.stdout) == (0, value), done.stderr
+
+
+SHELLS = {  # what a shell may export that changes every script
+    "strict": {"SHELLOPTS": "errexit:nounset:pipefail:noglob:noclobber"},
+    "traced": {"SHELLOPTS": "xtrace:verbose:allexport"},
+    "names": {"BASHOPTS": "failglob:nocasematch:inherit_errexit:extdebug"},
+    "posix": {"SHELLOPTS": "posix", "POSIXLY_CORRECT": "1"},
+    "folders": {"CDPATH": "elsewhere", "GREP_OPTIONS": "--invert-match", "ENV": "elsewhere/env"},
+    "read-only": {"BASH_ENV": "elsewhere/env"},
+}
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_the_options_of_a_shell_change_no_script(top, shell):
+    """What is typed and what Slurm runs do the same whatever options the shell exports, and write no value into the log."""
+    (top / "elsewhere" / "slurm").mkdir(parents=True)
+    (top / "elsewhere" / "env").write_text("readonly TMOUT=600; export TMOUT\n")
+    (top / "elsewhere" / "slurm" / "run.sh").write_text("echo of another project; exit 3\n")
+    shutil.copy(top / "slurm" / "task.sbatch", top / "slurm_script")
+    environ = {"PATH": f"{top}/bin:{os.environ['PATH']}", "HOME": "/home/me", "SLURM_JOB_ID": "17"} | SHELLS[shell]
+    for command, first in (
+        (["slurm/submit.sh", "--help"], "slurm/submit.sh EXPERIMENT.toml [options]"),
+        (["./slurm_script", "trial"], "job"),
+    ):
+        done = subprocess.run(["bash", *command], cwd=top, env=environ, capture_output=True, text=True)
+        assert (done.returncode, done.stdout.partition("\n")[0]) == (0, first), done.stderr
+        assert "bucket" not in done.stderr and "variable TMOUT" not in done.stdout and "OPTS" not in done.stdout
