@@ -184,7 +184,7 @@ class Database:
         """Tell whether any of our tables is there. Raises: Invalid where none can be, as no schema of the search path exists."""
         cursor.execute(
             "select bool_or(to_regclass(name) is not null) as found, current_schema() as schema,"
-            " current_setting('search_path') as path from unnest(%s) as name",
+            " current_setting('search_path') as path from pg_catalog.unnest(%s) as name",
             (_tables(),),
         )
         row = cursor.fetchone()
@@ -203,7 +203,7 @@ class _Burst(threading.local):
 def alone(cursor, name: str) -> None:
     """Be the only transaction at this work from here on. Raises: Unreachable, to be tried again, when another is: who waits holds no connection."""
     number = int.from_bytes(hashlib.sha256(f"image-tuning-job {name}".encode()).digest()[:8], "big", signed=True)
-    cursor.execute("select pg_try_advisory_xact_lock(%s) as mine", (number,))
+    cursor.execute("select pg_try_advisory_xact_lock(%s::bigint) as mine", (number,))
     if not cursor.fetchone()["mine"]:
         raise Unreachable("another `job prepare` or `job drop` is at work")
 

@@ -115,7 +115,7 @@ begin
     end if;
     if new.reason is not null then
         insert into trial_user_attributes (trial_id, key, value_json)
-        values (new.optuna_trial_id, 'reason', to_json(new.reason)::text)
+        values (new.optuna_trial_id, 'reason', pg_catalog.to_json(new.reason)::text)
         on conflict (trial_id, key) do update set value_json = excluded.value_json;
     end if;
     return null;

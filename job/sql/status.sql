@@ -12,7 +12,7 @@ group by stage, model, state order by model
 select t.model, t.stage, t.index, t.attempt, a.host, a.last_step,
        extract(epoch from clock_timestamp() - a.started)::float as running_s,
        extract(epoch from clock_timestamp() - a.last_beat)::float as beat_s,
-       extract(epoch from greatest(t.lease_until, pg_postmaster_start_time() + make_interval(secs => %(lease_s)s)) - clock_timestamp())::float as lease_left_s
+       extract(epoch from greatest(t.lease_until, pg_postmaster_start_time() + make_interval(secs => %(lease_s)s::float8)) - clock_timestamp())::float as lease_left_s
 from task t
 join attempt a on (a.experiment, a.model, a.stage, a.index, a.number) = (t.experiment, t.model, t.stage, t.index, t.attempt)
 where t.experiment = %(experiment)s and t.state = 'running'
@@ -23,12 +23,12 @@ select model, stage, index, reason from task where experiment = %(experiment)s a
 order by stage, model, index
 
 -- name: notes
-select note from experiment cross join jsonb_array_elements_text(data->'notes') note where id = %(experiment)s
+select note from experiment cross join jsonb_array_elements_text(data->'notes'::text) note where id = %(experiment)s
 
 -- name: best
 select distinct on (model) model, index as trial, value from task
 where (experiment, stage, state) = (%(experiment)s, 'trial', 'complete')
-order by model, value * %(sign)s desc, index
+order by model, value * %(sign)s::float8 desc, index
 
 -- name: selected
 select model, trial, value from selection where experiment = %(experiment)s
@@ -57,21 +57,21 @@ group by stage, model
 
 -- name: speed
 -- Steps that attempts saved within the last `window_s` seconds, and for how long they lived in it: until their end, or their last beat.
-select stage, model, batch_size, sum(steps * seconds / lifetime)::float as steps, sum(seconds)::float as seconds
+select stage, model, batch_size, sum(steps::float8 * seconds / lifetime) as steps, sum(seconds) as seconds
 from (
-    select a.stage, a.model, t.parameters->>'batch_size' as batch_size, a.last_step - a.first_step as steps,
-           extract(epoch from l.until - greatest(a.started, clock_timestamp() - make_interval(secs => %(window_s)s))) as seconds,
-           extract(epoch from l.until - a.started) as lifetime
+    select a.stage, a.model, t.parameters->>'batch_size'::text as batch_size, a.last_step - a.first_step as steps,
+           extract(epoch from l.until - greatest(a.started, clock_timestamp() - make_interval(secs => %(window_s)s::float8)))::float8 as seconds,
+           extract(epoch from l.until - a.started)::float8 as lifetime
     from attempt a
     join task t on (t.experiment, t.model, t.stage, t.index) = (a.experiment, a.model, a.stage, a.index)
     cross join lateral (select case when a.outcome <> 'vanished' then a.ended else a.last_beat end as until) l
     where a.experiment = %(experiment)s
 ) as lived
-where seconds > 0 and lifetime > 0
+where seconds > 0::float8 and lifetime > 0::float8
 group by stage, model, batch_size
 
 -- name: experiments
-select id, name, created, spec->'search'->>'metric' as metric from experiment order by created, id
+select id, name, created, spec->'search'::text->>'metric'::text as metric from experiment order by created, id
 
 -- name: all_states
 select experiment, stage, model, state, count(*)::int as tasks from task group by experiment, stage, model, state

@@ -15,7 +15,7 @@ select 1 from task where (experiment, model, stage, index) = (%(experiment)s, %(
 -- outage nobody steals from the living.
 select t.state, t.attempt, t.owner, t.progress, t.counted, t.counted_at, t.parameters, t.reason,
        a.scheduler, a.host,
-       extract(epoch from greatest(t.lease_until, pg_postmaster_start_time() + make_interval(secs => %(lease_s)s)) - clock_timestamp())::float as lease_left_s
+       extract(epoch from greatest(t.lease_until, pg_postmaster_start_time() + make_interval(secs => %(lease_s)s::float8)) - clock_timestamp())::float as lease_left_s
 from task t
 left join attempt a on (a.experiment, a.model, a.stage, a.index, a.number) = (t.experiment, t.model, t.stage, t.index, t.attempt)
 where (t.experiment, t.model, t.stage, t.index) = (%(experiment)s, %(model)s, %(stage)s, %(index)s)
@@ -28,7 +28,7 @@ where (experiment, model, stage, index) = (%(experiment)s, %(model)s, %(stage)s,
 -- A waiting task; one that runs is looked at first.
 with mine as (
     update task set state = 'running', attempt = attempt + 1, owner = %(owner)s, parameters = coalesce(parameters, %(selected)s),
-           lease_until = clock_timestamp() + make_interval(secs => %(lease_s)s)
+           lease_until = clock_timestamp() + make_interval(secs => %(lease_s)s::float8)
     where (experiment, model, stage, index) = (%(experiment)s, %(model)s, %(stage)s, %(index)s) and state = 'waiting'
     returning attempt, parameters, progress
 ), begun as (
@@ -57,7 +57,7 @@ where (experiment, model, stage, index) = (%(experiment)s, %(model)s, %(stage)s,
 
 -- name: renew
 with mine as (
-    update task set lease_until = clock_timestamp() + make_interval(secs => %(lease_s)s), progress = greatest(progress, %(step)s)
+    update task set lease_until = clock_timestamp() + make_interval(secs => %(lease_s)s::float8), progress = greatest(progress, %(step)s)
     where (experiment, model, stage, index, attempt, owner) = (%(experiment)s, %(model)s, %(stage)s, %(index)s, %(attempt)s, %(owner)s)
       and state = 'running'
     returning 1
@@ -82,7 +82,7 @@ with mine as (
 ), noted as (
     insert into trial_params (trial_id, param_name, param_value, distribution_json)
     select optuna_trial_id, name, internal, distribution
-    from mine, jsonb_to_recordset(%(optuna)s) as chosen (name text, internal double precision, distribution text)
+    from mine, jsonb_to_recordset(%(optuna)s::jsonb) as chosen (name text, internal double precision, distribution text)
     where optuna_trial_id is not null
     on conflict (trial_id, param_name) do nothing
 )
@@ -100,25 +100,25 @@ with mine as (
       and state = 'running' for update
 ), hyperband as (
     -- Of those that came this far in a bracket, the best third goes on: of less than three the best one.
-    select count(*) filter (where value * %(sign)s > %(value)s * %(sign)s) >= greatest((count(*) + 1) / 3, 1) as pruned
+    select count(*) filter (where value * %(sign)s::float8 > %(value)s::float8 * %(sign)s::float8) >= greatest((count(*) + 1) / 3, 1) as pruned
     from epoch
     where (experiment, model, stage, epoch, bracket) = (%(experiment)s, %(model)s, %(stage)s, %(epoch)s, %(bracket)s)
 ), median as (
     -- Whose best is worse than the middle of what complete trials had here; nobody before five are complete.
-    select complete >= 5 and best * %(sign)s < (upper - (upper - lower) * 0.5) * %(sign)s as pruned
+    select complete >= 5 and best * %(sign)s::float8 < (upper - (upper - lower) * 0.5::float8) * %(sign)s::float8 as pruned
     from (
-        select count(*) as complete, (array_agg(e.value order by e.value))[(count(*) + 1) / 2] as lower,
-               (array_agg(e.value order by e.value))[count(*) / 2 + 1] as upper
+        select count(*) as complete, (pg_catalog.array_agg(e.value order by e.value))[(count(*) + 1) / 2] as lower,
+               (pg_catalog.array_agg(e.value order by e.value))[count(*) / 2 + 1] as upper
         from task t join epoch e using (experiment, model, stage, index)
         where (t.experiment, t.model, t.stage, t.state, e.epoch) = (%(experiment)s, %(model)s, %(stage)s, 'complete', %(epoch)s)
     ) as middle, (
-        select greatest(max(value * %(sign)s), %(value)s * %(sign)s) * %(sign)s as best from epoch
+        select greatest(max(value * %(sign)s::float8), %(value)s::float8 * %(sign)s::float8) * %(sign)s::float8 as best from epoch
         where (experiment, model, stage, index) = (%(experiment)s, %(model)s, %(stage)s, %(index)s) and epoch < %(epoch)s
     ) as own
 ), noted as (
     insert into epoch (experiment, model, stage, index, epoch, attempt, metrics, value, bracket, pruned)
     select %(experiment)s, %(model)s, %(stage)s, %(index)s, %(epoch)s, %(attempt)s, %(metrics)s, %(value)s, %(bracket)s,
-           case %(pruner)s when 'hyperband' then (select pruned from hyperband) when 'median' then (select pruned from median) else false end
+           case %(pruner)s::text when 'hyperband' then (select pruned from hyperband) when 'median' then (select pruned from median) else false end
     from mine
     on conflict (experiment, model, stage, index, epoch) do nothing
     returning pruned
@@ -165,9 +165,9 @@ where (experiment, model, stage, state) = (%(experiment)s, %(model)s, %(stage)s,
 order by index
 
 -- name: note
-update experiment set data = jsonb_set(data, '{notes}', coalesce(data->'notes', '[]') || %(notes)s::jsonb)
-where id = %(experiment)s and jsonb_array_length(coalesce(data->'notes', '[]')) < %(most)s
-  and not coalesce(data->'notes', '[]') @> %(notes)s::jsonb
+update experiment set data = jsonb_set(data, '{notes}'::text[], coalesce(data->'notes'::text, '[]') || %(notes)s::jsonb)
+where id = %(experiment)s and jsonb_array_length(coalesce(data->'notes'::text, '[]')) < %(most)s
+  and not coalesce(data->'notes'::text, '[]') @> %(notes)s::jsonb
 
 -- name: outcome
 select outcome from attempt
@@ -211,7 +211,7 @@ where (experiment, model, stage, state) = (%(experiment)s, %(model)s, 'trial', '
   and not exists (
     select 1 from task where (experiment, model, stage) = (%(experiment)s, %(model)s, 'trial')
       and state in ('waiting', 'running'))
-order by value * %(sign)s desc, index
+order by value * %(sign)s::float8 desc, index
 limit 1
 on conflict do nothing
 returning trial, value, parameters
@@ -224,6 +224,6 @@ with retried as (
       and not (stage = 'trial' and exists (select 1 from selection where (experiment, model) = (%(experiment)s, %(model)s)))
     returning index, optuna_trial_id
 ), forgotten as (
-    delete from trial_user_attributes using retried where trial_id = optuna_trial_id and key = 'reason'
+    delete from trial_user_attributes using retried where trial_id = optuna_trial_id and key::text = 'reason'
 )
 select index from retried
