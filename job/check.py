@@ -82,7 +82,7 @@ class Preflight:
     def _database(self) -> Finding:
         if self.settings.database_url is None:
             return _not_set("database", "database_url")
-        database = Database(self.settings.database_url, PATIENCE_S, INTERRUPT.sleep)
+        database = Database(self.settings.database_url, PATIENCE_S, INTERRUPT.sleep, auth=self.settings.database_auth)
         row = database.rows(
             "select current_user::text as name, current_schema() as schema, current_setting('server_version') as version,"
             " has_schema_privilege(current_schema(), 'CREATE') as may_create, current_setting('search_path') as path"

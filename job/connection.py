@@ -5,6 +5,8 @@ Nothing waits for ever: not we for a silent server, and not others for a lock of
 
 import ctypes
 import dataclasses
+import ipaddress
+import logging
 import os
 import re
 import select
@@ -14,15 +16,17 @@ import psycopg2
 import psycopg2.extras
 from psycopg2 import extensions
 
-from job.errors import Invalid, JobError, Unreachable
+from job.errors import Invalid, JobError, Unreachable, UsageError
 from job.settings import redact
 
 # What libpq says itself, always in English here, and what waiting cannot mend. Names in quotes are taken out before.
 HOPELESS = re.compile(
-    r"^invalid |no password supplied|certificate|private key file|SSL was required|authentication method requirement"
-    r"|channel binding required|could not match|definition of service|local user with ID|is too long",
+    r"^invalid |no password supplied|certificate|private key file|SSL was required|channel binding required|could not match|definition of service|local user with ID|is too long",
     re.M,
 )
+NOT_ASKED = "authentication method requirement"  # libpq's words for a server that does not ask by SCRAM
+SCRAM, ANY = "scram-sha-256", "any"  # the values of JOB_DATABASE_AUTH
+REQUIRES_AUTH = 160000  # the first libpq that has `require_auth`
 LIBPQ_VARIABLE = re.compile(r"PG(?!DATA$)[A-Z0-9]+")
 # For connections that wait for an answer. Without the time-out the first of several hosts, switched off, would hide the others.
 KEEPALIVE = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3, "tcp_user_timeout": 8000}
@@ -33,6 +37,8 @@ LIBPQ.PQsetErrorVerbosity.argtypes = (ctypes.c_void_p, ctypes.c_int)
 LIBPQ.PQerrorMessage.argtypes = (ctypes.c_void_p,)
 LIBPQ.PQerrorMessage.restype = ctypes.c_char_p
 DEFAULT, VERBOSE = 1, 2
+
+log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,6 +62,54 @@ def connect(dsn: str, limits: Limits) -> extensions.connection:
     return connection
 
 
+def lend(dsn: str, limits: Limits) -> extensions.connection:
+    """Return a connection for a library that begins and ends transactions itself, and takes rows as tuples."""
+    return psycopg2.connect(dsn, connection_factory=partial(_Connection, limits=limits))
+
+
+def proof(given: dict[str, str], auth: str, where: str) -> dict[str, str]:
+    """Return what libpq shall ask of a server before it tells the password: SCRAM, which tells a stranger in its place nothing.
+
+    Nothing of a server on this machine, of one whose certificate is verified, and where the URL or the environment names a way.
+
+    Args:
+        given: the parameters in the URL.
+        auth: `scram-sha-256`, or `any` for a site that cannot; from JOB_DATABASE_AUTH.
+
+    Source: postgresql.org/docs/current/libpq-connect.html, `require_auth`.
+    """
+    if auth not in (SCRAM, ANY):
+        raise UsageError(f"JOB_DATABASE_AUTH = {auth!r}: expected `{SCRAM}` or `{ANY}`")
+
+    def said(name: str) -> str:
+        return given.get(name) or os.environ.get(f"PG{name.replace('_', '').upper()}") or ""
+
+    verified = said("sslmode") == "verify-full" or said("sslrootcert") == "system"
+    hosts = said("hostaddr") or said("host") or ("service" if said("service") else "")
+    if verified or said("require_auth") or all(_is_here(host) for host in hosts.split(",")):
+        return {}
+    if auth == ANY:
+        log.warning("JOB_DATABASE_AUTH = any: whoever listens in place of the database %s is told its password", where)
+        return {}
+    if extensions.libpq_version() < REQUIRES_AUTH:
+        raise Invalid(
+            f"the database {where} is on another machine, and this psycopg2's libpq {extensions.libpq_version() // 10000} would tell its password"
+            " in clear to whoever asks: install psycopg2-binary 2.9.10 or newer, add `sslmode=verify-full` to JOB_DATABASE_URL,"
+            " or set JOB_DATABASE_AUTH=any"
+        )
+    return {"require_auth": SCRAM}
+
+
+def _is_here(host: str) -> bool:
+    """Tell whether a host is this machine by itself: a socket's folder, or an address that no network carries."""
+    if host in ("", "localhost") or host.startswith(("/", "@")):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 def translate(exc: psycopg2.Error, where: str) -> JobError:
     """Turn psycopg2's error into ours: what waiting can mend, and what it cannot."""
     text = str(exc).strip()
@@ -64,6 +118,12 @@ def translate(exc: psycopg2.Error, where: str) -> JobError:
     state = exc.state if connecting else exc.pgcode or ""
     if state in ("42501", "3D000") or state.startswith("28"):
         return Invalid(f"the database {where} refused us: {first}; check user, password and grants in JOB_DATABASE_URL{also()}")
+    if not state and NOT_ASKED in text:
+        return Invalid(
+            f"the database {where} was not told the password: {first}; let it ask by scram-sha-256 (`password_encryption`, pg_hba.conf),"
+            " add `sslmode=verify-full`, or the way it asks as `require_auth=md5`, to JOB_DATABASE_URL, or set JOB_DATABASE_AUTH=any to"
+            f" tell it to any server{also()}"
+        )
     if not state and HOPELESS.search(re.sub(r'"[^"]*"', '""', text)):
         return Invalid(f"the database {where} cannot be used: {first}; check JOB_DATABASE_URL{also()}")
     if state == "25006":

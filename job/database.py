@@ -19,7 +19,7 @@ import psycopg2
 import psycopg2.extras
 from psycopg2 import extensions
 
-from job.connection import KEEPALIVE, LIMITS, Limits, connect, first_words, no_schema, translate
+from job.connection import KEEPALIVE, LIMITS, SCRAM, Limits, connect, first_words, lend, no_schema, proof, translate
 from job.errors import Invalid, NotReady, Unreachable
 from job.settings import redact
 
@@ -36,11 +36,12 @@ log = logging.getLogger(__name__)
 class Database:
     """One PostgreSQL database, reached anew for every transaction."""
 
-    def __init__(self, url: str, outage_s: float = 900.0, sleep=time.sleep, limits: Limits = LIMITS):
+    def __init__(self, url: str, outage_s: float = 900.0, sleep=time.sleep, limits: Limits = LIMITS, auth: str = SCRAM):
         """Args:
         url: postgresql://user:password@host:port/database; parameters such as sslmode after a `?`.
         outage_s: how long to try again when the server is away, before `Unreachable`.
         sleep: how to wait; one that raises on a signal lets a worker leave during an outage.
+        auth: how a server on another machine must ask for the password, see `proof`.
 
         Raises: Invalid for a URL that libpq cannot read.
         """
@@ -57,7 +58,7 @@ class Database:
         self._sleep = sleep
         try:
             given = extensions.parse_dsn(self.url)
-            self._dsn = extensions.make_dsn(**{"application_name": "job", **KEEPALIVE, **given})
+            self._dsn = extensions.make_dsn(**{"application_name": "job", **KEEPALIVE, **proof(given, auth, self.where), **given})
         except psycopg2.ProgrammingError as exc:
             raise Invalid(
                 f"JOB_DATABASE_URL for {self.where}: {str(exc).strip()}; expected postgresql://user:password@host:port/database"
@@ -137,6 +138,10 @@ class Database:
             if self._burst.connection:
                 self._burst.connection.close()
             self._burst.connection = None
+
+    def lent(self) -> extensions.connection:
+        """Return a new connection for a library with transactions of its own."""
+        return lend(self._dsn, self._limits)
 
     def _once(self, work):
         connection, self._burst.connection = self._burst.connection or connect(self._dsn, self._limits), None

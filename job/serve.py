@@ -3,6 +3,7 @@
 import logging
 from pathlib import Path
 
+from job.connection import SCRAM
 from job.embedded import Postgres
 from job.errors import Invalid
 from job.interrupt import INTERRUPT
@@ -27,17 +28,17 @@ def serve(folder: Path, url_file: Path, host: str, progress_file: str | None) ->
         while True:
             server.start()
             if server.url != told:
-                told = _tell(server.url, url_file)
+                told = server.url
+                _tell(f"{told}?require_auth={SCRAM}", url_file)
                 log.info("%s is up; its URL is in %s", describe(told), url_file)
             if progress_file:
                 Path(progress_file).touch()
             INTERRUPT.sleep(LOOK_S)
 
 
-def _tell(url: str, file: Path) -> str:
+def _tell(url: str, file: Path) -> None:
     try:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_private(file, f"{url}\n")
     except OSError as exc:
         raise Invalid(f"--url-file {file}: cannot be written ({exc.strerror}); give a file in a folder this user may write") from exc
-    return url

@@ -26,6 +26,11 @@ class Setting:
 
 SETTINGS = {
     "database_url": Setting("JOB_DATABASE_URL", None, "postgresql://user:password@host:port/database", secret=True),
+    "database_auth": Setting(
+        "JOB_DATABASE_AUTH",
+        "scram-sha-256",
+        "how a database on another machine must ask for the password; `any`: in clear, too, for a site that cannot do better",
+    ),
     "store_url": Setting("JOB_STORE_URL", None, "s3://bucket/prefix or file:///folder", secret=True),
     "experiment": Setting("JOB_EXPERIMENT", None, "the experiment's name"),
     "cache_dir": Setting(
@@ -61,6 +66,7 @@ class Settings:
     """Settings of one invocation; a missing URL is an error only where it is needed."""
 
     database_url: str | None
+    database_auth: str
     store_url: str | None
     experiment: str | None
     cache_dir: Path

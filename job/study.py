@@ -168,8 +168,8 @@ def reader(database: Database) -> RDBStorage:
 
 def _storage(database: Database, skip_table_creation: bool = False, **engine) -> RDBStorage:
     """Return Optuna's own storage on our database; it keeps no connection."""
-    url = database.url.replace("postgresql://", "postgresql+psycopg2://", 1)
-    return RDBStorage(url, engine_kwargs={"poolclass": NullPool} | engine, skip_table_creation=skip_table_creation)
+    kwargs = {"poolclass": NullPool, "creator": database.lent} | engine
+    return RDBStorage("postgresql+psycopg2://", engine_kwargs=kwargs, skip_table_creation=skip_table_creation)
 
 
 def _shown(database: Database, experiment: Experiment, values: dict) -> list[dict]:

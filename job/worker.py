@@ -25,7 +25,7 @@ def work(settings: Settings, stage: str, element: Element, model: str | None) ->
     A decided task returns without importing TensorFlow, Optuna or boto3.
     Raises: what the exit codes say.
     """
-    database = Database(settings.need("database_url"), patience_s(settings), INTERRUPT.sleep)
+    database = Database(settings.need("database_url"), patience_s(settings), INTERRUPT.sleep, auth=settings.database_auth)
     registered = found(settings, database)
     key = resolve(registered.experiment, stage, element, model)
     if key is None:

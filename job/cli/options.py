@@ -78,7 +78,8 @@ def database_of(settings: Settings):
     from job.database import Database
 
     takes_local = any(option.name == "local" for option in click.get_current_context().command.params)
-    return Database(settings.need("database_url", "--local DIR" if takes_local else ""), settings.outage_s, INTERRUPT.sleep)
+    url = settings.need("database_url", "--local DIR" if takes_local else "")
+    return Database(url, settings.outage_s, INTERRUPT.sleep, auth=settings.database_auth)
 
 
 def store_of(settings: Settings):

@@ -5,20 +5,22 @@ import signal
 from contextlib import suppress
 
 import pytest
-from world import wait_for
+from world import address, wait_for
 
 from job.database import Database
 from job.errors import Unreachable
 
 
 def test_it_goes_on_where_it_was(site):
-    """The URL is in a file of mode 0600; a signal ends the server with 75, the next one has the same data and password."""
+    """The URL, of an address others can reach, is in a file of mode 0600 and asks for SCRAM; a signal ends the server with 75, the next one has the same data and password."""
     folder, file = site.folder / "services", site.folder / "services" / "database-url"
     for row in range(2):
-        child = site.start("serve", "--folder", folder, "--url-file", file, JOB_PROGRESS_FILE=site.folder / "progress")
+        child = site.start("serve", "--folder", folder, "--url-file", file, "--host", address(), JOB_PROGRESS_FILE=site.folder / "progress")
         child.until("its URL is in")
         assert file.stat().st_mode & 0o777 == 0o600
-        database = Database(file.read_text().strip(), 0)
+        url = file.read_text().strip()
+        assert f"@{address()}:" in url and url.endswith("?require_auth=scram-sha-256")
+        database = Database(url.partition("?")[0], 0)  # asked for in any case, of what is not loopback
         database.rows("create table if not exists kept (n int)")
         database.rows("insert into kept values (%(n)s)", n=row)
         assert len(database.rows("select n from kept")) == row + 1
