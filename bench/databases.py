@@ -2,10 +2,12 @@
 
 import json
 import sys
+from contextlib import closing
 
 from bench import workers
 from bench.world import World, live
 from job import study
+from job.connection import LIMITS, connect
 from job.database import Database, json_value
 from job.specification import parse
 
@@ -36,7 +38,7 @@ on conflict do nothing
 """
 LEFT = """
 select (select sum(pg_total_relation_size(c.oid)) from pg_class c join pg_namespace n on n.oid = c.relnamespace
-        where n.nspname = 'public' and c.relkind = 'r')::float as bytes,
+        where n.nspname = 'job' and c.relkind = 'r')::float as bytes,
        (select count(*) from epoch) + (select count(*) from attempt where ended is not null) + (select count(*) from trial_params)
        + (select count(*) from trial_values) + (select count(*) from trial_intermediate_values) as rows
 """
@@ -44,13 +46,19 @@ select (select sum(pg_total_relation_size(c.oid)) from pg_class c join pg_namesp
 
 def fresh(world: World, name: str) -> str:
     """Return the URL of a new, empty database."""
-    Database(world.postgres.url).rows(f"create database {name}")
+    _alone(world.postgres.url, f"create database {name}")
     return world.postgres.url.rpartition("/")[0] + f"/{name}"
+
+
+def _alone(url: str, statement: str) -> None:
+    """Do what PostgreSQL does in no transaction."""
+    with closing(connect(url, LIMITS)) as connection, connection.cursor() as cursor:
+        cursor.execute(statement)
 
 
 def copied(world: World, url: str, name: str) -> str:
     """Return the URL of a copy for stock Optuna, without the trials that wait: it would take those."""
-    Database(world.postgres.url).rows(f"create database {name} template {url.rpartition('/')[2]}")
+    _alone(world.postgres.url, f"create database {name} template {url.rpartition('/')[2]}")
     copy = world.postgres.url.rpartition("/")[0] + f"/{name}"
     Database(copy).rows("delete from trials where state = 'WAITING'")
     Database(copy).rows("analyze")

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 from job import cifar10, data, downloads, sources, tasks, weights
 from job.child import command
-from job.connection import no_schema
 from job.costs import costs, device_time
 from job.database import Database
 from job.errors import Invalid, JobError, NotReady
@@ -83,24 +82,15 @@ class Preflight:
         if self.settings.database_url is None:
             return _not_set("database", "database_url")
         database = Database(self.settings.database_url, PATIENCE_S, INTERRUPT.sleep, auth=self.settings.database_auth)
-        row = database.rows(
-            "select current_user::text as name, current_schema() as schema, current_setting('server_version') as version,"
-            " has_schema_privilege(current_schema(), 'CREATE') as may_create, current_setting('search_path') as path"
-        )[0]
+        version = database.rows("select current_setting('server_version'::text) as version")[0]["version"]
         self.database = database
-        if row["schema"] is None:
-            raise no_schema(database.where, row["path"])
         try:
             database.check_schema()
             state = "the tables are there"
         except NotReady:
             state = "no tables yet, `job prepare` makes them"
-            if not row["may_create"]:
-                raise Invalid(
-                    f"{database.where}: {row['name']} may not create tables in the schema {row['schema']}, and there are none:"
-                    " grant CREATE on it"
-                ) from None
-        return Finding("database", f"{database.where}, PostgreSQL {row['version']}: {state}")
+            database.may_prepare()
+        return Finding("database", f"{database.where}, PostgreSQL {version}: {state}")
 
     def _store(self) -> Finding:
         if self.settings.store_url is None:

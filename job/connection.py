@@ -62,9 +62,14 @@ def connect(dsn: str, limits: Limits) -> extensions.connection:
     return connection
 
 
-def lend(dsn: str, limits: Limits) -> extensions.connection:
-    """Return a connection for a library that begins and ends transactions itself, and takes rows as tuples."""
-    return psycopg2.connect(dsn, connection_factory=partial(_Connection, limits=limits))
+def lend(dsn: str, limits: Limits, first: str) -> extensions.connection:
+    """Return a connection for a library that begins and ends transactions itself, and takes rows as tuples.
+
+    Args: first: a statement that each of its transactions begins with: a setting of the session would not pass a pgbouncer.
+    """
+    connection = psycopg2.connect(dsn, connection_factory=partial(_Connection, limits=limits), cursor_factory=_Cursor)
+    connection.first = first
+    return connection
 
 
 def proof(given: dict[str, str], auth: str, where: str) -> dict[str, str]:
@@ -172,6 +177,22 @@ class _Connection(extensions.connection):
         except BaseException:
             self.close()  # the error keeps us alive, and a server's DROP DATABASE waits for who is only half logged in
             raise
+
+
+class _Cursor(extensions.cursor):
+    """A cursor of a connection that is lent."""
+
+    def execute(self, *statement):
+        self._begin()
+        super().execute(*statement)
+
+    def executemany(self, *statement):
+        self._begin()
+        super().executemany(*statement)
+
+    def _begin(self):
+        if self.connection.status == extensions.STATUS_READY:
+            super().execute(self.connection.first)
 
 
 class _NoConnection(psycopg2.OperationalError):

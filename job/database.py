@@ -13,15 +13,16 @@ import threading
 import time
 from contextlib import contextmanager, suppress
 from functools import cache
-from importlib import resources
 
 import psycopg2
 import psycopg2.extras
 from psycopg2 import extensions
 
-from job.connection import KEEPALIVE, LIMITS, SCRAM, Limits, connect, first_words, lend, no_schema, proof, translate
+from job.connection import KEEPALIVE, LIMITS, SCRAM, Limits, connect, first_words, lend, proof, translate
 from job.errors import Invalid, NotReady, Unreachable
+from job.place import OWN, Place, look, ready
 from job.settings import redact
+from job.statements import queries, text
 
 SCHEMA_VERSION = 3
 OLDEST_POSTGRESQL = 120000  # our statements need 11; tried with 15 and 18
@@ -29,6 +30,8 @@ OLDEST_POSTGRESQL = 120000  # our statements need 11; tried with 15 and 18
 URL = re.compile(
     r"postgresql://(?:(?:[^@/?#%\s]|%[0-9a-fA-F]{2})*@)?(?P<where>(?:[^@?%\s]|%[0-9a-fA-F]{2})*)(?:\?(?:[^@%\s]|%[0-9a-fA-F]{2})*)?"
 )
+
+PLACE = queries("place")
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +70,7 @@ class Database:
         if (seconds := given.get("connect_timeout", "")).isdigit() and int(seconds):
             limits = dataclasses.replace(limits, connect_s=float(seconds))
         self._limits, self._burst = limits, _Burst()
+        self._place: Place | None = None  # not known yet, or nothing is prepared yet
         # Local to the transaction: settings of the session do not pass a pgbouncer.
         self._begin = f"begin; set local idle_in_transaction_session_timeout = {limits.idle_s * 1000:.0f}; set local lock_timeout = {limits.lock_s * 1000:.0f}"
 
@@ -78,7 +82,7 @@ class Database:
         """
 
         def transaction(cursor):
-            cursor.execute(self._begin)
+            cursor.execute(f"{self._begin}; {self._here(cursor)}")
             try:
                 result = work(cursor)
             except BaseException:
@@ -94,7 +98,8 @@ class Database:
         """Return all rows of one statement, a transaction by itself; as `run`, it may be done more than once."""
 
         def single(cursor):
-            cursor.execute(statement, values)
+            # One message, and so one transaction: a pgbouncer may give the next one another session.
+            cursor.execute(f"{self._here(cursor).replace('%', '%%')}; {statement}", values)
             return [dict(row) for row in cursor.fetchall()] if cursor.description else []
 
         return self._patiently(single, patience_s)
@@ -106,8 +111,11 @@ class Database:
             try:
                 return self._once(work)
             except psycopg2.errors.UndefinedTable as exc:
+                self._place = None  # they may be elsewhere by now
                 if not self.run(self._has_tables, patience_s):
-                    raise NotReady(f"the database {self.where} has no tables yet: run `job prepare EXPERIMENT.toml`") from exc
+                    raise NotReady(
+                        f"the database {self.where} has no tables yet: run `job prepare EXPERIMENT.toml`{self._aside()}"
+                    ) from exc
                 if looked:
                     raise Invalid(
                         f"the database {self.where} is not whole: {first_words(exc)}, but other tables of ours are there; restore a backup, or use an empty database and `job prepare`"
@@ -140,8 +148,21 @@ class Database:
             self._burst.connection = None
 
     def lent(self) -> extensions.connection:
-        """Return a new connection for a library with transactions of its own."""
-        return lend(self._dsn, self._limits)
+        """Return a new connection for a library with transactions of its own: each begins in the place of our tables."""
+        return lend(self._dsn, self._limits, self._patiently(self._here, None))
+
+    def _here(self, cursor) -> str:
+        """Return the statement that leads a transaction to our tables; look for them until they are there."""
+        place = self._place
+        if place is None or not place.prepared:
+            place = self._place = look(cursor, self.where)
+        return f"set local search_path = {place.path}"
+
+    def _aside(self) -> str:
+        """Return, for an error, which tables were not taken for ours."""
+        if not (self._place and self._place.strangers):
+            return ""
+        return f" ({self._place.strangers}, a stranger to our role: if it is ours, add `options=-csearch_path%3D...` to JOB_DATABASE_URL)"
 
     def _once(self, work):
         connection, self._burst.connection = self._burst.connection or connect(self._dsn, self._limits), None
@@ -178,24 +199,34 @@ class Database:
                     f"{self.where} is PostgreSQL {version // 10000}.{version % 10000}: expected {OLDEST_POSTGRESQL // 10000} or newer; name another server"
                 )
             alone(cursor, "schema")
+            ready(cursor, self._place, self.where)
             if not self._has_tables(cursor):
-                cursor.execute(_text("schema.sql"))
-                cursor.execute("insert into job_schema (version) values (%s)", (SCHEMA_VERSION,))
+                self._make(cursor)
+            else:
+                cursor.execute(PLACE["unfixed"], {"schema": self._place.schema})
+                if cursor.fetchone():
+                    cursor.execute(text("functions"))
 
         self.run(work)
         self.check_schema()
 
+    def may_prepare(self) -> None:
+        """Raise `Invalid` where `create_schema` would be refused."""
+        self.run(lambda cursor: ready(cursor, self._place, self.where))
+
+    def _make(self, cursor) -> None:
+        """Make the tables, and the schema `job` unless they go elsewhere."""
+        if self._place.strangers:
+            log.warning("the database %s: %s; our tables are made in the schema %s", self.where, self._place.strangers, self._place.schema)
+        if self._place.schema == OWN:
+            cursor.execute(f"create schema if not exists {OWN}")
+        cursor.execute(f"set local search_path = {self._place.schema}, pg_temp; {text('functions')}; {text('schema')}")
+        cursor.execute("insert into job_schema (version) values (%s)", (SCHEMA_VERSION,))
+
     def _has_tables(self, cursor) -> bool:
-        """Tell whether any of our tables is there. Raises: Invalid where none can be, as no schema of the search path exists."""
-        cursor.execute(
-            "select bool_or(to_regclass(name) is not null) as found, current_schema() as schema,"
-            " current_setting('search_path') as path from pg_catalog.unnest(%s) as name",
-            (_tables(),),
-        )
-        row = cursor.fetchone()
-        if row["schema"] is None:
-            raise no_schema(self.where, row["path"])
-        return row["found"]
+        """Tell whether any of our tables is there."""
+        cursor.execute("select bool_or(to_regclass(name) is not null) as found from pg_catalog.unnest(%s) as name", (_tables(),))
+        return cursor.fetchone()["found"]
 
 
 class _Burst(threading.local):
@@ -219,19 +250,8 @@ def json_value(value):
 
 
 @cache
-def queries(file: str) -> dict[str, str]:
-    """Return the statements of `sql/<file>.sql` by the name in their `-- name:` line."""
-    parts = re.split(r"^-- name: (\w+).*\n", _text(f"{file}.sql"), flags=re.M)
-    return dict(zip(parts[1::2], parts[2::2], strict=True))
-
-
-@cache
 def _tables() -> list[str]:
-    return re.findall(r"^create table (\w+)", _text("schema.sql"), re.M)
-
-
-def _text(name: str) -> str:
-    return resources.files("job").joinpath("sql", name).read_text()
+    return re.findall(r"^create table (\w+)", text("schema"), re.M)
 
 
 class Every:

@@ -46,7 +46,7 @@ def refused_in(url: str, zero: str, password: str, database: str, table: str) ->
     """Meet every refusal of a server: wrong password, missing role, database, grant. Args: its words for them, and for 1/0."""
     owner = Database(url, 5)
     assert zero in refused(url, "select 1/0", JobError)  # it really speaks that language
-    owner.rows("create table if not exists closed ()")
+    owner.rows("create schema if not exists job; create table job.closed (); grant usage on schema job to public")
     user = url[len("postgresql://") : url.index(":", len("postgresql://"))]
     with role(url) as theirs:
         for wrong in (url.replace(f"{user}:", f"{user}:secret", 1), url.replace(f"{user}:", "nobody-of-this-name:", 1)):
@@ -54,4 +54,4 @@ def refused_in(url: str, zero: str, password: str, database: str, table: str) ->
         assert re.search(f"refused us: .*{database}", refused(url + "x"))
         assert f"refused us: {table}" in refused(theirs, "select * from closed")
     assert "has no tables yet" in refused(url, "select * from nothing_of_this_name", NotReady)
-    owner.rows("drop table closed")
+    owner.rows("drop schema job cascade")

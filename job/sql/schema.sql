@@ -99,41 +99,8 @@ create index task_spread on task (experiment, model, (mod(index::bigint * 265443
 create index task_running on task (experiment, model) where stage = 'trial' and state = 'running';
 create index epoch_rivals on epoch (experiment, model, epoch, bracket) where stage = 'trial';
 
-create or replace function optuna_follows_task() returns trigger language plpgsql as $$
-begin
-    update trials set
-        state = (case new.state when 'waiting' then (case when new.parameters is null then 'WAITING' else 'RUNNING' end)
-                 when 'running' then 'RUNNING' when 'complete' then 'COMPLETE'
-                 when 'pruned' then 'PRUNED' else 'FAIL' end)::trialstate,
-        datetime_start = case when new.attempt > 0 then coalesce(datetime_start, localtimestamp) end,
-        datetime_complete = case when new.state in ('complete', 'pruned', 'failed') then coalesce(datetime_complete, localtimestamp) end
-    where trial_id = new.optuna_trial_id;
-    if new.state in ('complete', 'pruned') and new.value is not null then
-        insert into trial_values (trial_id, objective, value, value_type)
-        values (new.optuna_trial_id, 0, new.value, 'FINITE')
-        on conflict (trial_id, objective) do update set value = excluded.value;
-    end if;
-    if new.reason is not null then
-        insert into trial_user_attributes (trial_id, key, value_json)
-        values (new.optuna_trial_id, 'reason', pg_catalog.to_json(new.reason)::text)
-        on conflict (trial_id, key) do update set value_json = excluded.value_json;
-    end if;
-    return null;
-end $$;
-
 create trigger optuna_follows_task after update of state, parameters, value, reason on task
 for each row when (new.optuna_trial_id is not null) execute function optuna_follows_task();
-
--- Optuna's step is the number of epochs done.
-create or replace function optuna_follows_epoch() returns trigger language plpgsql as $$
-begin
-    insert into trial_intermediate_values (trial_id, step, intermediate_value, intermediate_value_type)
-    select optuna_trial_id, new.epoch + 1, new.value, 'FINITE'
-    from task
-    where (experiment, model, stage, index) = (new.experiment, new.model, new.stage, new.index) and optuna_trial_id is not null
-    on conflict (trial_id, step) do nothing;
-    return null;
-end $$;
 
 create trigger optuna_follows_epoch after insert on epoch
 for each row when (new.stage = 'trial' and new.value is not null) execute function optuna_follows_epoch();

@@ -53,7 +53,7 @@ def test_a_database_that_may_only_be_read(small, postgres):
             check=78,
             JOB_DATABASE_URL=small.database_url.replace(postgres.url.partition("@")[0], "postgresql://reader:x"),
         )
-        assert "permission denied for schema public" in sentence(refused)
+        assert "reader may not make the schema job, where our tables are" in sentence(refused)
     finally:
         database.rows("drop role reader")
 

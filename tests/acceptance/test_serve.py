@@ -21,7 +21,7 @@ def test_it_goes_on_where_it_was(site):
         url = file.read_text().strip()
         assert f"@{address()}:" in url and url.endswith("?require_auth=scram-sha-256")
         database = Database(url.partition("?")[0], 0)  # asked for in any case, of what is not loopback
-        database.rows("create table if not exists kept (n int)")
+        database.rows("create schema if not exists job; create table if not exists job.kept (n int)")
         database.rows("insert into kept values (%(n)s)", n=row)
         assert len(database.rows("select n from kept")) == row + 1
         assert database.url.split(":")[2] not in child.text(), "the password"

@@ -40,7 +40,7 @@ class Ledger:
         self.database, self.tries = Database(url, **settings), 0
 
     def open(self) -> "Ledger":
-        self.database.rows("create table ledger (key int primary key)")
+        self.database.rows("create schema job; create table job.ledger (key int primary key)")
         self.database.rows("create table counter (n int)")
         self.database.rows("insert into counter values (0)")
         return self
@@ -353,7 +353,7 @@ def test_preparers_of_an_empty_database_are_more_than_it_has_room_for(database_u
     staged = {"data": {"id": "d", "files": {}}, "weights": {}, "splits": {}}
     with role(database_url, "connection limit 3") as url:
         name = url[len("postgresql://") :].partition(":")[0]
-        database.rows(f"grant create on schema public to {name}")
+        database.rows(f"grant create on database {database_url.rpartition('/')[2]} to {name}")
         crowd = [Database(url, 120) for _ in range(6)]
         workers = [in_thread(lambda d=d: (d.create_schema(), _register(d, parse(SPEC), staged))) for d in crowd]
         for worker in workers:
@@ -361,7 +361,7 @@ def test_preparers_of_an_empty_database_are_more_than_it_has_room_for(database_u
         assert crowd[0].rows("select count(*)::int as n from task") == [{"n": 3 + 2 + 1}]
         assert crowd[0].rows("select count(*)::int as n from trials") == [{"n": 3}]
         crowd[0].rows("drop owned by current_user")
-        database.rows(f"revoke create on schema public from {name}")
+        database.rows(f"revoke create on database {database_url.rpartition('/')[2]} from {name}")
 
 
 def test_a_burst_shares_one_connection(database_url):

@@ -2,8 +2,10 @@
 
 import re
 import time
-from contextlib import closing
+from contextlib import closing, contextmanager
 from importlib import resources
+from pathlib import Path
+from urllib.parse import urlsplit
 
 import psycopg2
 import pytest
@@ -12,9 +14,10 @@ from refusal import role
 from job import status, study, tasks, trained
 from job.attempt import UNJUDGED
 from job.database import Database
+from job.errors import Invalid, NotReady
 from job.gc import garbage
 from job.index import Key
-from job.prepare import _register
+from job.prepare import _register, drop
 from job.report.collect import collect
 from job.specification import parse
 from job.store import FolderStore
@@ -61,17 +64,55 @@ end $plant$
 """
 
 
+@contextmanager
+def another(database_url: str, right: str = ""):
+    """Yield another role's URL and name; what it made, and its right, go with it."""
+    with role(database_url) as url:
+        name = url[len("postgresql://") :].partition(":")[0]
+        if right:
+            execute(database_url, f"grant {right} to {name}")
+        yield url, name
+        execute(url, "drop owned by current_user cascade")
+        if right:
+            execute(database_url, f"revoke {right} from {name}")
+
+
 @pytest.fixture
-def shared(database_url):
-    """A database as the first versions made it, whose schema `public` others may use, too."""
-    database = Database(f"{database_url}?options=-csearch_path%3Dpublic", outage_s=5)
+def neighbour(database_url):
+    """A role that may create in the schema `public`."""
+    with another(database_url, "create on schema public") as both:
+        yield both
+
+
+def may_make_schemas(database_url: str) -> str:
+    return f"create on database {database_url.rpartition('/')[2]}"
+
+
+def execute(url: str, *statements: str) -> None:
+    """Execute in a session that `job` has no part in."""
+    with closing(psycopg2.connect(url)) as connection, connection, connection.cursor() as cursor:
+        for statement in statements:
+            cursor.execute(statement)
+
+
+def prepared(url: str) -> Database:
+    database = Database(url, outage_s=5)
     database.create_schema()
     _register(database, parse(SPEC), STAGED)
     return database
 
 
-def live(database: Database, store: FolderStore) -> None:
-    """Do all that workers and readers do between `job prepare` and `job drop`."""
+def schemas(database: Database) -> set[str]:
+    """Return the schemas that hold tables, among them ours and Optuna's."""
+    rows = database.rows(
+        "select relname, nspname from pg_class c join pg_namespace n on n.oid = relnamespace where relkind = 'r' and relname in ('task', 'trials', 'alembic_version')"
+    )
+    assert {row["relname"] for row in rows} == {"task", "trials", "alembic_version"}
+    return {row["nspname"] for row in rows}
+
+
+def live(database: Database, owner: Database, reader: Database, store: FolderStore) -> None:
+    """Do all that workers and readers do between `job prepare` and `job drop`, and let the owner retry a task."""
     registered = tasks.find(database, "small")
     worker = Tasks(database, registered, Worker(owner="a", host="here"), 60.0, 0.0)
     for index in range(3):
@@ -94,17 +135,17 @@ def live(database: Database, store: FolderStore) -> None:
     for again in range(3):
         fold.error("a fault")
         fold = worker.claim(Key("cnn", "fold", 0)) if again < 2 else None
-    tasks.retry(database, registered, Key("cnn", "fold", 0))
+    tasks.retry(owner, registered, Key("cnn", "fold", 0))
     for stage, indices in (("fold", range(2)), ("final", range(1))):
         for index in indices:
             attempt = worker.claim(Key("cnn", stage, index))
             attempt.opened_test_part()
             attempt.commit("complete", 0.5, {}, {})
-    assert status.experiments(database) and status.collect(database, registered)["experiment"]
-    assert trained.published(database, registered, "cnn")["state"] == "complete"
-    assert collect(database, store, registered)
-    assert recorded.read(database, "small", deep=True)[1] == []
-    assert garbage(database, store, None, 60) == []
+    assert status.experiments(reader) and status.collect(reader, registered)["experiment"]
+    assert trained.published(reader, registered, "cnn")["state"] == "complete"
+    assert collect(reader, store, registered)
+    assert recorded.read(reader, "small", deep=True)[1] == []
+    assert garbage(reader, store, None, 60) == []
 
 
 def functions(words: str) -> list[str]:
@@ -122,13 +163,98 @@ def plant(url: str) -> None:
         cursor.execute(PLANT, {"types": list(TYPES), "operators": list(OPERATORS)} | named)
 
 
-def test_a_better_matching_function(shared, database_url, tmp_path):
-    """Functions and operators of a neighbour that match our arguments better than PostgreSQL's are not called."""
-    with role(database_url) as neighbour:
-        name = neighbour[len("postgresql://") :].partition(":")[0]
-        shared.rows(f"grant create on schema public to {name}")
-        plant(neighbour)
-        live(shared, FolderStore(tmp_path, 5, time.sleep))
-        with closing(psycopg2.connect(neighbour)) as connection, connection, connection.cursor() as cursor:
-            cursor.execute("drop owned by current_user cascade")
-        shared.rows(f"revoke create on schema public from {name}")
+def test_a_better_matching_function(neighbour, database_url, tmp_path):
+    """Functions and operators of a neighbour that match our arguments better than PostgreSQL's are not called: not from tables that an
+    earlier version made in the same schema, and from our own schema not by Optuna's statements either."""
+    store = FolderStore(tmp_path, 5, time.sleep)
+    shared = prepared(f"{database_url}?options=-csearch_path%3Dpublic")
+    plant(neighbour[0])
+    live(shared, shared, shared, store)
+    execute(database_url, "drop table public.job_schema")
+    own = prepared(database_url)
+    assert schemas(own) == {"public", "job"}
+    live(own, own, own, store)
+    drop(own, store, "small")
+
+
+def test_the_schema_is_ours(database_url, tmp_path):
+    """All tables, Optuna's too, are made in the schema `job`, whatever the session's path, and what triggers call finds no other."""
+    with another(database_url, may_make_schemas(database_url)) as (url, _):
+        database = prepared(url)
+        assert schemas(database) == {"job"}
+        assert database.rows("select distinct proconfig from pg_proc where proname like 'optuna_follows%%'") == [
+            {"proconfig": ["search_path=job, pg_temp"]}
+        ]
+
+
+def test_tables_of_an_earlier_version(database_url, caplog):
+    """Tables in `public` go on there, their triggers' functions fixed by `job prepare`; that others may create there is said, with the grant to revoke."""
+    before = prepared(f"{database_url}?options=-csearch_path%3Dpublic")
+    for name in ("task", "epoch"):
+        before.rows(f"alter function optuna_follows_{name}() reset search_path")
+    before.rows("grant create on schema public to public")
+    after = prepared(database_url)
+    assert schemas(after) == {"public"}
+    worker = Tasks(after, tasks.find(after, "small"), Worker(), 60.0, 0.0)
+    worker.claim(Key("cnn", "trial", 0)).commit("complete", 0.5, {}, {})
+    assert after.rows("select count(*)::int as n from pg_proc where proconfig = array['search_path=public, pg_temp']") == [{"n": 2}]
+    assert "others may create in the schema public, where our tables are: `revoke create on schema public from public`" in caplog.text
+
+
+def test_a_search_path_in_the_url(database_url):
+    """A schema that the URL names is the user's word for where tables are made, and two of them in one database do not meet."""
+    execute(database_url, "create schema team")
+    own, team = prepared(database_url), prepared(f"{database_url}?options=-csearch_path%3Dteam")
+    assert schemas(own) == {"job", "team"}
+    team.rows("update experiment set name = 'theirs'")
+    assert tasks.find(own, "small").id != tasks.find(team, "theirs").id
+
+
+def test_tables_that_a_stranger_made(neighbour, database_url, caplog):
+    """Tables of our names that a stranger made are not taken for ours, before `job prepare` and after it."""
+    execute(
+        neighbour[0],
+        "create table public.job_schema (version int); insert into public.job_schema values (3)",
+        "create table public.experiment (id text, name text, spec jsonb, fingerprint text, data jsonb, weights jsonb, splits jsonb)",
+        "grant all on all tables in schema public to public",
+    )
+    with pytest.raises(NotReady, match=rf"has no tables yet.* \(public.job_schema belongs to {neighbour[1]}, a stranger to our role"):
+        tasks.find(Database(database_url, 5), "small")
+    with another(database_url, may_make_schemas(database_url)) as (url, _):  # its name is no schema's
+        prepared(url)
+        assert f"public.job_schema belongs to {neighbour[1]}; our tables are made in the schema job" in caplog.text
+        assert tasks.find(Database(url, 5), "small").id
+
+
+def test_a_schema_that_is_not_ours_alone(neighbour, database_url):
+    """A schema `job` that belongs to a stranger, or in which others may create, is refused with what to do."""
+    theirs, name = neighbour
+    database = Database(database_url, 5)
+    with another(database_url, may_make_schemas(database_url)) as (url, preparer):
+        execute(url, f"create schema job; grant create, usage on schema job to {name}")
+        with pytest.raises(Invalid, match=rf"others may create in the schema job, .*: `revoke create on schema job from {name}`"):
+            Database(url, 5).create_schema()
+        with pytest.raises(Invalid, match=rf"the schema job, where our tables are, belongs to {preparer}, a stranger to {name}: "):
+            Database(theirs, 5).create_schema()
+        execute(url, f"revoke all on schema job from {name}")
+        Database(url, 5).create_schema()
+        with pytest.raises(Invalid, match="our role may not use the schema job, where our tables are: `grant usage on schema job`"):
+            Database(theirs, 5).check_schema()
+    assert database.rows("select 1 as n") == [{"n": 1}]
+
+
+def test_the_least_that_is_needed(database_url, tmp_path):
+    """With the grants of the README a worker does all it does, and a reader reads; neither could create or delete."""
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    (grants,) = re.findall(r"^set search_path = job;\n(?:.*;\n)+", readme, re.M)
+    right = may_make_schemas(database_url)
+    with another(database_url, right) as (preparer, _), role(database_url) as worker, role(database_url) as reader:
+        owner, names = prepared(preparer), {"worker": urlsplit(worker).username, "reader": urlsplit(reader).username}
+        execute(preparer, re.sub("worker|reader", lambda found: names[found[0]], grants))
+        live(Database(worker, 5), owner, Database(reader, 5), FolderStore(tmp_path, 5, time.sleep))
+        for refused in ("delete from task", "create table more ()"):
+            with pytest.raises(Invalid, match="permission denied"):
+                Database(worker, 5).rows(refused)
+        with pytest.raises(Invalid, match="permission denied for table task"):
+            Database(reader, 5).rows("update task set value = 1")
+        execute(preparer, "drop owned by current_user cascade")  # before the others can go

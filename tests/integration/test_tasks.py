@@ -291,7 +291,7 @@ def test_other_tables_are_told_apart(database, database_url):
         Database(database_url.replace(":", ":x", 2).replace("postgresql:x", "postgresql:"), 0).rows("select 1")
     with pytest.raises(Invalid, match="refused us"):
         Database(database_url + "x", 0).rows("select 1")
-    database.rows("drop schema public cascade; create schema public")
+    database.rows("drop schema job cascade")
     with pytest.raises(NotReady, match="has no tables yet: run `job prepare"):
         tasks.find(database, "small")
 

@@ -27,7 +27,7 @@ def server(tmp_path):
 def test_a_full_disk_under_the_database(server):
     """Writes onto a full disk are tried again and succeed once there is room; without patience the reason is named."""
     database = Database(server.url, outage_s=60)
-    database.rows("create table big (key int primary key, bytes text)")
+    database.rows("create schema job; create table job.big (key int primary key, bytes text)")
     filler = server.folder.parent / "filler"
     with open(filler, "wb", buffering=0) as file, pytest.raises(OSError, match="No space left"):
         while True:

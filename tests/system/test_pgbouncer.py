@@ -64,7 +64,7 @@ def pooled(postgres, tmp_path_factory):
     owner = Database(postgres.url)
     owner.rows("create role worker login password 'secret'")
     owner.rows("grant connect on database job to worker")
-    owner.rows("grant create on schema public to worker")
+    owner.rows("grant create on database job to worker")
     with bouncer(postgres, tmp_path_factory.mktemp("bouncer")) as (port, authority):
         yield f"postgresql://worker:secret@localhost:{port}/job?sslmode=verify-full&sslrootcert={authority}"
 

@@ -26,7 +26,7 @@ LAYERS = [
         "child",
         "__init__",
     },
-    {"connection", "database", "store", "folder", "interrupt", "index", "server", "certificate"},
+    {"statements", "connection", "place", "database", "store", "folder", "interrupt", "index", "server", "certificate"},
     {
         "outbox",
         "attempt",
