@@ -13,24 +13,40 @@ import json
 import logging
 import os
 import shutil
+import stat
 import tempfile
 import time
-from pathlib import Path
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from job.errors import Invalid, Unreachable
+from job import files, stamps
+from job.errors import BROKEN, Invalid, Unreachable, on_this_node
 from job.interrupt import INTERRUPT
+from job.keys import below
+from job.settings import SETTINGS
 from job.store import Store, sha256_of
 
 LOCK_POLL_S = 0.2
+OTHERS = stat.S_IRWXG | stat.S_IRWXO
 IN_USE: dict[Path, int] = {}  # the files this process uses, each with the descriptor that holds its lock
 
 log = logging.getLogger(__name__)
 
 
+def own(folder: Path) -> None:
+    """Make this node's cache a folder that is ours alone, or check that it is. Raises: Invalid; OSError."""
+    files.own_folder(folder, "JOB_CACHE_DIR")
+    if folder == SETTINGS["cache_dir"].default and folder.stat().st_mode & OTHERS:
+        folder.chmod(0o700)  # an earlier version let everybody read the images
+
+
 class Cache:
     """Files of the store on this node: downloaded once however many tasks ask, checked, read by memory map.
+
+    A file is checked whenever it is taken into use, by its stamp, else by its hash; one that is damaged is fetched anew. The stamp
+    stands in the file's lock file, whose time of change says when the file was used last.
 
     A file that this process asked for stays until the process ends. Others are removed, those used longest ago
     first, while all files are larger than the bound; what else lies in the folder is not ours, and left alone.
@@ -38,10 +54,11 @@ class Cache:
 
     def __init__(self, store: Store, folder: Path, bound_gb: float):
         self.store, self.folder, self.bound_gb = store, folder, bound_gb
+        self._owned = False
 
     def file(self, key: str, sha256: str) -> Path:
         """Return the local path of an object with this hash. Raises: Invalid when the store has other bytes."""
-        return self._have(self.folder / key, lambda partial: self._download(key, sha256, partial))
+        return self._have(key, sha256, lambda partial: self._download(key, sha256, partial))
 
     def array(self, key: str, sha256: str) -> np.ndarray:
         """Return a .npy object as a read-only memory map."""
@@ -52,18 +69,53 @@ class Cache:
         if len(keys) == 1:
             return self.array(*next(iter(keys.items())))
         name = hashlib.sha256(json.dumps(keys).encode()).hexdigest()[:16]
-        path = self.folder / Path(next(iter(keys))).parent / f"{name}.npy"
-        return np.load(self._have(path, lambda partial: self._join(keys, partial)), mmap_mode="r", allow_pickle=False)
+        key = PurePosixPath(next(iter(keys))).with_name(f"{name}.npy").as_posix()
+        return np.load(self._have(key, None, lambda partial: self._join(keys, partial)), mmap_mode="r", allow_pickle=False)
 
-    def _have(self, path: Path, make) -> Path:
-        """Return a path after taking its file into use; one that is not there is written first, by `make(partial)`."""
-        if self._use(path):
+    def damaged(self, known: dict[str, str]) -> Iterator[str]:
+        """Yield each cached file, as a sentence, that has not its hash, read in full; nothing is changed.
+
+        Args: known: key -> sha256. Files that were joined from these have the hash of when they were.
+
+        Raises: Invalid for a folder that is not ours alone; Unreachable.
+        """
+        if not os.path.lexists(self.folder):
+            return
+        folders, top = {key.rpartition("/")[0] for key in known}, self._path("")
+        for path in (path for _, _, path in self._cached()):
+            key = path.relative_to(top).as_posix()
+            if key.rpartition("/")[0] in folders:
+                with self._guard(), contextlib.suppress(FileNotFoundError), _descriptor(files.opened(path)) as file:
+                    made = self._noted(path)
+                    wanted = known.get(key) or (made and made.sha256)
+                    if wanted and _digest(file) != wanted:
+                        yield f"{path} is not what it was when it came here: delete it, and the next task fetches it anew"
+
+    def _path(self, key: str) -> Path:
+        """Return the path of a key in the cache, which is made ours alone before its first use; "" is the cache itself."""
+        with self._guard():
+            if not self._owned:
+                own(self.folder)
+                self._owned = True
+            return below(self.folder, key, f"the cache {self.folder}") if key else self.folder
+
+    def _have(self, key: str, sha256: str | None, make) -> Path:
+        """Return the path of a key after taking its file into use; one that is not there, or damaged, is written first.
+
+        Args:
+            sha256: of the file; None for one that is made here, which has the hash of then.
+            make: writes a file to a path and returns its hash.
+        """
+        path = self._path(key)
+        if self._use(path) and self._trusted(path, sha256):
             return path
-        with self._lock(path):
-            if self._use(path):
+        with self._lock(path) as note:
+            if self._use(path) and (self._trusted(path, sha256) or self._holds(path, sha256, note)):
                 return path
             with self._guard(), self._partial(path) as partial:
-                make(partial)
+                digest = make(partial)
+            with self._guard():
+                stamps.write(note, stamps.stamp(IN_USE[path], digest))
         self._evict()
         return path
 
@@ -76,25 +128,53 @@ class Cache:
             while True:
                 if path not in IN_USE:
                     try:
-                        IN_USE[path] = os.open(path, os.O_RDONLY)
+                        IN_USE[path] = files.opened(path)
                     except FileNotFoundError:
                         return False
                 _flock(IN_USE[path], fcntl.LOCK_SH)
                 if _names(path, IN_USE[path]):
-                    with contextlib.suppress(OSError):  # another user's file, or a read-only disk: nothing we would remove
-                        os.utime(IN_USE[path])
+                    with contextlib.suppress(OSError):  # a read-only disk: nothing we would remove
+                        os.utime(_lock_of(path), follow_symlinks=False)
                     return True
                 os.close(IN_USE.pop(path))
 
-    def _download(self, key: str, sha256: str, partial: Path) -> None:
-        self.store.download(key, partial)
-        found = sha256_of(partial)
-        if found != sha256:
-            raise Invalid(
-                f"{self.store.url}/{key} has sha256 {found[:12]}..., the database says {sha256[:12]}...: the object was altered; stage it anew with `job prepare` into an empty store"
-            )
+    def _trusted(self, path: Path, sha256: str | None) -> bool:
+        """Tell by its stamp whether a file in use has this hash."""
+        made = self._noted(path)
+        return made is not None and sha256 in (None, made.sha256) and made == stamps.stamp(IN_USE[path], made.sha256)
 
-    def _join(self, keys: dict[str, str], partial: Path) -> None:
+    def _noted(self, path: Path) -> stamps.Stamp | None:
+        """Return a file's stamp, None for none."""
+        with self._guard(), contextlib.suppress(FileNotFoundError), _descriptor(files.opened(_lock_of(path))) as note:
+            return stamps.read(note)
+        return None
+
+    def _holds(self, path: Path, sha256: str | None, note: int) -> bool:
+        """Tell by its bytes whether a file in use has its hash, and stamp it; remove one that has not. The caller holds its lock."""
+        made = stamps.read(note)
+        wanted = sha256 or (made and made.sha256)
+        with self._guard():
+            now = stamps.stamp(IN_USE[path], wanted)
+            if wanted and _digest(IN_USE[path]) == wanted:
+                stamps.write(note, now)
+                return True
+            if wanted:
+                log.warning("%s was damaged after it had come here: it is removed, and fetched again", path)
+            os.close(IN_USE.pop(path))
+            path.unlink(missing_ok=True)
+        return False
+
+    def _download(self, key: str, sha256: str, partial: Path) -> str:
+        for _ in range(2):  # the first may have been altered on its way
+            self.store.download(key, partial)
+            if (found := sha256_of(partial)) == sha256:
+                return found
+        raise Invalid(
+            f"{self.store.url}/{key} has sha256 {found[:12]}..., the database says {sha256[:12]}...: the object was altered;"
+            " `job verify --deep` names all that are, `job prepare` stages data again, `job repair` has results done again"
+        )
+
+    def _join(self, keys: dict[str, str], partial: Path) -> str:
         parts = [self.array(key, sha256) for key, sha256 in keys.items()]
         shape = (sum(len(part) for part in parts), *parts[0].shape[1:])
         with open(partial, "wb") as whole:  # not by memory map: a disk that fills would end the process
@@ -102,6 +182,7 @@ class Cache:
             np.lib.format.write_array_header_1_0(whole, header)
             for part in parts:
                 whole.write(part.data)
+        return sha256_of(partial)
 
     @contextlib.contextmanager
     def _partial(self, path: Path):
@@ -118,9 +199,9 @@ class Cache:
         clean()
         try:
             yield partial
-            IN_USE[path] = os.open(partial, os.O_RDONLY)
+            IN_USE[path] = files.opened(partial)
             fcntl.flock(IN_USE[path], fcntl.LOCK_SH)
-            os.replace(partial, path)
+            files.settle(partial, path)
         finally:
             clean()
 
@@ -129,7 +210,7 @@ class Cache:
 
         One process of the node at a time, or two would remove twice as much as they need.
         """
-        with self._lock(self.folder / "eviction"), self._guard():
+        with self._lock(self._path("eviction")), self._guard():
             cached = sorted(self._cached())
             excess, removed = sum(size for _, size, _ in cached) - self.bound_gb * 1e9, []
             for _, size, path in cached:
@@ -145,19 +226,17 @@ class Cache:
 
     def _cached(self):
         """Yield of each file that a Cache made when it was used last (ns), its size and its path: it has its lock beside it."""
-        for folder, _, files in os.walk(self.folder):
-            names = set(files)
-            for path in (Path(folder, name) for name in files if f".{name}.lock" in names):
+        for folder, _, names in os.walk(self.folder):
+            for path in (Path(folder, name) for name in names if _lock_of(Path(name)).name in names):
                 with contextlib.suppress(FileNotFoundError):  # deleted by hand
-                    found = path.stat()
-                    yield found.st_mtime_ns, found.st_size, path
+                    yield _lock_of(path).lstat().st_mtime_ns, path.lstat().st_size, path
 
     @contextlib.contextmanager
     def scratch(self):
         """Yield an empty folder of this process; those that killed processes left are removed first."""
+        top = self._path("scratch")
         with self._guard():
-            top = self.folder / "scratch"
-            top.mkdir(parents=True, exist_ok=True)
+            top.mkdir(exist_ok=True)
         with self._lock(top / "all"), self._guard():
             for left in top.glob("[!.]*"):
                 with contextlib.suppress(FileNotFoundError), _alone(left) as dead:  # its living owner removes it, too
@@ -175,17 +254,17 @@ class Cache:
 
     @contextlib.contextmanager
     def _lock(self, path: Path):
-        """Hold this node's lock on a path, waiting for it but not through a signal."""
+        """Hold this node's lock on a path, waiting for it but not through a signal; yield the lock file's descriptor."""
         with self._guard():
             path.parent.mkdir(parents=True, exist_ok=True)
-            lock = open(path.with_name(f".{path.name}.lock"), "w")
-        with lock:
+            lock = files.opened(_lock_of(path), os.O_RDWR | os.O_CREAT)
+        with _descriptor(lock):
             _flock(lock, fcntl.LOCK_EX)
-            yield
+            yield lock
 
     @contextlib.contextmanager
     def _guard(self):
-        """Turn a full or forbidden disk into our errors."""
+        """Turn a disk that is full, broken or forbidden into our errors; of a cache that is ours, each of them is this node's alone."""
         try:
             yield
         except OSError as exc:
@@ -193,9 +272,31 @@ class Cache:
                 raise Unreachable(
                     f"no space left for the cache in {self.folder}: free some, lower JOB_CACHE_GB, or set JOB_CACHE_DIR to a larger disk"
                 ) from exc
-            raise Invalid(
-                f"JOB_CACHE_DIR = {self.folder}: cannot be used ({exc.strerror}); set it to a folder this user may write"
-            ) from exc
+            cannot = f"JOB_CACHE_DIR = {self.folder}: cannot be used ({exc.strerror})"
+            if exc.errno in BROKEN or (self._owned and exc.errno in (errno.EACCES, errno.EPERM)):
+                raise on_this_node(cannot) from exc
+            raise Invalid(f"{cannot}; set it to a folder this user may write") from exc
+
+
+def _lock_of(path: Path) -> Path:
+    """Return the lock file of a path: whoever writes the path holds it, and its text is the stamp."""
+    return path.with_name(f".{path.name}.lock")
+
+
+@contextlib.contextmanager
+def _descriptor(handle: int):
+    """Yield an open descriptor and close it."""
+    try:
+        yield handle
+    finally:
+        os.close(handle)
+
+
+def _digest(file: int) -> str:
+    """Return the sha256 of an open file, hexadecimal."""
+    with open(file, "rb", closefd=False) as whole:
+        whole.seek(0)
+        return hashlib.file_digest(whole, "sha256").hexdigest()
 
 
 def _flock(file, kind: int) -> None:
@@ -211,7 +312,7 @@ def _flock(file, kind: int) -> None:
 def _names(path: Path, file: int) -> bool:
     """Tell whether a path leads to this very open file."""
     try:
-        return os.path.samestat(os.stat(path), os.fstat(file))
+        return os.path.samestat(os.lstat(path), os.fstat(file))
     except FileNotFoundError:
         return False
 
@@ -228,7 +329,7 @@ def _removed(path: Path) -> bool:
 @contextlib.contextmanager
 def _alone(path: Path):
     """Yield whether no other living process holds a lock on a file or folder; while yes, none can take one."""
-    handle = os.open(path, os.O_RDONLY)
+    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield True

@@ -5,11 +5,17 @@ A message says what failed, the value and where it came from, what is expected a
 what to do next; the class only decides the code.
 """
 
+import errno
+import os
+
+# By a disk or a mount of one node: read-only after an error, unreadable, gone.
+BROKEN = {errno.EROFS, errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.EUCLEAN}
+
 EXIT_CODES = {
     0: "decided: done now or before; a pruned or diverged trial is decided too",
     1: "error; the attempt counts",
     2: "usage: a flag, an argument or an index that cannot be",
-    69: "database, store or disk out of reach for too long: run me again",
+    69: "database, store or disk out of reach for too long, or this node is at fault: run me again",
     70: "this task can never be completed; the reason is stored",
     75: "interrupted or not ready yet: run me again",
     78: "what waiting cannot mend: wrong password, missing grant, invalid file, other schema version",
@@ -29,7 +35,7 @@ class UsageError(JobError):
 
 
 class Unreachable(JobError):
-    """Database, store or disk were out of reach for longer than `outage_s`."""
+    """Database, store or disk were out of reach for longer than `outage_s`, or are so for this node alone."""
 
     exit_code = 69
 
@@ -74,3 +80,8 @@ class Diverged(JobError):
 
 class Pruned(JobError):
     """The pruner decided, at an epoch, that this trial ends here."""
+
+
+def on_this_node(what: str) -> Unreachable:
+    """Return the error for what fails on this node, and for all one can tell on no other. Args: what: failed, for the sentence."""
+    return Unreachable(f"{what}: this node, {os.uname().nodename}, is at fault, another may do it; mend it, then run me again")

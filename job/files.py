@@ -46,6 +46,8 @@ def whole(path: Path, mode: int = 0o666, prefix: str = ".job-") -> Iterator[Bina
 
 def settle(partial: Path, path: Path) -> None:
     """Give a complete file, or a folder of such, its name: its bytes reach the disk before, and the name before this returns."""
+    for below in partial.rglob("*") if partial.is_dir() else ():
+        sync(below)
     sync(partial)
     os.replace(partial, path)
     sync(path.parent)
@@ -63,6 +65,37 @@ def sync(path: Path) -> None:
         os.close(handle)
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder, and those above it, so that their names outlast a power cut; one that is there is left alone."""
+    if path.is_dir():
+        return
+    make_folder(path.parent)
+    with suppress(FileExistsError):
+        path.mkdir()
+    sync(path.parent)
+
+
+def opened(path: Path, flags: int = os.O_RDONLY, mode: int = 0o600) -> int:
+    """Open what must be a file, not a link to one, nor a pipe that would wait for its other end; return the descriptor.
+
+    Raises: Invalid; OSError.
+    """
+    try:
+        handle = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, mode)
+    except OSError as exc:
+        if exc.errno in (errno.ELOOP, errno.ENXIO):  # a link; a socket
+            raise _no_file(path) from exc
+        raise
+    if stat.S_ISREG(os.fstat(handle).st_mode):
+        return handle
+    os.close(handle)
+    raise _no_file(path)
+
+
+def _no_file(path: Path) -> Invalid:
+    return Invalid(f"{path} is no file of ours: expected a file, found a link, a pipe or a folder; remove it")
+
+
 def own_folder(path: Path, named: str) -> None:
     """Make a folder that only this user may use, unless it is there; one that is there must be this user's alone to write.
 
@@ -75,6 +108,11 @@ def own_folder(path: Path, named: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with suppress(FileExistsError):
         path.mkdir(mode=0o700)
+    check_own(path, named)
+
+
+def check_own(path: Path, named: str) -> None:
+    """Check a folder that is there as `own_folder` does. Raises: Invalid; OSError."""
     found, us = path.lstat(), os.geteuid()
     if stat.S_ISLNK(found.st_mode) and found.st_uid == us:
         found = path.stat()

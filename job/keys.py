@@ -12,15 +12,20 @@ from job.errors import Invalid
 BAD_PARTS = {"", ".", ".."}
 
 
+def is_below(key: str) -> bool:
+    """Tell whether a key is a relative path downwards."""
+    return isinstance(key, str) and "\0" not in key and not BAD_PARTS & set(key.split("/"))
+
+
 def checked(key: str, whence: str) -> str:
-    """Return a key that is a relative path downwards. Args: whence: where it stands, for the error. Raises: Invalid."""
-    if not isinstance(key, str) or "\0" in key or BAD_PARTS & set(key.split("/")):
-        raise Invalid(f"{whence} names the key {key!r}: expected a path below the store, such as data/ID/manifest.json")
+    """Return a key that is a relative path downwards. Args: whence: where it stands or is asked for, for the error. Raises: Invalid."""
+    if not is_below(key):
+        raise Invalid(f"{whence}: the key {key!r} leads elsewhere; expected a path downwards, such as data/ID/manifest.json")
     return key
 
 
 def below(folder: Path, key: str, whence: str) -> Path:
-    """Return the path of a key below a folder; no link may lead away on the way. Raises: Invalid."""
+    """Return the path of a key below a folder; no link may lead away on the way. Raises: Invalid; OSError."""
     path = folder
     for part in checked(key, whence).split("/"):
         path = path / part

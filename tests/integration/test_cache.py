@@ -1,5 +1,6 @@
 """The cache of a node, which many processes share."""
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -7,13 +8,18 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from world import wait_for
 
+from job import cache as module
+from job import files
+from job.cache import Cache
 from job.data import npy
+from job.errors import Invalid, Unreachable
 from job.store import open_store
 
 MAKER = """
@@ -125,7 +131,7 @@ class Node:
         user.use(*names)
         user.leave()
         for age, name in enumerate(reversed(names)):
-            os.utime(self.path(name), (1e9 - age, 1e9 - age))
+            os.utime(self.path(f".{name}.lock"), (1e9 - age, 1e9 - age))
 
     def path(self, name: str) -> Path:
         return self.folder / "data" / name
@@ -263,6 +269,196 @@ def test_only_the_cache_s_own_files_go(node):
     node.user(files=2).use("c")
     assert node.files() == "bcimagenet"
     assert all(path.stat().st_size == 9 * SIZE for path in strangers)
+
+
+# What may happen to a file of the cache; each returns bytes of the same size, fewer, or none.
+DAMAGES = {
+    "altered in place": lambda path: rewritten(path, lambda content: content[:-300] + bytes(300)),
+    "altered, and its times put back": lambda path: timeless(path, lambda content: content[:-1] + b"?"),
+    "replaced by another of its size": lambda path: replaced(path, bytes(SIZE)),
+    "empty, as after a power cut": lambda path: rewritten(path, lambda _: b""),
+    "cut in half": lambda path: rewritten(path, lambda content: content[: SIZE // 2]),
+}
+
+
+def rewritten(path, change):
+    """Change a file's bytes in place."""
+    content = path.read_bytes()
+    with open(path, "r+b") as file:
+        file.truncate(len(change(content)))
+        file.write(change(content))
+
+
+def timeless(path, change):
+    """Change a file's bytes in place and put its times back; the kernel's own time of change is nobody's to set."""
+    before = path.stat()
+    rewritten(path, change)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def replaced(path, content):
+    """Rename another file onto it."""
+    other = path.with_name("other")
+    other.write_bytes(content)
+    other.rename(path)
+
+
+class Counted:
+    """A store that counts what is downloaded."""
+
+    def __init__(self, store):
+        self.store, self.url, self.downloads = store, store.url, []
+
+    def download(self, key, path):
+        self.downloads.append(key)
+        self.store.download(key, path)
+
+
+@pytest.fixture
+def cache(node):
+    """A cache of this process'."""
+    return Cache(Counted(node.store), node.folder, 1)
+
+
+def entry(node, *names) -> dict[str, str]:
+    """Return key and hash of some arrays."""
+    return {f"data/{name}": node.made[name][1] for name in names}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_what_is_damaged_is_fetched_anew(node, cache, damage, caplog):
+    """A cached file that is not what it was is removed with a warning and comes again, whoever asks; `damaged` named it before."""
+    for name in "ab":
+        assert np.array_equal(cache.joined(entry(node, name)), node.made[name][0])
+    assert list(cache.damaged(entry(node, *"abc"))) == []
+    damage(node.path("a"))
+    assert list(cache.damaged(entry(node, *"abc"))) == [
+        f"{node.path('a')} is not what it was when it came here: delete it, and the next task fetches it anew"
+    ]
+    assert np.array_equal(cache.array(*next(iter(entry(node, "a").items()))), node.made["a"][0])
+    assert cache.store.downloads == ["data/a", "data/b", "data/a"]
+    assert [r.message for r in caplog.records] == [f"{node.path('a')} was damaged after it had come here: it is removed, and fetched again"]
+    assert list(cache.damaged(entry(node, *"abc"))) == []
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_what_was_joined_and_is_damaged_is_joined_anew(node, cache, damage):
+    """Rows that were joined here are in no database: they have the hash of when they were, and are joined again from what is whole."""
+    both = np.concatenate([node.made[name][0] for name in "ab"])
+    assert np.array_equal(cache.joined(entry(node, *"ab")), both)
+    (joined,) = (node.folder / "data").glob("*.npy")
+    damage(joined)
+    assert len(list(cache.damaged(entry(node, *"ab")))) == 1
+    assert np.array_equal(cache.joined(entry(node, *"ab")), both)
+    assert cache.store.downloads == ["data/a", "data/b"]
+
+
+def test_what_is_hashed_once_is_not_hashed_again(node, cache, monkeypatch):
+    """Taken into use again, a file is compared by its stamp; touched, or of a cache without stamps, it is hashed once, and kept if it is whole."""
+    hashed, digest = [], module._digest
+    # Not replaced but counted: that nothing is read leaves no other trace.
+    monkeypatch.setattr(module, "_digest", lambda file: hashed.append(file) or digest(file))
+    cache.joined(entry(node, "a"))
+    for _ in range(3):
+        cache.joined(entry(node, "a"))
+    assert len(hashed) == 0
+    node.path("a").chmod(0o640)
+    node.path(".a.lock").touch()
+    for _ in range(3):
+        cache.joined(entry(node, "a"))
+    assert len(hashed) == 1
+    node.path(".a.lock").write_bytes(b"")
+    cache.joined(entry(node, "a"))
+    assert (len(hashed), cache.store.downloads) == (2, ["data/a"])
+
+
+def test_a_store_with_other_bytes(node, cache):
+    """A download of another hash is tried once more, and then named with what to do; nothing of it stays."""
+    node.store.put("data/a", npy(np.zeros(9)))
+    with pytest.raises(
+        Invalid, match="data/a has sha256 .*the object was altered; `job verify --deep` names all that are, `job prepare` stages"
+    ):
+        cache.joined(entry(node, "a"))
+    assert (cache.store.downloads, node.files()) == (["data/a", "data/a"], "")
+
+
+KEYS = ["/{victim}", "../victim", "data/../../victim", "", "data//a", "data/a\0", "link/victim", "data/link"]
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_no_key_leads_out_of_the_cache(node, cache, key, tmp_path):
+    """Whoever writes a row or an object that names a file can name none but one below the cache, by no link either."""
+    victim = tmp_path / "victim"
+    victim.write_bytes(b"mine")
+    cache.joined(entry(node, "a"))
+    (node.folder / "link").symlink_to(tmp_path)
+    (node.folder / "data" / "link").symlink_to(victim)
+    with pytest.raises(Invalid):
+        cache.file(key.format(victim=victim), hashlib.sha256(b"mine").hexdigest())
+    with pytest.raises(Invalid):
+        cache.file(key.format(victim=victim), node.made["a"][1])
+    assert victim.read_bytes() == b"mine" and sorted(p.name for p in tmp_path.iterdir()) == ["cache", "store", "victim"]
+
+
+def test_a_lock_that_is_a_link(node, cache, tmp_path):
+    """A link where a lock file should be empties no file; a pipe there does not keep anybody waiting."""
+    victim = tmp_path / "victim"
+    victim.write_bytes(b"mine")
+    cache.joined(entry(node, "a"))
+    node.path(".b.lock").symlink_to(victim)
+    os.mkfifo(node.path(".c.lock"))
+    for name in "bc":
+        with pytest.raises(Invalid, match=f"{name}.lock is no file of ours"):
+            cache.joined(entry(node, name))
+    assert victim.read_bytes() == b"mine"
+
+
+def test_the_cache_is_ours_alone(node, cache, monkeypatch):
+    """A cache is made for its user alone; one that others may write, or that another user or a link of another's made, is not used."""
+    cache.joined(entry(node, "a"))
+    assert node.folder.stat().st_mode & 0o777 == 0o700
+    for mode, said in ((0o755, None), (0o770, "others may write there .mode 770.: run `chmod go-w"), (0o1777, "others may write")):
+        node.folder.chmod(mode)
+        if said is None:
+            Cache(node.store, node.folder, 1).joined(entry(node, "a"))
+            continue
+        with pytest.raises(Invalid, match=f"JOB_CACHE_DIR = {node.folder}: {said}"):
+            Cache(node.store, node.folder, 1).joined(entry(node, "a"))
+    node.folder.chmod(0o700)
+    moved = node.folder.rename(node.folder.with_name("elsewhere"))
+    node.folder.symlink_to(moved)
+    Cache(node.store, node.folder, 1).joined(entry(node, "a"))
+    us = os.geteuid()
+    monkeypatch.setattr(os, "geteuid", lambda: us + 1)  # only root can give a folder or a link to somebody else
+    with pytest.raises(Invalid, match="expected a folder, found something else"):
+        Cache(node.store, node.folder, 1).joined(entry(node, "a"))
+    with pytest.raises(Invalid, match=f"belongs to user {us}, this is user {us + 1}: name a folder of your own"):
+        Cache(node.store, moved, 1).joined(entry(node, "a"))
+
+
+def test_the_default_cache_is_closed(node, monkeypatch):
+    """The default cache that an earlier version left open to readers is closed; a named one keeps its mode."""
+    node.folder.mkdir(mode=0o755)
+    module.own(node.folder)
+    assert node.folder.stat().st_mode & 0o777 == 0o755
+    monkeypatch.setitem(module.SETTINGS, "cache_dir", replace(module.SETTINGS["cache_dir"], default=node.folder))
+    module.own(node.folder)
+    assert node.folder.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("code", ["EROFS", "EIO", "ESTALE", "EACCES"])
+def test_a_disk_of_this_node_alone(node, cache, code, monkeypatch):
+    """A cache disk that turned read-only or broke is this node's alone: out of reach, by name, for another may do the task."""
+    cache.joined(entry(node, "a"))
+    number = getattr(errno, code)
+
+    def fails(*_):  # a disk breaks at no test's wish; a read-only one is mounted in tests/system
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(files, "settle", fails)
+    with pytest.raises(Unreachable, match=f"{os.strerror(number)}.: this node, {os.uname().nodename}, is at fault, another may do it"):
+        cache.joined(entry(node, "b"))
+    assert node.files() == "a"
 
 
 def test_scratch_folders_side_by_side(tmp_path):

@@ -18,6 +18,7 @@ LAYERS = [
         "text",
         "files",
         "keys",
+        "stamps",
         "randomness",
         "recipe",
         "splits",
