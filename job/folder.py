@@ -7,13 +7,14 @@ import os
 import random
 import shutil
 import stat
-import tempfile
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from job.errors import Invalid, JobError, Missing, Unreachable
+from job import files
+from job.errors import BROKEN, Invalid, JobError, Missing, Unreachable, on_this_node
+from job.keys import below
 
 HALF = ".put-"  # how the name of a file begins that a put is still writing, or was when it was killed
 
@@ -102,11 +103,12 @@ class FolderStore(Patient):
         return self._try(key, lambda: self._object(self._path(key)))
 
     def listing(self, prefix: str, halves: bool = False) -> list[Object]:
-        top = self.root / prefix.rpartition("/")[0]
+        parent = prefix.rpartition("/")[0]
 
         def found():
-            files = [Path(folder) / name for folder, _, names in os.walk(top, onerror=_unless_missing) for name in names]
-            objects = [self._object(file) for file in files if halves or not file.name.startswith(HALF)]
+            top = self._path(parent) if parent else self.root
+            paths = [Path(folder) / name for folder, _, names in os.walk(top, onerror=_unless_missing) for name in names]
+            objects = [self._object(path) for path in paths if halves or not path.name.startswith(HALF)]
             return [o for o in objects if o and o.key.startswith(prefix)]
 
         return sorted(self._try(prefix, found), key=lambda o: o.key)
@@ -131,32 +133,27 @@ class FolderStore(Patient):
         """What another node, or waiting, may mend is `Unreachable`; the rest is `Invalid`."""
         if exc.errno in (errno.ENOSPC, errno.EDQUOT):
             return Unreachable(f"no space left in {self.url} for {key}: free some, then run me again")
-        if exc.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP):
+        if exc.errno in BROKEN:
+            return on_this_node(f"{self.url} cannot be written or read: {exc.strerror} ({exc.filename or key})")
+        if exc.errno in (errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP):
             return Invalid(f"{self.url} cannot be written or read: {exc.strerror} ({exc.filename or key}); check the folder and its mode")
         return Unreachable(f"{self.url} failed at {key}: {exc}")
 
     def _path(self, key: str) -> Path:
-        return self.root / key
+        """Return where a key's object is; below the store, whoever named the key, and by no link."""
+        return below(self.root, key, self.url)
 
     def _open(self, key: str):
         try:
-            return open(self._path(key), "rb")
+            return open(files.opened(self._path(key)), "rb")
         except FileNotFoundError as exc:
             raise Missing(f"{self.url} has no {key}") from exc
 
     def _write(self, path: Path, incoming) -> Object:
         incoming.seek(0)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=HALF, delete=False) as file:
-            try:
-                shutil.copyfileobj(incoming, file, 1 << 20)
-                file.flush()
-                os.fsync(file.fileno())
-                os.chmod(file.name, 0o666 & ~_umask())
-                os.replace(file.name, path)
-            except BaseException:
-                os.unlink(file.name)
-                raise
+        files.make_folder(path.parent)
+        with files.whole(path, prefix=HALF) as file:
+            shutil.copyfileobj(incoming, file, 1 << 20)
         self._seen = True
         return self._object(path)
 
@@ -169,7 +166,7 @@ class FolderStore(Patient):
     def _object(self, path: Path) -> Object | None:
         """Return what a path holds, None for no file; size and change time stand in for S3's etag."""
         try:
-            found = path.stat()
+            found = path.lstat()
         except FileNotFoundError:
             return None
         if not stat.S_ISREG(found.st_mode):
@@ -190,10 +187,3 @@ def _remove_if_empty(folder: Path) -> bool:
     except OSError:
         return False
     return True
-
-
-def _umask() -> int:
-    """Return the umask (the only way to read it is to set it)."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

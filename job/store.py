@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
-from job.errors import Invalid, JobError, Missing, Unreachable
+from job.errors import Invalid, JobError, Missing, Unreachable, on_this_node
 from job.folder import FolderStore, Object, Patient
+from job.keys import checked
 from job.settings import S3_VARIABLES, describe, redact
 
 # A 3xx, 4xx or 501 is final, but for what another try mends: a request that came late, in part or altered, a busy store, a lost upload.
@@ -26,6 +27,8 @@ RETRIED_CODES = {
     "XAmzContentChecksumMismatch", "XAmzContentSHA256Mismatch",
 }  # fmt: skip
 ONE_PUT = 1 << 30  # bytes; S3 takes 5 GiB in one request, and of parts only the one that failed is sent again
+SKEW_S = 300  # a clock that is 15 minutes off is refused, by any code, and without one where the answer has no body
+NOT_YET = "certificate is not yet valid"  # by this machine's clock
 UNTRUSTED = ("CERTIFICATE_VERIFY_FAILED", "[Errno 2]", "NO_CERTIFICATE_OR_CRL_FOUND")  # any other error of TLS may be a cut
 MISSING_CODES = {"NoSuchKey", "404", "NotFound"}
 _KEYS = "check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and the bucket's policy: it must allow to get, put, delete and list"
@@ -40,7 +43,6 @@ HINTS = {
     **dict.fromkeys(("PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException", "301", "400"), _REGION),
     **dict.fromkeys(("InvalidArgument", "InvalidRequest", "NotImplemented", "MissingContentLength", "501"), _CHECKSUM),
     **dict.fromkeys(("BadDigest", "XAmzContentChecksumMismatch", "XAmzContentSHA256Mismatch"), _CHECKSUM),
-    "RequestTimeTooSkewed": "set the clock of this machine",
 }
 
 
@@ -131,14 +133,14 @@ class S3Store(Patient):
 
     def put(self, key: str, source: bytes | Path) -> Object:
         if isinstance(source, Path):
-            self._try(key, lambda: self._client.upload_file(str(source), self.bucket, self.prefix + key))
+            self._try(key, lambda: self._client.upload_file(str(source), self.bucket, self._name(key)))
             return self.head(key)
         if len(source) > self._one_put:
-            self._try(key, lambda: self._client.upload_fileobj(io.BytesIO(source), self.bucket, self.prefix + key))
+            self._try(key, lambda: self._client.upload_fileobj(io.BytesIO(source), self.bucket, self._name(key)))
             return self.head(key)
 
         def put():
-            answer = self._client.put_object(Bucket=self.bucket, Key=self.prefix + key, Body=source)
+            answer = self._client.put_object(Bucket=self.bucket, Key=self._name(key), Body=source)
             date = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
             return _object(key, len(source), answer["ETag"], parsedate_to_datetime(date)) if date else None
 
@@ -146,7 +148,7 @@ class S3Store(Patient):
 
     def get(self, key: str) -> bytes:
         def get():
-            answer = self._client.get_object(Bucket=self.bucket, Key=self.prefix + key)
+            answer = self._client.get_object(Bucket=self.bucket, Key=self._name(key))
             answer["ContentLength"]  # without it botocore cannot, and with it does, tell a body that was cut
             return answer["Body"].read()
 
@@ -154,8 +156,8 @@ class S3Store(Patient):
 
     def download(self, key: str, path: Path) -> None:
         def download():
-            size = self._client.head_object(Bucket=self.bucket, Key=self.prefix + key)["ContentLength"]
-            self._client.download_file(self.bucket, self.prefix + key, str(path), Config=self._transfer)
+            size = self._client.head_object(Bucket=self.bucket, Key=self._name(key))["ContentLength"]
+            self._client.download_file(self.bucket, self._name(key), str(path), Config=self._transfer)
             if path.stat().st_size != size:
                 path.unlink()
                 raise ValueError(f"the object has {size} bytes, fewer came")
@@ -164,7 +166,7 @@ class S3Store(Patient):
 
     def head(self, key: str) -> Object | None:
         def head():
-            answer = self._client.head_object(Bucket=self.bucket, Key=self.prefix + key)
+            answer = self._client.head_object(Bucket=self.bucket, Key=self._name(key))
             return _object(key, answer["ContentLength"], answer["ETag"], answer["LastModified"])
 
         try:
@@ -190,12 +192,17 @@ class S3Store(Patient):
     def _delete(self, keys: list[str]) -> None:
         from botocore.exceptions import ClientError
 
-        objects = [{"Key": self.prefix + key} for key in keys]
+        objects = [{"Key": self._name(key)} for key in keys]
         answer = self._client.delete_objects(Bucket=self.bucket, Delete={"Objects": objects, "Quiet": True})
         failed = [e for e in answer.get("Errors", []) if e["Code"] not in MISSING_CODES]
         if failed:  # a status for each key is not told
             status = 403 if failed[0]["Code"] == "AccessDenied" else 503
             raise ClientError({"Error": failed[0], "ResponseMetadata": {"HTTPStatusCode": status}}, "DeleteObjects")
+
+    def _name(self, key: str) -> str:
+        """Return what S3 calls an object; below the store, whoever named the key: some front ends make paths of keys."""
+        checked(key.removesuffix("/"), self.url)  # with one at its end it is a "folder", as consoles make them
+        return self.prefix + key
 
     def _translate(self, exc: Exception, key: str) -> JobError:
         from botocore.exceptions import NoCredentialsError, ParamValidationError, PartialCredentialsError, SSLError
@@ -210,6 +217,8 @@ class S3Store(Patient):
         code = error.get("Code", "")
         if code in MISSING_CODES and getattr(exc, "operation_name", "") in ("GetObject", "HeadObject"):
             return Missing(f"{self.url} has no {key}")
+        if (status == 403 and _is_skewed(response, code)) or (isinstance(exc, SSLError) and NOT_YET in str(exc)):
+            return on_this_node(f"{self._at} refused {key or 'us'}: {code or redact(str(exc))}, for the clock of this machine is off")
         if (300 <= status < 500 or status == 501) and status not in RETRIED_STATUS and code not in RETRIED_CODES:
             hint = HINTS.get(code, _KEYS if status in (401, 403) else "check JOB_STORE_URL and AWS_ENDPOINT_URL_S3")
             said = f" ({redact(error['Message'])})" if error.get("Message") and hint not in (_KEYS, _BUCKET) else ""
@@ -222,6 +231,16 @@ class S3Store(Patient):
         told = f"an answer that was cut ({exc!r})" if isinstance(exc, (KeyError, ValueError)) else str(getattr(exc, "last_exception", exc))
         hint = f"; {HINTS[code]}" if code in HINTS else ""
         return Unreachable(f"{self._at} cannot be reached for {key or 'us'}: {redact(told)}{hint}")
+
+
+def _is_skewed(response: dict, code: str) -> bool:
+    """Tell whether a refusal comes of this machine's clock: the answer says so, or bears quite another time."""
+    date = response["ResponseMetadata"].get("HTTPHeaders", {}).get("date")
+    try:
+        off_s = abs((datetime.now(UTC) - parsedate_to_datetime(date).astimezone(UTC)).total_seconds()) if date else 0
+    except ValueError:  # cut, or no date
+        off_s = 0
+    return code == "RequestTimeTooSkewed" or off_s > SKEW_S
 
 
 def sha256_of(path: Path) -> str:

@@ -26,13 +26,14 @@ class Proxy:
     hang    accept and forward nothing; what came meanwhile is forwarded when it is over
     slow    forward `rate` bytes a second each way
     cut     end a connection once `after` more bytes came from the `side` "client" or "server", `times` times; then pass
-    status  (HTTP) answer every request, once read, with `status` and an S3 error of this `code`; ends the open connections
+    status  (HTTP) answer every request, once read, with `status`, an S3 error of this `code` and a `date`; ends the open connections
     """
 
     def __init__(self, host: str, port: int):
         self.target = host, port
         self.connections = self.bytes = 0
         self.rate, self.after, self.side, self.times, self.status, self.code = 100_000, 0, "client", 1, 503, None
+        self.date = None
         self._fault, self._closed, self._lock, self._open = "pass", False, threading.RLock(), set()
         self._listener = self._bound(0)
         self.port = self._listener.getsockname()[1]
@@ -55,10 +56,10 @@ class Proxy:
         self.set(fault)
 
     def set(self, fault: str, **values) -> None:
-        """Set the fault and what belongs to it: rate; after, side, times; status, code."""
+        """Set the fault and what belongs to it: rate; after, side, times; status, code, date."""
         assert fault in FAULTS and all(hasattr(self, name) for name in values), (fault, values)
         with self._lock:
-            self.__dict__.update({"times": 1, "code": None} | values)
+            self.__dict__.update({"times": 1, "code": None, "date": None} | values)
             before, self._fault, self._left = self._fault, fault, self.after
             if fault == "refuse" and before != "refuse":
                 self._end(self._listener)
@@ -152,6 +153,7 @@ class Proxy:
         body = f'<?xml version="1.0"?><Error><Code>{code}</Code><Message>made by a test</Message></Error>'
         body = "" if head and head[0].startswith("head ") else body
         answer = f"HTTP/1.1 {self.status} Fault\r\nContent-Type: application/xml\r\nConnection: close\r\n"
+        answer += f"Date: {self.date}\r\n" if self.date else ""
         client.sendall(f"{answer}Content-Length: {len(body)}\r\n\r\n{body}".encode())
 
     def _end(self, *sockets: socket.socket) -> None:

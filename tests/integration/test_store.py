@@ -1,5 +1,6 @@
 """One contract for both kinds of store."""
 
+import errno
 import json
 import os
 import threading
@@ -7,10 +8,12 @@ import time
 import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 
 import pytest
 from proxy import Proxy
 
+from job import files
 from job.embedded import S3
 from job.errors import Interrupted, Invalid, Missing, Unreachable
 from job.folder import FolderStore
@@ -256,7 +259,6 @@ def test_what_another_try_mends(proxy, two, status, code):
 FINAL = [
     (400, "InvalidArgument", "AWS_REQUEST_CHECKSUM_CALCULATION=when_required"),
     (501, "NotImplemented", "AWS_REQUEST_CHECKSUM_CALCULATION=when_required"),
-    (403, "RequestTimeTooSkewed", "clock of this machine"),
     (400, "ExpiredToken", "AWS_SESSION_TOKEN"),
     (301, "redirect", "AWS_REGION"),
     (400, "AuthorizationHeaderMalformed", "AWS_REGION"),
@@ -279,6 +281,78 @@ def test_what_no_try_mends(proxy, two, s3, status, code, hint):
     for part in (store.url, f"http://127.0.0.1:{proxy.port}", "refused k: ", code, hint):
         assert part in str(error.value)
     assert s3.secret_key not in str(error.value)
+
+
+@pytest.mark.parametrize("code", ["RequestTimeTooSkewed", "SignatureDoesNotMatch", "AccessDenied"])
+def test_a_clock_that_is_off(proxy, two, code, tmp_path):
+    """A node whose clock is off is refused everything; that is out of reach for this node, not invalid for all. Without a body, too."""
+    store, _ = two(outage_s=0)
+    hours_ago = format_datetime(datetime.now(UTC) - timedelta(hours=1), usegmt=True)
+    proxy.set("status", status=403, code=code, date=hours_ago)
+    for call in (
+        lambda: store.put("k", b"1"),
+        lambda: store.get("k"),
+        lambda: store.head("k"),
+        lambda: store.download("k", tmp_path / "k"),
+    ):
+        with pytest.raises(Unreachable, match=f"for the clock of this machine is off: this node, {os.uname().nodename}, is at fault"):
+            call()
+    proxy.set("status", status=403, code="AccessDenied", date=format_datetime(datetime.now(UTC), usegmt=True))
+    with pytest.raises(Invalid, match="refused k: AccessDenied; check AWS_ACCESS_KEY_ID"):
+        store.get("k")
+
+
+@pytest.mark.parametrize("key", ["", "/etc/passwd", "../k", "a/../../k", "a//k", "./k", "k\0"])
+def test_no_key_leads_elsewhere(store, tmp_path, key):
+    """Whatever row or object names a key, none but one below the store becomes a path or a request."""
+    calls = [
+        lambda: store.put(key, b"1"),
+        lambda: store.get(key),
+        lambda: store.head(key),
+        lambda: store.download(key, tmp_path / "got"),
+        lambda: store.delete([key]),
+    ]
+    for call in calls:
+        with pytest.raises(Invalid, match=f"{store.url}: the key .* leads elsewhere"):
+            call()
+    assert not list(tmp_path.rglob("*"))
+
+
+def test_no_link_leads_out_of_a_folder(tmp_path):
+    """A link in a store's folder, to a file or a folder, is no object: not listed, not read, not written through; a pipe keeps nobody waiting."""
+    victim, store = tmp_path / "home" / "victim", open_store(f"file://{tmp_path}/store", 0)
+    victim.parent.mkdir()
+    victim.write_bytes(b"mine")
+    store.put("a/k", b"1")
+    (tmp_path / "store" / "a" / "link").symlink_to(victim)
+    (tmp_path / "store" / "b").symlink_to(victim.parent)
+    os.mkfifo(tmp_path / "store" / "a" / "pipe")
+    for key in ("a/link", "b/victim", "b/new"):
+        for call in (store.get, store.head, lambda key: store.put(key, b"2"), lambda key: store.delete([key]), store.listing):
+            if call != store.listing or key.startswith("b/"):
+                with pytest.raises(Invalid, match="is a link: expected a file or folder of file://.*; remove it"):
+                    call(key)
+    with pytest.raises(Invalid, match="a/pipe is no file of ours"):
+        store.get("a/pipe")
+    assert [o.key for o in store.listing("")] == ["a/k"]
+    assert victim.read_bytes() == b"mine" and [p.name for p in victim.parent.iterdir()] == ["victim"]
+    moved = (tmp_path / "store").rename(tmp_path / "disk")
+    (tmp_path / "store").symlink_to(moved)  # the folder itself may be one: who named it meant it
+    assert store.get("a/k") == b"1"
+
+
+@pytest.mark.parametrize("code", ["EROFS", "EIO", "ESTALE", "ENOTCONN"])
+def test_a_folder_that_is_broken_on_this_node(tmp_path, code, monkeypatch):
+    """What a mount of this node alone does is out of reach for it, not invalid for all."""
+    store, number = open_store(f"file://{tmp_path}/store", 0), getattr(errno, code)
+    store.put("k", b"1")
+
+    def fails(*_):  # a mount breaks at no test's wish; a read-only one is in tests/system
+        raise OSError(number, os.strerror(number), "k")
+
+    monkeypatch.setattr(files, "opened", fails)
+    with pytest.raises(Unreachable, match=f"{os.strerror(number)} .k.: this node, {os.uname().nodename}, is at fault"):
+        store.get("k")
 
 
 def test_an_upload_that_is_cut(proxy, two, tmp_path):

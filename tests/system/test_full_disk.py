@@ -1,12 +1,13 @@
 """Disks that are full or read-only: real ones, so that root is needed to mount them. Run by `make test-system`."""
 
+import os
 import subprocess
 import threading
 
 import pytest
 
 from job.database import Database
-from job.errors import Invalid, Unreachable
+from job.errors import Unreachable
 from job.store import open_store
 
 
@@ -42,10 +43,24 @@ def test_a_folder_store_that_is_full_for_a_while(disk):
 
 
 def test_a_read_only_store(disk):
-    """A put onto a read-only disk is what waiting cannot mend."""
+    """A put onto a disk that is read-only here is out of reach for this node; another may have it whole."""
     subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
-    with pytest.raises(Invalid, match="cannot be written or read: Read-only file system"):
-        open_store(f"file://{disk}/store").put("k", b"1")
+    with pytest.raises(Unreachable, match="cannot be written or read: Read-only file system .*: this node, .*, is at fault"):
+        open_store(f"file://{disk}/store", 0).put("k", b"1")
+
+
+def test_a_read_only_cache(small, disk):
+    """A worker whose cache disk turned read-only gives the task back and exits 69: elsewhere it is done."""
+    small.job("prepare", "small.toml", check=0)
+    place = {"JOB_CACHE_DIR": str(disk / "cache")}
+    subprocess.run(["mount", "-o", "remount,size=50m", disk], check=True)
+    subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
+    done = small.job("trial", "--index", 0, check=69, **place)
+    assert f"cannot be used (Read-only file system): this node, {os.uname().nodename}, is at fault, another may do it" in done.stderr
+    assert Database(small.database_url, 5).rows("select state, counted from task where stage = 'trial'") == [
+        {"state": "waiting", "counted": 0}
+    ]
+    small.job("trial", "--index", 0, check=0)
 
 
 def test_a_full_cache(small, disk):
