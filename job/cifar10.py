@@ -8,7 +8,6 @@ import numpy as np
 
 from job import archives, downloads, errors, foreign
 from job.dataset import Part
-from job.store import sha256_of
 
 log = logging.getLogger(__name__)
 
@@ -39,13 +38,13 @@ def official(cache: Path) -> Path:
     """Return the official archive, downloaded if it is nowhere yet."""
     if found := cached(cache):
         return found
-    path = cache / NAME
+    path = downloads.place(cache, NAME)
     log.info("downloading %s (170 MB) to %s", URL, path)
     return downloads.download(URL, path, SHA256)
 
 
 def _is_official(path: Path) -> bool:
-    return path.is_file() and os.access(path, os.R_OK) and sha256_of(path) == SHA256
+    return path.is_file() and os.access(path, os.R_OK) and downloads.has_hash(path.resolve(), SHA256)
 
 
 def read(path: Path) -> tuple[tuple[str, ...], Part, Part]:

@@ -1,9 +1,13 @@
-"""Files from elsewhere, whole or not at all: by http(s) or from a bucket."""
+"""Files from elsewhere, whole or not at all: by http(s) or from a bucket.
+
+What is kept in the node's cache has a note beside it of the hashes it came with, and is read again in full before it is used again.
+"""
 
 import contextlib
 import errno
 import hashlib
 import http.client
+import json
 import logging
 import os
 import re
@@ -11,15 +15,15 @@ import shutil
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
 
-from job import errors
+from job import cache, errors, files
 from job.interrupt import INTERRUPT
+from job.keys import is_below
 from job.reading import first_line
-from job.store import Store, open_store, sha256_of
+from job.store import Store, open_store
 
 TIMEOUT_S = 60  # without one byte from the server
 BLOCK_BYTES = 1 << 20
@@ -42,12 +46,14 @@ def shown(url: str) -> str:
     return f"{scheme}://{host}{slash}{path}"
 
 
-def download(url: str, target: Path, expected_sha256: str | None = None, way_out: str = NAME_DATA) -> Path:
+def download(url: str, target: Path, expected: str | None = None, way_out: str = NAME_DATA) -> Path:
     """Download a file from a server or a bucket; `target` appears whole, under its name, or not at all.
 
     Several processes may do so at once: each writes its own temporary file.
 
-    Args: way_out: how a person can do without the download, for an error.
+    Args:
+        expected: its SHA-256, or MD5, hexadecimal; None where nobody says.
+        way_out: how a person can do without the download, for an error.
 
     Raises:
         errors.Unreachable: the network or the server fails, the connection breaks off, the disk is full.
@@ -56,20 +62,39 @@ def download(url: str, target: Path, expected_sha256: str | None = None, way_out
     part = target.with_name(f".{target.name}.{uuid.uuid4().hex}.part")
     try:
         with _writing(target):
-            target.parent.mkdir(parents=True, exist_ok=True)
+            files.make_folder(target.parent)
             if is_s3(url):
-                digest = _from_s3(url, part)
+                _from_s3(url, part)
             else:
                 with open(part, "xb") as file:
-                    digest = _write(_blocks(url, way_out), file)
-            if expected_sha256 not in (None, digest):
-                wrong = f"has the SHA-256 {digest}, not {expected_sha256}"
-                raise errors.Invalid(f"{shown(url)} {wrong}: {way_out}")
-            os.replace(part, target)
+                    file.writelines(_blocks(url, way_out))
+            if expected and not has_hash(part, expected):
+                raise errors.Invalid(f"{shown(url)} has the {_wrong(part, expected)}: {way_out}")
+            files.settle(part, target)
     finally:
         with contextlib.suppress(OSError):
             part.unlink()
     return target
+
+
+def has_hash(path: Path, expected: str) -> bool:
+    """Tell whether a file has this hash, SHA-256 or MD5."""
+    return _digest(path, _kind(expected)) == expected
+
+
+def _kind(expected: str) -> str:
+    return "md5" if len(expected) == 32 else "sha256"
+
+
+def _wrong(path: Path, expected: str) -> str:
+    kind = _kind(expected)
+    return f"{'SHA-256' if kind == 'sha256' else 'MD5'} {_digest(path, kind)}, not {expected}"
+
+
+def _digest(path: Path, kind: str = "sha256") -> str:
+    """Return the hash of what must be a file. Raises: errors.Invalid for a link; OSError."""
+    with open(files.opened(path), "rb") as file:
+        return hashlib.file_digest(file, kind).hexdigest()
 
 
 @contextlib.contextmanager
@@ -80,27 +105,36 @@ def _writing(target: Path) -> Iterator[None]:
     except OSError as exc:
         if exc.errno in (errno.ENOSPC, errno.EDQUOT):
             raise errors.Unreachable(f"the disk of {target.parent} is full: free some space or set JOB_CACHE_DIR") from exc
+        if exc.errno in errors.BROKEN:
+            raise errors.on_this_node(f"{target} cannot be written ({exc.strerror})") from exc
         raise errors.Invalid(f"{target} cannot be written ({exc.strerror}): set JOB_CACHE_DIR to a folder of yours") from exc
 
 
 def kept(url: str, folder: Path, way_out: str = NAME_DATA) -> Path:
-    """Return the copy of a URL in a folder, downloaded if need be; nothing tells whether the server has another by now, so it is used as it is."""
-    target = folder / f"{hashlib.sha256(url.encode()).hexdigest()[:16]}-{PurePosixPath(shown(url)).name}"
-    if target.exists():
+    """Return the copy of a URL in the node's cache, downloaded if need be; nothing tells whether the server has another by now, so it is used as it is.
+
+    Args: folder: the cache.
+    """
+    target = _place(url, folder)
+    if _is_as_it_came(target):
         log.info("%s was downloaded before: reading %s (delete it to download again)", shown(url), target)
         return target
     log.info("downloading %s to %s", shown(url), target)
-    return download(url, target, way_out=way_out)
+    download(url, target, way_out=way_out)
+    _note(target, target)
+    return target
 
 
 def kept_folder(url: str, folder: Path) -> Path:
     """Return the copy of all objects below an s3:// URL, downloaded if need be; it appears whole or not at all.
 
+    Args: folder: the cache.
+
     Raises: Unreachable, Invalid as `download`, and Invalid where there is no object, or one whose key is no path below it.
     """
     url = url.rstrip("/")
-    target = folder / f"{hashlib.sha256(url.encode()).hexdigest()[:16]}-{PurePosixPath(shown(url)).name}"
-    if target.exists():
+    target = _place(url, folder)
+    if _is_as_it_came(target):
         log.info("%s was downloaded before: reading %s (delete it to download again)", url, target)
         return target
     store = open_store(url, TIMEOUT_S, INTERRUPT.sleep)
@@ -113,8 +147,9 @@ def kept_folder(url: str, folder: Path) -> Path:
     try:
         with _writing(target):
             _all_from_s3(store, [o.key for o in objects], part)
+            _note(target, part)
             try:
-                part.rename(target)
+                part.rename(target)  # without a sync of each: after a power cut the note tells
             except OSError:
                 if not target.is_dir():  # else another process was faster
                     raise
@@ -123,9 +158,60 @@ def kept_folder(url: str, folder: Path) -> Path:
     return target
 
 
+def place(folder: Path, name: str) -> Path:
+    """Return where a file is kept in the node's cache, which is made ours alone, or found so. Raises: errors.Invalid, Unreachable."""
+    target = folder / name
+    with _writing(target):
+        cache.own(folder)
+        target.parent.mkdir(exist_ok=True)
+    return target
+
+
+def _place(url: str, folder: Path) -> Path:
+    """Return where the copy of a URL is kept."""
+    return place(folder, f"downloads/{hashlib.sha256(url.encode()).hexdigest()[:16]}-{PurePosixPath(shown(url)).name}")
+
+
+def _is_as_it_came(target: Path) -> bool:
+    """Tell whether a copy is there with the hashes of its note; one that is not so is removed."""
+    if not os.path.lexists(target):
+        return False
+    with contextlib.suppress(OSError, ValueError, errors.Invalid), open(files.opened(_note_of(target))) as file:
+        if json.load(file) == _hashes(target):
+            return True
+    log.warning("%s is not what was downloaded, or nothing says what was: downloading it again", target)
+    with _writing(target):
+        if target.is_dir() and not target.is_symlink():
+            shutil.rmtree(target)
+        else:
+            target.unlink()
+    return False
+
+
+def _note(target: Path, content: Path) -> None:
+    """Note the hashes of what becomes a copy."""
+    files.write_whole(_note_of(target), json.dumps(_hashes(content)).encode(), 0o600)
+
+
+def _note_of(target: Path) -> Path:
+    return target.with_name(f".{target.name}.hashes")
+
+
+def _hashes(path: Path) -> dict[str, str]:
+    """Return the SHA-256 of a file, or of each below a folder, by its path there. Raises: errors.Invalid for a link; OSError."""
+    if not path.is_dir() or path.is_symlink():
+        return {"": _digest(path)}
+    found = [os.path.join(top, name) for top, folders, names in os.walk(path) for name in names + _links(top, folders)]
+    return {os.path.relpath(name, path): _digest(Path(name)) for name in found}
+
+
+def _links(top: str, folders: list[str]) -> list[str]:
+    return [name for name in folders if os.path.islink(os.path.join(top, name))]
+
+
 def check_below(url: str, keys: list[str]) -> None:
     """Raise `Invalid` for a key that as a path would lead out of its folder, or is none."""
-    if bad := next((key for key in keys if {"", ".", ".."} & set(key.split("/"))), None):
+    if bad := next((key for key in keys if not is_below(key)), None):
         raise errors.Invalid(f"object {bad!r} of {url} is no path below it: rename or remove it")
 
 
@@ -157,25 +243,13 @@ def is_s3(where: str) -> bool:
     return where.lower().startswith("s3://")
 
 
-def _from_s3(url: str, path: Path) -> str:
-    """Download an object, by the endpoint and the credentials of the store; return its SHA-256."""
+def _from_s3(url: str, path: Path) -> None:
+    """Download an object, by the endpoint and the credentials of the store."""
     folder, _, name = url[5:].rpartition("/")
     try:
         open_store(f"s3://{folder}", TIMEOUT_S, INTERRUPT.sleep).download(name, path)
     except errors.Missing as exc:
         raise errors.Invalid(f"{url} is not there: check the bucket and the key") from exc
-    return sha256_of(path)
-
-
-def _write(blocks: Iterable[bytes], file: BinaryIO) -> str:
-    """Write blocks through to the disk; returns their SHA-256."""
-    digest = hashlib.sha256()
-    for block in blocks:
-        file.write(block)
-        digest.update(block)
-    file.flush()
-    os.fsync(file.fileno())
-    return digest.hexdigest()
 
 
 def _blocks(url: str, way_out: str) -> Iterator[bytes]:

@@ -87,7 +87,7 @@ def numbered(named: dict[str, list[str]], images: dict[str, list[str]]) -> dict[
 def _content(groups: str, path: Path, cache: Path) -> bytes:
     """Return the CSV: of a URL, of this name in the data, or at this path."""
     if downloads.is_url(groups):
-        return downloads.kept(groups, cache / "downloads").read_bytes()
+        return downloads.kept(groups, cache).read_bytes()
     for member in archives.members(path):
         if not member.is_folder and groups in (member.name, member.name.partition("/")[2]):
             return member.read()

@@ -78,7 +78,7 @@ def _read(source: str, size: tuple[int, int] | None, location: str | None, cache
 def _archive(location: str, cache: Path) -> Path:
     """Where the user says CIFAR-10's archive is, by URL, file or folder. It may hold other images, so it is held to no hash."""
     if downloads.is_url(location):
-        return downloads.kept(location, cache / "downloads")
+        return downloads.kept(location, cache)
     path = _existing(location)
     return _existing(str(path / cifar10.NAME)) if path.is_dir() else path
 
@@ -92,10 +92,10 @@ def _found(where: str, cache: Path) -> Path:
     path = None if is_url else _existing(where)
     name = downloads.shown(where) if is_url else path.name
     if downloads.is_s3(where) and not name.lower().endswith((".npz", *ARCHIVES)):
-        return downloads.kept_folder(where, cache / "downloads")
+        return downloads.kept_folder(where, cache)
     if not (path and path.is_dir()) and not name.lower().endswith((".npz", *ARCHIVES)):
         raise errors.Invalid(f"{name} is of no kind that is read: expected {SUPPORTED}")
-    return downloads.kept(where, cache / "downloads") if is_url else path
+    return downloads.kept(where, cache) if is_url else path
 
 
 def _existing(where: str) -> Path:

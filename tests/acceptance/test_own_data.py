@@ -118,4 +118,14 @@ def test_a_folder_in_a_bucket(s3, s3_environ, tmp_path):
         read = sources.read(f"{url}{'/' * again}", cache_dir=tmp_path)
         assert read.name == "photos" and len(read.train.labels) == 20 and read.classes == ("a", "b")
         store.delete(["a/0.png"])  # what was copied before is used as it is
-    assert len(list((tmp_path / "downloads").iterdir())) == 1
+    (copy,) = (tmp_path / "downloads").glob("[!.]*")
+    harms = [
+        lambda: (copy / "b" / "1.png").write_bytes(picture(rng, 1, False)),
+        lambda: (copy / "b" / "one more.png").write_bytes(picture(rng, 1, False)),
+        lambda: ((copy / "b").rename(tmp_path / "b"), (copy / "b").symlink_to(tmp_path / "b")),
+        (copy / "b" / "3.png").unlink,
+    ]
+    for harm in harms:  # ... and copied again when it is not what came
+        harm()
+        assert len(sources.read(url, cache_dir=tmp_path).train.labels) == 19
+        assert not (copy / "b").is_symlink() and len(list(copy.rglob("*.png"))) == 19

@@ -48,7 +48,49 @@ def test_a_url_is_downloaded_once(tmp_path, server):
     for _ in range(2):
         read = sources.read(f"{server.url}/x/pets.zip?token=secret", cache_dir=tmp_path / "cache")
     assert read.name == "pets.zip" and read.classes == ("cat", "dog") and server.asked == ["/x/pets.zip"]
-    assert len(os.listdir(tmp_path / "cache/downloads")) == 1
+    assert len([p for p in os.listdir(tmp_path / "cache/downloads") if not p.startswith(".")]) == 1
+
+
+def stranger(path, content):
+    """Put a file where a download was, of a strange content."""
+    path.unlink(missing_ok=True)
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        lambda copy, note: stranger(copy, b"planted"),
+        lambda copy, note: copy.write_bytes(b""),
+        lambda copy, note: note.unlink(),
+        lambda copy, note: note.write_text("[]"),
+        lambda copy, note: (copy.rename(copy.with_name("x")), copy.symlink_to("x")),
+    ],
+    ids=["planted", "empty", "without a note", "with another note", "a link"],
+)
+def test_a_copy_that_is_not_what_came(tmp_path, server, harm, caplog):
+    """A kept download that was altered, or of which nothing says what it was, is downloaded again: nobody's bytes become the data."""
+    server.files["/a.zip"] = b"abc"
+    (copy,) = {downloads.kept(f"{server.url}/a.zip", tmp_path / "cache") for _ in range(2)}
+    assert len(server.asked) == 1 and (tmp_path / "cache").stat().st_mode & 0o777 == 0o700
+    harm(copy, copy.with_name(f".{copy.name}.hashes"))
+    for _ in range(2):
+        assert downloads.kept(f"{server.url}/a.zip", tmp_path / "cache").read_bytes() == b"abc"
+    assert len(server.asked) == 2 and not copy.is_symlink()
+    assert [r.message for r in caplog.records if r.levelname == "WARNING"] == [
+        f"{copy} is not what was downloaded, or nothing says what was: downloading it again"
+    ]
+
+
+def test_no_download_goes_into_a_folder_of_others(tmp_path, server):
+    """A cache that others may write is refused before anything is read from it or written to it."""
+    server.files["/a.zip"] = b"abc"
+    downloads.kept(f"{server.url}/a.zip", tmp_path / "cache")
+    (tmp_path / "cache").chmod(0o777)
+    with pytest.raises(errors.Invalid, match="others may write there"):
+        downloads.kept(f"{server.url}/a.zip", tmp_path / "cache")
+    with pytest.raises(errors.Invalid, match="others may write there"):
+        cifar10.official(tmp_path / "cache")
 
 
 def test_cifar10_by_url(tmp_path, server):
@@ -110,7 +152,7 @@ def test_a_full_disk_is_said(tmp_path):
     """A full disk is Unreachable (69) and said to be one."""
     with pytest.raises(errors.Unreachable, match="the disk of .* is full"):
         with downloads._writing(tmp_path / "a"), open("/dev/full", "wb", buffering=0) as full:
-            downloads._write([b"abc"], full)
+            full.writelines([b"abc"])
 
 
 def test_a_cache_that_cannot_be_written(tmp_path, server):
@@ -135,7 +177,7 @@ def test_no_secret_of_a_url_is_shown(url, said):
     assert downloads.shown(url) == said
 
 
-@pytest.mark.parametrize("key", ["../a.png", "a/../../b.png", "/etc/a.png", "a//b.png", "./a.png"])
+@pytest.mark.parametrize("key", ["../a.png", "a/../../b.png", "/etc/a.png", "a//b.png", "./a.png", "a\0.png"])
 def test_no_object_of_a_bucket_leads_elsewhere(key):
     """A key that would be written outside of the folder for a bucket's objects is Invalid, by name."""
     downloads.check_below("s3://b/p", ["a/b.png", "ü x.png", "..a"])
