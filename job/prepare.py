@@ -50,7 +50,8 @@ def prepare(
         experiment = _go_on(experiment, known.experiment)
         compare(database, known, experiment)
     if known is None or not data.manifest_in(cache.store, known.data):
-        staged = _stage(experiment, cache, location, weights_place)
+        recorded = frozenset(row["sha256"] for row in database.rows(SQL["weights"]))
+        staged = _stage(experiment, cache, location, weights_place, recorded)
         staged["data"]["notice"] = notice
         if known and staged["data"]["id"] != known.data["id"]:
             raise Invalid(
@@ -106,10 +107,10 @@ def _check_growth(old: dict, experiment: Experiment, selected: list[dict]) -> No
             )
 
 
-def _stage(experiment: Experiment, cache: Cache, location, weights_place) -> dict:
+def _stage(experiment: Experiment, cache: Cache, location, weights_place, recorded: frozenset[str]) -> dict:
     """Put data, splits and weights into the store; return what the database keeps of them."""
     store = cache.store
-    found_weights = {m: weights.fetch(cache, m, experiment.fixed(m), weights_place) for m in experiment.pretrained()}
+    found_weights = {m: weights.fetch(cache, m, experiment.fixed(m), weights_place, recorded) for m in experiment.pretrained()}
     source = sources.read(experiment.data["source"], experiment.data["image_size"], location, cache.folder, experiment.data["groups"])
     train, test = data.cut(source, experiment)
     source = replace(source, train=train, test=test)  # what was cut from is let go: images are large

@@ -1,16 +1,22 @@
-"""ImageNet weights of the frozen bases: where their files are found, and into the store once."""
+"""ImageNet weights of the frozen bases: where their files are found, and into the store once.
 
-import hashlib
+The folder or URL that a person names is that person's word. What lies elsewhere under Keras' name, or is named by an object of
+the store, is anybody's: it is used if it has the hash that Keras names, or one that an experiment of this database recorded.
+"""
+
 import json
 import logging
 import os
+import re
 from pathlib import Path
 
 from job.backbones import BACKBONES, BASE_URL
 from job.cache import Cache
-from job.downloads import download, is_url, kept, shown
+from job.downloads import download, has_hash, is_url, kept, shown
 from job.errors import Invalid, Missing
 from job.store import Store, sha256_of
+
+ROOT = 0
 
 log = logging.getLogger(__name__)
 
@@ -34,12 +40,12 @@ def keras_folder() -> Path:
 
 
 def find(model: str, parameters: dict, place: str | None, cache_dir: Path) -> Path | None:
-    """Return the file in the folder or at the URL given, under our name or Keras', else in Keras' cache, else None.
+    """Return the file in the folder or at the URL given, under our name or Keras', else Keras' own in its cache, else None.
 
     Raises: Invalid for a folder that is not there, or a URL without the file; Unreachable.
     """
     if place and is_url(place):
-        return _mirrored(place.rstrip("/"), names(model, parameters), cache_dir / "downloads")
+        return _mirrored(place.rstrip("/"), model, parameters, cache_dir)
     folder = Path(place) if place else None
     if folder and not folder.is_dir():
         raise Invalid(f"--weights (or JOB_WEIGHTS) = {folder}: no such folder; expected one with {names(model, parameters)[0]}, or its URL")
@@ -48,34 +54,74 @@ def find(model: str, parameters: dict, place: str | None, cache_dir: Path) -> Pa
         raise Invalid(
             f"--weights (or JOB_WEIGHTS) = {folder}: this user ({os.getuid()}) may not read it: give it the right to, or name another"
         )
-    return next((p for p in [*places, keras_folder() / names(model, parameters)[1]] if p.is_file()), None)
+    return next((p for p in places if p.is_file()), None) or _in_keras_cache(model, parameters)
 
 
-def _mirrored(url: str, names: tuple[str, ...], folder: Path) -> Path:
-    """Download the file from below a URL, by the first of its names that is there."""
+def _in_keras_cache(model: str, parameters: dict) -> Path | None:
+    """Return the file in Keras' cache, unless it is not the one that Keras means, or anybody may have put it there."""
+    path = keras_folder() / names(model, parameters)[1]
+    if not path.is_file():
+        return None
+    if not os.environ.get("KERAS_HOME") and path.parent.stat().st_uid not in (ROOT, os.geteuid()):  # /tmp/.keras, without a home
+        log.warning("%s is not used: its folder belongs to another user, %d", path, path.parent.stat().st_uid)
+    elif not _is_keras(path, model, unknown=True):
+        log.warning("%s is not used: it has another hash than Keras names, %s", path, BACKBONES[model].hash)
+    else:
+        return path
+    return None
+
+
+def _is_keras(path: Path, model: str, unknown: bool) -> bool:
+    """Tell whether a file has the hash that Keras names; `unknown` where it names none."""
+    expected = BACKBONES[model].hash
+    return unknown if expected is None else has_hash(path.resolve(), expected)
+
+
+def _mirrored(url: str, model: str, parameters: dict, cache_dir: Path) -> Path:
+    """Download the file from below a URL, by the first of its names that is there; under Keras' name it is to be Keras' file."""
+    ours, keras = names(model, parameters)
     refused = []
-    for name in names:
+    for name in (ours, keras):
         try:
-            return kept(f"{url}/{name}", folder, "name another by --weights (make local: WEIGHTS=)")
+            found = kept(f"{url}/{name}", cache_dir, "name another by --weights (make local: WEIGHTS=)")
         except Invalid as exc:
             refused.append(str(exc))
-    raise Invalid(f"--weights (or JOB_WEIGHTS) = {shown(url)}: expected {names[0]} below it: {'; '.join(refused)}")
+            continue
+        if name == ours or _is_keras(found, model, unknown=True):
+            return found
+        refused.append(f"{name} has another hash than Keras names, {BACKBONES[model].hash}")
+    raise Invalid(f"--weights (or JOB_WEIGHTS) = {shown(url)}: expected {ours} below it: {'; '.join(refused)}")
 
 
-def fetch(cache: Cache, model: str, parameters: dict, place: str | None) -> Path:
+def fetch(cache: Cache, model: str, parameters: dict, place: str | None, recorded: frozenset[str] = frozenset()) -> Path:
     """Return the file: from the place given or Keras' cache, from the store if it was ever staged there, else downloaded for Keras' cache.
+
+    Args: recorded: the hashes of weights that experiments of this database were prepared with.
 
     Raises: Unreachable, Invalid.
     """
-    found = find(model, parameters, place, cache.folder)
-    if found is None and (entry := staged(cache.store, model, parameters)):
-        return cache.file(entry["key"], entry["sha256"])
-    if found is None:
-        found = keras_folder() / names(model, parameters)[1]
-        log.info("downloading %s", found.name)
-        download(url(model, parameters), found, way_out=_way_out(model, parameters, place))
-        _check_hash(found, BACKBONES[model].hash)
-    return found
+    if found := find(model, parameters, place, cache.folder) or _from_store(cache, model, parameters, recorded):
+        return found
+    path = keras_folder() / names(model, parameters)[1]
+    log.info("downloading %s", path.name)
+    return download(url(model, parameters), path, BACKBONES[model].hash, _way_out(model, parameters, place))
+
+
+def _from_store(cache: Cache, model: str, parameters: dict, recorded: frozenset[str]) -> Path | None:
+    """Return the file that was staged last, unless nobody but its pointer says that it is the right one."""
+    entry = staged(cache.store, model, parameters)
+    try:
+        path = entry and cache.file(entry["key"], entry["sha256"])
+    except Missing as exc:
+        log.warning("the weights of %s staged before are gone: %s", model, exc)
+        return None
+    if path is None or entry["sha256"] in recorded or _is_keras(path, model, unknown=False):
+        return path
+    log.warning(
+        "%s/%s is not used: it has not the hash that Keras names, and no experiment of this database recorded it; name its folder by --weights if it is right",
+        *(cache.store.url, entry["key"]),
+    )
+    return None
 
 
 def _way_out(model: str, parameters: dict, place: str | None) -> str:
@@ -83,19 +129,6 @@ def _way_out(model: str, parameters: dict, place: str | None) -> str:
     ours, keras = names(model, parameters)
     lacking = f" ({place} has neither)" if place else ""
     return f"get the file {ours} (or {keras}){lacking} and name its folder by --weights (make local: WEIGHTS=)"
-
-
-def _check_hash(path: Path, expected: str | None) -> None:
-    """Remove a download that is not the file Keras means. Raises: Invalid."""
-    if expected is None:
-        return
-    with open(path, "rb") as file:
-        digest = hashlib.file_digest(file, "md5" if len(expected) == 32 else "sha256").hexdigest()
-    if digest != expected:
-        path.unlink()
-        raise Invalid(
-            f"{path.name} was downloaded with the hash {digest}, Keras expects {expected}: get the file, and name its folder by --weights"
-        )
 
 
 def upload(store: Store, model: str, parameters: dict, path: Path) -> dict:
@@ -110,11 +143,17 @@ def upload(store: Store, model: str, parameters: dict, path: Path) -> dict:
 
 
 def staged(store: Store, model: str, parameters: dict) -> dict | None:
-    """Return key and sha256 of a file staged for an earlier experiment, or None."""
+    """Return key and sha256 of a file staged for an earlier experiment, as an object of the store says; None for none."""
     try:
-        return json.loads(store.get(_pointer(model, parameters)))
+        entry = json.loads(store.get(_pointer(model, parameters)))
+        if re.fullmatch(r"weights/[0-9a-f]{64}(\.weights)?\.h5", entry["key"]) and entry["key"][8:72] == entry["sha256"]:
+            return {"key": entry["key"], "sha256": entry["sha256"]}
     except Missing:
         return None
+    except (ValueError, TypeError, KeyError, RecursionError):
+        pass
+    log.warning("%s/%s is not used: expected the key of weights and their sha256", store.url, _pointer(model, parameters))
+    return None
 
 
 def _pointer(model: str, parameters: dict) -> str:

@@ -8,6 +8,9 @@ on conflict (name) do nothing
 -- name: locked
 select id, spec, fingerprint, data from experiment where name = %(name)s for update
 
+-- name: weights
+select distinct w.value ->> 'sha256' as sha256 from experiment, jsonb_each(weights) w
+
 -- name: set_spec
 update experiment set spec = %(spec)s where id = %(id)s
 
