@@ -16,6 +16,7 @@ from job.database import Database
 from job.errors import Invalid, JobError, NotReady
 from job.experiment import Experiment
 from job.fallback import reachable
+from job.files import check_own
 from job.findings import Finding
 from job.interrupt import INTERRUPT
 from job.reading import outside
@@ -107,6 +108,8 @@ class Preflight:
 
     def _cache(self) -> Finding:
         folder = self.settings.cache_dir
+        if os.path.lexists(folder):
+            check_own(folder, "JOB_CACHE_DIR")
         there = next(p for p in (folder, *folder.absolute().parents) if p.exists())
         try:
             with tempfile.TemporaryFile(dir=there):

@@ -18,7 +18,7 @@ from job.child import command
 from job.errors import Interrupted, Invalid, JobError, NotReady
 from job.experiment import Experiment
 from job.fallback import possible
-from job.files import own_folder
+from job.files import own_folder, write_whole
 from job.index import Key
 from job.interrupt import INTERRUPT
 from job.progress import Output, Progress
@@ -260,9 +260,5 @@ def _end_workers(out: Path) -> list[str]:
 
 def _written(path: Path, text: str) -> Path:
     """Write a file whole, this user's alone from its first byte on: a URL in it may hold a secret."""
-    partial = path.with_name(f".{path.name}.partial")
-    partial.unlink(missing_ok=True)
-    with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(text)
-    os.replace(partial, path)
+    write_whole(path, text.encode(), 0o600)
     return path

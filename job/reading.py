@@ -7,7 +7,7 @@ import os
 import re
 import resource
 
-from job.errors import Invalid, JobError, Unreachable
+from job.errors import BROKEN, Invalid, JobError, Unreachable, on_this_node
 
 EXTRAS = {  # package -> what brings it, behind the name of ours
     "tensorflow": "[cpu]'`, or [gpu]",
@@ -52,7 +52,9 @@ def outside(exc: Exception) -> JobError | None:
     name = str(exc.filename or "")
     if exc.errno in (errno.ENOSPC, errno.EDQUOT):
         return Unreachable(f"no space left on {f'the disk of {name}' if name else 'what is written to'}: free some, then run me again")
-    if name and exc.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+    if name and exc.errno in BROKEN:
+        return on_this_node(f"{name}: {exc.strerror}")
+    if name and exc.errno in (errno.EACCES, errno.EPERM):
         return Invalid(f"{name}: {exc.strerror}; this user ({os.getuid()}) needs the right to it")
     if exc.errno == errno.ENAMETOOLONG:
         return Invalid(f"{show(name)}: {exc.strerror}; expected a path")

@@ -11,12 +11,12 @@ import os
 import re
 import socket
 import subprocess
-import tempfile
 import time
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from job.errors import Invalid, JobError, NotReady
+from job.files import write_whole
 
 START_S = 60
 # Another process took the port, or one that was killed a moment ago still holds the data. Both pass.
@@ -233,7 +233,4 @@ def end_process(pid: int, birth: str, endings: tuple) -> bool:
 
 def write_private(path: Path, text: str) -> None:
     """Write a small file at once or not at all, readable by us alone (mode 0600)."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    with open(handle, "w") as file:
-        file.write(text)
-    os.replace(name, path)
+    write_whole(path, text.encode(), 0o600)

@@ -173,6 +173,13 @@ def wait_for(condition, seconds: float = 150) -> None:
         time.sleep(max(0.02, 4 * (time.monotonic() - began)))
 
 
+def a_tick_after(path: Path) -> None:
+    """Wait until the clock by which the kernel dates files has moved on since a file was changed: what is done within a tick looks the same."""
+    beside = path.with_name(f".{path.name}.tick")
+    wait_for(lambda: beside.touch() or beside.stat().st_ctime_ns > path.stat().st_ctime_ns)
+    beside.unlink()
+
+
 @dataclass(frozen=True)
 class Long:
     """A site with the experiment, and its database and store."""

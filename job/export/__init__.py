@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 from job.cache import Cache
 from job.errors import Invalid, JobError, UsageError
 from job.export.card import card
+from job.files import settle
 from job.report.collect import Collected
 from job.text import printable
 from job.trained import ABOUT, FORMATS, Trained, digest, factory_of, of_folder
@@ -45,7 +45,7 @@ def export(cache: Cache, collected: Collected, summary: dict, model: str, artifa
                 _fill(half, stored, collected, summary, model, form)
             if out.exists():
                 out.rmdir()
-            os.replace(half, out)
+            settle(half, out)
     except OSError as exc:
         raise Invalid(f"--out {out} cannot be written: {exc.strerror or exc}; expected a folder this user may make") from exc
 

@@ -6,12 +6,11 @@ what is not there yet is said in words and never averaged away.
 
 import errno
 import logging
-import os
-import tempfile
 from pathlib import Path
 
 from job.database import Database
 from job.errors import Invalid, Unreachable
+from job.files import write_whole
 from job.report.collect import collect
 from job.report.figures import draw
 from job.report.page import render
@@ -53,19 +52,10 @@ def assemble(collected, summary: dict) -> dict[str, bytes]:
 
 def _replace(folder: Path, name: str, content: bytes) -> None:
     """Write a file whole or not at all: a reader sees the old one or the new one."""
-    temporary = None
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=folder, prefix=f".{name}-", delete=False) as file:
-            temporary = file.name
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, folder / name)
+        write_whole(folder / name, content, 0o644)
     except OSError as exc:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
         if exc.errno in (errno.ENOSPC, errno.EDQUOT):
             raise Unreachable(f"no space left to write {folder / name}: free some, then run `job report` again") from exc
         raise Invalid(f"--out {folder}: {name} cannot be written: {exc.strerror or exc}; expected a folder this user may write to") from exc

@@ -155,6 +155,16 @@ def test_altered_data_is_not_trained_on(small):
     assert "the object was altered" in sentence(small.job("trial", "--index", 0, check=78))
 
 
+def test_a_row_that_names_a_file_elsewhere(small):
+    """Who can write a row cannot have a worker write, read or map a file elsewhere: the key is refused in one sentence, the task given back."""
+    small.job("prepare", "small.toml", check=0)
+    database, victim = Database(small.database_url, 5), small.folder / "victim"
+    database.rows("update experiment set splits = jsonb_set(splits, '{key}', to_jsonb(%(key)s::text))", key=str(victim))
+    assert f"the key '{victim}' leads elsewhere" in sentence(small.job("trial", "--index", 0, check=78))
+    assert not victim.exists()
+    assert database.rows("select state, counted from task where stage = 'trial'") == [{"state": "waiting", "counted": 0}]
+
+
 def test_a_cache_that_cannot_be_used(small):
     """A cache below a file is invalid; the task is given back."""
     small.job("prepare", "small.toml", check=0)

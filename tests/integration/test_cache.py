@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from world import wait_for
+from world import a_tick_after, wait_for
 
 from job import cache as module
 from job import files
@@ -331,6 +331,7 @@ def test_what_is_damaged_is_fetched_anew(node, cache, damage, caplog):
     for name in "ab":
         assert np.array_equal(cache.joined(entry(node, name)), node.made[name][0])
     assert list(cache.damaged(entry(node, *"abc"))) == []
+    a_tick_after(node.path("a"))
     damage(node.path("a"))
     assert list(cache.damaged(entry(node, *"abc"))) == [
         f"{node.path('a')} is not what it was when it came here: delete it, and the next task fetches it anew"
@@ -347,6 +348,7 @@ def test_what_was_joined_and_is_damaged_is_joined_anew(node, cache, damage):
     both = np.concatenate([node.made[name][0] for name in "ab"])
     assert np.array_equal(cache.joined(entry(node, *"ab")), both)
     (joined,) = (node.folder / "data").glob("*.npy")
+    a_tick_after(joined)
     damage(joined)
     assert len(list(cache.damaged(entry(node, *"ab")))) == 1
     assert np.array_equal(cache.joined(entry(node, *"ab")), both)
@@ -362,6 +364,7 @@ def test_what_is_hashed_once_is_not_hashed_again(node, cache, monkeypatch):
     for _ in range(3):
         cache.joined(entry(node, "a"))
     assert len(hashed) == 0
+    a_tick_after(node.path("a"))
     node.path("a").chmod(0o640)
     node.path(".a.lock").touch()
     for _ in range(3):

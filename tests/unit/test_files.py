@@ -1,0 +1,129 @@
+"""Files that are whole or not there, also after a power cut, and hashes that need not be made twice.
+
+A power cut is at no test's wish: the order of the calls to the kernel stands for it. What has its name has its bytes on the disk before,
+and its folder after.
+"""
+
+import os
+import stat
+
+import pytest
+from world import a_tick_after
+
+from job import downloads, files, stamps
+from job.cache import Cache
+from job.folder import FolderStore
+from job.report import _replace
+from job.server import write_private
+from job.store import sha256_of
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """The names of what is synced and renamed, in order; both are done, too."""
+    seen, fsync, replace = [], os.fsync, os.replace
+
+    def synced(handle):
+        seen.append(("sync", os.readlink(f"/proc/self/fd/{handle}")))
+        fsync(handle)
+
+    def renamed(source, target):
+        seen.append(("rename", str(source), str(target)))
+        replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(os, "replace", renamed)
+    return seen
+
+
+def to_cache(top):
+    store = FolderStore(top / "store", 0, None)
+    store.put("k", b"abc")
+    return Cache(store, top / "cache", 1).file("k", sha256_of(top / "store" / "k"))
+
+
+def to_store(top):
+    FolderStore(top / "store", 0, None).put("a/b/k", b"abc")
+    return top / "store" / "a" / "b" / "k"
+
+
+def to_downloads(top, monkeypatch):
+    monkeypatch.setattr(downloads, "_blocks", lambda *_: iter([b"abc"]))  # a server is no part of the promise
+    return downloads.download("http://here/k", top / "k")
+
+
+WRITERS = {
+    "a file": lambda top, _: files.write_whole(top / "k", b"abc") or top / "k",
+    "a secret": lambda top, _: write_private(top / "k", "abc") or top / "k",
+    "the report": lambda top, _: _replace(top, "k", b"abc") or top / "k",
+    "the folder store": lambda top, _: to_store(top),
+    "the cache": lambda top, _: to_cache(top),
+    "a download": to_downloads,
+}
+
+
+@pytest.mark.parametrize("write", WRITERS.values(), ids=WRITERS)
+def test_a_name_comes_after_its_bytes(tmp_path, calls, monkeypatch, write):
+    """Whatever is written: its bytes reach the disk, then it gets its name, then the name reaches the disk; nothing else stays."""
+    path = write(tmp_path, monkeypatch)
+    at = next(i for i, call in enumerate(calls) if call[0] == "rename" and call[2] == str(path))
+    assert ("sync", calls[at][1]) in calls[:at]
+    assert ("sync", str(path.parent)) in calls[at:]
+    assert path.read_bytes() == b"abc"
+    assert [p.name for p in path.parent.iterdir() if p.name.startswith((".k", ".job", ".put")) and not p.name.endswith(".lock")] == []
+
+
+def test_new_folders_of_a_store_stay(tmp_path, calls):
+    """The folders that a put makes reach the disk with it: an acknowledged object cannot lose its way."""
+    to_store(tmp_path)
+    made = [tmp_path, tmp_path / "store", tmp_path / "store" / "a", tmp_path / "store" / "a" / "b"]
+    assert {str(folder) for folder in made} <= {call[1] for call in calls if call[0] == "sync"}
+
+
+def test_a_folder_is_settled_with_its_files(tmp_path, calls):
+    """A folder that gets its name as a whole has every file below it on the disk."""
+    (tmp_path / "half" / "sub").mkdir(parents=True)
+    (tmp_path / "half" / "sub" / "k").write_bytes(b"abc")
+    files.settle(tmp_path / "half", tmp_path / "whole")
+    half = tmp_path / "half"
+    assert {call[1] for call in calls if call[0] == "sync"} == {str(p) for p in (half, half / "sub", half / "sub" / "k", tmp_path)}
+    assert [call[0] for call in calls] == ["sync", "sync", "sync", "rename", "sync"]
+
+
+def test_what_fails_leaves_nothing(tmp_path):
+    """A write that ends early leaves the file as it was, and no half of one."""
+    files.write_whole(tmp_path / "k", b"old")
+    with pytest.raises(ZeroDivisionError), files.whole(tmp_path / "k") as file:
+        file.write(b"new")
+        raise ZeroDivisionError
+    assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == [("k", b"old")]
+
+
+def test_modes(tmp_path):
+    """A secret is ours from its first byte on; a folder of our own is closed to everybody else."""
+    before = os.umask(0)
+    try:
+        write_private(tmp_path / "secret", "abc")
+        files.own_folder(tmp_path / "own", "x")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "secret").stat().st_mode) == 0o600
+    assert stat.S_IMODE((tmp_path / "own").stat().st_mode) == 0o700
+
+
+def test_a_stamp(tmp_path):
+    """A stamp fits until anything is done to the file, and comes back from a note; a note that was cut, or of anything else, is none."""
+    path, note = tmp_path / "k", os.open(tmp_path / "note", os.O_RDWR | os.O_CREAT)
+    path.write_bytes(b"abc")
+    with open(path, "r+b") as file:
+        made = stamps.stamp(file.fileno(), "f" * 64)
+        stamps.write(note, made)
+        assert stamps.read(note) == made == stamps.stamp(file.fileno(), "f" * 64)
+        a_tick_after(path)
+        os.utime(path, ns=(made.modified_ns, made.modified_ns))
+        assert stamps.stamp(file.fileno(), "f" * 64) != made
+    for text in (b"", b"[]", b"null", b"{}", b'{"sha256": "f', os.pread(note, 4096, 0)[:-1], b'{"a": 1}'):
+        os.ftruncate(note, 0)
+        os.pwrite(note, text, 0)
+        assert stamps.read(note) is None
+    os.close(note)
