@@ -8,7 +8,7 @@ before the answer does not tell whether it was done, so it may run twice.
 import logging
 import threading
 
-from job.database import Every, json_value, queries
+from job.database import Database, Every, json_value, queries
 from job.errors import LeaseLost
 
 SQL = queries("tasks")
@@ -16,6 +16,7 @@ DECIDED = ("complete", "pruned")
 MAX_COUNTED = 3
 MOST_NOTES = 100  # of an experiment: a fault of a whole site would fill its row
 RENEWALS_PER_LEASE = 6
+LEAST_ANSWER_S = 0.5  # a busy server needs that long, however short the lease
 UNJUDGED = {"pruner": None, "bracket": None, "sign": 1}
 
 log = logging.getLogger(__name__)
@@ -56,14 +57,21 @@ class Attempt:
         raise LeaseLost(f"{self.key}: attempt {self.number} has lost its lease to another; nothing was written")
 
     def keep(self) -> Every:
-        """Renew the lease in the background; without the database the work goes on."""
-        seconds = self.tasks.lease_s / RENEWALS_PER_LEASE
-        return Every(seconds, lambda: self.renew(patience_s=seconds))
+        """Renew the lease in the background; without the database the work goes on.
 
-    def renew(self, patience_s: float = 0.0) -> None:
-        """Renew the lease and note the progress; if the database is away for longer, the next beat tries again."""
+        From one try to the next, and so from the end of an outage to a renewal, it is less than a claimant's grace (job/tasks.py).
+        """
+        seconds = self.tasks.lease_s / RENEWALS_PER_LEASE
+        hasty = self.tasks.database.within(max(seconds / 2, LEAST_ANSWER_S))
+        return Every(seconds, lambda: self.renew(seconds, hasty))
+
+    def renew(self, patience_s: float = 0.0, database: Database | None = None) -> None:
+        """Renew the lease and note the progress; if the database is away for longer, the next beat tries again.
+
+        Args: database: the tasks' own, if not another way to it.
+        """
         try:
-            if not self.tasks.database.rows(SQL["renew"], patience_s, **self.values, step=self.step):
+            if not (database or self.tasks.database).rows(SQL["renew"], patience_s, **self.values, step=self.step):
                 self.lost.set()
         except Exception as exc:  # a thread must not end
             log.warning("the lease of %s was not renewed: %s", self.key, exc)

@@ -4,6 +4,7 @@ No connection is held between transactions, so a thousand workers fit a default 
 pgbouncer in transaction mode too: just a burst of them may share one.
 """
 
+import copy
 import dataclasses
 import hashlib
 import logging
@@ -73,6 +74,13 @@ class Database:
         self._place: Place | None = None  # not known yet, or nothing is prepared yet
         # Local to the transaction: settings of the session do not pass a pgbouncer.
         self._begin = f"begin; set local idle_in_transaction_session_timeout = {limits.idle_s * 1000:.0f}; set local lock_timeout = {limits.lock_s * 1000:.0f}"
+
+    def within(self, answer_s: float) -> "Database":
+        """Return the same database, whose silence is borne for so many seconds at most: for who must be heard in time."""
+        limits = self._limits
+        hasty = copy.copy(self)
+        hasty._limits = dataclasses.replace(limits, connect_s=min(limits.connect_s, answer_s), answer_s=min(limits.answer_s, answer_s))
+        return hasty
 
     def run(self, work, patience_s: float | None = None):
         """Return `work(cursor)`, run in one transaction, and again while the server is away.

@@ -12,13 +12,9 @@ STATES = ("waiting", "running", "complete", "pruned", "failed")
 WINDOW_S = 600.0  # images a second are those of the last ten minutes
 
 
-def collect(database: Database, registered: Registered, lease_s: float = 180.0) -> dict:
-    """Return the state of an experiment, as `job status --json` gives it.
-
-    Args:
-        lease_s: of the workers; after a restart of the database their leases count anew.
-    """
-    values = {"experiment": registered.id, "lease_s": lease_s, "sign": registered.experiment.sign, "window_s": WINDOW_S}
+def collect(database: Database, registered: Registered) -> dict:
+    """Return the state of an experiment, as `job status --json` gives it."""
+    values = {"experiment": registered.id, "sign": registered.experiment.sign, "window_s": WINDOW_S}
     names = ("states", "running", "failed", "best", "selected", "folds", "attempts", "seconds", "speed", "notes")
     rows = database.run(lambda cursor: _snapshot(cursor, names, values))
     stages = _counted(rows["states"])

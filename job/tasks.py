@@ -1,7 +1,8 @@
 """Tasks and their claims: who works on what, decided by the database and its clock.
 
 A task is owned by one attempt at a time, for as long as its lease is renewed. A claim repairs what it
-touches: it ends the attempt that vanished, and needs no daemon to do so.
+touches: it ends the attempt that vanished, and needs no daemon to do so. That an owner is gone is measured,
+not concluded from an old row: who finds it overdue calls it in, and who finds no answer after a grace takes over.
 """
 
 import logging
@@ -20,6 +21,7 @@ from job.interrupt import INTERRUPT
 from job.specification import stored
 
 POLL_S = 2.0
+GRACE = 1 / 3  # of a lease, two renewals: for how long an owner may be silent, and has to answer once it is called in
 SLURM = ("SLURM_CLUSTER_NAME", "SLURM_JOB_ID", "SLURM_STEP_ID", "SLURM_PROCID")  # the last two: processes that srun starts side by side
 
 log = logging.getLogger(__name__)
@@ -185,14 +187,19 @@ class Tasks:
         if row["owner"] == self.worker.owner:  # our own claim, of which we did not hear
             return Attempt(self, key, row["attempt"], row["parameters"], row["progress"])
         if row["state"] == "running":
-            if row["lease_left_s"] > 0 and not self._requeued(row):
-                return NotReady(
-                    f"{key} is owned by attempt {row['attempt']} on {row['host']}, its lease ends in {row['lease_left_s']:.0f} s"
-                )
+            if not self._requeued(row) and (left_s := self._left_s(cursor, values, row)) > 0:
+                return NotReady(f"{key} is owned by attempt {row['attempt']} on {row['host']}, its lease ends in {left_s:.0f} s")
             end(cursor, values | {"attempt": row["attempt"], "seconds": None}, row, "vanished", f"vanished on {row['host']} without a word")
         cursor.execute(SQL["take"], values)
         taken = cursor.fetchone()
         return Attempt(self, key, **taken) if taken else None
+
+    def _left_s(self, cursor, values: dict, row: dict) -> float:
+        """Return the seconds for which a running task is still its owner's. One that is overdue is called in before it is taken."""
+        if row["called_in"] or row["lease_left_s"] > self.lease_s * (1 - GRACE):
+            return row["lease_left_s"]
+        cursor.execute(SQL["call_in"], values | {"grace_s": self.lease_s * GRACE, "called_in": f"called in by {self.worker.host}"})
+        return cursor.fetchone()["lease_left_s"]
 
     def _requeued(self, row: dict) -> bool:
         return self.worker.scheduler is not None and row["scheduler"] == self.worker.scheduler

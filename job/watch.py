@@ -37,7 +37,7 @@ def show(state: dict) -> None:
         print("\n".join(lines(state)), flush=True)
 
 
-def watch(database: Database, registered: Registered, interval_s: float, outage_s: float, lease_s: float, as_json: bool) -> None:
+def watch(database: Database, registered: Registered, interval_s: float, outage_s: float, as_json: bool) -> None:
     """Show the state every `interval_s` seconds until everything is decided; through an outage of up to `outage_s`.
 
     Raises: Interrupted at a signal; Unreachable after an outage that was longer.
@@ -48,7 +48,7 @@ def watch(database: Database, registered: Registered, interval_s: float, outage_
     with screen:
         while True:
             try:
-                state, away_since = collect(database, registered, lease_s), None
+                state, away_since = collect(database, registered), None
                 screen.state(state)
                 if not state["undecided"]:
                     return

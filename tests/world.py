@@ -1,6 +1,7 @@
 """What the tests share: small experiments, a place to run them, and a view on what became of them."""
 
 import json
+import os
 import re
 import signal
 import socket
@@ -16,6 +17,7 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from job.database import Database
+from job.embedded import Postgres
 from job.store import open_store
 
 TINY = """
@@ -178,6 +180,21 @@ def a_tick_after(path: Path) -> None:
     beside = path.with_name(f".{path.name}.tick")
     wait_for(lambda: beside.touch() or beside.stat().st_ctime_ns > path.stat().st_ctime_ns)
     beside.unlink()
+
+
+@contextmanager
+def stopped(server: Postgres):
+    """Stop postmaster and backends, as a machine that swaps itself to death; let them go on at the end."""
+    first = int((server.folder / "pid").read_text().split()[0])
+    os.kill(first, signal.SIGSTOP)
+    processes = [first, *(int(pid) for pid in Path(f"/proc/{first}/task/{first}/children").read_text().split())]
+    for pid in processes[1:]:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in reversed(processes):
+            os.kill(pid, signal.SIGCONT)
 
 
 @dataclass(frozen=True)

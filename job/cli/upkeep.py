@@ -40,9 +40,9 @@ def status(settings, watch, interval, as_json):
     database = database_of(settings)
     registered = find(database, settings.need("experiment"))
     if watch:
-        keep_showing(database, registered, interval, settings.outage_s, settings.lease_s, as_json)
+        keep_showing(database, registered, interval, settings.outage_s, as_json)
         return
-    state = view.collect(database, registered, settings.lease_s)
+    state = view.collect(database, registered)
     if as_json:
         say(json.dumps(state))
     else:

@@ -8,11 +8,10 @@ select stage, model, state, count(*)::int as tasks from task where experiment = 
 group by stage, model, state order by model
 
 -- name: running
--- A lease counts from the start of the database too, as for who claims (tasks.sql).
 select t.model, t.stage, t.index, t.attempt, a.host, a.last_step,
        extract(epoch from clock_timestamp() - a.started)::float as running_s,
        extract(epoch from clock_timestamp() - a.last_beat)::float as beat_s,
-       extract(epoch from greatest(t.lease_until, pg_postmaster_start_time() + make_interval(secs => %(lease_s)s::float8)) - clock_timestamp())::float as lease_left_s
+       extract(epoch from t.lease_until - clock_timestamp())::float8 as lease_left_s
 from task t
 join attempt a on (a.experiment, a.model, a.stage, a.index, a.number) = (t.experiment, t.model, t.stage, t.index, t.attempt)
 where t.experiment = %(experiment)s and t.state = 'running'

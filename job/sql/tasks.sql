@@ -11,14 +11,26 @@ from job_schema left join experiment on name = %(name)s
 select 1 from task where (experiment, model, stage, index) = (%(experiment)s, %(model)s, %(stage)s, %(index)s) for update
 
 -- name: look
--- What a claim needs to decide. A lease counts from the start of the database too, so that after an
--- outage nobody steals from the living.
+-- What a claim needs to decide. The reason of an attempt that runs says who has called it in.
 select t.state, t.attempt, t.owner, t.progress, t.counted, t.counted_at, t.parameters, t.reason,
-       a.scheduler, a.host,
-       extract(epoch from greatest(t.lease_until, pg_postmaster_start_time() + make_interval(secs => %(lease_s)s::float8)) - clock_timestamp())::float as lease_left_s
+       a.scheduler, a.host, a.reason as called_in,
+       extract(epoch from t.lease_until - clock_timestamp())::float8 as lease_left_s
 from task t
 left join attempt a on (a.experiment, a.model, a.stage, a.index, a.number) = (t.experiment, t.model, t.stage, t.index, t.attempt)
 where (t.experiment, t.model, t.stage, t.index) = (%(experiment)s, %(model)s, %(stage)s, %(index)s)
+
+-- name: call_in
+-- The silence of an owner is measured from here on, when somebody hears it, so that neither an outage nor a jump of the clock
+-- before takes a task from the living: a renewal takes the call back.
+with mine as (
+    update task set lease_until = greatest(lease_until, clock_timestamp() + make_interval(secs => %(grace_s)s::float8))
+    where (experiment, model, stage, index) = (%(experiment)s, %(model)s, %(stage)s, %(index)s)
+    returning attempt as number, lease_until
+), called as (
+    update attempt set reason = %(called_in)s from mine
+    where (experiment, model, stage, index, attempt.number) = (%(experiment)s, %(model)s, %(stage)s, %(index)s, mine.number)
+)
+select extract(epoch from lease_until - clock_timestamp())::float8 as lease_left_s from mine
 
 -- name: peek
 select state, reason from task
@@ -62,7 +74,7 @@ with mine as (
       and state = 'running'
     returning 1
 )
-update attempt set last_beat = clock_timestamp(), last_step = greatest(last_step, %(step)s)
+update attempt set last_beat = clock_timestamp(), last_step = greatest(last_step, %(step)s), reason = null
 where (experiment, model, stage, index, number) = (%(experiment)s, %(model)s, %(stage)s, %(index)s, %(attempt)s)
   and exists (select 1 from mine)
 returning number

@@ -8,13 +8,13 @@ import sys
 import threading
 import time
 from concurrent.futures import Future
-from contextlib import closing, contextmanager
-from pathlib import Path
+from contextlib import closing
 
 import psycopg2
 import pytest
 from refusal import refused, refused_in, role, sockets
 from wire import Wire, through
+from world import stopped
 
 from job.database import Database, Limits, alone
 from job.embedded import Postgres
@@ -71,21 +71,6 @@ def in_thread(call) -> Future:
 
     threading.Thread(target=target, daemon=True).start()
     return future
-
-
-@contextmanager
-def stopped(server: Postgres):
-    """Stop postmaster and backends, as a machine that swaps itself to death; let them go on at the end."""
-    first = int((server.folder / "pid").read_text().split()[0])
-    os.kill(first, signal.SIGSTOP)
-    processes = [first, *(int(pid) for pid in Path(f"/proc/{first}/task/{first}/children").read_text().split())]
-    for pid in processes[1:]:
-        os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for pid in reversed(processes):
-            os.kill(pid, signal.SIGCONT)
 
 
 def test_a_restart_in_the_middle(own):

@@ -72,7 +72,7 @@ class Life:
         return subprocess.run(command, env=self.environ(**environ), capture_output=True, text=True, timeout=60)
 
     def collect(self) -> dict:
-        return status.collect(self.database, self.registered, lease_s=1)
+        return status.collect(self.database, self.registered)
 
 
 @pytest.fixture
@@ -140,7 +140,7 @@ def test_the_numbers_are_the_databases(life):
     assert (worker["index"], worker["attempt"], worker["host"], worker["last_step"]) == (3, 2, "node7", 5)
     assert 90 < worker["lease_left_s"] <= 100 and 0 <= worker["beat_s"] < 10
     assert state["time_left"]["unknown"] == []
-    plain = life.job("status", JOB_LEASE_S="1").stdout
+    plain = life.job("status").stdout
     assert "running: cnn trial 3 attempt 2 on node7 saved step 5 lease 2 min" in plain and "best so far trial 1, accuracy 0.7500" in plain
 
 

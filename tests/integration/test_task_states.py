@@ -31,6 +31,7 @@ class Row:
     attempt: int = 0
     owner: str | None = None
     expired: bool = False
+    called_in: bool = False
     scheduler: str | None = None
     progress: int = 0
     began: int = 0  # progress when the latest attempt began
@@ -79,12 +80,12 @@ class Machine(RuleBasedStateMachine):
     def leased(self, key) -> None:
         """Check that the database's clock gave a lease just now; from here on it ends by `expire` only."""
         row = self.database.rows(
-            """select lease_until > pg_postmaster_start_time() and lease_until <= clock_timestamp() + make_interval(secs => %(l)s) as fresh
+            """select lease_until > clock_timestamp() - interval '10 s' and lease_until <= clock_timestamp() + make_interval(secs => %(l)s) as fresh
             from task where (stage, index) = (%(s)s, %(i)s)""",
             l=LEASE_S, s=key.stage, i=key.index,
         )[0]  # fmt: skip
         assert row["fresh"]
-        self.rows[key].expired = False
+        self.rows[key].expired = self.rows[key].called_in = False
         self.lease(key, "clock_timestamp() + interval '1 day'")
 
     def mine(self, attempt) -> bool:
@@ -129,7 +130,8 @@ class Machine(RuleBasedStateMachine):
         if row.owner == worker.owner:
             return row.attempt
         if row.state == "running":
-            if not row.expired and (worker.scheduler is None or row.scheduler != worker.scheduler):
+            if (worker.scheduler is None or row.scheduler != worker.scheduler) and not (row.expired and row.called_in):
+                row.called_in, row.expired = row.called_in or row.expired, False
                 return NotReady
             row.end("vanished", "waiting")
             if row.state == "failed":
@@ -154,6 +156,8 @@ class Machine(RuleBasedStateMachine):
         if isinstance(expected, type):
             with pytest.raises(expected):
                 process.claim(key)
+            if self.rows[key].called_in and self.rows[key].state == "running":
+                self.lease(key, "clock_timestamp() + interval '1 day'")
             return None
         known = self.database.rows("select count(*)::int as n from attempt")[0]["n"]
         attempt = process.claim(key)
@@ -175,11 +179,11 @@ class Machine(RuleBasedStateMachine):
         again = self.take(attempt.key, attempt.tasks)
         return again if again else multiple()
 
-    @rule(target=attempts, attempt=attempts, w=workers, expired=st.booleans())
-    def rival(self, attempt, w, expired):
-        """Another worker claims the same task, before or after its lease has ended."""
+    @rule(target=attempts, attempt=attempts, w=workers, expired=st.booleans(), called_in=st.booleans())
+    def rival(self, attempt, w, expired, called_in):
+        """Another worker claims the same task, before or after its lease has ended, and its owner was called in."""
         if expired:
-            self.expire(attempt)
+            self.expire(attempt, called_in)
         again = self.take(attempt.key, self.tasks[w])
         return again if again else multiple()
 
@@ -188,11 +192,15 @@ class Machine(RuleBasedStateMachine):
         """The process is gone or paused: its attempts may still write, a new process takes its place."""
         self.tasks[w] = self.process(SCHEDULERS[w])
 
-    @rule(attempt=attempts)
-    def expire(self, attempt):
-        if self.rows[attempt.key].state == "running":
+    @rule(attempt=attempts, called_in=st.booleans())
+    def expire(self, attempt, called_in):
+        row = self.rows[attempt.key]
+        if row.state == "running":
             self.lease(attempt.key, "'epoch'")
-            self.rows[attempt.key].expired = True
+            row.expired, row.called_in = True, row.called_in or called_in
+            if called_in:
+                self.database.rows("update attempt set reason = 'called in' where outcome is null and (stage, index) = (%(s)s, %(i)s)",
+                                   s=attempt.key.stage, i=attempt.key.index)  # fmt: skip
 
     @rule(attempt=attempts, step=steps)
     def renew(self, attempt, step):

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 
 import pytest
 from wire import Wire, through
@@ -13,7 +13,7 @@ from job.errors import Impossible, Invalid, JobError, LeaseLost, NotReady
 from job.index import Key
 from job.prepare import _register
 from job.specification import parse
-from job.tasks import Tasks, Worker, scheduler_job
+from job.tasks import Attempt, Tasks, Worker, scheduler_job
 
 SPEC = {"name": "small", "data": {"source": "digits"}, "search": {"trials": 3}, "folds": {"count": 2}, "models": {"cnn": {"epochs": 2}}}
 STAGED = {"data": {"id": "d", "files": {}}, "weights": {}, "splits": {}}
@@ -44,6 +44,25 @@ def complete(database, index, value):
     attempt = worker(database, f"w{index}").claim(Key("cnn", "trial", index))
     attempt.set_parameters({"learning_rate": 0.1 * index})
     attempt.commit("complete", value, {}, {})
+
+
+def end_lease(database, called_in=False) -> None:
+    """Let the lease of what runs be over, as after an outage; or also the time to answer after a call."""
+    database.rows("update task set lease_until = clock_timestamp() - interval '1 hour' where state = 'running'")
+    if called_in:
+        database.rows("update attempt set reason = 'called in by there' where outcome is null")
+
+
+def take_over(database) -> Attempt:
+    """Return the attempt that follows one whose owner does not answer."""
+    end_lease(database, called_in=True)
+    return worker(database, "new").claim(TRIAL)
+
+
+def free(of: Tasks) -> Attempt | None:
+    """Return the attempt of who takes the task, None while it is another's."""
+    with suppress(NotReady):
+        return of.claim(TRIAL)
 
 
 def test_one_owner(database):
@@ -80,10 +99,8 @@ def test_a_claim_heard_twice_is_one(database):
 
 def test_an_old_attempt_cannot_write(database):
     """After a take-over every write of the old attempt is refused: parameters, report, commit, release, error, opening."""
-    old = worker(database, "old", lease_s=0.01).claim(TRIAL)
-    time.sleep(0.05)
-    _forget_start(database)
-    new = worker(database, "new", lease_s=0.01).claim(TRIAL)
+    old = worker(database, "old").claim(TRIAL)
+    new = take_over(database)
     assert new.number == 2
     for write in (
         lambda: old.set_parameters({}),
@@ -103,12 +120,52 @@ def test_an_old_attempt_cannot_write(database):
     assert [r["outcome"] for r in database.rows("select outcome from attempt order by number")] == ["vanished", None]
 
 
-def test_a_lease_counts_from_the_start_of_the_database(database):
-    """An expired lease is not free until the database has been up for a lease: after an outage nobody steals."""
-    worker(database, "old", lease_s=0.01).claim(TRIAL)
-    time.sleep(0.05)
-    with pytest.raises(NotReady, match="its lease ends in"):
-        worker(database, "new", lease_s=1e6).claim(TRIAL)
+def test_nobody_takes_a_task_unheard(database):
+    """A lease that ended in an outage, or by a jump of the clock: whoever comes first calls its owner in, whose answer keeps the task."""
+    owner, others = worker(database, "owner").claim(TRIAL), [worker(database, name, lease_s=0.3) for name in "abc"]
+    for _ in range(2):
+        end_lease(database)
+        for other in others:
+            with pytest.raises(NotReady, match="is owned by attempt 1 on here, its lease ends in 0 s"):
+                other.claim(TRIAL)
+        assert database.rows("select reason from attempt") == [{"reason": "called in by here"}]
+        owner.renew()
+        assert database.rows("select reason from attempt") == [{"reason": None}]
+        time.sleep(0.1)  # the grace
+        with pytest.raises(NotReady, match="its lease ends in 60 s"):
+            others[0].claim(TRIAL)
+    owner.check()
+
+
+def test_who_does_not_answer_is_replaced(database):
+    """A lease after the last renewal, if somebody waited for it; who comes later waits for the grace, and need not be who called."""
+    worker(database, "gone", lease_s=0.6).claim(TRIAL)
+    began, second = time.monotonic(), worker(database, "second", lease_s=0.6)
+    while (attempt := free(second)) is None:
+        time.sleep(0.02)
+    assert (attempt.number, 0.5 < time.monotonic() - began < 1.5) == (2, True)
+    end_lease(database)
+    assert free(worker(database, "third", lease_s=0.6)) is None
+    time.sleep(0.2)
+    assert free(worker(database, "fourth", lease_s=0.6)).number == 3
+
+
+def test_a_renewal_that_hangs_is_made_again_within_the_grace(database, database_url, postgres):
+    """An answer that the network swallows holds the next renewal up for less than a claimant's grace."""
+    heard = []
+
+    def obey(data):
+        renewals = data.count(b"set lease_until")
+        heard.extend(renewals * [time.monotonic()])
+        return "swallow" if renewals and len(heard) == 1 else "pass"
+
+    with closing(Wire(postgres.ports[0], obey)) as wire:
+        there = Database(through(database_url, wire), 30)
+        with worker(there, lease_s=6).claim(TRIAL).keep():
+            deadline = time.monotonic() + 10
+            while len(heard) < 2 and time.monotonic() < deadline:
+                time.sleep(0.02)
+    assert heard[1] - heard[0] < 2
 
 
 def test_a_requeued_job_takes_its_task_back_at_once(database):
@@ -264,13 +321,13 @@ def test_a_selection_closes_the_trials(database):
 def test_progress_by_a_checkpoint_counts(database):
     """An attempt that vanishes after a durable checkpoint has progressed, also within its first epoch."""
     for step in (10, 20, 30, 40):
-        attempt = worker(database, f"w{step}", lease_s=0.01).claim(TRIAL)
+        attempt = worker(database, f"w{step}").claim(TRIAL)
         attempt.durable(step)
-        time.sleep(0.05)
+        end_lease(database, called_in=True)
     assert (state(database)["counted"], state(database)["progress"]) == (0, 40)
     for name in ("x", "y"):
-        worker(database, name, lease_s=0.01).claim(TRIAL)
-        time.sleep(0.05)
+        worker(database, name).claim(TRIAL)
+        end_lease(database, called_in=True)
     assert state(database)["counted"] == 1
 
 
@@ -307,8 +364,3 @@ def test_a_database_that_lost_some_tables_is_not_called_empty(database, gone):
         with pytest.raises(Invalid, match=said):
             database.create_schema()
             _register(database, parse(SPEC), STAGED)
-
-
-def _forget_start(database) -> None:
-    """Wait until the server is older than the short lease of these tests."""
-    assert database.rows("select extract(epoch from clock_timestamp() - pg_postmaster_start_time())::float as up_s")[0]["up_s"] > 0.01

@@ -1,0 +1,64 @@
+"""Silence of a server is not silence of an owner: claims on a real PostgreSQL that is stopped, or restarts itself."""
+
+import os
+import signal
+import time
+from contextlib import closing
+
+import psycopg2
+import pytest
+from world import stopped
+
+from job import tasks
+from job.database import Database
+from job.embedded import Postgres
+from job.errors import NotReady
+from job.index import Key
+from job.prepare import _register
+from job.specification import parse
+from job.tasks import Tasks, Worker
+
+SPEC = {"name": "small", "data": {"source": "digits"}, "search": {"trials": 1}, "folds": {"count": 2}, "models": {"cnn": {"epochs": 2}}}
+TRIAL = Key("cnn", "trial", 0)
+LEASE_S = 3.0
+
+
+def worker(database, name: str) -> Tasks:
+    return Tasks(database, tasks.find(database, "small"), Worker(owner=name, host=name), LEASE_S, 0.0)
+
+
+def silent(server: Postgres) -> None:
+    """Stop the whole server for longer than a lease."""
+    with stopped(server):
+        time.sleep(LEASE_S + 1)
+
+
+def restarting(server: Postgres) -> None:
+    """Kill a backend: once it notices, the server ends all others and recovers; when its postmaster began stays what it was."""
+    with closing(psycopg2.connect(server.url)) as connection, stopped(server):
+        os.kill(connection.info.backend_pid, signal.SIGKILL)
+        time.sleep(LEASE_S + 1)
+
+
+@pytest.mark.parametrize("trouble", [silent, restarting])
+def test_the_living_are_not_robbed(trouble, tmp_path):
+    """However many look for a task first when the server is back after more than its lease, the living owner keeps it."""
+    with Postgres(tmp_path / "own") as server:
+        database = Database(server.url, 60)
+        database.create_schema()
+        _register(database, parse(SPEC), {"data": {"id": "d", "files": {}}, "weights": {}, "splits": {}})
+        attempt = worker(database, "owner").claim(TRIAL)
+        claimants = [worker(database, f"claimant {i}") for i in range(4)]
+        trouble(server)
+
+        def look():
+            for claimant in claimants:
+                with pytest.raises(NotReady):
+                    claimant.claim(TRIAL)
+
+        look()
+        with attempt.keep():
+            until = time.monotonic() + LEASE_S * 2 / 3  # twice the grace
+            while time.monotonic() < until:
+                look()
+        attempt.check()
