@@ -13,7 +13,8 @@ from job.errors import LeaseLost
 
 SQL = queries("tasks")
 DECIDED = ("complete", "pruned")
-MAX_COUNTED = 3
+MAX_ERRORS = 3  # in a row without progress
+MAX_VANISHED = 10  # the same; a node that is taken away looks as a process that runs out of memory
 MOST_NOTES = 100  # of an experiment: a fault of a whole site would fill its row
 RENEWALS_PER_LEASE = 6
 LEAST_ANSWER_S = 0.5  # a busy server needs that long, however short the lease
@@ -144,7 +145,7 @@ class Attempt:
         self._last("interrupted", lambda: self.write("release", patience_s, step=self.step, **self._why(reason)))
 
     def error(self, reason: str) -> None:
-        """End this attempt with an error; the third in a row without progress fails the task for good."""
+        """End this attempt with an error; too many of them without progress between fail the task for good."""
         values = self.values | {"step": self.step} | self._why(reason)
 
         def work(cursor):
@@ -188,8 +189,13 @@ def end(cursor, values: dict, row: dict, outcome: str, reason: str) -> None:
         row: the task as `look` shows it, under its lock.
     """
     cursor.execute(SQL["end_attempt"], values | {"outcome": outcome, "reason": reason})
-    counted = row["counted"] + 1 if row["progress"] <= row["counted_at"] else 0
-    if counted < MAX_COUNTED:
-        cursor.execute(SQL["again"], values | {"counted": counted})
+    values = values | {"counted": row["counted"] + 1 if row["progress"] <= row["counted_at"] else 0}
+    cursor.execute(SQL["in_a_row"], values)
+    errors, vanished = cursor.fetchone().values()
+    if errors >= MAX_ERRORS:
+        cursor.execute(SQL["fail"], values | {"reason": f"{errors} attempts in a row, the last: {reason}"})
+    elif vanished >= MAX_VANISHED:
+        why = f"vanished {vanished} times in a row, the last on {row['host']}: out of memory, or of time before its first checkpoint?"
+        cursor.execute(SQL["fail"], values | {"reason": why})
     else:
-        cursor.execute(SQL["fail"], values | {"counted": counted, "reason": f"{counted} attempts in a row, the last: {reason}"})
+        cursor.execute(SQL["again"], values)

@@ -23,7 +23,7 @@ EXIT_CODES = {
 
 
 class JobError(Exception):
-    """An error of one attempt; three in a row and the task has failed for good."""
+    """An error of one attempt; three without progress and the task has failed for good."""
 
     exit_code = 1
 

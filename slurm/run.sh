@@ -10,7 +10,7 @@ case $'\n'$(compgen -e)$'\n' in
 esac
 
 set -eo pipefail
-RUNS=4 # of a task that ends with an error: the third fails it for good, the fourth says so
+RUNS=11 # of a task: the third error fails it for good, or the tenth end without a word; the next run says so
 
 fail() {
   echo "${0##*/}: $1" >&2
@@ -160,8 +160,8 @@ run_once() {
   case $code in 0 | 2 | 69 | 70 | 78) ;; *) code=75 ;; esac # 128+n: it was not up yet, and ended by the signal itself
 }
 
-# Run `job "$@"` until it is done. What others may go on with (69, 75) is requeued; an error is tried again here, where the third in
-# a row fails the task for good, so that the stages behind it do not wait for ever; every other end is final.
+# Run `job "$@"` until it is done. What others may go on with (69, 75) is requeued; an error, or an end without a word,
+# is tried again here until it fails the task for good, so that the stages behind it do not wait for ever; every other end is final.
 # The same with and without the administrator's RequeueExit: we leave with neither code, but requeue while we run.
 until_done() {
   local asked='' code runs=0 fruitless=$OUT/restarts/$element

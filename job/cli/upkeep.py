@@ -91,8 +91,8 @@ def dashboard(settings, port):
 def retry(settings, stage, index, model):
     """Give a task that failed for good another life.
 
-    After three errors in a row without progress a task is not run again; `job status` names it, and why. Mend that, retry it, run
-    its stage again. Trials are closed once a model's parameters are selected.
+    After three errors without progress a task is not run again, nor after ten ends without a word (out of memory, a node taken away);
+    `job status` names it, and why. Mend that, retry it, run its stage again. Trials are closed once a model's parameters are selected.
 
     Example: job retry trial --model cnn --index 3 --experiment quick
     """

@@ -24,7 +24,7 @@ create table task (
     owner text,                          -- the process that holds the lease
     lease_until timestamptz,
     progress int not null default 0,     -- steps (features: images) that are durable: in a checkpoint, or committed
-    counted int not null default 0,      -- attempts that count, in a row; the third one fails the task
+    counted int not null default 0,      -- attempts that count, in a row: errors, and those that vanished
     counted_at int not null default 0,   -- progress at the last of them
     parameters jsonb,
     value double precision,              -- the metric at the last epoch (pruned: at the epoch it was pruned)

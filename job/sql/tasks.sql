@@ -62,6 +62,15 @@ returning number
 update attempt set ended = clock_timestamp(), outcome = %(outcome)s, reason = %(reason)s, seconds = %(seconds)s
 where (experiment, model, stage, index, number) = (%(experiment)s, %(model)s, %(stage)s, %(index)s, %(attempt)s) and outcome is null
 
+-- name: in_a_row
+-- What the attempts were that count since the last progress, or retry: the latest that ended so.
+select count(*) filter (where outcome = 'error')::int as errors, count(*) filter (where outcome = 'vanished')::int as vanished
+from (
+    select outcome from attempt
+    where (experiment, model, stage, index) = (%(experiment)s, %(model)s, %(stage)s, %(index)s) and outcome in ('error', 'vanished')
+    order by number desc limit %(counted)s
+) as latest
+
 -- name: fail
 update task set state = 'failed', reason = %(reason)s, owner = null, lease_until = null, counted = %(counted)s, counted_at = progress,
        finished = clock_timestamp()

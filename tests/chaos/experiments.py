@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
 
+from job.attempt import MAX_VANISHED
 from job.database import Database
 from job.errors import JobError
 from job.experiment import Experiment
@@ -94,8 +95,8 @@ class Task:
 
     @property
     def may_vanish(self) -> bool:
-        """Tell whether an attempt that vanishes now cannot be the third in a row without progress."""
-        return self.progress > self.counted_at or self.counted < 2
+        """Tell whether an attempt that vanishes now cannot be the last that the task has."""
+        return self.progress > self.counted_at or self.counted < MAX_VANISHED - 1
 
 
 class Subject:

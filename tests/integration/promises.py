@@ -30,8 +30,11 @@ BROKEN = {
     "attempts are numbered from 1 without gaps, and the task knows the latest": f"""
         select 1 from task t where attempt <> (select count(*) from attempt a where {SAME})
         or attempt <> (select coalesce(max(number), 0) from attempt a where {SAME})""",
-    "three counted attempts, no more and no less, are a task that failed for good": """
-        select 1 from task where counted > 3 or (counted = 3) <> (state = 'failed')""",
+    "three errors or ten that vanished in a row, no more and no less, are a task that failed for good": f"""
+        select 1 from task t cross join lateral (
+            select count(*) filter (where outcome = 'error') as errors, count(*) filter (where outcome = 'vanished') as vanished from (
+                select outcome from attempt a where {SAME} and outcome in ('error', 'vanished') order by number desc limit counted) x) y
+        where errors > 3 or vanished > 10 or (errors = 3 or vanished = 10) <> (state = 'failed')""",
     "interrupted and progressing attempts never count": f"""
         select 1 from task t where counted > (
             select count(*) from attempt a where {SAME} and outcome in ('error', 'vanished') and number > (

@@ -35,7 +35,7 @@ class Row:
     scheduler: str | None = None
     progress: int = 0
     began: int = 0  # progress when the latest attempt began
-    counted: int = 0
+    counted: list = field(default_factory=list)  # the ends that count, in a row
     parameters: dict | None = None
     value: float | None = None
     epochs: dict = field(default_factory=dict)
@@ -45,10 +45,11 @@ class Row:
         """End the latest attempt: progress ends the row of counted ones, an error or a death adds one."""
         self.outcomes[-1] = outcome
         if self.progress > self.began or outcome in DECIDED:
-            self.counted = 0
+            self.counted = []
         elif outcome in ("error", "vanished"):
-            self.counted += 1
-        self.state, self.owner = "failed" if self.counted == 3 else state, None
+            self.counted = [*self.counted, outcome]
+        failed = self.counted.count("error") == 3 or self.counted.count("vanished") == 10
+        self.state, self.owner = "failed" if failed else state, None
 
 
 class Machine(RuleBasedStateMachine):
@@ -303,7 +304,7 @@ class Machine(RuleBasedStateMachine):
     def retry(self, key):
         row = self.rows[key]
         if row.state == "failed" and (key.stage != "trial" or self.selected is None):
-            row.state, row.counted = "waiting", 0
+            row.state, row.counted = "waiting", []
             tasks.retry(self.database, self.registered, key)
         else:
             with pytest.raises(JobError):
@@ -332,7 +333,7 @@ class Machine(RuleBasedStateMachine):
                 assert f[name] == getattr(row, name), (name, f)
             assert {int(k): v for k, v in (f["epochs"] or {}).items()} == row.epochs
             assert f["selected"] == self.selected
-            assert row.state in DECIDED or f["counted"] == row.counted, (row, f)
+            assert row.state in DECIDED or f["counted"] == len(row.counted), (row, f)
 
     @invariant()
     def as_promised(self):

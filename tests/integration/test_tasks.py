@@ -199,6 +199,29 @@ def test_three_errors_in_a_row_fail_the_task(database):
     assert worker(database).claim(TRIAL).number == 4
 
 
+def test_ten_that_vanish_in_a_row_fail_the_task(database):
+    """Whom a preemption takes away without a word has done nothing wrong; but who vanishes ten times does not fit into its memory."""
+    for number in range(10):
+        worker(database, f"w{number}").claim(TRIAL)
+        end_lease(database, called_in=True)
+    with pytest.raises(Impossible, match="vanished 10 times in a row, the last on here: out of memory, or of time"):
+        worker(database).claim(TRIAL)
+    tasks.retry(database, tasks.find(database, "small"), TRIAL)
+    assert worker(database).claim(TRIAL).number == 11
+
+
+def test_errors_and_those_that_vanish_do_not_add_up(database):
+    """Nine that vanish and two errors are neither ten of the one nor three of the other."""
+    for number, outcome in enumerate("vvevvvvevvv"):
+        attempt = worker(database, f"w{number}").claim(TRIAL)
+        attempt.error("boom") if outcome == "e" else end_lease(database, called_in=True)
+    worker(database, "last").claim(TRIAL)
+    assert (state(database)["state"], state(database)["counted"]) == ("running", 11)
+    end_lease(database, called_in=True)
+    with pytest.raises(Impossible, match="vanished 10 times in a row"):
+        worker(database).claim(TRIAL)
+
+
 def test_interruptions_and_progress_do_not_count(database):
     """An interrupted attempt never counts; one that progressed neither."""
     for _ in range(5):
