@@ -14,7 +14,12 @@ WINDOW_S = 600.0  # images a second are those of the last ten minutes
 
 def collect(database: Database, registered: Registered) -> dict:
     """Return the state of an experiment, as `job status --json` gives it."""
-    values = {"experiment": registered.id, "sign": registered.experiment.sign, "window_s": WINDOW_S}
+    values = {
+        "experiment": registered.id,
+        "sign": registered.experiment.sign,
+        "window_s": WINDOW_S,
+        "models": list(registered.experiment.models),
+    }
     names = ("states", "running", "failed", "best", "selected", "folds", "attempts", "seconds", "speed", "notes")
     rows = database.run(lambda cursor: _snapshot(cursor, names, values))
     stages = _counted(rows["states"])

@@ -21,6 +21,7 @@ from job.interrupt import INTERRUPT
 from job.specification import stored
 
 POLL_S = 2.0
+MOST_COUNTED = 1000  # unfinished tasks, for a sentence
 GRACE = 1 / 3  # of a lease, two renewals: for how long an owner may be silent, and has to answer once it is called in
 SLURM = ("SLURM_CLUSTER_NAME", "SLURM_JOB_ID", "SLURM_STEP_ID", "SLURM_PROCID")  # the last two: processes that srun starts side by side
 
@@ -145,31 +146,29 @@ class Tasks:
             return self.selection(key.model)["parameters"]
         return None
 
-    def _finished(self, model: str, stage: str, every: bool = False) -> dict[str, int]:
-        """Return the counts by state of a stage without unfinished tasks."""
-        counts = {
-            r["state"]: r["tasks"] for r in self.database.rows(SQL["counts"], experiment=self.registered.id, model=model, stage=stage)
-        }
-        if every and counts.get("failed"):
+    def _finished(self, model: str, stage: str, every: bool = False) -> None:
+        """Raise unless a stage has no unfinished tasks; with `every`, nor any that failed for good."""
+        row = self.database.rows(SQL["left"], experiment=self.registered.id, model=model, stage=stage, most=MOST_COUNTED)[0]
+        if every and row["failed"]:
             raise Impossible(
-                f"{counts['failed']} {stage} tasks of {model} failed for good: its later stages cannot run; see `job status`, then `job retry`"
+                f"{row['failed']} {stage} tasks of {model} failed for good: its later stages cannot run; see `job status`, then `job retry`"
             )
-        unfinished = counts.get("waiting", 0) + counts.get("running", 0)
-        if unfinished:
-            raise NotReady(f"{unfinished} {stage} tasks of {model} are not finished yet")
-        return counts
+        if row["unfinished"]:
+            some = row["unfinished"] if row["unfinished"] <= MOST_COUNTED else f"more than {MOST_COUNTED}"
+            raise NotReady(f"{some} {stage} tasks of {model} are not finished yet")
 
     def selection(self, model: str) -> dict:
         """Return the row that says which trial a model goes on with; choose it when all trials are finished."""
         values = {"experiment": self.registered.id, "model": model}
         rows = self.database.rows(SQL["selection"], **values)
         if not rows:
-            counts = self._finished(model, "trial")
+            self._finished(model, "trial")
             values["sign"] = self.registered.experiment.sign
             rows = self.database.run(lambda cursor: self._select(cursor, values))
             if not rows:
-                counts = self._finished(model, "trial")  # a trial may have been retried in between
-                raise Impossible(f"{model} has no complete trial to go on with: {', '.join(f'{n} {s}' for s, n in sorted(counts.items()))}")
+                self._finished(model, "trial")  # a trial may have been retried in between
+                counts = ", ".join(f"{r['tasks']} {r['state']}" for r in self.database.rows(SQL["counts"], **values, stage="trial"))
+                raise Impossible(f"{model} has no complete trial to go on with: {counts}")
             log.info("selected for %s: trial %d, value %.4f", model, rows[0]["trial"], rows[0]["value"])
         return rows[0]
 

@@ -47,3 +47,9 @@ where d.datname = pg_catalog.current_database()
 select 1 from pg_catalog.pg_proc p
 where p.proname in ('optuna_follows_task', 'optuna_follows_epoch') and p.pronamespace = pg_catalog.to_regnamespace(%(schema)s::text)::oid
   and p.proconfig is null and pg_catalog.pg_has_role(p.proowner, 'USAGE'::text)
+
+-- name: lacks_index
+-- An index that versions before did not make, on a table that is ours to change?
+select from pg_catalog.pg_class
+where oid = pg_catalog.to_regclass(%(table)s::text)::oid and pg_catalog.to_regclass(%(name)s::text) is null
+  and pg_catalog.pg_has_role(relowner, 'USAGE'::text)

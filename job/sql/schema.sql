@@ -93,11 +93,14 @@ create table opening (                   -- each time the test part was opened
     primary key (experiment, model, stage, index, attempt)
 );
 
--- What would cost more with every trial that is finished: a sampler's look, and a pruner's.
+-- What would cost more with every trial that is finished: a sampler's look, a pruner's, one at what is left. `job prepare` adds the
+-- indexes that an older database lacks.
 create index task_best on task (experiment, model, value) where stage = 'trial' and state = 'complete';
 create index task_spread on task (experiment, model, (mod(index::bigint * 2654435769, 4294967296))) where stage = 'trial' and parameters is not null;
 create index task_running on task (experiment, model) where stage = 'trial' and state = 'running';
+create index task_states on task (experiment, state, model, stage, index);
 create index epoch_rivals on epoch (experiment, model, epoch, bracket) where stage = 'trial';
+create index epoch_values on epoch (experiment, model, epoch, index) include (value) where stage = 'trial';
 
 create trigger optuna_follows_task after update of state, parameters, value, reason on task
 for each row when (new.optuna_trial_id is not null) execute function optuna_follows_task();

@@ -25,9 +25,14 @@ order by stage, model, index
 select note from experiment cross join jsonb_array_elements_text(data->'notes'::text) note where id = %(experiment)s
 
 -- name: best
-select distinct on (model) model, index as trial, value from task
-where (experiment, stage, state) = (%(experiment)s, 'trial', 'complete')
-order by model, value * %(sign)s::float8 desc, index
+select model, best.index as trial, best.value
+from pg_catalog.unnest(%(models)s::text[]) as model cross join lateral (
+    (select index, value from task where (experiment, model, stage, state) = (%(experiment)s, model.model, 'trial', 'complete')
+       and %(sign)s::float8 > 0::float8 order by value desc, index limit 1)
+    union all
+    (select index, value from task where (experiment, model, stage, state) = (%(experiment)s, model.model, 'trial', 'complete')
+       and %(sign)s::float8 < 0::float8 order by value, index limit 1)
+) as best
 
 -- name: selected
 select model, trial, value from selection where experiment = %(experiment)s
@@ -42,15 +47,22 @@ select coalesce(outcome, 'running') as outcome, count(*)::int as attempts from a
 group by outcome order by outcome
 
 -- name: seconds
--- What a decided task took, all its attempts together; one that vanished lived until its last beat.
-select stage, model, avg(seconds)::float as mean_s, (avg(seconds) filter (where state = 'complete'))::float as complete_s
+-- What a decided task took, all its attempts together; one that vanished lived until its last beat. Only of an attempt that did not
+-- decide it the task is asked.
+select stage, model, extract(epoch from sum(time) / sum(tasks)::float8)::float8 as mean_s,
+       extract(epoch from sum(time) filter (where state = 'complete') / (sum(tasks) filter (where state = 'complete'))::float8)::float8 as complete_s
 from (
-    select a.stage, a.model, a.index, t.state,
-           sum(extract(epoch from case when a.outcome = 'vanished' then a.last_beat else a.ended end - a.started)) as seconds
+    select stage, model, outcome as state, sum(ended - started) as time, count(*) as tasks
+    from attempt
+    where experiment = %(experiment)s and outcome in ('complete', 'pruned')
+    group by stage, model, outcome
+    union all
+    select a.stage, a.model, t.state,
+           sum(case when a.outcome = 'vanished' then a.last_beat else a.ended end - a.started), 0
     from attempt a
     join task t on (t.experiment, t.model, t.stage, t.index) = (a.experiment, a.model, a.stage, a.index)
-    where t.experiment = %(experiment)s and t.state in ('complete', 'pruned')
-    group by a.stage, a.model, a.index, t.state
+    where a.experiment = %(experiment)s and a.outcome in ('interrupted', 'error', 'vanished') and t.state in ('complete', 'pruned')
+    group by a.stage, a.model, t.state
 ) as decided
 group by stage, model
 
@@ -65,6 +77,7 @@ from (
     join task t on (t.experiment, t.model, t.stage, t.index) = (a.experiment, a.model, a.stage, a.index)
     cross join lateral (select case when a.outcome <> 'vanished' then a.ended else a.last_beat end as until) l
     where a.experiment = %(experiment)s
+      and (a.ended is null or a.ended > statement_timestamp() - make_interval(secs => %(window_s)s::float8))
 ) as lived
 where seconds > 0::float8 and lifetime > 0::float8
 group by stage, model, batch_size

@@ -124,18 +124,25 @@ with mine as (
     select count(*) filter (where value * %(sign)s::float8 > %(value)s::float8 * %(sign)s::float8) >= greatest((count(*) + 1) / 3, 1) as pruned
     from epoch
     where (experiment, model, stage, epoch, bracket) = (%(experiment)s, %(model)s, %(stage)s, %(epoch)s, %(bracket)s)
+), own as (
+    select greatest(max(value * %(sign)s::float8), %(value)s::float8 * %(sign)s::float8) * %(sign)s::float8 as best from epoch
+    where (experiment, model, stage, index) = (%(experiment)s, %(model)s, %(stage)s, %(index)s) and epoch < %(epoch)s
 ), median as (
-    -- Whose best is worse than the middle of what complete trials had here; nobody before five are complete.
-    select complete >= 5 and best * %(sign)s::float8 < (upper - (upper - lower) * 0.5::float8) * %(sign)s::float8 as pruned
+    -- Whose best is worse than the middle of what complete trials had here; nobody before five are complete. Only to count those on
+    -- either side needs no sorting, and the two indexes alone: when the halves are equal, the middle lies between them.
+    select complete >= 5 and case when above * 2 <> complete then above * 2 > complete
+           else (select best from own) * %(sign)s::float8 < (upper - (upper - lower) * 0.5::float8) * %(sign)s::float8 end as pruned
     from (
-        select count(*) as complete, (pg_catalog.array_agg(e.value order by e.value))[(count(*) + 1) / 2] as lower,
-               (pg_catalog.array_agg(e.value order by e.value))[count(*) / 2 + 1] as upper
-        from task t join epoch e using (experiment, model, stage, index)
-        where (t.experiment, t.model, t.stage, t.state, e.epoch) = (%(experiment)s, %(model)s, %(stage)s, 'complete', %(epoch)s)
-    ) as middle, (
-        select greatest(max(value * %(sign)s::float8), %(value)s::float8 * %(sign)s::float8) * %(sign)s::float8 as best from epoch
-        where (experiment, model, stage, index) = (%(experiment)s, %(model)s, %(stage)s, %(index)s) and epoch < %(epoch)s
-    ) as own
+        select complete, above, least(worse, better) as lower, greatest(worse, better) as upper
+        from (
+            select count(*) as complete, count(*) filter (where e.value * %(sign)s::float8 > (select best * %(sign)s::float8 from own)) as above,
+                   max(e.value * %(sign)s::float8) filter (where e.value * %(sign)s::float8 <= (select best * %(sign)s::float8 from own)) * %(sign)s::float8 as worse,
+                   min(e.value * %(sign)s::float8) filter (where e.value * %(sign)s::float8 > (select best * %(sign)s::float8 from own)) * %(sign)s::float8 as better
+            from task t join epoch e on e.index = t.index
+            where (t.experiment, t.state, t.model, t.stage) = (%(experiment)s, 'complete', %(model)s, 'trial')
+              and (e.experiment, e.model, e.epoch, e.stage) = (%(experiment)s, %(model)s, %(epoch)s, 'trial')
+        ) as sides
+    ) as middle
 ), noted as (
     insert into epoch (experiment, model, stage, index, epoch, attempt, metrics, value, bracket, pruned)
     select %(experiment)s, %(model)s, %(stage)s, %(index)s, %(epoch)s, %(attempt)s, %(metrics)s, %(value)s, %(bracket)s,
@@ -213,10 +220,20 @@ with mine as (
 )
 select 1 as mine from mine
 
+-- name: left
+-- What keeps a stage from being finished; who waits asks often, and more than `most` are as good as all.
+select (select count(*)::int from task where (experiment, state, model, stage) = (%(experiment)s, 'failed', %(model)s, %(stage)s)) as failed,
+       count(*)::int as unfinished
+from (
+    select from task where (experiment, model, stage) = (%(experiment)s, %(model)s, %(stage)s) and state in ('waiting', 'running')
+    limit %(most)s::int + 1
+) as found
+
 -- name: counts
 select state, count(*)::int as tasks from task
 where (experiment, model, stage) = (%(experiment)s, %(model)s, %(stage)s)
 group by state
+order by state
 
 -- name: selection
 select trial, value, parameters from selection where (experiment, model) = (%(experiment)s, %(model)s)

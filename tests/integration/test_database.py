@@ -370,6 +370,26 @@ def test_a_burst_shares_one_connection(database_url):
     assert database.rows(backend) != third
 
 
+def test_an_older_database_gets_the_indexes_it_lacks(database_url):
+    """By a `prepare` of who owns the tables; of who may only use them it is not asked, and what is there stays."""
+    database = Database(database_url)
+    database.create_schema()
+    indexes = "select oid, relname from pg_class where relname in ('task_states', 'epoch_values', 'task_best') order by relname"
+    made = database.rows(indexes)
+    assert [row["relname"] for row in made] == ["epoch_values", "task_best", "task_states"]
+    database.create_schema()
+    assert database.rows(indexes) == made
+    database.rows("drop index task_states, epoch_values")
+    with role(database_url) as url:
+        name = url[len("postgresql://") :].partition(":")[0]
+        database.rows(f"grant usage on schema job to {name}; grant select on all tables in schema job to {name}")
+        Database(url).create_schema()
+        database.rows(f"revoke select on all tables in schema job from {name}; revoke usage on schema job from {name}")
+    assert len(database.rows(indexes)) == 1
+    database.create_schema()
+    assert [row["relname"] for row in database.rows(indexes)] == ["epoch_values", "task_best", "task_states"]
+
+
 def test_preparers_wait_for_a_slow_one(database_url):
     """Whoever prepares while another holds the locks for 20 s, longer than one statement may wait, succeeds after it."""
     database = Database(database_url)

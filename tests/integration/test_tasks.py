@@ -122,17 +122,16 @@ def test_an_old_attempt_cannot_write(database):
 
 def test_nobody_takes_a_task_unheard(database):
     """A lease that ended in an outage, or by a jump of the clock: whoever comes first calls its owner in, whose answer keeps the task."""
-    owner, others = worker(database, "owner").claim(TRIAL), [worker(database, name, lease_s=0.3) for name in "abc"]
+    owner, others = worker(database, "owner").claim(TRIAL), [worker(database, name) for name in "abc"]
     for _ in range(2):
         end_lease(database)
         for other in others:
-            with pytest.raises(NotReady, match="is owned by attempt 1 on here, its lease ends in 0 s"):
+            with pytest.raises(NotReady, match=r"is owned by attempt 1 on here, its lease ends in (1.|20) s"):
                 other.claim(TRIAL)
         assert database.rows("select reason from attempt") == [{"reason": "called in by here"}]
         owner.renew()
         assert database.rows("select reason from attempt") == [{"reason": None}]
-        time.sleep(0.1)  # the grace
-        with pytest.raises(NotReady, match="its lease ends in 60 s"):
+        with pytest.raises(NotReady, match=r"its lease ends in (5.|60) s"):
             others[0].claim(TRIAL)
     owner.check()
 
@@ -143,7 +142,7 @@ def test_who_does_not_answer_is_replaced(database):
     began, second = time.monotonic(), worker(database, "second", lease_s=0.6)
     while (attempt := free(second)) is None:
         time.sleep(0.02)
-    assert (attempt.number, 0.5 < time.monotonic() - began < 1.5) == (2, True)
+    assert (attempt.number, time.monotonic() - began > 0.5) == (2, True)
     end_lease(database)
     assert free(worker(database, "third", lease_s=0.6)) is None
     time.sleep(0.2)
@@ -314,6 +313,16 @@ def test_a_decision_is_made_once(database):
     assert third.report(0, {"loss": 0.1}, 0.9, rule) is True
     steps = "select step, intermediate_value as value from trial_intermediate_values order by trial_id"
     assert database.rows(steps) == [{"step": 1, "value": v} for v in (0.5, 0.6, 0.4)]
+
+
+def test_who_waits_counts_no_further_than_it_needs(database, monkeypatch):
+    """Of many unfinished tasks a sentence says that they are many: who waits asks often."""
+    monkeypatch.setattr(tasks, "MOST_COUNTED", 2)
+    with pytest.raises(NotReady, match="more than 2 trial tasks of cnn are not finished"):
+        worker(database).claim(Key("cnn", "fold", 0))
+    complete(database, 2, 0.7)
+    with pytest.raises(NotReady, match="2 trial tasks of cnn are not finished"):
+        worker(database).claim(Key("cnn", "fold", 0))
 
 
 def test_selection_is_made_once_and_of_complete_trials(database):
