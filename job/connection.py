@@ -27,6 +27,10 @@ HOPELESS = re.compile(
 NOT_ASKED = "authentication method requirement"  # libpq's words for a server that does not ask by SCRAM
 SCRAM, ANY = "scram-sha-256", "any"  # the values of JOB_DATABASE_AUTH
 REQUIRES_AUTH = 160000  # the first libpq that has `require_auth`
+# SQLSTATEs. Source: postgresql.org/docs/current/errcodes-appendix.html.
+PASSING = ("25P03", "25P04", "72000", "F0000", "XX000")  # a transaction that lasted too long, an old snapshot, what an administrator mends
+DAMAGED = ("XX001", "XX002")
+CHANGED = ("42703", "42704", "42883", "42P01")  # a column, type, function or table of ours is not there
 LIBPQ_VARIABLE = re.compile(r"PG(?!DATA$)[A-Z0-9]+")
 # For connections that wait for an answer. Without the time-out the first of several hosts, switched off, would hide the others.
 KEEPALIVE = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3, "tcp_user_timeout": 8000}
@@ -135,11 +139,15 @@ def translate(exc: psycopg2.Error, where: str) -> JobError:
         return Invalid(f"the database {where} is read-only: {first}; point JOB_DATABASE_URL at the primary{also()}")
     if state == "3F000":
         return no_schema(where)
+    if state in DAMAGED:
+        return Invalid(f"the database {where} says that its own files are damaged: {first}; mend it, or restore a backup")
+    if state in CHANGED:
+        return Invalid(f"the database {where} is not as `job prepare` made it: {first}; restore a backup, or use an empty database")
     # psycopg2 calls some lost connections just DatabaseError.
     lost = not state and (isinstance(exc, (psycopg2.OperationalError, psycopg2.InterfaceError)) or type(exc) is psycopg2.DatabaseError)
     if lost or state[:2] in ("08", "57"):
         return Unreachable(f"the database {where} cannot be reached: {first}{also('; ') if connecting else ''}")
-    if connecting or state == "25P03" or state[:2] in ("40", "53", "55", "58") or isinstance(exc, psycopg2.OperationalError):
+    if connecting or state in PASSING or state[:2] in ("40", "53", "55", "58") or isinstance(exc, psycopg2.OperationalError):
         return Unreachable(f"the database {where} cannot serve us now: {first}")
     return JobError(f"the database {where} answered: {first}")
 

@@ -158,7 +158,8 @@ class Database:
 
     def lent(self) -> extensions.connection:
         """Return a new connection for a library with transactions of its own: each begins in the place of our tables."""
-        return lend(self._dsn, self._limits, self._patiently(self._here, None))
+        known = self._place is not None and self._place.prepared
+        return lend(self._dsn, self._limits, self._here(None) if known else self._patiently(self._here, None))
 
     def _here(self, cursor) -> str:
         """Return the statement that leads a transaction to our tables; look for them until they are there."""

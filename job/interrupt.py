@@ -98,8 +98,8 @@ class Interrupt:
         try:
             if self.last_words:
                 self.last_words()
-        except Exception:
-            log.exception("the lease could not be released; it will expire")
+        except Exception as exc:
+            log.warning("the lease was not released, it will expire: %s", exc)
 
 
 def _end(code: int, why: str, within_s: float, *words) -> NoReturn:

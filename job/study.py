@@ -14,9 +14,10 @@ import optuna
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution, distribution_to_json
 from optuna.storages import InMemoryStorage, RDBStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
+from job.connection import translate
 from job.database import Database, queries
 from job.errors import Invalid, Unreachable
 from job.experiment import TPE_STARTUP_TRIALS, Experiment
@@ -39,7 +40,7 @@ def create(database: Database, experiment: Experiment) -> dict[str, int]:
 
     The caller holds the lock: Optuna's own table creation is not safe for several at once.
     """
-    with _told():
+    with _told(database):
         storage = _storage(database)
         names = {model: f"{experiment.name}/{model}" for model in experiment.models}
         for name in names.values():
@@ -56,7 +57,7 @@ def add_trials(cursor, experiment_id: str, model: str, study_id: int, trials: in
 
 def drop(database: Database, experiment: Experiment) -> None:
     """Remove the studies of an experiment."""
-    with _told():
+    with _told(database):
         storage = _storage(database)
         for model in experiment.models:
             with suppress(KeyError):  # gone already
@@ -64,12 +65,15 @@ def drop(database: Database, experiment: Experiment) -> None:
 
 
 @contextmanager
-def _told():
+def _told(database: Database):
     """Say Optuna's errors in our words."""
     try:
         yield
-    except (optuna.exceptions.StorageInternalError, OperationalError) as exc:
-        root = exc.__cause__ or exc  # Optuna says of all it cannot commit that the data may be invalid
+    except (optuna.exceptions.StorageInternalError, SQLAlchemyError, KeyError) as exc:  # KeyError: the study just made is gone
+        root = exc.__cause__ if isinstance(exc, optuna.exceptions.StorageInternalError) else exc  # which says that the data may be invalid
+        error = translate(root.orig, database.where) if isinstance(root, DBAPIError) else None
+        if isinstance(error, Invalid):
+            raise error from exc
         words = str(getattr(root, "orig", root)).partition("\n")[0]
         raise Unreachable(f"Optuna's tables could not be reached: {redact(words)}") from exc
     except RuntimeError as exc:

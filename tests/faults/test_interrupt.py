@@ -175,3 +175,27 @@ def test_the_second_signal_leaves_at_once(long):
     child.send(signal.SIGINT)
     assert child.wait() in (128 + signal.SIGINT, 128 + signal.SIGTERM)
     assert ": the second signal; left" in reason.read_text()
+
+
+HELD = """
+import logging, sys, time
+from job.database import Database
+from job.interrupt import INTERRUPT
+logging.basicConfig(format="%(message)s")
+INTERRUPT.grace_s = 1.0
+INTERRUPT.last_words = lambda: Database("postgresql://job:secret@127.0.0.1:1/job", 0).rows("select 1")
+INTERRUPT.install()
+print("held", flush=True)
+time.sleep(60)
+"""
+
+
+def test_the_watchdog_leaves_without_the_database(tmp_path):
+    """Its last words are an attempt: a database that is away makes a line of the log, and no traceback."""
+    child = subprocess.Popen([sys.executable, "-c", HELD], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path)
+    child.stdout.readline()
+    child.send_signal(signal.SIGTERM)
+    said = child.communicate(timeout=30)[1]
+    assert child.returncode == 75
+    assert "the lease was not released, it will expire: the database postgresql://127.0.0.1:1/job cannot be reached" in said
+    assert "not done when the grace was nearly over" in said and len(said.splitlines()) == 2

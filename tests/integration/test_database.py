@@ -219,6 +219,28 @@ def test_what_waiting_can_mend(database_url, state):
     assert len(failures) == 2
 
 
+@pytest.mark.parametrize(
+    "kind, states",
+    [
+        (
+            Unreachable,
+            "08000 08003 08006 25P03 25P04 40001 40P01 53000 53100 53200 53300 55P03 57014 57P01 57P02 57P03 57P04 58030 72000 F0000 XX000",
+        ),
+        (Invalid, "25006 28000 28P01 3D000 3F000 42501 42703 42883 XX001 XX002"),
+        (JobError, "0A000 22012 22P02 23503 23505 P0001"),
+    ],
+)
+def test_every_kind_of_trouble_has_its_end(database_url, kind, states):
+    """What waiting can mend ends with 69, what no node can mend with 78, and only what may be the task's own with 1."""
+    database, found = Database(database_url, 0), {}
+    with database.kept():
+        for state in states.split():
+            with pytest.raises(JobError, match="the database postgresql://") as caught:
+                database.run(lambda cursor, s=state: cursor.execute(f"do $$ begin raise 'in trouble' using errcode = '{s}'; end $$"))
+            found[state] = type(caught.value)
+    assert found == dict.fromkeys(states.split(), kind)
+
+
 def test_a_primary_that_became_a_standby(database_url):
     """A read-only database is refused, with where to point instead."""
     assert "read-only" in refused(f"{database_url}?options=-cdefault_transaction_read_only%3Don", "create table t ()")

@@ -7,6 +7,7 @@ import re
 import sys
 from collections import Counter
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import optuna
@@ -18,7 +19,7 @@ from refusal import role
 
 from job import study, tasks
 from job.database import Database
-from job.errors import Unreachable
+from job.errors import Invalid, Unreachable
 from job.index import Key
 from job.prepare import _register
 from job.specification import parse
@@ -239,6 +240,37 @@ def test_a_trial_is_few_statements(database, database_url, monkeypatch, name):
     assert run(fresh, tasks.find(fresh, "small"), 12) == (8, False)
     statements = [s for query in sent for s in re.sub(r"--.*", "", query).split(";") if s.strip()]
     assert len(statements) == 9 + 6
+
+
+@pytest.mark.parametrize(
+    "state, kind, words",
+    [
+        ("XX001", Invalid, "says that its own files are damaged: in trouble"),
+        ("25006", Invalid, "is read-only: in trouble"),
+        ("42501", Invalid, "refused us: in trouble"),
+        ("53100", Unreachable, "Optuna's tables could not be reached: in trouble"),
+        ("XX000", Unreachable, "Optuna's tables could not be reached: in trouble"),
+    ],
+)
+def test_trouble_that_optuna_meets_is_told_as_ours(database, state, kind, words):
+    """Whatever class SQLAlchemy has for it: what waiting cannot mend is refused, the rest is tried again."""
+    experiment, _ = register(database)
+    database.rows(
+        f"create function trouble() returns trigger language plpgsql as $$ begin raise 'in trouble' using errcode = '{state}'; end $$;"
+        " create trigger trouble before insert or delete on studies for each row execute function trouble();"
+    )
+    for call in (study.drop, lambda *_: study.create(database, replace(experiment, name="other"))):
+        with pytest.raises(kind, match=words):
+            call(database, experiment)
+
+
+def test_optuna_takes_the_host_that_answers(database, database_url):
+    """A URL of two hosts, the first of them dead, is good for what Optuna does by itself, too: for `prepare`, `drop` and the dashboard."""
+    experiment, _ = register(database)
+    head, _, tail = database_url.rpartition("@")
+    several = Database(f"{head}@127.0.0.1:1,{tail}", 0)
+    assert study.create(several, experiment).keys() == {"cnn"}
+    assert [s.study_name for s in study.reader(several).get_all_studies()] == ["small/cnn"]
 
 
 @pytest.mark.parametrize("call", [study.create, study.drop])
