@@ -107,7 +107,7 @@ def retry(settings, stage, index, model):
 
 
 @click.command()
-@click.option("--deep", is_flag=True, help="read every byte: hashes, results, scores recomputed from predictions")
+@click.option("--deep", is_flag=True, help="read every byte: hashes, results, scores recomputed from predictions, this node's cache")
 @click.option(
     "--replay", "replays", type=click.IntRange(0), default=0, metavar="N", help="train N random decided tasks again, compare bits"
 )
@@ -123,8 +123,10 @@ def verify(settings, deep, replays, seed, as_json):
     Example: job verify --deep --replay 2 --experiment quick
     """
     from job import verify as view
+    from job.cache import Cache
 
     database, store, tell = database_of(settings), store_of(settings), (lambda *lines: None if as_json else say(*lines))
+    cache = Cache(store, settings.cache_dir, settings.cache_gb) if deep else None
     experiments, promises = view.read(database, settings.experiment, deep)
     for promise in promises:
         tell(promise.experiment, *view.lines(promise))
@@ -132,7 +134,7 @@ def verify(settings, deep, replays, seed, as_json):
         tell("there is no experiment in the database")
     for recorded in experiments:
         tell(recorded.registered.id)
-        for promise in view.check(recorded, store, database, deep):
+        for promise in view.check(recorded, store, database, deep, cache):
             promises.append(promise)
             tell(*view.lines(promise))
     if replays:

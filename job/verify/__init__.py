@@ -6,6 +6,7 @@ It reads only, and works at any time: a running task or an unfinished experiment
 import random
 from collections.abc import Callable, Iterator
 
+from job.cache import Cache
 from job.database import Database
 from job.index import Key
 from job.settings import redact
@@ -17,13 +18,14 @@ from job.verify.contents import Contents
 __all__ = ["Promise", "Recorded", "check", "choose", "entry", "lines", "read", "replayed"]
 
 
-def check(recorded: Recorded, store: Store, database: Database, deep: bool = False) -> Iterator[Promise]:
+def check(recorded: Recorded, store: Store, database: Database, deep: bool = False, cache: Cache | None = None) -> Iterator[Promise]:
     """Yield every promise about one experiment with its violations.
 
     The rows were read before: an attempt names its bytes after it wrote them, so what a row names is there.
 
     Args:
         deep: read every byte too, hash it, and recompute the scores.
+        cache: this node's, to hash what it has of this experiment, too.
     """
     try:
         listing, staged = objects.Listing(store, recorded), objects.staged(recorded)
@@ -61,6 +63,8 @@ def check(recorded: Recorded, store: Store, database: Database, deep: bool = Fal
         leaks.rows(recorded, known),
         leaks.texts(store, listing, known) if deep else iter(()),
     )
+    if cache:
+        yield promise("this node's cache", f"what it has of this experiment, hashed: {cache.folder}", objects.cached(recorded, cache))
 
 
 def _to_the_end(found: Iterator[str]) -> Iterator[str]:

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 
+from job.cache import Cache
+from job.errors import JobError
 from job.store import Object, Store
 from job.verify.collect import Recorded, Task, sentences
 
@@ -85,6 +87,15 @@ def staged(recorded: Recorded) -> dict[str, dict]:
     entries = {f"{folder}/{name}": entry for name, entry in registered.data["files"].items()}
     entries |= {f"{folder}/{name}": {} for name in ("manifest.json", "samples.npz")}
     return entries | {entry["key"]: entry for entry in (registered.splits, *registered.weights.values())}
+
+
+def cached(recorded: Recorded, cache: Cache) -> Iterator[str]:
+    """What this node has of the experiment is what was staged and what its tasks wrote, byte for byte."""
+    entries = staged(recorded) | {entry["key"]: entry for task in recorded.tasks.values() for entry in task.files.values()}
+    try:
+        yield from cache.damaged({key: entry["sha256"] for key, entry in entries.items() if "sha256" in entry})
+    except JobError as exc:  # not ours alone, or its disk is broken
+        yield str(exc)
 
 
 def data(recorded: Recorded, listing: Listing) -> Iterator[str]:

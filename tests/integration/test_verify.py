@@ -13,9 +13,10 @@ from contextlib import contextmanager
 import numpy as np
 import psycopg2
 import pytest
-from world import Site, wait_for
+from world import Site, a_tick_after, wait_for
 
 from job import verify
+from job.cache import Cache
 from job.checkpoint import Damaged
 from job.database import Database
 from job.index import Key
@@ -23,6 +24,7 @@ from job.record import seal, sha256, unseal
 from job.store import open_store
 from job.study import internal
 from job.tasks import Tasks, Worker, find
+from job.verify import objects
 
 PROMISES = [
     "exactly N",
@@ -132,7 +134,7 @@ def test_a_finished_experiment_keeps_every_promise(finished):
     """Every promise is kept, with every byte hashed and every score recomputed; the counts are said."""
     done = finished.job("verify", "--deep", check=0)
     lines = done.stdout.splitlines()
-    assert [line.partition(":")[0] for line in lines[1:]] == [f"ok    {name}" for name in PROMISES]
+    assert [line.partition(":")[0] for line in lines[1:]] == [f"ok    {name}" for name in (*PROMISES, "this node's cache")]
     assert lines[1] == "ok    exactly N: 7 trial, 2 fold, 1 final tasks, 10 decided"
     assert "opened 1 times, for 1 complete finals" in done.stdout
     states = Database(finished.database_url, 5).rows("select state from task where stage = 'trial' order by index")
@@ -546,6 +548,26 @@ def test_altered_data_is_found_by_its_hash(copy, store, name):
         assert broken(copy, store) == {}
         assert f"{key} has another hash than it was staged with" in broken(copy, store, deep=True)["data"]
     assert broken(copy, store, deep=True) == {}
+
+
+def test_a_damaged_cache_is_found_and_mended(copy, store, finished):
+    """30,000 altered bytes of staged images in a node's cache are named by `--deep`, whatever their times say, and no task trains on them."""
+    data, folder = find(copy, "checked").data, finished.folder / "cache"
+    key, sha = f"data/{data['id']}/train-images.npy", data["files"]["train-images.npy"]["sha256"]
+    content = (folder / key).read_bytes()
+    a_tick_after(folder / key)
+    with open(folder / key, "r+b") as file:
+        file.seek(1000)
+        file.write(bytes(255 - byte for byte in content[1000:31000]))
+    (recorded,), _ = verify.read(copy, None, True)
+    cache = Cache(store, folder, 50)
+    found = list(objects.cached(recorded, cache))
+    assert found == [f"{folder / key} is not what it was when it came here: delete it, and the next task fetches it anew"]
+    assert cache.file(key, sha).read_bytes() == content
+    assert list(objects.cached(recorded, cache)) == []
+    folder.chmod(0o777)
+    assert "others may write there" in next(objects.cached(recorded, Cache(store, folder, 50)))
+    folder.chmod(0o700)
 
 
 def test_a_secret_in_the_store_is_found(copy, store, s3):
