@@ -140,6 +140,9 @@ def test_indexed_jobs(name):
         assert float(env["JOB_WAIT_S"]) <= 30  # with its start, well below the minute that a pod may hold a GPU for nothing
         limit = pod["volumes"][-1]["emptyDir"]["sizeLimit"]
         assert float(env["JOB_CACHE_GB"]) * 1e9 < int(limit.removesuffix("Gi")) * 2**30
+        mounts = {mount["mountPath"] for mount in pod["containers"][0]["volumeMounts"]}
+        # A volume is root's, and all may write there: the cache is a folder that `job` makes for itself below one.
+        assert "/tmp" in mounts and env.get("JOB_CACHE_DIR", "/tmp/job-cache-<uid>") not in mounts
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)

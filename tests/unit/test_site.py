@@ -134,3 +134,13 @@ def test_the_options_of_a_shell_change_no_script(top, shell):
         done = subprocess.run(["bash", *command], cwd=top, env=environ, capture_output=True, text=True)
         assert (done.returncode, done.stdout.partition("\n")[0]) == (0, first), done.stderr
         assert "bucket" not in done.stderr and "variable TMOUT" not in done.stdout and "OPTS" not in done.stdout
+
+
+def test_a_link_in_scratch_is_not_followed(top):
+    """Where others may write, too, a link under this user's name leads wherever they like: it is refused, and what it leads to stays as it is."""
+    home = top / "home"
+    home.mkdir(mode=0o755)
+    (top / f"job-{os.getuid()}").symlink_to(home)
+    done = subprocess.run(["bash", "-c", ". slurm/run.sh"], cwd=top, env={"PATH": os.environ["PATH"]}, capture_output=True, text=True)
+    assert (done.returncode, "is a link: remove it" in done.stderr) == (78, True)
+    assert home.stat().st_mode & 0o777 == 0o755 and not list(home.iterdir())
