@@ -75,6 +75,14 @@ def test_what_is_away_has_its_reason():
     assert line(found["store"]).startswith("store                  -        JOB_STORE_URL is not set")
 
 
+def test_a_cache_that_others_may_write_is_said(tmp_path):
+    """Whose the cache is shows before a task asks: one that others may write is invalid, with what to do."""
+    tmp_path.chmod(0o777)
+    settings = Settings.read({}, {"JOB_CACHE_DIR": str(tmp_path)})
+    found = next(f for f in Preflight(settings, None, None, None).findings() if f.what == "cache")
+    assert (found.code, f"others may write there (mode 777): run `chmod go-w {tmp_path}`" in found.text) == (78, True), found.text
+
+
 def test_data_that_cannot_be_split_are_refused():
     """`prepare` would refuse 4 validation images of 10 classes: so does the check, and says which fraction would do."""
     spec = SPEC | {"data": {"source": "digits", "train": 20}}

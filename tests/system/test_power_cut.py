@@ -1,0 +1,53 @@
+"""A file system that is shut down hard: what was said to be written is there, whole. Needs root to mount one; run by `make test-system`."""
+
+import subprocess
+import sys
+
+import pytest
+
+from job.cache import Cache
+from job.store import open_store, sha256_of
+
+SIZE = 500_000
+# Writes to a folder store and through a cache, as one process that never leaves by itself; then the disk is gone, its journal not written.
+WRITER = """
+import fcntl, os, struct, sys
+from pathlib import Path
+from job.cache import Cache
+from job.store import open_store, sha256_of
+top = Path(sys.argv[1])
+open_store(f"file://{top}/store").put("a/b/k", b"x" * int(sys.argv[2]))
+Cache(open_store(f"file://{top}/store"), top / "cache", 1).file("a/b/k", sha256_of(top / "store/a/b/k"))
+EXT4_IOC_SHUTDOWN, NOLOGFLUSH = 0x8004587D, 2
+fcntl.ioctl(os.open(top, os.O_RDONLY), EXT4_IOC_SHUTDOWN, struct.pack("I", NOLOGFLUSH))
+"""
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """An ext4 of its own, and a function that mounts it again."""
+    image, folder = tmp_path / "image", tmp_path / "disk"
+    folder.mkdir()
+    with open(image, "wb") as file:
+        file.truncate(64 << 20)
+    subprocess.run(["mkfs.ext4", "-q", image], check=True)
+
+    def again():
+        subprocess.run(["umount", folder], check=False, capture_output=True)
+        subprocess.run(["mount", "-o", "loop", image, folder], check=True)
+
+    again()
+    yield folder, again
+    subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+def test_what_was_written_outlasts_a_power_cut(disk):
+    """An object that was put is there, in its folders; a cached file is whole or fetched anew, and never of 0 bytes."""
+    folder, again = disk
+    subprocess.run([sys.executable, "-P", "-c", WRITER, str(folder), str(SIZE)], check=True)
+    again()
+    store = open_store(f"file://{folder}/store")
+    assert [(o.key, o.size) for o in store.listing("", halves=True)] == [("a/b/k", SIZE)]
+    assert (folder / "cache/a/b/k").stat().st_size == SIZE
+    path = Cache(store, folder / "cache", 1).file("a/b/k", sha256_of(folder / "store/a/b/k"))
+    assert path.read_bytes() == store.get("a/b/k") == b"x" * SIZE
