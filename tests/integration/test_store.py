@@ -11,9 +11,11 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import pytest
+from botocore.exceptions import SSLError
 from proxy import Proxy
 
 from job import files
+from job import store as store_module
 from job.embedded import S3
 from job.errors import Interrupted, Invalid, Missing, Unreachable
 from job.folder import FolderStore
@@ -300,6 +302,19 @@ def test_a_clock_that_is_off(proxy, two, code, tmp_path):
     proxy.set("status", status=403, code="AccessDenied", date=format_datetime(datetime.now(UTC), usegmt=True))
     with pytest.raises(Invalid, match="refused k: AccessDenied; check AWS_ACCESS_KEY_ID"):
         store.get("k")
+
+
+def test_a_certificate_of_tomorrow(two):
+    """By a clock that is behind, a good certificate is not valid yet: this node's alone, while one that nobody trusts is invalid for all."""
+    store, _ = two()
+    # The library's own sentences; certificates of tomorrow need another program to make them.
+    said = "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: {} (_ssl.c:1000)"
+    told = {
+        why: store._translate(SSLError(endpoint_url="https://x", error=said.format(why)), "k")
+        for why in (store_module.NOT_YET, "self-signed")
+    }
+    assert [type(error) for error in told.values()] == [Unreachable, Invalid]
+    assert "for the clock of this machine is off" in str(told[store_module.NOT_YET])
 
 
 @pytest.mark.parametrize("key", ["", "/etc/passwd", "../k", "a/../../k", "a//k", "./k", "k\0"])

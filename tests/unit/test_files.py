@@ -4,6 +4,7 @@ A power cut is at no test's wish: the order of the calls to the kernel stands fo
 and its folder after.
 """
 
+import errno
 import os
 import stat
 
@@ -12,7 +13,9 @@ from world import a_tick_after
 
 from job import downloads, files, stamps
 from job.cache import Cache
+from job.errors import Invalid, Unreachable
 from job.folder import FolderStore
+from job.reading import outside
 from job.report import _replace
 from job.server import write_private
 from job.store import sha256_of
@@ -97,6 +100,17 @@ def test_what_fails_leaves_nothing(tmp_path):
         file.write(b"new")
         raise ZeroDivisionError
     assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == [("k", b"old")]
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"), [("EROFS", Unreachable), ("EIO", Unreachable), ("ENOSPC", Unreachable), ("EACCES", Invalid), ("EPERM", Invalid)]
+)
+def test_whose_a_disk_s_trouble_is(code, kind):
+    """What a disk of this node does is out of reach, and says whose it is; a right that is missing is missing on every node."""
+    number = getattr(errno, code)
+    told = outside(OSError(number, os.strerror(number), "/some/file"))
+    assert type(told) is kind and "/some/file" in str(told)
+    assert (os.uname().nodename in str(told)) == (code in ("EROFS", "EIO"))
 
 
 def test_modes(tmp_path):
