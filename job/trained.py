@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from job import factories, status
+from job import decoding, factories, status
 from job.cache import Cache
 from job.database import Database, queries
 from job.errors import Impossible, Invalid, NotReady, UsageError
 from job.experiment import Experiment
-from job.reading import first_line, nearest
+from job.reading import first_line, nearest, show
 from job.store import sha256_of
 from job.tasks import Registered
 
@@ -97,7 +97,23 @@ def of_folder(folder: Path, factory: str | None = None, trust: bool = False) -> 
 
         loaded = tf.saved_model.load(str(path))
         ask = lambda images: loaded.serve(images)["probabilities"].numpy()  # noqa: E731
-    return Trained(about["model"], tuple(about["classes"]), tuple(about["image_shape"]), ask, about.get("bits", 16))
+    shape, classes = tuple(about["image_shape"]), tuple(about["classes"])
+    return Trained(about["model"], classes, shape, _answering(ask, path, len(classes)), about.get("bits", 16))
+
+
+def _answering(ask: Callable[[np.ndarray], np.ndarray], path: Path, k: int) -> Callable[[np.ndarray], np.ndarray]:
+    """Return what is asked as a function that is `Invalid` unless it answers with k probabilities an image."""
+
+    def probabilities(images: np.ndarray) -> np.ndarray:
+        try:
+            found = ask(images)
+        except (AttributeError, KeyError, TypeError, ValueError) as exc:
+            raise Invalid(f"{path} cannot be asked ({first_line(exc)}): expected a model that `job export` wrote") from exc
+        if found.shape != (len(images), k):
+            raise Invalid(f"{path} answers {len(images)} images with {found.shape}: expected a probability for each of {k} classes")
+        return found
+
+    return probabilities
 
 
 def _compiled(net, image_shape: list[int]) -> Callable[[np.ndarray], np.ndarray]:
@@ -118,10 +134,26 @@ def _about(folder: Path) -> dict:
     try:
         about = json.loads((folder / ABOUT).read_text())
         if about["format"] in FORMATS and about["schema"] == 1:
-            return about
-    except (OSError, ValueError, KeyError, TypeError) as exc:
+            return _sound(about)
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as exc:
         raise Invalid(f"{folder / ABOUT} cannot be read ({first_line(exc)}): expected a folder written by `job export`") from exc
     raise Invalid(f"{folder / ABOUT} is of another version of `job export`: export the model again")
+
+
+def _sound(about: dict) -> dict:
+    """Return what a folder says of itself. Raises: ValueError unless each value is of its kind."""
+    (height, width, channels), classes = about["image_shape"], about["classes"]
+    kinds = {
+        "model": isinstance(about["model"], str),
+        "sha256": isinstance(about["sha256"], str),
+        "factory": isinstance(about["factory"], str | None),
+        "classes": isinstance(classes, list) and len(classes) > 1 and all(isinstance(name, str) for name in classes),
+        "image_shape": min(height, width) > 0 and 0 < height * width <= decoding.MAX_PIXELS and channels == 3,
+        "bits": about.get("bits", 16) in decoding.DEPTHS,
+    }
+    if wrong := [key for key, right in kinds.items() if not right]:
+        raise ValueError(f"{wrong[0]} = {show(about.get(wrong[0]))}")
+    return about
 
 
 def factory_of(experiment: Experiment, model: str) -> str | None:

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -195,6 +196,33 @@ def test_a_keras_file_runs_no_code(tmp_path, layer):
     with pytest.raises(Invalid, match="cannot be loaded as a Keras model: .* risk of arbitrary code execution") as caught:
         of_folder(tmp_path)
     assert "safe_mode" not in str(caught.value) and "enable_unsafe" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"classes": "ab"}, 'classes = "ab"'),
+        ({"classes": ["a", 1]}, "classes ="),
+        ({"classes": ["a", "b", "c"]}, r"answers 1 images with (1, 2): expected a probability for each of 3 classes"),
+        ({"image_shape": [10**6, 10**6, 3]}, "image_shape ="),
+        ({"image_shape": [4, 6]}, "not enough values"),
+        ({"image_shape": [4, 8, 3]}, "cannot be asked ("),
+        ({"factory": ["os"]}, "factory ="),
+        ({"bits": 99}, "bits = 99"),
+    ],
+)
+def test_what_a_folder_says_of_itself(tmp_path, photo, wrong, said):
+    """Whatever stands in the model.json of somebody else, it is one sentence."""
+    import keras
+
+    inputs = keras.Input((4, 6, 3), dtype="uint8")
+    scores = keras.layers.Dense(2, activation="softmax")(keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(inputs)))
+    keras.Model(inputs, {"probabilities": scores}).save(tmp_path / "model.keras")
+    exported(tmp_path, "keras", tmp_path / "model.keras")
+    about = json.loads((tmp_path / ABOUT).read_text()) | wrong
+    (tmp_path / ABOUT).write_text(json.dumps(about))
+    with pytest.raises(Invalid, match=re.escape(said)):
+        list(answers(of_folder(tmp_path), [photo], 1))
 
 
 def test_16_bits_are_scaled_as_those_learnt_from(model, tmp_path):
