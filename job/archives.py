@@ -31,7 +31,8 @@ from job.reading import first_line
 MEMBER_BYTES = 200_000_000  # of one member, by its declared size: no more than that is unpacked
 HEADER_BYTES = 1 << 20  # of what a tar says of a member in a member of its own: a long name, pax records
 STEP_BYTES = 4096  # of bzip2 or LZMA at a time, which unpack to 20,000 times as much at most
-SMALL_BYTES, MOST_PER_BYTE = 20_000_000, 200  # an array beyond the one stands for less than the other a packed byte; bombs have 1,000
+SMALL_BYTES = 20_000_000  # an array of more bytes
+MOST_PER_BYTE = 200  # has at most these for each byte it is packed to; bombs have 1,000
 MOST_OPCODES = 500_000  # of a pickle: those of CIFAR-10 have 30,108; an object is 60 to 250 bytes of memory
 DEEPEST = 5  # folders below each other; top/train/class/image is 4, and a link to its own parent ends here
 
@@ -200,7 +201,7 @@ def array(archive: zipfile.ZipFile, name: str, what: str) -> np.ndarray:
     info = archive.getinfo(name)
     if info.file_size > SMALL_BYTES and info.file_size > MOST_PER_BYTE * info.compress_size:
         seen = f"{info.file_size:,} bytes from {info.compress_size:,}"
-        raise errors.Invalid(f"{what} unpacks to {seen}, more than {MOST_PER_BYTE} a byte: if it is no bomb, save it by numpy.savez")
+        raise errors.Invalid(f"{what} unpacks to {seen}, more than {MOST_PER_BYTE} a byte: unless it is a bomb, save it by numpy.savez")
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise errors.Invalid(f"{what} is packed in another way than numpy does: save it by numpy.savez")
     with archive.open(info) as file:
@@ -278,7 +279,7 @@ class _Unpickler(pickle.Unpickler):
 
 
 def _check_opcodes(data: bytes) -> None:
-    """Raise ValueError for a pickle that would take much more memory than it has bytes; goes through it without doing what it says.
+    """Raise ValueError for a pickle that would take much more memory than it has bytes, without doing what it says.
 
     An opcode of one byte makes an object, and the number under which one is remembered makes a table of that length.
     """

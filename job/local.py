@@ -32,7 +32,8 @@ MAX_RUNS = 20  # of one task in one `job local`
 POLL_S = 0.1
 OTHER_SERVERS = ("AWS_", "PG")  # how variables begin that lead a shell's own work to its servers
 MARK = ".job-local"  # stands in an OUT that is `job local`'s alone: `make clean` removes no other
-BEFORE_MARKS = {".lock", "logs", "workers", "servers", "cache", "experiment.toml", "report"}  # what is in an OUT of before there was one
+MARKED = "This folder is the output of `job local`: `make clean` with this OUT removes it, whatever is in it.\n"
+BEFORE_MARKS = {".lock", "logs", "workers", "servers", "cache", "experiment.toml", "report"}  # an OUT of earlier versions
 ORDER = (("features",), ("trial",), ("final", "fold"))  # of one model the final first: it is the longest, and must not be the last to start
 
 log = logging.getLogger(__name__)
@@ -68,8 +69,9 @@ def run_local(experiment_file: str, out: Path, location: str | None, weights_pla
         s3 = stack.enter_context(embedded.S3(out / "servers"))
         environ = _environment(out, experiment, postgres, s3)
         click.echo("preparing: data, weights, splits", err=True)
-        given = {"JOB_DATA": location} if location and experiment.data["source"] != "digits" else {}  # a URL may hold a secret:
-        given |= {"JOB_WEIGHTS": weights_place} if weights_place else {}  # on a command line every user of this machine would see it
+        # By the environment: a URL may hold a secret, and every user of this machine sees a command line.
+        given = {"JOB_DATA": location} if location and experiment.data["source"] != "digits" else {}
+        given |= {"JOB_WEIGHTS": weights_place} if weights_place else {}
         _command(
             ["prepare", str(file), *(["--notice", " ".join(can.notices)] if can.notices else [])],
             environ | given,
@@ -166,7 +168,7 @@ def _owned(out: Path):
         own_folder(out, "OUT")
         found = set(os.listdir(out))
         if not found or (".lock" in found and found <= BEFORE_MARKS):
-            (out / MARK).write_text("This folder is the output of `job local`: `make clean` with this OUT removes it, whatever is in it.\n")
+            (out / MARK).write_text(MARKED)
         for name in ("logs", "workers", "servers"):
             (out / name).mkdir(parents=True, exist_ok=True)
         lock = open(out / ".lock", "a+")

@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 class Lines(logging.Formatter):
-    """Format a record, then take passwords and keys out of the whole text, tracebacks included, and what a terminal would obey."""
+    """Format a record, then take secrets, and what a terminal would obey, out of the whole text, tracebacks included."""
 
     def format(self, record: logging.LogRecord) -> str:
         return printable_lines(redact(super().format(record)))

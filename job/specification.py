@@ -91,7 +91,8 @@ def _keep_secrets_out(experiment: Experiment) -> None:
         if separator and ("@" in place or not HARMLESS.fullmatch(query)):  # a raw "/" in a password hides where it ends
             way = "give the whole URL by --data or JOB_DATA" if key == "source" else "put the file into the data or beside it"
             raise Invalid(
-                f"data.{key} is a {scheme}:// URL with a password or a query that may be a secret, and what stands here is stored and shown: {way}"
+                f"data.{key} is a {scheme}:// URL with a password or a query that may be a secret,"
+                f" and what stands here is stored and shown: {way}"
             )
 
 

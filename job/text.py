@@ -1,4 +1,4 @@
-"""Text from elsewhere on its way out: names of classes and files, and sentences that hold them, made harmless for who reads them.
+"""Text from elsewhere on its way out: names of classes and files, and sentences that hold them.
 
 As data they stay what they are; what a terminal or a spreadsheet would obey is written so that it is seen.
 """
@@ -14,7 +14,7 @@ def printable(text: str) -> str:
 
 
 def printable_lines(text: str) -> str:
-    """Return text of several lines, printable, each but the first indented: none can be taken for a record or a sentence of its own."""
+    """Return text of several lines, printable, each but the first indented: none looks like a record or a sentence of its own."""
     return "\n    ".join(map(printable, text.split("\n")))
 
 

@@ -79,8 +79,8 @@ def of_folder(folder: Path, factory: str | None = None, trust: bool = False) -> 
     path = folder / FORMATS[about["format"]]
     if about["format"] == "saved_model" and not trust:
         raise Invalid(
-            f"{path} is a SavedModel, a program that reads and writes files as this user: if you trust whoever made it, say so by --trust,"
-            " else ask for the model as .keras (`job export --format keras`)"
+            f"{path} is a SavedModel, a program that reads and writes files as this user:"
+            " if you trust whoever made it, say so by --trust, else ask for the model as .keras (`job export --format keras`)"
         )
     if not path.exists() or digest(path) != about["sha256"]:
         raise Invalid(f"{path} is not the one `job export` wrote (missing, or other sha256 than in {ABOUT}): export it again")
@@ -110,7 +110,8 @@ def _answering(ask: Callable[[np.ndarray], np.ndarray], path: Path, k: int) -> C
         except (AttributeError, KeyError, TypeError, ValueError) as exc:
             raise Invalid(f"{path} cannot be asked ({first_line(exc)}): expected a model that `job export` wrote") from exc
         if found.shape != (len(images), k):
-            raise Invalid(f"{path} answers {len(images)} images with {found.shape}: expected a probability for each of {k} classes")
+            seen = f"{len(images)} images with {found.shape}"
+            raise Invalid(f"{path} answers {seen}: expected a probability for each of {k} classes")
         return found
 
     return probabilities

@@ -34,8 +34,8 @@ def predict(settings, model, paths, form, top, factory, trust):
     """Classify images, files or whole folders, with a trained model.
 
     MODEL is a folder that `job export` wrote, which needs no database, or the name of a model of the experiment whose final is complete. Images are
-    decoded and resized as the training images were. One that cannot be read is named, and the others go on: exit 1 at the end. A folder from
-    elsewhere runs no code: a SavedModel is refused without --trust, layers of its own without --factory.
+    decoded and resized as the training images were. One that cannot be read is named, and the others go on: exit 1 at the end.
+    A folder from elsewhere runs no code: a SavedModel is refused without --trust, layers of its own without --factory.
 
     Example: job predict exported/ photos/ --top 3 --format csv
     """
