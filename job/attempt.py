@@ -38,6 +38,11 @@ class Attempt:
         self.progressed = lambda: None  # called when more than before is durable
 
     @property
+    def owner(self) -> str:
+        """The process that holds it."""
+        return self.tasks.worker.owner
+
+    @property
     def values(self) -> dict:
         """The SQL values that name this attempt."""
         return self.tasks.registered.values(self.key) | {

@@ -4,34 +4,19 @@ Only under tasks and attempts the database knows: a bucket may hold other experi
 restored from a backup does not know the latest attempts.
 """
 
-import re
 from collections import defaultdict
-from dataclasses import dataclass
 
+from job.checkpoint import KEPT
 from job.database import Database, queries
 from job.errors import UsageError
 from job.folder import HALF
+from job.index import Key
+from job.places import Place, experiment_folder, place
 from job.store import Object, Store
 from job.tasks import DECIDED
 
 SQL = queries("verify")
 CHECKPOINTS_KEPT = 2
-KEY = re.compile(r"experiments/[^/]+/(?P<model>[^/]+)/(?P<stage>[^/]+)/(?P<index>\d+)/(?P<attempt>\d+)/(?P<name>.+)")
-
-
-@dataclass(frozen=True)
-class Left:
-    """An object under an attempt."""
-
-    attempt: int
-    name: str
-    object: Object
-
-    @property
-    def step(self) -> int | None:
-        """The step of a checkpoint, None for any other file."""
-        found = re.fullmatch(r"checkpoint-(\d+)", self.name)
-        return int(found[1]) if found else None
 
 
 def garbage(database: Database, store: Store, name: str | None, lease_s: float) -> list[Object]:
@@ -47,27 +32,36 @@ def garbage(database: Database, store: Store, name: str | None, lease_s: float) 
         raise UsageError(f"there is no experiment '{name}' (from JOB_EXPERIMENT or --experiment) in the database; unset it for all")
     found = []
     for row in experiments:
-        listed = store.listing(f"experiments/{row['id']}/", halves=True)  # before the rows: what is committed in between is referred to
+        listed = store.listing(
+            f"{experiment_folder(row['id'])}/", halves=True
+        )  # before the rows: what is committed in between is referred to
         left = _by_task(listed)
         for task in database.rows(SQL["ended"], experiment=row["id"], lease_s=lease_s):
-            found += _of_task(task, left[task["model"], task["stage"], task["index"]])
+            found += _of_task(task, left[Key(task["model"], task["stage"], task["index"])])
     return found
 
 
-def _by_task(listed: list[Object]) -> dict[tuple, list[Left]]:
+def _by_task(listed: list[Object]) -> dict[tuple, list[tuple[Place, Object]]]:
     left = defaultdict(list)
     for o in listed:
-        if found := KEY.fullmatch(o.key):
-            left[found["model"], found["stage"], int(found["index"])].append(Left(int(found["attempt"]), found["name"], o))
+        if found := place(o.key):
+            left[found.task].append((found, o))
     return left
 
 
-def _of_task(task: dict, left: list[Left]) -> list[Object]:
+def _of_task(task: dict, left: list[tuple[Place, Object]]) -> list[Object]:
     kept = {entry["key"] for entry in (task["artifact"] or {}).values()}
     if task["state"] not in DECIDED:
-        checkpoints = sorted((f for f in left if f.step is not None), key=lambda f: (f.step, f.attempt))
-        kept |= {f.object.key for f in checkpoints[-CHECKPOINTS_KEPT:]}
+        kept |= _checkpoints_kept([found for found, _ in left if found.step is not None])
         # A paused owner may yet complete its result, and the next attempt adopt it.
-        kept |= {f.object.key for f in left if f.step is None and not f.name.startswith(HALF)}
-    old = (f.object for f in left if f.attempt in task["ended"] and f.object.modified < task["a_lease_ago"])
+        kept |= {found.key for found, _ in left if found.step is None and not found.name.startswith(HALF)}
+    old = (o for found, o in left if found.attempt in task["ended"] and o.modified < task["a_lease_ago"])
     return [o for o in old if o.key not in kept]
+
+
+def _checkpoints_kept(found: list[Place]) -> set[str]:
+    """Return the keys of the newest two, of each kind that the task ever was: which it is now, its parameters say, not its row."""
+    by_mark = defaultdict(list)
+    for checkpoint in sorted(found, key=lambda p: (p.step, p.attempt)):
+        by_mark[checkpoint.mark].append(checkpoint.key)
+    return {key for keys in by_mark.values() for key in keys[-KEPT:]}

@@ -6,9 +6,13 @@ import json
 import os
 import re
 import resource
+import zipfile
+import zlib
 
 from job.errors import BROKEN, Invalid, JobError, Unreachable, on_this_node
 
+# What bytes raise that are not of the form they should have: JSON, .npy, .npz, and what was to stand in them.
+UNREADABLE = (KeyError, IndexError, TypeError, ValueError, AttributeError, EOFError, zipfile.BadZipFile, zlib.error)
 EXTRAS = {  # package -> what brings it, behind the name of ours
     "tensorflow": "[cpu]'`, or [gpu]",
     "keras": "[cpu]'`, or [gpu]",

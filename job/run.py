@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 
-from job import record
+from job import places, record
 from job.attempt import UNJUDGED, Attempt
 from job.cache import Cache
 from job.checkpoint import Checkpoints
@@ -40,8 +40,13 @@ class Run:
 
     @property
     def folder(self) -> str:
-        """The store's folder of this task; each attempt writes under its number in it."""
-        return f"experiments/{self.registered.id}/{self.key.model}/{self.key.stage}/{self.key.index}"
+        """The store's folder of this task, of all its attempts."""
+        return places.task_folder(self.registered.id, self.key)
+
+    @property
+    def attempt_folder(self) -> str:
+        """The store's folder that this attempt, and no other, writes to."""
+        return places.attempt_folder(self.registered.id, self.key, self.attempt.number, self.attempt.owner)
 
     @property
     def seed(self) -> int:
@@ -52,10 +57,32 @@ class Run:
         """All parameters of this task: the fixed ones of the experiment and the chosen ones of the task."""
         return self.experiment.fixed(self.key.model) | (self.attempt.parameters or {})
 
+    @property
+    def identity(self) -> dict:
+        """What makes a result that of this task and no other; of a trial, once its parameters are chosen."""
+        return {
+            "schema": 1,
+            "experiment": self.experiment.name,
+            "experiment_id": self.registered.id,
+            "fingerprint": self.registered.fingerprint,
+            "model": self.key.model,
+            "stage": self.key.stage,
+            "index": self.key.index,
+            "parameters": self.parameters,
+            "seed": self.seed,
+            "threads": self.experiment.threads,
+        }
+
+    def _checkpoint_identity(self) -> dict:
+        """What a checkpoint says beside it: a result has the bits of its data in its scores, a checkpoint only in its weights."""
+        dtype = self.parameters.get("dtype", "float32")  # that is asked for: a training may go on where another is chosen
+        return self.identity | {"data": self.registered.data["id"], "splits": self.registered.splits["sha256"], "dtype": dtype}
+
     @cached_property
     def checkpoints(self) -> Checkpoints:
         """The checkpoints of this task."""
-        return Checkpoints(self.store, self.folder, self.attempt.number, self.checkpoint_s, record.machine, self.attempt.durable)
+        folders = self.folder, self.attempt_folder
+        return Checkpoints(self.store, folders, self.checkpoint_s, self._checkpoint_identity, record.machine, self.attempt.durable)
 
     @cached_property
     def reports(self) -> Outbox:

@@ -30,6 +30,7 @@ ONE_PUT = 1 << 30  # bytes; S3 takes 5 GiB in one request, and of parts only the
 SKEW_S = 300  # a clock that is 15 minutes off is refused, by any code, and without one where the answer has no body
 NOT_YET = "certificate is not yet valid"  # by this machine's clock
 UNTRUSTED = ("CERTIFICATE_VERIFY_FAILED", "[Errno 2]", "NO_CERTIFICATE_OR_CRL_FOUND")  # any other error of TLS may be a cut
+NO_BULK_STATUS = {400, 405, 501}  # of a store that does not delete several objects in one request
 MISSING_CODES = {"NoSuchKey", "404", "NotFound"}
 _KEYS = "check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and the bucket's policy: it must allow to get, put, delete and list"
 _BUCKET = "create the bucket, or correct JOB_STORE_URL"
@@ -193,7 +194,14 @@ class S3Store(Patient):
         from botocore.exceptions import ClientError
 
         objects = [{"Key": self._name(key)} for key in keys]
-        answer = self._client.delete_objects(Bucket=self.bucket, Delete={"Objects": objects, "Quiet": True})
+        try:
+            answer = self._client.delete_objects(Bucket=self.bucket, Delete={"Objects": objects, "Quiet": True})
+        except ClientError as exc:  # boto3 sends no Content-MD5, without which some front ends delete one at a time only
+            if exc.response["ResponseMetadata"]["HTTPStatusCode"] not in NO_BULK_STATUS:
+                raise
+            for key in keys:
+                self._client.delete_object(Bucket=self.bucket, Key=self._name(key))
+            return
         failed = [e for e in answer.get("Errors", []) if e["Code"] not in MISSING_CODES]
         if failed:  # a status for each key is not told
             status = 403 if failed[0]["Code"] == "AccessDenied" else 503

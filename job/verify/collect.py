@@ -9,11 +9,11 @@ from job.database import Database, queries
 from job.errors import Invalid, Missing, UsageError
 from job.experiment import Experiment
 from job.index import Key
+from job.reading import UNREADABLE
 from job.specification import stored
 from job.tasks import DECIDED, Registered
 
 SQL = queries("verify")
-UNREADABLE = (KeyError, IndexError, TypeError, ValueError, AttributeError)
 
 
 @dataclass

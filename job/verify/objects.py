@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from job.cache import Cache
 from job.errors import JobError
+from job.places import experiment_folder, place
 from job.store import Object, Store
 from job.verify.collect import Recorded, Task, sentences
 
@@ -20,7 +21,7 @@ class Listing:
 
     def __init__(self, store: Store, recorded: Recorded):
         self.store, registered = store, recorded.registered
-        self.prefixes = (f"experiments/{registered.id}/", f"data/{registered.data['id']}/")
+        self.prefixes = (f"{experiment_folder(registered.id)}/", f"data/{registered.data['id']}/")
         self.objects = {o.key: o for prefix in self.prefixes for o in store.listing(prefix)}
 
     def find(self, key: str) -> Object | None:
@@ -60,20 +61,19 @@ def _task(recorded: Recorded, task: Task, listing: Listing) -> Iterator[str]:
 
 
 def folder_number(recorded: Recorded, task: Task) -> int | None:
-    """Return the one attempt under which all files of a task lie (features: 0), or None."""
+    """Return the one attempt under which all files of a task lie (features: 0), or None.
+
+    The attempt need not be one of the rows: a result of the time before a database was restored is adopted as it lies.
+    """
     if task.key.stage == "features":
         folder = f"features/{recorded.registered.data['id']}/"
         return 0 if all(e["key"].startswith(folder) for e in task.files.values()) else None
-    folder = f"experiments/{recorded.registered.id}/{task.key.model}/{task.key.stage}/{task.key.index}"
-    numbers = {_between(f"{folder}/", entry["key"], f"/{name}") for name, entry in task.files.items()}
-    number = next(iter(numbers)) if len(numbers) == 1 else None
-    return number if number is not None and 1 <= number <= task.row["attempt"] else None
-
-
-def _between(head: str, key: str, tail: str) -> int | None:
-    """Return the number that stands between the head and the tail of a key, if that is all that does."""
-    middle = key[len(head) : len(key) - len(tail)]
-    return int(middle) if key == head + middle + tail and middle.isascii() and middle.isdigit() else None
+    found = {name: place(entry["key"]) for name, entry in task.files.items()}
+    own = all(p and p.name == name and (p.experiment, p.task) == (recorded.registered.id, task.key) for name, p in found.items())
+    if not own or len({p.folder for p in found.values()}) != 1:
+        return None
+    where = next(iter(found.values()))
+    return where.attempt if where.owner or 1 <= where.attempt <= task.row["attempt"] else None
 
 
 def _augmented(recorded: Recorded, task: Task) -> bool:

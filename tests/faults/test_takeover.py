@@ -8,6 +8,7 @@ from proxy import Proxy
 from world import EPOCHS, TRIAL, wait_for
 
 from job import record
+from job.places import place
 
 
 def test_a_complete_result_is_committed_not_trained_again(long):
@@ -43,7 +44,7 @@ def test_a_damaged_checkpoint_is_skipped(long):
     long.store.put(kept[-1], long.store.get(kept[-1])[:-100])
     child = kill_after_saves(long, 4)
     assert f"checkpoint {kept[-1]} is skipped: its hash does not match its content" in child.text()
-    assert f"going on from the checkpoint at step {int(kept[-2][-9:])}\n" in child.text()
+    assert f"going on from the checkpoint at step {place(kept[-2]).step}\n" in child.text()
     for key in long.objects(0, "checkpoint"):
         content = bytearray(long.store.get(key))
         content[len(content) // 2] ^= 1
@@ -56,6 +57,22 @@ def test_a_damaged_checkpoint_is_skipped(long):
     assert any(line.startswith(said) and "is skipped" in line for line in long.site.job("status", check=0).stdout.splitlines())
     assert long.objects(0, "checkpoint") == []
     check_seconds(long)
+
+
+def test_a_database_that_went_back_in_time(long):
+    """A trial whose row has other parameters than its checkpoint goes on from none of it: the result is that of a calm run."""
+    calm = long.calm(0)
+    set_parameters = "update task set parameters = %(p)s where stage = 'trial' and index = 0"
+    long.database.rows(set_parameters, p=json.dumps({"learning_rate": 0.005}))
+    kill_after_saves(long, 4)
+    before = max(place(key).step for key in long.objects(0, "checkpoint"))
+    long.database.rows("delete from epoch")
+    long.database.rows(set_parameters, p=json.dumps({"learning_rate": calm["parameters"]["learning_rate"]}))
+    child = long.site.start(*TRIAL, 0)
+    child.wait(check=0)
+    assert "other parameters or other data (parameters differ)" in child.text()
+    assert before and "going on from" not in child.text()
+    assert long.bits(0) == calm
 
 
 def test_another_processor_trains_the_same_epochs_again(long):

@@ -1,9 +1,47 @@
-"""A checkpoint is whole or known to be damaged."""
+"""A checkpoint is whole or known to be damaged, and this task's or known to be another's."""
+
+import time
 
 import numpy as np
 import pytest
 
 from job import checkpoint
+from job.errors import Invalid
+from job.folder import FolderStore
+from job.index import Key
+from job.places import attempt_folder, place, task_folder
+
+TASK = Key("cnn", "trial", 0)
+
+
+class Undeletable(FolderStore):
+    """A folder whose owner gave no right to remove; a real one would need another user."""
+
+    def delete(self, keys, patience_s=None):
+        if keys:
+            raise Invalid("no right to delete")
+
+
+@pytest.fixture
+def store(tmp_path):
+    return FolderStore(tmp_path, 5, time.sleep)
+
+
+def checkpoints(store, attempt=1, owner="a" * 32, **identity):
+    """Return the checkpoints of an attempt at one task."""
+    folders = task_folder("e", TASK), attempt_folder("e", TASK, attempt, owner)
+    return checkpoint.Checkpoints(store, folders, 60, lambda: {"task": "trial 0"} | identity, lambda: {"cpu": "x"}, lambda step: None)
+
+
+def save(saved, *steps):
+    for step in steps:
+        saved.offer(lambda step=step: ([np.full(2, step)], {"step": step}))
+        saved.save_last()
+
+
+def steps(store):
+    """Return attempt and step of all that are kept."""
+    return sorted((p.attempt, p.step) for p in map(place, (o.key for o in store.listing(""))))
 
 
 def test_there_and_back():
@@ -20,8 +58,58 @@ def test_damage_is_noticed():
     for cut in (0, 10, 65, 200, len(bundle) - 1):
         with pytest.raises(checkpoint.Damaged):
             checkpoint.unpack(bundle[:cut])
-    for place in (3, 100, len(bundle) - 5):
+    for where in (3, 100, len(bundle) - 5):
         turned = bytearray(bundle)
-        turned[place] ^= 1
+        turned[where] ^= 1
         with pytest.raises(checkpoint.Damaged):
             checkpoint.unpack(bytes(turned))
+
+
+def test_gone_on_from_the_newest_of_ours(store):
+    """The next attempt goes on from the newest; two are kept, over all attempts."""
+    save(checkpoints(store), 1, 2, 3)
+    again = checkpoints(store, attempt=2)
+    assert [(a[0].tolist(), s) for a, s in again.newest()] == [([3, 3], {"step": 3}), ([2, 2], {"step": 2})]
+    save(again, 4)
+    assert steps(store) == [(1, 3), (2, 4)]
+
+
+def test_anothers_checkpoint_is_no_word_on_this_task(store, caplog):
+    """Of other parameters it is skipped with a warning that names what differs, and does not make ours be removed, however far it is."""
+    save(checkpoints(store, rate=0.1), 950)
+    ours = checkpoints(store, attempt=1, owner="b" * 32, rate=0.2)
+    assert list(ours.newest()) == []
+    assert "it is of another task, other parameters or other data (rate differ)" in caplog.text
+    save(ours, 10, 20, 30)
+    assert [s["step"] for _, s in checkpoints(store, attempt=2, rate=0.2).newest()] == [30, 20]
+    assert steps(store) == [(1, 20), (1, 30), (1, 950)]
+
+
+def test_two_attempts_of_one_number_have_two_folders(store):
+    """After a database that went back in time a number is handed out again: nothing of the first is written over."""
+    save(checkpoints(store, owner="a" * 32), 5)
+    save(checkpoints(store, owner="b" * 32), 5)
+    assert steps(store) == [(1, 5), (1, 5)]
+
+
+@pytest.mark.parametrize("state", [{"step": 7, "machines": []}, {"step": 7}, [], None, "x"])
+def test_a_checkpoint_that_does_not_say_whose_it_is(store, caplog, state):
+    """One of an older version, or sealed over anything else, is skipped."""
+    store.put("experiments/e/cnn/trial/0/1/checkpoint-000000007", checkpoint.pack([np.arange(2)], state))
+    assert list(checkpoints(store, attempt=2).newest()) == []
+    assert "checkpoint-000000007 is skipped" in caplog.text
+
+
+def test_sealed_over_something_else():
+    """A hash that matches over what is no bundle is damage, too."""
+    for body in (b"", b"[]", b"null", b"PK\x03\x04 and no more"):
+        with pytest.raises(checkpoint.Damaged, match="it is no bundle"):
+            checkpoint.unpack(checkpoint.hashlib.sha256(body).hexdigest().encode() + b"\n" + body)
+
+
+def test_what_cannot_be_removed_ends_no_training(tmp_path, caplog):
+    """Where old ones cannot be removed they stay, with one warning."""
+    store = Undeletable(tmp_path, 5, time.sleep)
+    save(checkpoints(store), 1, 2, 3, 4)
+    assert len(steps(store)) == 4
+    assert caplog.text.count("old checkpoints are left to `job gc`: no right to delete") == 1

@@ -30,6 +30,7 @@ LAYERS = [
     {"statements", "connection", "place", "database", "store", "folder", "interrupt", "index", "server", "certificate"},
     {
         "outbox",
+        "places",
         "attempt",
         "tasks",
         "study",
