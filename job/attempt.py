@@ -132,6 +132,13 @@ class Attempt:
         """Record that this attempt opens the test part."""
         self.write("opening")
 
+    def tell_again(self, epochs: list[dict]) -> None:
+        """Record what a complete result implies, where it is not there: its epochs and, of a final, that it opened the test part.
+
+        Args: epochs: each with epoch, metrics, value, bracket and pruned.
+        """
+        self.write("tell_again", epochs=json_value(epochs))
+
     def note(self, sentences: list[str], patience_s: float) -> None:
         """Add to the notes of the experiment, unless they are there or too many are; no fence: what was seen stays true."""
         values = {"experiment": self.values["experiment"], "notes": json_value(sentences), "most": MOST_NOTES}

@@ -13,6 +13,7 @@ from importlib import metadata
 from pathlib import Path
 
 from job.checkpoint import Damaged
+from job.reading import UNREADABLE
 
 PACKAGES = ("tensorflow", "tensorflow-cpu", "keras", "numpy", "optuna", "scikit-learn")
 
@@ -117,9 +118,12 @@ def history_csv(history: list[dict]) -> bytes:
 
 
 def history_of(content: bytes) -> list[dict]:
-    """Return the epochs of a history.csv, number for number."""
-    rows = csv.DictReader(io.StringIO(content.decode()))
-    return [{k: int(v) if k == "epoch" else float(v) for k, v in row.items()} for row in rows]
+    """Return the epochs of a history.csv, number for number. Raises: Damaged."""
+    try:
+        rows = csv.DictReader(io.StringIO(content.decode()))
+        return [{k: int(v) if k == "epoch" else float(v) for k, v in row.items()} for row in rows]
+    except UNREADABLE as exc:
+        raise Damaged(f"it is no history: {exc}") from exc
 
 
 def seal(result: dict) -> bytes:
@@ -132,7 +136,7 @@ def unseal(content: bytes) -> dict:
     try:
         result = json.loads(content)
         digest = result.pop("sha256")
-    except (ValueError, KeyError, AttributeError) as exc:
+    except UNREADABLE as exc:
         raise Damaged(f"it is no sealed result: {exc}") from exc
     if digest != _digest(result):
         raise Damaged("its hash does not match its content")

@@ -13,6 +13,8 @@ from job import record
 from job.checkpoint import Damaged, hash_arrays
 from job.errors import JobError, Missing
 from job.interrupt import INTERRUPT
+from job.places import Place, place
+from job.reading import UNREADABLE
 from job.run import Run
 from job.store import Object
 
@@ -28,7 +30,7 @@ def publish(
         net: a Keras model; outcome: how its training ended; files: name -> bytes, predictions.npz among them.
     """
     files = files | {"history.csv": record.history_csv(outcome.history)}
-    result = identity(r) | {
+    result = r.identity | {
         "attempt": r.attempt.number,
         "state": state,
         "reason": reason,
@@ -53,7 +55,7 @@ def publish(
 
     def put(name: str, content: bytes) -> None:
         r.check()
-        artifact[name] = entry(r.store.put(f"{r.folder}/{r.attempt.number}/{name}", content), content)
+        artifact[name] = entry(r.store.put(f"{r.attempt_folder}/{name}", content), content)
 
     with r.clock("upload"):
         for name, content in files.items():
@@ -69,19 +71,20 @@ def publish(
 
 
 def adopt(r: Run) -> bool:
-    """Commit the newest complete, verifying result of an earlier attempt; tell whether there was one."""
-    keys = [o.key for o in r.store.listing(f"{r.folder}/") if o.key.endswith("/result.json")]
-    for key in sorted(keys, key=lambda k: int(k.split("/")[-2]), reverse=True):
+    """Commit the newest complete, verifying result of an earlier attempt; tell whether there was one.
+
+    What the result implies and the database does not have (one that was restored from before), it has again.
+    """
+    listed = {o.key: o for o in r.store.listing(f"{r.folder}/")}
+    found = [p for p in map(place, listed) if p and p.name == "result.json"]
+    for where in sorted(found, key=lambda p: (p.attempt, listed[p.key].modified), reverse=True):
         try:
-            result, artifact, history = _verified(r, key)
+            result, artifact, history = _verified(r, where, listed)
         except (Damaged, Missing) as exc:
-            log.warning("the result of an earlier attempt, %s, is not used: %s", key, exc)
+            log.warning("the result of an earlier attempt, %s, is not used: %s", where.key, exc)
             continue
         r.attempt.computes_on(result["machines"][-1])
-        for past in history:
-            metrics = {k: v for k, v in past.items() if k not in ("epoch", "value")}
-            r.report(past["epoch"], metrics, past.get("value"))
-        r.reports.flush()
+        r.attempt.tell_again(_epochs(r, history, result["state"]))
         r.attempt.commit(result["state"], result["value"], result["metrics"], artifact, result["reason"], result["step"])
         log.info(
             "%s is %s: the complete result of attempt %d is committed, nothing trained again", r.key, result["state"], result["attempt"]
@@ -91,20 +94,17 @@ def adopt(r: Run) -> bool:
     return False
 
 
-def identity(r: Run) -> dict:
-    """Return what makes a result that of this task and no other."""
-    return {
-        "schema": 1,
-        "experiment": r.experiment.name,
-        "experiment_id": r.registered.id,
-        "fingerprint": r.registered.fingerprint,
-        "model": r.key.model,
-        "stage": r.key.stage,
-        "index": r.key.index,
-        "parameters": r.parameters,
-        "seed": r.seed,
-        "threads": r.experiment.threads,
-    }
+def _epochs(r: Run, history: list[dict], state: str) -> list[dict]:
+    """Return the epochs of a result as rows: epoch, metrics, value, bracket, and pruned where the pruner ended the trial."""
+    from job import study  # optuna comes with it
+
+    def row(past: dict) -> dict:
+        metrics = {k: v for k, v in past.items() if k not in ("epoch", "value")}
+        pruned = state == "pruned" and past is history[-1]
+        bracket = study.rule(r.experiment, r.key, past["epoch"])["bracket"]
+        return {"epoch": past["epoch"], "metrics": metrics, "value": past.get("value"), "bracket": bracket, "pruned": pruned}
+
+    return [row(past) for past in history]
 
 
 def entry(stored: Object, content: bytes) -> dict:
@@ -121,19 +121,23 @@ def clear(r: Run) -> None:
         log.warning("the checkpoints of %s are left to `job gc`: %s", r.key, exc)
 
 
-def _verified(r: Run, key: str) -> tuple[dict, dict, list[dict]]:
+def _verified(r: Run, where: Place, listed: dict[str, Object]) -> tuple[dict, dict, list[dict]]:
     """Return result, artifact and history of a complete result. Raises: Damaged, Missing."""
-    content = r.store.get(key)
-    result, folder = record.unseal(content), key.rpartition("/")[0]
-    differing = [name for name, wanted in identity(r).items() if result.get(name) != wanted]
+    content = r.store.get(where.key)
+    result = record.unseal(content)
+    differing = [name for name, wanted in r.identity.items() if result.get(name) != wanted]
     if differing:
         raise Damaged(f"it is of another task or experiment ({', '.join(differing)} differ)")
-    artifact, history = {"result.json": entry(r.store.head(key), content)}, []
-    for name, wanted in result["files"].items():
-        body = r.store.get(f"{folder}/{name}")
-        if record.sha256(body) != wanted["sha256"]:
-            raise Damaged(f"{name} is not the one it names")
-        artifact[name] = entry(r.store.head(f"{folder}/{name}"), body)
-        if name == "history.csv":
-            history = record.history_of(body)
-    return result, artifact, history
+    artifact = {"result.json": entry(listed[where.key], content)}
+    try:
+        for name, wanted in result["files"].items():
+            key = f"{where.folder}/{name}"
+            body = r.store.get(key)
+            if record.sha256(body) != wanted["sha256"]:
+                raise Damaged(f"{name} is not the one it names")
+            artifact[name] = entry(listed[key], body)
+            if name == "history.csv":
+                history = record.history_of(body)
+        return result, artifact, history
+    except UNREADABLE as exc:
+        raise Damaged(f"it does not say what a result says: {type(exc).__name__} {exc}") from exc

@@ -72,13 +72,12 @@ def run_features(r: Run) -> None:
     """Run the frozen base once over one shard of the training part, or take what another experiment made of it."""
     prefix = features_prefix(r.registered, r.key.model, r.key.index)
     with r.clock("upload"):
-        made = ((o.key, r.store.get(o.key)) for o in r.store.listing(prefix))
-        content = next((content for key, content in made if key == _named(prefix, content)), None)
-    if content is None:
+        made = ((o, r.store.get(o.key)) for o in r.store.listing(prefix))
+        stored, content = next(((o, content) for o, content in made if o.key == _named(prefix, content)), (None, None))
+    if stored is None:
         content = data.npy(shard(r, _hooks(r)))
-    with r.clock("upload"):
-        key = _named(prefix, content)  # with its hash: no put of another attempt or experiment replaces other bytes
-        stored = r.store.head(key) or r.store.put(key, content)
+        with r.clock("upload"):  # its hash in the key: no put of another attempt or experiment replaces other bytes, but for damaged ones
+            stored = r.store.put(_named(prefix, content), content)
     rows = len(np.load(io.BytesIO(content), allow_pickle=False))
     r.attempt.commit("complete", None, {"images": rows}, {"features.npy": entry(stored, content)}, step=rows)
     clear(r)

@@ -229,6 +229,25 @@ from (
     limit %(most)s::int + 1
 ) as found
 
+-- name: tell_again
+-- What a complete result implies, and a database restored from before does not have: its epochs, and the opening of a final.
+with mine as (
+    select from task where (experiment, model, stage, index, attempt, owner) = (%(experiment)s, %(model)s, %(stage)s, %(index)s, %(attempt)s, %(owner)s)
+      and state = 'running' for update
+), noted as (
+    insert into epoch (experiment, model, stage, index, epoch, attempt, metrics, value, bracket, pruned)
+    select %(experiment)s, %(model)s, %(stage)s, %(index)s, e.epoch, %(attempt)s, e.metrics, e.value, e.bracket, e.pruned
+    from mine, jsonb_to_recordset(%(epochs)s::jsonb) as e (epoch int, metrics jsonb, value double precision, bracket int, pruned boolean)
+    on conflict (experiment, model, stage, index, epoch) do nothing
+), opened as (
+    insert into opening (experiment, model, stage, index, attempt)
+    select %(experiment)s, %(model)s, %(stage)s, %(index)s, %(attempt)s from mine
+    where %(stage)s = 'final' and not exists (
+        select 1 from opening where (experiment, model, stage, index) = (%(experiment)s, %(model)s, %(stage)s, %(index)s))
+    on conflict do nothing
+)
+select 1 as mine from mine
+
 -- name: counts
 select state, count(*)::int as tasks from task
 where (experiment, model, stage) = (%(experiment)s, %(model)s, %(stage)s)

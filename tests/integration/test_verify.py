@@ -15,12 +15,13 @@ import psycopg2
 import pytest
 from world import Site, a_tick_after, wait_for
 
-from job import verify
+from job import verify, worker
 from job.cache import Cache
 from job.checkpoint import Damaged
 from job.database import Database
-from job.index import Key
+from job.index import Element, Key
 from job.record import seal, sha256, unseal
+from job.settings import Settings
 from job.store import open_store
 from job.study import internal
 from job.tasks import Tasks, Worker, find
@@ -599,6 +600,40 @@ def test_replay_draws_with_a_seed_and_says_what_came_out(copy):
         "skip  replay: cnn trial 0: other CPU",
         "FAIL  replay: cnn trial 0: other bits",
     ]
+
+
+def set_back(database, stage, index):
+    """Set the database back to when a task had begun and told nothing yet, as an older dump has it."""
+    of_task = "where (stage, index) = (%(s)s, %(i)s)"
+    for statement in (
+        f"delete from epoch {of_task}",
+        f"delete from opening {of_task}",
+        f"update task set state = 'waiting', progress = 0, value = null, metrics = null, artifact = null, reason = null, finished = null {of_task}",
+        f"update attempt set outcome = 'vanished', reason = 'vanished', first_step = 0, last_step = 0 {of_task}",
+        f"delete from trial_values where %(s)s = 'trial' and trial_id in (select optuna_trial_id from task {of_task})",
+        f"delete from trial_intermediate_values where %(s)s = 'trial' and trial_id in (select optuna_trial_id from task {of_task})",
+    ):
+        database.rows(statement, s=stage, i=index)
+
+
+def work_here(site, database, stage, index):
+    """Do a task in this process, on another database than the site's."""
+    settings = Settings.read({"database_url": database.url, "cache_dir": str(site.folder / "cache")}, site.environ)
+    worker.work(settings, stage, Element(index, "--index"), None)
+
+
+def test_an_older_database_under_a_newer_store(finished, copy, store):
+    """A result that the database does not know of any more is adopted with all that it implies: epochs, where it was pruned, the opening."""
+    tables = ("select epoch, metrics, value, pruned, bracket from epoch order by stage, index, epoch", "select stage, index from opening")
+    before, tasks = [copy.rows(t) for t in tables], [("trial", 5), ("final", 0)]
+    for stage, index in tasks:
+        set_back(copy, stage, index)
+    assert [len(copy.rows(t)) for t in tables] < [len(rows) for rows in before]
+    for stage, index in tasks:
+        work_here(finished, copy, stage, index)
+    assert [copy.rows(t) for t in tables] == before
+    assert [r["attempt"] for r in copy.rows("select attempt from task where stage = 'final'")] == [2]
+    assert broken(copy, store, deep=True).keys() <= {"selection"}, "this trial was finished after the selection, in this made-up past"
 
 
 OTHER_THREADS = """
