@@ -14,6 +14,8 @@ from job.dataset import Part, Source
 from job.errors import Invalid, Missing
 from job.experiment import Experiment
 from job.randomness import derive
+from job.reading import UNREADABLE
+from job.staged import put_whole
 from job.store import Store
 
 SAMPLES_PER_CLASS, SAMPLE_CLASSES = 8, 20
@@ -115,14 +117,14 @@ def stage(source: Source, train: Part, test: Part) -> Staged:
     return Staged(manifest, files, related.train)
 
 
-def upload(store: Store, staged: Staged) -> None:
-    """Write a staged data set unless it is there; the manifest last, so that its presence means the rest's."""
+def upload(store: Store, staged: Staged) -> dict[str, dict]:
+    """Write a staged data set, but for what is there and whole; return what lies in the store, by key (see `staged`).
+
+    The manifest comes last: whoever finds it finds the rest.
+    """
     folder = f"data/{staged.manifest['id']}"
-    if store.head(f"{folder}/manifest.json"):
-        return
-    for name, content in staged.files.items():
-        store.put(f"{folder}/{name}", content)
-    store.put(f"{folder}/manifest.json", json.dumps(staged.manifest, indent=1).encode())
+    content = staged.files | {"manifest.json": json.dumps(staged.manifest, indent=1).encode()}
+    return {f"{folder}/{name}": put_whole(store, f"{folder}/{name}", body) for name, body in content.items()}
 
 
 def training_part(cache: Cache, data: dict) -> tuple[np.ndarray, np.ndarray]:
@@ -173,10 +175,10 @@ def make_splits(
 
 
 def manifest_in(store: Store, data: dict) -> bool:
-    """Tell whether a staged data set is whole in the store."""
+    """Tell whether a staged data set is in the store, by its manifest."""
     try:
         return json.loads(store.get(f"data/{data['id']}/manifest.json"))["id"] == data["id"]
-    except Missing:
+    except (Missing, *UNREADABLE):
         return False
 
 

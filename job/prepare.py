@@ -5,10 +5,10 @@ import secrets
 from dataclasses import replace
 from pathlib import Path
 
-from job import data, describe, factories, record, sources, study, weights
+from job import data, describe, factories, record, sources, staged, study, weights
 from job.cache import Cache
 from job.database import Database, alone, json_value, queries
-from job.errors import Invalid, NotReady, UsageError
+from job.errors import Invalid, JobError, NotReady, UsageError
 from job.experiment import METHODS, STAGES, UNSAID, Experiment, differences
 from job.parameters import corner
 from job.store import Store
@@ -49,21 +49,44 @@ def prepare(
     if known:
         experiment = _go_on(experiment, known.experiment)
         compare(database, known, experiment)
-    if known is None or not data.manifest_in(cache.store, known.data):
-        recorded = frozenset(row["sha256"] for row in database.rows(SQL["weights"]))
-        staged = _stage(experiment, cache, location, weights_place, recorded)
-        staged["data"]["notice"] = notice
-        if known and staged["data"]["id"] != known.data["id"]:
-            raise Invalid(
-                f"experiment {experiment.name} was prepared on other data ({known.data['id']}, now {staged['data']['id']}): give it a new name, or `job drop {experiment.name}`"
-            )
-    else:
+    stored, lacking = staged.look(cache.store, known) if known else ({}, [])
+    trusted = frozenset(row["sha256"] for row in database.rows(SQL["weights"]))
+    if known and not lacking:
         log.info("%s: data, weights and splits stay as they were frozen by the first `job prepare`", experiment.name)
         for note in known.data.get("notes", ()):
             log.warning("%s: %s", experiment.name, note)
-        staged = {"data": known.data, "weights": known.weights, "splits": known.splits}
-    _register(database, experiment, staged)
+        found = {"data": known.data, "weights": known.weights, "splits": known.splits}
+    elif known:
+        found = _stage_again(known, experiment, lacking, cache, location, weights_place, trusted)
+        stored |= found["data"]["stored"]
+    else:
+        found = _stage(experiment, cache, location, weights_place, trusted)
+        found["data"]["notice"] = notice
+    _register(database, experiment, found)
+    if known and stored != known.data.get("stored"):
+        database.rows(SQL["set_stored"], id=known.id, stored=json_value(stored))
     return find(database, experiment.name)
+
+
+def _stage_again(
+    known: Registered, experiment: Experiment, lacking: list[str], cache: Cache, location, weights_place, trusted: frozenset[str]
+) -> dict:
+    """Put again what the store has lost; it is to be the same. Raises: what reading the source does, with what it was for; Invalid."""
+    name, what = experiment.name, f"{lacking[0]}{f' and {len(lacking) - 1} more' if len(lacking) > 1 else ''}"
+    log.warning("%s: %s is missing in the store, or not what was staged; it is staged again", name, what)
+    try:
+        found = _stage(experiment, cache, location, weights_place, trusted)
+    except JobError as exc:
+        raise type(exc)(f"{name}: {what} is missing in the store, or not what was staged, and cannot be staged again: {exc}") from exc
+    compared = {"data": (known.data["id"], found["data"]["id"]), "splits": (known.splits["sha256"], found["splits"]["sha256"])}
+    for model, entry in known.weights.items():
+        compared[f"weights of {model}"] = entry["sha256"], found["weights"][model]["sha256"]
+    for part, (before, now) in compared.items():
+        if before != now:
+            raise Invalid(
+                f"experiment {name} was prepared on other {part} ({before[:16]}, now {now[:16]}): give it a new name, or `job drop {name}`"
+            )
+    return found
 
 
 def _go_on(experiment: Experiment, known: Experiment) -> Experiment:
@@ -107,16 +130,16 @@ def _check_growth(old: dict, experiment: Experiment, selected: list[dict]) -> No
             )
 
 
-def _stage(experiment: Experiment, cache: Cache, location, weights_place, recorded: frozenset[str]) -> dict:
+def _stage(experiment: Experiment, cache: Cache, location, weights_place, trusted: frozenset[str]) -> dict:
     """Put data, splits and weights into the store; return what the database keeps of them."""
     store = cache.store
-    found_weights = {m: weights.fetch(cache, m, experiment.fixed(m), weights_place, recorded) for m in experiment.pretrained()}
+    found_weights = {m: weights.fetch(cache, m, experiment.fixed(m), weights_place, trusted) for m in experiment.pretrained()}
     source = sources.read(experiment.data["source"], experiment.data["image_size"], location, cache.folder, experiment.data["groups"])
     train, test = data.cut(source, experiment)
     source = replace(source, train=train, test=test)  # what was cut from is let go: images are large
-    staged = data.stage(source, train, test)
-    made = data.make_splits(experiment, source.classes, train.labels, staged.groups, test.labels)
-    content, manifest = made.content, staged.manifest | {"validation": int(made.validation.sum())}
+    made_of = data.stage(source, train, test)
+    made = data.make_splits(experiment, source.classes, train.labels, made_of.groups, test.labels)
+    content, manifest = made.content, made_of.manifest | {"validation": int(made.validation.sum())}
     log.info(
         "data: %s, %d training and %d test images of %d classes",
         manifest["source"],
@@ -129,14 +152,16 @@ def _stage(experiment: Experiment, cache: Cache, location, weights_place, record
     for note in manifest["notes"]:
         log.warning("%s: %s", experiment.name, note)
     _check_models(experiment, manifest, found_weights)
-    data.upload(store, staged)
+    stored = data.upload(store, made_of)
     digest = record.sha256(content)
     splits = {"key": f"data/{manifest['id']}/splits-{digest[:16]}.npz", "sha256": digest}
-    store.put(splits["key"], content)
+    stored[splits["key"]] = staged.put_whole(store, splits["key"], content)
+    uploaded = {m: weights.upload(store, m, experiment.fixed(m), p) for m, p in found_weights.items()}
+    stored |= {e["key"]: {name: e[name] for name in ("sha256", "size", "etag")} for e in uploaded.values()}
     return {
-        "data": manifest,
+        "data": manifest | {"stored": stored},
         "splits": splits,
-        "weights": {m: weights.upload(store, m, experiment.fixed(m), p) for m, p in found_weights.items()},
+        "weights": {m: {name: e[name] for name in ("key", "sha256")} for m, e in uploaded.items()},
     }
 
 
@@ -165,7 +190,7 @@ def _check_models(experiment: Experiment, manifest: dict, found: dict[str, Path]
             rehearsal.prove(experiment, model, shape, classes)
 
 
-def _register(database: Database, experiment: Experiment, staged: dict) -> None:
+def _register(database: Database, experiment: Experiment, found: dict) -> None:
     """Create experiment, tasks and studies, or let them grow, in one transaction under the experiment's lock."""
     experiment_id = f"{experiment.name}-{secrets.token_hex(4)}"
 
@@ -173,11 +198,11 @@ def _register(database: Database, experiment: Experiment, staged: dict) -> None:
         alone(cursor, "prepare")
         cursor.execute(SQL["add_experiment"], {
             "id": experiment_id, "name": experiment.name, "spec": json_value(experiment.spec), "fingerprint": experiment.fingerprint,
-            "data": json_value(staged["data"]), "weights": json_value(staged["weights"]), "splits": json_value(staged["splits"]),
+            "data": json_value(found["data"]), "weights": json_value(found["weights"]), "splits": json_value(found["splits"]),
         })  # fmt: skip
         cursor.execute(SQL["locked"], {"name": experiment.name})
         row = cursor.fetchone()
-        if row["fingerprint"] != experiment.fingerprint or row["data"]["id"] != staged["data"]["id"]:
+        if row["fingerprint"] != experiment.fingerprint or row["data"]["id"] != found["data"]["id"]:
             raise Invalid(
                 f"experiment {experiment.name} was prepared at the same time from another file or other data: run `job prepare` again to see the difference"
             )

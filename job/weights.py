@@ -14,6 +14,7 @@ from job.backbones import BACKBONES, BASE_URL
 from job.cache import Cache
 from job.downloads import download, has_hash, is_url, kept, shown
 from job.errors import Invalid, Missing
+from job.staged import put_whole
 from job.store import Store, sha256_of
 
 ROOT = 0
@@ -132,14 +133,13 @@ def _way_out(model: str, parameters: dict, place: str | None) -> str:
 
 
 def upload(store: Store, model: str, parameters: dict, path: Path) -> dict:
-    """Write a weight file into the store unless it is there; return its key and sha256."""
+    """Write a weight file into the store unless it is there; return its key, sha256, size and etag."""
     digest = sha256_of(path)
     # Keras reads the two layouts by their ending: `.weights.h5` is its own of today, `.h5` the older one.
     entry = {"key": f"weights/{digest}{'.weights.h5' if path.name.endswith('.weights.h5') else '.h5'}", "sha256": digest}
-    if store.head(entry["key"]) is None:
-        store.put(entry["key"], path)
+    stored = put_whole(store, entry["key"], path)
     store.put(_pointer(model, parameters), json.dumps(entry).encode())
-    return entry
+    return entry | stored
 
 
 def staged(store: Store, model: str, parameters: dict) -> dict | None:

@@ -14,6 +14,10 @@ select distinct w.value ->> 'sha256' as sha256 from experiment, jsonb_each(weigh
 -- name: set_spec
 update experiment set spec = %(spec)s where id = %(id)s
 
+-- name: set_stored
+-- What lies in the store, as it was when it was last put or looked at; not a part of the data's id.
+update experiment set data = jsonb_set(data, '{stored}', %(stored)s) where id = %(id)s
+
 -- name: add_tasks
 insert into task (experiment, model, stage, index)
 select %(experiment)s, %(model)s, %(stage)s, i from generate_series(0, %(tasks)s - 1) i

@@ -6,6 +6,7 @@ It reads only, and works at any time: a running task or an unfinished experiment
 import random
 from collections.abc import Callable, Iterator
 
+from job import staged
 from job.cache import Cache
 from job.database import Database
 from job.index import Key
@@ -28,7 +29,7 @@ def check(recorded: Recorded, store: Store, database: Database, deep: bool = Fal
         cache: this node's, to hash what it has of this experiment, too.
     """
     try:
-        listing, staged = objects.Listing(store, recorded), objects.staged(recorded)
+        listing, prepared = objects.Listing(store, recorded), staged.objects(recorded.registered)
     except UNREADABLE as exc:
         yield Promise(recorded.registered.id, "data", "", [f"the experiment's row cannot be read: {type(exc).__name__} {exc}"])
         return
@@ -53,7 +54,7 @@ def check(recorded: Recorded, store: Store, database: Database, deep: bool = Fal
     yield promise("the test part is locked", method.openings(recorded), method.test_part_is_locked(recorded))
     yield promise(
         "data",
-        f"{len(staged)} files{', hashed' if deep else ', listed'}",
+        f"{len(prepared)} files{', hashed' if deep else ', listed'}",
         objects.data(recorded, listing),
         contents.data() if contents else iter(()),
     )

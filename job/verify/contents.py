@@ -8,14 +8,14 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from job import evaluate, record
+from job import evaluate, record, staged
 from job.checkpoint import Damaged
 from job.errors import Missing
 from job.randomness import derive
 from job.reading import show
 from job.store import Store
 from job.verify.collect import Recorded, Task, sentences
-from job.verify.objects import folder_number, staged
+from job.verify.objects import folder_number
 
 SAME = 1e-9  # a sum over the same numbers, added in another order
 
@@ -38,7 +38,7 @@ class Contents:
 
     def data(self) -> Iterator[str]:
         """Everything staged has the hash it was staged with. The test part is hashed, not read."""
-        for key, entry in staged(self.recorded).items():
+        for key, entry in staged.objects(self.recorded.registered).items():
             yield from sentences(key, self._hash(key, entry))
         yield from sentences("the splits", self._groups())
 

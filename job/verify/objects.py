@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from job import staged
 from job.cache import Cache
 from job.errors import JobError
 from job.places import experiment_folder, place
@@ -80,18 +81,11 @@ def _augmented(recorded: Recorded, task: Task) -> bool:
     return task.key.stage == "final" and bool(recorded.parameters(task).get("augment"))
 
 
-def staged(recorded: Recorded) -> dict[str, dict]:
-    """Return every object the experiment was prepared with: key -> sha256 and size, as far as they are known."""
-    registered = recorded.registered
-    folder = f"data/{registered.data['id']}"
-    entries = {f"{folder}/{name}": entry for name, entry in registered.data["files"].items()}
-    entries |= {f"{folder}/{name}": {} for name in ("manifest.json", "samples.npz")}
-    return entries | {entry["key"]: entry for entry in (registered.splits, *registered.weights.values())}
-
-
 def cached(recorded: Recorded, cache: Cache) -> Iterator[str]:
     """What this node has of the experiment is what was staged and what its tasks wrote, byte for byte."""
-    entries = staged(recorded) | {entry["key"]: entry for task in recorded.tasks.values() for entry in task.files.values()}
+    entries = staged.objects(recorded.registered) | {
+        entry["key"]: entry for task in recorded.tasks.values() for entry in task.files.values()
+    }
     try:
         yield from cache.damaged({key: entry["sha256"] for key, entry in entries.items() if "sha256" in entry})
     except JobError as exc:  # not ours alone, or its disk is broken
@@ -100,12 +94,15 @@ def cached(recorded: Recorded, cache: Cache) -> Iterator[str]:
 
 def data(recorded: Recorded, listing: Listing) -> Iterator[str]:
     """Data, splits and weights are in the store, and the specification is the one that was fingerprinted."""
-    for key, entry in staged(recorded).items():
+    in_a_folder = listing.store.url.startswith("file:")  # where the etag is the time of the latest of several equal puts
+    for key, entry in staged.objects(recorded.registered).items():
         stored = listing.find(key)
         if stored is None:
             yield f"{key} is not in the store"
         elif stored.size != entry.get("size", stored.size):
             yield f"{key} has {stored.size} bytes in the store, it was staged with {entry['size']}"
+        elif stored.etag != entry.get("etag", stored.etag) and not in_a_folder:
+            yield f"{key} is another of this size (etag) than was staged"
     if recorded.experiment.fingerprint != recorded.registered.fingerprint:
         yield "the specification in the database is not the one its fingerprint was made of"
     for model in recorded.experiment.tasks_of("features"):

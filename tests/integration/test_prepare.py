@@ -1,11 +1,18 @@
 """`prepare`: idempotent, any number at once, and no change under an old name."""
 
 import json
+import tomllib
 
 import pytest
 from PIL import Image
+from world import write_images
 
+from job import staged
+from job.cache import Cache
 from job.database import Database
+from job.errors import Invalid
+from job.prepare import prepare
+from job.specification import parse
 from job.store import open_store
 
 FILE = """
@@ -154,3 +161,53 @@ def test_what_a_reader_notes_is_kept(site, tmp_path):
     assert stored["notes"] == [note]
     assert f"note: {note}" in site.job("status", "--experiment", "small", check=0).stdout
     assert site.job("prepare", "small.toml", check=0).stderr.count("a/README.txt") == 1, "said again, though not read again"
+
+
+DAMAGES = {"missing": None, "cut": lambda content: content[:-7], "other bytes": lambda content: bytes(len(content))}
+
+
+@pytest.fixture
+def staging(site):
+    """Return a function that prepares an experiment on a file of images, here and now; the file; store and database."""
+    write_images(site.folder / "images.npz")
+    experiment = parse(tomllib.loads(FILE.replace("digits", "images.npz")))
+    database, store = Database(site.database_url, 5), open_store(site.store_url, 5)
+    cache, source = Cache(store, site.folder / "cache", 1.0), site.folder / "images.npz"
+    return lambda: prepare(database, experiment, cache, str(source)), source, store, database
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_what_the_store_has_lost_is_staged_again(staging, damage):
+    """Every object staged, by size, etag and hash, not by the manifest being there; what is whole is not put again."""
+    go, _, store, _ = staging
+    known = go()
+    before = {o.key: store.get(o.key) for o in store.listing("data/")}
+    assert before.keys() == staged.objects(known).keys()
+    for key, content in list(before.items())[::2]:
+        store.delete([key])
+        if change := DAMAGES[damage]:
+            store.put(key, change(content))
+    assert sorted(staged.look(store, known)[1]) == list(before)[::2]
+    again = go()
+    assert {o.key: store.get(o.key) for o in store.listing("data/")} == before
+    assert staged.look(store, again) == (again.data["stored"], [])
+
+
+def test_an_etag_of_another_time_is_no_damage(staging):
+    """An experiment of an older version has no etags, one whose store was copied has others: the bytes are read, the etags noted."""
+    go, source, _, database = staging
+    known = go()
+    source.unlink()
+    for other in ("data - 'stored'", "jsonb_set(data, '{stored,X,etag}', '\"x\"')".replace("X", f'"{known.splits["key"]}"')):
+        database.rows(f"update experiment set data = {other}")
+        assert go().data["stored"] == known.data["stored"]
+
+
+def test_a_source_that_is_gone(staging):
+    """Without its source, damage ends in one sentence: what is lost, and why it cannot be staged again."""
+    go, source, store, _ = staging
+    known = go()
+    source.unlink()
+    store.delete([known.splits["key"]])
+    with pytest.raises(Invalid, match=rf"{known.splits['key']} is missing in the store, or .*, and cannot be staged again: .*images.npz"):
+        go()

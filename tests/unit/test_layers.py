@@ -31,6 +31,7 @@ LAYERS = [
     {
         "outbox",
         "places",
+        "staged",
         "attempt",
         "tasks",
         "study",
