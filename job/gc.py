@@ -1,7 +1,8 @@
 """Bytes that nothing refers to: what ended attempts left in the store, a lease after they ended.
 
 Only under tasks and attempts the database knows: a bucket may hold other experiments, and a database
-restored from a backup does not know the latest attempts.
+restored from a backup does not know the latest attempts. And what is left of an experiment that `job drop`
+removed, by the note that it left.
 """
 
 from collections import defaultdict
@@ -11,7 +12,7 @@ from job.database import Database, queries
 from job.errors import UsageError
 from job.folder import HALF
 from job.index import Key
-from job.places import Place, experiment_folder, place
+from job.places import Place, dropped, experiment_folder, place
 from job.store import Object, Store
 from job.tasks import DECIDED
 
@@ -27,10 +28,9 @@ def garbage(database: Database, store: Store, name: str | None, lease_s: float) 
     than a lease ago. Raises: UsageError for a name that is not there.
     """
     database.check_schema()
-    experiments = database.rows(SQL["ids"], name=name)
-    if name is not None and not experiments:
+    experiments, found = database.rows(SQL["ids"], name=name), _of_dropped(database, store, name, lease_s)
+    if name is not None and not experiments and not found:
         raise UsageError(f"there is no experiment '{name}' (from JOB_EXPERIMENT or --experiment) in the database; unset it for all")
-    found = []
     for row in experiments:
         listed = store.listing(
             f"{experiment_folder(row['id'])}/", halves=True
@@ -38,6 +38,22 @@ def garbage(database: Database, store: Store, name: str | None, lease_s: float) 
         left = _by_task(listed)
         for task in database.rows(SQL["ended"], experiment=row["id"], lease_s=lease_s):
             found += _of_task(task, left[Key(task["model"], task["stage"], task["index"])])
+    return found
+
+
+def _of_dropped(database: Database, store: Store, name: str | None, lease_s: float) -> list[Object]:
+    """Return what is left of experiments that were dropped, and last their notes, all of it a lease old: a worker may not know yet.
+
+    A note of one that is there, in a database that was restored, or whose drop came to nothing, is left alone.
+    """
+    notes = {dropped(o.key): o for o in store.listing("dropped/") if dropped(o.key)}
+    notes = {i: o for i, o in notes.items() if name is None or i.rpartition("-")[0] == name}
+    row = database.rows(SQL["known"], ids=list(notes), lease_s=lease_s)[0]
+    found = []
+    for experiment in notes.keys() - set(row["known"]):
+        left = store.listing(f"{experiment_folder(experiment)}/", halves=True)
+        old = [o for o in [*left, notes[experiment]] if o.modified < row["a_lease_ago"]]
+        found += old if len(old) > len(left) else [o for o in old if o is not notes[experiment]]
     return found
 
 

@@ -18,6 +18,7 @@ KEY = re.compile(
     rf"/(?P<attempt>\d+)(-(?P<owner>[0-9a-f]{{{OWNER_LENGTH}}}))?/(?P<name>.+)",
     re.ASCII,
 )
+DROPPED = re.compile(r"dropped/(?P<experiment>[a-z0-9-]+)\.json")
 CHECKPOINT = re.compile(r"checkpoint-(?P<step>\d+)(-(?P<mark>[0-9a-f]+))?", re.ASCII)
 
 
@@ -62,6 +63,17 @@ def place(key: str) -> Place | None:
 def experiment_folder(experiment: str) -> str:
     """Return the folder of an experiment, by its id."""
     return f"{TOP}/{experiment}"
+
+
+def note_of(experiment: str) -> str:
+    """Return the key of the note that an experiment, by its id, was dropped and may have left something."""
+    return f"dropped/{experiment}.json"
+
+
+def dropped(key: str) -> str | None:
+    """Return the id of the experiment of which a key is that note, or None."""
+    found = DROPPED.fullmatch(key)
+    return found["experiment"] if found else None
 
 
 def task_folder(experiment: str, task: Key) -> str:

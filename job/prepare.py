@@ -1,5 +1,6 @@
 """Stage data and weights, freeze the splits, create tables, studies and tasks: idempotent, any number at once."""
 
+import json
 import logging
 import secrets
 from dataclasses import replace
@@ -11,6 +12,7 @@ from job.database import Database, alone, json_value, queries
 from job.errors import Invalid, JobError, NotReady, UsageError
 from job.experiment import METHODS, STAGES, UNSAID, Experiment, differences
 from job.parameters import corner
+from job.places import experiment_folder, note_of
 from job.store import Store
 from job.tasks import Registered, find
 
@@ -223,12 +225,16 @@ def _register(database: Database, experiment: Experiment, found: dict) -> None:
 
 
 def drop(database: Database, store: Store, name: str) -> None:
-    """Remove an experiment: its artifacts, its study, its rows. Staged data stays: others may share it."""
+    """Remove an experiment: its studies, its rows, then its artifacts. Staged data stays: others may share it.
+
+    A note in the store comes first: what a crash leaves, or a worker that did not know yet, `job gc` finds by it.
+    """
     try:
         registered = find(database, name)
     except NotReady as exc:
         raise UsageError(f"there is no experiment '{name}' in the database: nothing to remove") from exc
-    store.delete([o.key for o in store.listing(f"experiments/{registered.id}/", halves=True)])
+    note, at_work = note_of(registered.id), bool(database.rows(SQL["at_work"], id=registered.id))
+    store.put(note, json.dumps({"experiment": name}).encode())
 
     def work(cursor):
         alone(cursor, "prepare")
@@ -236,4 +242,9 @@ def drop(database: Database, store: Store, name: str) -> None:
         study.drop(database, registered.experiment)
 
     database.run(work)
+    store.delete([o.key for o in store.listing(f"{experiment_folder(registered.id)}/", halves=True)])
+    if at_work:
+        log.warning("%s: workers are at it and leave by themselves; `job gc` removes what they write meanwhile, a lease later", name)
+    else:
+        store.delete([note])
     log.info("%s is removed", name)

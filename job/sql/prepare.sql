@@ -28,3 +28,6 @@ select model from selection where experiment = %(experiment)s order by model
 
 -- name: drop
 delete from experiment where id = %(id)s
+
+-- name: at_work
+select 1 from task where experiment = %(id)s and state = 'running' limit 1

@@ -65,3 +65,7 @@ where t.experiment = %(experiment)s
 
 -- name: ids
 select id from experiment where %(name)s::text is null or name = %(name)s order by created, id
+
+-- name: known
+-- Which of these ids are of experiments that are there, and what is a lease old.
+select array(select id from experiment where id = any(%(ids)s)) as known, clock_timestamp() - make_interval(secs => %(lease_s)s) as a_lease_ago

@@ -9,7 +9,7 @@ from job import tasks
 from job.database import Database
 from job.gc import garbage
 from job.index import Key
-from job.prepare import _register
+from job.prepare import _register, drop
 from job.specification import parse
 from job.store import FolderStore, open_store
 from job.tasks import Tasks, Worker
@@ -158,6 +158,51 @@ def test_a_file_that_goes_while_a_folder_is_listed_is_left_out(store):
     store.put("experiments/e/stays", b"bytes")
     (store.root / "experiments/e/gone").symlink_to("nowhere")
     assert [o.key for o in store.listing("experiments/")] == ["experiments/e/stays"]
+
+
+def test_what_a_drop_leaves(database, store, attempt):
+    """A drop that crashes between rows and bytes, or whose workers still write, leaves a note: gc removes the rest a lease later."""
+    attempt("checkpoint-000000001", "history.csv")  # and is at work
+    registered, late = tasks.find(database, "small"), folder(database) + "/1/result.json"
+    put(store, "experiments/small-00000000/cnn/trial/0/1/", "result.json")  # of another database
+    drop(database, store, "small")
+    assert [o.key for o in store.listing("")] == [f"dropped/{registered.id}.json", "experiments/small-00000000/cnn/trial/0/1/result.json"]
+    put(store, "", late, age_s=LEASE_S / 2)
+    os.utime(store.root / f"dropped/{registered.id}.json", (time.time() - 3600,) * 2)
+    assert garbage(database, store, None, LEASE_S) == [], "a worker may have written it just now"
+    put(store, "", late)
+    assert [o.key for o in garbage(database, store, "small", LEASE_S)] == [late, f"dropped/{registered.id}.json"]
+
+
+@pytest.mark.parametrize("crash", ["before the rows", "after the rows"])
+def test_a_drop_that_crashed(database, store, attempt, crash):
+    """Rows go before bytes: what is there still has its bytes, and bytes without rows are found."""
+    attempt("result.json").release("x")
+    key, note = next(o.key for o in store.listing("")), f"dropped/{tasks.find(database, 'small').id}.json"
+
+    class Crashes(FolderStore):
+        def put(self, key, source):
+            super().put(key, source)
+            if crash == "before the rows":
+                raise KeyboardInterrupt
+
+        def delete(self, keys, patience_s=None):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        drop(database, Crashes(store.root, 5, time.sleep), "small")
+    for left in (key, note):
+        os.utime(store.root / left, (time.time() - 3600,) * 2)
+    found = [o.key for o in garbage(database, store, None, LEASE_S)]
+    assert found == ([] if crash == "before the rows" else [key, note])
+
+
+def test_a_drop_leaves_nothing(database, store, attempt):
+    """Without workers the note goes, too."""
+    attempt("result.json").release("x")
+    drop(database, store, "small")
+    assert store.listing("") == []
+    assert [database.rows(f"select count(*)::int as n from {t}")[0]["n"] for t in ("experiment", "task", "studies")] == [0, 0, 0]
 
 
 def test_the_command(small, s3_environ):
