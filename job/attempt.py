@@ -13,6 +13,7 @@ from job.errors import LeaseLost
 
 SQL = queries("tasks")
 DECIDED = ("complete", "pruned")
+UNDONE = "undone by `job repair`: "  # how the reason begins of an attempt that had decided its task
 MAX_ERRORS = 3  # in a row without progress
 MAX_VANISHED = 10  # the same; a node that is taken away looks as a process that runs out of memory
 MOST_NOTES = 100  # of an experiment: a fault of a whole site would fill its row

@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 from collections.abc import Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +20,7 @@ from job.staged import put_whole
 from job.store import Store
 
 SAMPLES_PER_CLASS, SAMPLE_CLASSES = 8, 20
+STAGED_AGAIN = "`job prepare` stages it again"
 
 
 @dataclass(frozen=True)
@@ -127,6 +129,15 @@ def upload(store: Store, staged: Staged) -> dict[str, dict]:
     return {f"{folder}/{name}": put_whole(store, f"{folder}/{name}", body) for name, body in content.items()}
 
 
+@contextmanager
+def needed(mended_by: str):
+    """Say of an object that a task needs and did not make that it is gone: no attempt counts for it. Raises: Invalid."""
+    try:
+        yield
+    except Missing as exc:
+        raise Invalid(f"{exc}: `job verify` names what is damaged, {mended_by}") from exc
+
+
 def training_part(cache: Cache, data: dict) -> tuple[np.ndarray, np.ndarray]:
     """Return images (uint8 [n, h, w, 3], mapped) and labels (int64 [n]) of the training part."""
     return _open(cache, data, "train-images.npy"), _open(cache, data, "train-labels.npy")
@@ -143,7 +154,7 @@ def open_test_part(cache: Cache, data: dict, attempt) -> tuple[np.ndarray, np.nd
 
 def frozen_splits(cache: Cache, entry: dict) -> tuple[np.ndarray, np.ndarray]:
     """Return validation (bool [n]) and fold (int64 [n]) of each row of the training part, as frozen at `prepare`."""
-    with np.load(cache.file(entry["key"], entry["sha256"]), allow_pickle=False) as file:
+    with needed(STAGED_AGAIN), np.load(cache.file(entry["key"], entry["sha256"]), allow_pickle=False) as file:
         return file["validation"], file["folds"]
 
 
@@ -183,7 +194,8 @@ def manifest_in(store: Store, data: dict) -> bool:
 
 
 def _open(cache: Cache, data: dict, name: str) -> np.ndarray:
-    return cache.array(f"data/{data['id']}/{name}", data["files"][name]["sha256"])
+    with needed(STAGED_AGAIN):
+        return cache.array(f"data/{data['id']}/{name}", data["files"][name]["sha256"])
 
 
 def _slice(part: Part, n: int, seed: int, what: str, classes: Sequence[str]) -> Part:

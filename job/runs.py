@@ -250,13 +250,15 @@ def _inputs(r: Run) -> np.ndarray:
     shards = r.attempt.artifacts("features")
     if len(shards) != r.experiment.features["shards"]:
         raise Impossible(f"{r.key}: {len(shards)} of {r.experiment.features['shards']} feature shards are there")
-    return r.cache.joined({a["features.npy"]["key"]: a["features.npy"]["sha256"] for a in shards})
+    with data.needed("`job repair` has it done again"):
+        return r.cache.joined({a["features.npy"]["key"]: a["features.npy"]["sha256"] for a in shards})
 
 
 def _weights(r: Run) -> Path | None:
     """Return the file of ImageNet weights this model begins with, if it is one that does."""
     entry = r.registered.weights.get(r.key.model)
-    return r.cache.file(entry["key"], entry["sha256"]) if entry else None
+    with data.needed(data.STAGED_AGAIN):
+        return r.cache.file(entry["key"], entry["sha256"]) if entry else None
 
 
 def _base(r: Run) -> keras.Model:

@@ -72,7 +72,7 @@ GROUPS = {
     "Do an experiment": ("local", "check", "plan", "prepare", "features", "trial", "fold", "final", "report"),
     "Look": ("status", "list", "dashboard", "verify"),
     "Use a model": ("predict", "export"),
-    "Mend and tidy up": ("retry", "gc", "drop", "serve"),
+    "Mend and tidy up": ("retry", "repair", "gc", "drop", "serve"),
 }
 
 

@@ -1,4 +1,4 @@
-"""The commands that look after experiments: status, list, dashboard, retry, verify, gc, drop."""
+"""The commands that look after experiments: status, list, dashboard, retry, verify, repair, gc, drop."""
 
 import json
 import secrets
@@ -161,6 +161,34 @@ def _replay(settings, database, store, chosen, tell) -> list:
 
 
 @click.command()
+@click.option("--deep", is_flag=True, help="read every byte: damage that leaves size and etag as they were is found, too")
+@click.option("--dry-run", is_flag=True, help="list them, change nothing")
+@where("database_url", "store_url", "experiment", local=True)
+def repair(settings, deep, dry_run):
+    """Let decided tasks wait again whose files the store has lost.
+
+    Missing or damaged ones, as `job verify` names them. They keep their parameters and what the pruner decided, also when their model is selected: run their
+    stages again, features first. Data, weights and splits are staged again by `job prepare`. Without an experiment's name, of every
+    experiment in the database.
+
+    Example: job repair --dry-run --experiment quick
+    """
+    from job import repair as view
+    from job import verify
+
+    database, store, count = database_of(settings), store_of(settings), 0
+    experiments, _ = verify.read(database, settings.experiment)
+    for recorded in experiments:
+        for loss in view.losses(recorded, store, deep):
+            if dry_run or view.again(database, recorded, loss):
+                click.echo(f"{recorded.registered.id}: {loss}")
+                count += bool(loss.why)
+        for key in view.lost_data(recorded, store):
+            click.echo(f"{recorded.registered.id}: {key} is missing or damaged: `job prepare` with its file stages it again")
+    click.echo(f"{'to do again' if dry_run else 'to be done again'}: {count} tasks")
+
+
+@click.command()
 @click.option("--dry-run", is_flag=True, help="list them, remove nothing")
 @where("database_url", "store_url", "experiment", local=True)
 def gc(settings, dry_run):
@@ -199,4 +227,4 @@ def drop(settings, name):
     say(f"{name} is removed")
 
 
-COMMANDS = (status, list_, dashboard, retry, verify, gc, drop)
+COMMANDS = (status, list_, dashboard, retry, verify, repair, gc, drop)

@@ -2,8 +2,10 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from job import record
+from job.attempt import UNDONE
 from job.checkpoint import Damaged
 from job.database import Database, queries
 from job.errors import Invalid, Missing, UsageError
@@ -33,6 +35,16 @@ class Task:
     def diverged(self) -> bool:
         """A trial whose loss was not finite: it ended as pruned, without any file."""
         return self.row["state"] == "pruned" and str(self.row["reason"]).startswith("diverged")
+
+    @property
+    def undone(self) -> list[dict]:
+        """The attempts that had decided the task, before `job repair` let it be done again."""
+        return [a for a in self.attempts if str(a["reason"]).startswith(UNDONE)]
+
+    @property
+    def first_finished(self) -> datetime | None:
+        """When it was decided or failed for the first time, None if it never was."""
+        return min([a["ended"] for a in self.undone] + [t for t in [self.row["finished"]] if t is not None], default=None)
 
     @property
     def exact(self) -> bool:

@@ -13,7 +13,10 @@ def selected(recorded: Recorded) -> str:
 
 
 def selection(recorded: Recorded) -> Iterator[str]:
-    """Each model goes on with its best complete trial, chosen once, after all of them were finished."""
+    """Each model goes on with its best complete trial, chosen once, after all of them were finished.
+
+    One that `job repair` lets be done again was finished before; its value may be another where another machine computes it.
+    """
     for model in recorded.experiment.models:
         yield from sentences(model, _model(recorded, model))
 
@@ -24,17 +27,17 @@ def _model(recorded: Recorded, model: str) -> Iterator[str]:
     if row is None:
         yield from (f"has no selection, but {t.key.stage} {t.key.index} has begun" for t in later)
         return
-    best = _best(recorded, trials)
-    if best is None or best.key.index != row["trial"]:
+    best, comparable = _best(recorded, trials), all(t.decided and t.exact for t in trials if t.undone)
+    if comparable and (best is None or best.key.index != row["trial"]):
         yield f"goes on with trial {row['trial']}, its best complete one is {best.key.index if best else 'none'}"
     chosen = next((t for t in trials if t.key.index == row["trial"]), None)
     for name in ("value", "parameters"):
-        if chosen is not None and chosen.row[name] != row[name]:
+        if chosen is not None and chosen.row[name] != row[name] and (comparable or name == "parameters"):
             yield f"was selected with other {name} than trial {row['trial']} has"
     for t in trials:
-        if t.row["finished"] is None:
+        if t.first_finished is None:
             yield f"has a selection, but trial {t.key.index} is {t.row['state']}"
-        elif t.row["finished"] > row["made"]:
+        elif t.first_finished > row["made"]:
             yield f"was selected before trial {t.key.index} was finished"
     for t in later:
         name = f"{t.key.stage} {t.key.index}"

@@ -44,8 +44,7 @@ def bytes_first(recorded: Recorded, listing: Listing) -> Iterator[str]:
 
 
 def _task(recorded: Recorded, task: Task, listing: Listing) -> Iterator[str]:
-    expected = [*FILES[task.key.stage], *(["augmentation.npz"] if _augmented(recorded, task) else [])]
-    for name in expected:
+    for name in named(recorded, task):
         if name not in task.files:
             yield f"names no {name}"
     if folder_number(recorded, task) is None:
@@ -77,8 +76,10 @@ def folder_number(recorded: Recorded, task: Task) -> int | None:
     return where.attempt if where.owner or 1 <= where.attempt <= task.row["attempt"] else None
 
 
-def _augmented(recorded: Recorded, task: Task) -> bool:
-    return task.key.stage == "final" and bool(recorded.parameters(task).get("augment"))
+def named(recorded: Recorded, task: Task) -> list[str]:
+    """Return the files that a task has which is decided and did not diverge."""
+    augmented = task.key.stage == "final" and recorded.parameters(task).get("augment")
+    return [*FILES[task.key.stage], *(["augmentation.npz"] if augmented else [])]
 
 
 def cached(recorded: Recorded, cache: Cache) -> Iterator[str]:

@@ -15,7 +15,7 @@ import psycopg2
 import pytest
 from world import Site, a_tick_after, wait_for
 
-from job import verify, worker
+from job import repair, verify, worker
 from job.cache import Cache
 from job.checkpoint import Damaged
 from job.database import Database
@@ -634,6 +634,88 @@ def test_an_older_database_under_a_newer_store(finished, copy, store):
     assert [copy.rows(t) for t in tables] == before
     assert [r["attempt"] for r in copy.rows("select attempt from task where stage = 'final'")] == [2]
     assert broken(copy, store, deep=True).keys() <= {"selection"}, "this trial was finished after the selection, in this made-up past"
+
+
+@pytest.fixture
+def own_store(finished, store, s3):
+    """A copy of the finished experiment's store, to damage."""
+    url = f"s3://{s3.bucket}/{uuid.uuid4().hex}"
+    copied = open_store(url, 5)
+    for o in store.listing(""):
+        copied.put(o.key, store.get(o.key))
+    return copied
+
+
+LOSSES = {
+    "missing": (lambda content: None, False, "is not in the store"),
+    "empty": (lambda content: b"", False, "has 0 bytes, not"),
+    "cut": (lambda content: content[:-9], False, "bytes, not"),
+    "[]": (lambda content: b"[]", False, "has 2 bytes, not"),
+    "null": (lambda content: b"null", False, "has 4 bytes, not"),
+    "other bytes": (lambda content: bytes(len(content)), True, "has other bytes"),
+}
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_what_is_lost_is_named_and_repaired(copy, own_store, loss):
+    """Whatever befell a file of a decided task, verify names it, and the task waits again with its parameters, epochs and opening."""
+    change, deep, words = LOSSES[loss]
+    files = [("trial", 0, "predictions.npz"), ("trial", 5, "history.csv"), ("fold", 0, "result.json"), ("final", 0, "model.keras")]
+    for stage, index, name in files:
+        key = key_of(copy, stage, index, name)
+        content = change(own_store.get(key))
+        own_store.delete([key]) if content is None else own_store.put(key, content)
+    assert broken(copy, own_store, deep).keys() == {"bytes first"}
+    kept = "select parameters from task order by model, stage, index", "select * from epoch", "select * from opening"
+    before = [copy.rows(k) for k in kept]
+    recorded = verify.read(copy, None)[0][0]
+    found = list(repair.losses(recorded, own_store, deep))
+    assert {(f.key.stage, f.key.index) for f in found} == {(stage, index) for stage, index, _ in files}
+    assert all(words in f.why for f in found), [f.why for f in found]
+    assert [repair.again(copy, recorded, f) for f in found] == [True] * 4
+    assert [repair.again(copy, recorded, f) for f in found] == [False] * 4, "each is done once"
+    assert broken(copy, own_store, True) == {}
+    assert [copy.rows(k) for k in kept] == before
+    states = copy.rows("select stage, index, progress, value, finished from task where state = 'waiting' order by stage, index")
+    assert [(s["stage"], s["index"]) for s in states] == sorted((stage, index) for stage, index, _ in files)
+    assert {(s["progress"], s["value"], s["finished"]) for s in states} == {(0, None, None)}
+
+
+def test_etags_of_another_time_are_noted(copy, own_store):
+    """Bytes that are the same under another etag, as after a copy of the store, are not done again: the etag is noted."""
+    copy.rows("""update task set artifact = jsonb_set(artifact, '{result.json,etag}', '"x"') where stage = 'final'""")
+    recorded = verify.read(copy, None)[0][0]
+    found = list(repair.losses(recorded, own_store, False))
+    assert [str(f) for f in found] == ["cnn final 0: the etags of its files are noted anew, their bytes are the same"]
+    assert repair.again(copy, recorded, found[0])
+    assert broken(copy, own_store, True) == {}
+
+
+def test_a_store_that_was_emptied(finished, copy, own_store):
+    """Under a live database: verify names it, prepare stages again, repair lets all tasks wait, workers do them, bit for bit."""
+    own_store.delete([o.key for o in own_store.listing("")])
+    where = {"JOB_DATABASE_URL": copy.url, "JOB_STORE_URL": own_store.url, "JOB_CACHE_DIR": str(finished.folder / "emptied")}
+    assert "which is not in the store" in finished.job("verify", check=1, **where).stdout
+    selected = copy.rows("select trial from selection")[0]["trial"]
+    tasks = [("trial", selected), ("fold", 0), ("final", 0)]
+    before = [sha256s(copy, *task) for task in tasks]
+    dry = finished.job("repair", "--dry-run", check=0, **where).stdout
+    assert "to do again: 9 tasks" in dry
+    assert "is missing or damaged: `job prepare` with its file stages it again" in dry
+    assert copy.rows("select count(*)::int as n from task where state = 'waiting'") == [{"n": 0}], "a dry run changes nothing"
+    assert "to be done again: 9 tasks" in finished.job("repair", check=0, **where).stdout
+    assert "`job prepare` stages it again" in finished.job("fold", "--index", 0, check=78, **where).stderr
+    finished.job("prepare", "checked.toml", check=0, **where)
+    for child in [finished.start(stage, "--index", index, **where) for stage, index in tasks]:
+        child.wait(check=0)
+    assert [sha256s(copy, *task) for task in tasks] == before
+    finished.job("verify", "--deep", check=0, **where)
+
+
+def sha256s(database, stage, index) -> dict:
+    """Return the hashes of the files of a task that are a function of its record."""
+    artifact = database.rows("select artifact from task where (stage, index) = (%(s)s, %(i)s)", s=stage, i=index)[0]["artifact"]
+    return {name: artifact[name]["sha256"] for name in ("history.csv", "predictions.npz")}
 
 
 OTHER_THREADS = """

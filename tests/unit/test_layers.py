@@ -70,6 +70,7 @@ LAYERS = [
         "report",
         "verify",
         "gc",
+        "repair",
         "rehearsal",
         "probe",
         "costs",
