@@ -102,9 +102,18 @@ class Preflight:
             if store.get(key) != content:
                 raise JobError(f"{redact(self.settings.store_url)}: an object came back with other bytes")
         finally:
-            store.delete([key], PATIENCE_S)
+            self._remove(store, key)
         self.store = store
         return Finding("store", f"{redact(self.settings.store_url)}: an object was written, read and removed")
+
+    def _remove(self, store: Store, key: str) -> None:
+        """Remove what was written. Raises: Invalid, saying what needs the right to: tasks go on without it."""
+        try:
+            store.delete([key], PATIENCE_S)
+        except Invalid as exc:
+            raise Invalid(
+                f"{exc}; without the right to delete, old checkpoints stay, and `job gc` and `job drop` cannot work ({key} is left)"
+            ) from exc
 
     def _cache(self) -> Finding:
         folder = self.settings.cache_dir

@@ -18,6 +18,8 @@ from job.reading import UNREADABLE
 from job.run import Run
 from job.store import Object
 
+ADOPTED = ("attempt", "state", "reason", "value", "metrics", "step", "files", "machines")  # what a commit needs of a result
+
 log = logging.getLogger(__name__)
 
 
@@ -128,16 +130,16 @@ def _verified(r: Run, where: Place, listed: dict[str, Object]) -> tuple[dict, di
     differing = [name for name, wanted in r.identity.items() if result.get(name) != wanted]
     if differing:
         raise Damaged(f"it is of another task or experiment ({', '.join(differing)} differ)")
-    artifact = {"result.json": entry(listed[where.key], content)}
+    if missing := [name for name in ADOPTED if name not in result]:
+        raise Damaged(f"it does not say {', '.join(missing)}")
+    artifact, bodies = {"result.json": entry(listed[where.key], content)}, {}
     try:
         for name, wanted in result["files"].items():
             key = f"{where.folder}/{name}"
-            body = r.store.get(key)
-            if record.sha256(body) != wanted["sha256"]:
+            bodies[name] = r.store.get(key)
+            if record.sha256(bodies[name]) != wanted["sha256"]:
                 raise Damaged(f"{name} is not the one it names")
-            artifact[name] = entry(listed[key], body)
-            if name == "history.csv":
-                history = record.history_of(body)
-        return result, artifact, history
+            artifact[name] = entry(listed[key], bodies[name])
+        return result, artifact, record.history_of(bodies["history.csv"])
     except UNREADABLE as exc:
         raise Damaged(f"it does not say what a result says: {type(exc).__name__} {exc}") from exc

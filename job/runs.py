@@ -15,7 +15,7 @@ import numpy as np
 from job import artifacts, data, evaluate, kernels, record, study
 from job.backend import keras, tf
 from job.checkpoint import Damaged
-from job.errors import Diverged, Impossible, JobError
+from job.errors import Diverged, JobError, NotReady
 from job.models import transfer
 from job.models.build import build
 from job.randomness import derive
@@ -249,7 +249,7 @@ def _inputs(r: Run) -> np.ndarray:
         return data.training_part(r.cache, r.registered.data)[0]
     shards = r.attempt.artifacts("features")
     if len(shards) != r.experiment.features["shards"]:
-        raise Impossible(f"{r.key}: {len(shards)} of {r.experiment.features['shards']} feature shards are there")
+        raise NotReady(f"{r.key}: {len(shards)} of {r.experiment.features['shards']} feature shards are there; the others are done again")
     with data.needed("`job repair` has it done again"):
         return r.cache.joined({a["features.npy"]["key"]: a["features.npy"]["sha256"] for a in shards})
 

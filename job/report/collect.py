@@ -12,6 +12,7 @@ from job.attempt import lost_s
 from job.database import Database, queries
 from job.errors import Missing
 from job.experiment import Experiment
+from job.reading import UNREADABLE, first_line
 from job.store import Store
 from job.tasks import Registered
 
@@ -191,6 +192,9 @@ def _read_samples(store: Store, data: dict, problems: list[str]) -> np.ndarray |
         return _arrays(store.get(f"data/{data['id']}/samples.npz"), "images")["images"]
     except Missing:
         problems.append("The samples of the data set are not in the store")
+        return None
+    except UNREADABLE as exc:
+        problems.append(f"The samples of the data set in the store are damaged ({first_line(exc)}): `job prepare` stages them again")
         return None
 
 

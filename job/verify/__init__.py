@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterator
 
 from job import staged
 from job.cache import Cache
+from job.checkpoint import Damaged
 from job.database import Database
+from job.errors import Invalid, Missing
 from job.index import Key
 from job.settings import redact
 from job.store import Store
@@ -83,8 +85,14 @@ def choose(experiments: list[Recorded], count: int, seed: int) -> list[tuple[Rec
 
 
 def replayed(recorded: Recorded, key: Key, replay: Callable[[], str | None], skipped: type) -> Promise:
-    """Return how one task came out when it was trained again; `replay` answers with a sentence unless it is the same."""
-    answer = replay()
+    """Return how one task came out when it was trained again; `replay` answers with a sentence unless it is the same.
+
+    What it needs and the store has lost is a violation, too.
+    """
+    try:
+        answer = replay()
+    except (Damaged, Missing, Invalid) as exc:
+        answer = f"cannot be trained again: {exc}"
     if answer is None:
         return Promise(recorded.registered.id, "replay", f"{key} is bit for bit the same")
     if isinstance(answer, skipped):
