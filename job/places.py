@@ -13,11 +13,9 @@ from job.index import Key
 
 OWNER_LENGTH = 8
 TOP = "experiments"
-KEY = re.compile(
-    rf"{TOP}/(?P<experiment>[^/]+)/(?P<model>[^/]+)/(?P<stage>[^/]+)/(?P<index>\d+)"
-    rf"/(?P<attempt>\d+)(-(?P<owner>[0-9a-f]{{{OWNER_LENGTH}}}))?/(?P<name>.+)",
-    re.ASCII,
-)
+ATTEMPT = re.compile(rf"(?P<attempt>\d+)(-(?P<owner>[0-9a-f]{{{OWNER_LENGTH}}}))?", re.ASCII)
+TASK = rf"{TOP}/(?P<experiment>[^/]+)/(?P<model>[^/]+)/(?P<stage>[^/]+)/(?P<index>\d+)"
+KEY = re.compile(rf"{TASK}/{ATTEMPT.pattern}/(?P<name>.+)", re.ASCII)
 DROPPED = re.compile(r"dropped/(?P<experiment>[a-z0-9-]+)\.json")
 CHECKPOINT = re.compile(r"checkpoint-(?P<step>\d+)(-(?P<mark>[0-9a-f]+))?", re.ASCII)
 
@@ -58,6 +56,20 @@ def place(key: str) -> Place | None:
         return None
     task = Key(found["model"], found["stage"], int(found["index"]))
     return Place(key, found["experiment"], task, int(found["attempt"]), found["owner"], found["name"])
+
+
+def attempt_of(experiment: str, task: Key, files: dict[str, str]) -> tuple[int, str | None] | None:
+    """Return number and owner of the one attempt at a task that all these files (name -> key) are of, or None.
+
+    As `place` would tell, but for the ten thousand tasks of an experiment in a tenth of its time.
+    """
+    head = f"{task_folder(experiment, task)}/"
+    folders = {key[len(head) : -len(name) - 1] for name, key in files.items()}
+    folder = folders.pop() if len(folders) == 1 else ""
+    found = ATTEMPT.fullmatch(folder)
+    if found is None or any(key != f"{head}{folder}/{name}" for name, key in files.items()):
+        return None
+    return int(found["attempt"]), found["owner"]
 
 
 def experiment_folder(experiment: str) -> str:

@@ -7,6 +7,8 @@ import io
 import json
 import logging
 import math
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,12 +17,13 @@ import numpy as np
 from job import artifacts, data, evaluate, kernels, record, study
 from job.backend import keras, tf
 from job.checkpoint import Damaged
-from job.errors import Diverged, JobError, NotReady
+from job.errors import Diverged, JobError, Missing, NotReady
 from job.models import transfer
 from job.models.build import build
 from job.randomness import derive
 from job.results import clear, entry, publish
 from job.run import Run
+from job.store import Object, Store
 from job.tasks import Registered
 from job.train import PREDICT_BATCH, Examples, Hooks, Outcome, batches, out_of_memory, predict, set_up, train
 
@@ -72,8 +75,7 @@ def run_features(r: Run) -> None:
     """Run the frozen base once over one shard of the training part, or take what another experiment made of it."""
     prefix = features_prefix(r.registered, r.key.model, r.key.index)
     with r.clock("upload"):
-        made = ((o, r.store.get(o.key)) for o in r.store.listing(prefix))
-        stored, content = next(((o, content) for o, content in made if o.key == _named(prefix, content)), (None, None))
+        stored, content = next(_made(r.store, prefix), (None, None))
     if stored is None:
         content = data.npy(shard(r, _hooks(r)))
         with r.clock("upload"):  # its hash in the key: no put of another attempt or experiment replaces other bytes, but for damaged ones
@@ -81,6 +83,15 @@ def run_features(r: Run) -> None:
     rows = len(np.load(io.BytesIO(content), allow_pickle=False))
     r.attempt.commit("complete", None, {"images": rows}, {"features.npy": entry(stored, content)}, step=rows)
     clear(r)
+
+
+def _made(store: Store, prefix: str) -> Iterator[tuple[Object, bytes]]:
+    """Yield the objects of a shard, and their bytes, that are what their names say."""
+    for o in store.listing(prefix):
+        with suppress(Missing):  # removed since
+            content = store.get(o.key)
+            if o.key == _named(prefix, content):
+                yield o, content
 
 
 def shard(r: Run, hooks: Hooks) -> np.ndarray:

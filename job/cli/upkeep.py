@@ -177,7 +177,9 @@ def repair(settings, deep, dry_run):
     from job import verify
 
     database, store, count = database_of(settings), store_of(settings), 0
-    experiments, _ = verify.read(database, settings.experiment)
+    experiments, unreadable = verify.read(database, settings.experiment)
+    for promise in unreadable:
+        click.echo("\n".join([promise.experiment, *verify.lines(promise)]))
     for recorded in experiments:
         for loss in view.losses(recorded, store, deep):
             if dry_run or view.again(database, recorded, loss):

@@ -11,6 +11,7 @@ from pathlib import Path
 from job.database import Database
 from job.errors import Invalid, Unreachable
 from job.files import write_whole
+from job.places import experiment_folder
 from job.report.collect import collect
 from job.report.figures import draw
 from job.report.page import render
@@ -35,7 +36,7 @@ def write(database: Database, store: Store, registered: Registered, out: Path) -
     for name, content in files.items():
         _replace(Path(out), name, content)
     for name, content in files.items():
-        store.put(f"experiments/{registered.id}/report/{name}", content)
+        store.put(f"{experiment_folder(registered.id)}/report/{name}", content)
     log.info("report: %s", Path(out) / "index.html")
     return summary
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from job import staged
 from job.cache import Cache
 from job.errors import JobError
-from job.places import experiment_folder, place
+from job.places import attempt_of, experiment_folder
 from job.store import Object, Store
 from job.verify.collect import Recorded, Task, sentences
 
@@ -68,12 +68,11 @@ def folder_number(recorded: Recorded, task: Task) -> int | None:
     if task.key.stage == "features":
         folder = f"features/{recorded.registered.data['id']}/"
         return 0 if all(e["key"].startswith(folder) for e in task.files.values()) else None
-    found = {name: place(entry["key"]) for name, entry in task.files.items()}
-    own = all(p and p.name == name and (p.experiment, p.task) == (recorded.registered.id, task.key) for name, p in found.items())
-    if not own or len({p.folder for p in found.values()}) != 1:
+    found = attempt_of(recorded.registered.id, task.key, {name: entry["key"] for name, entry in task.files.items()})
+    if found is None:
         return None
-    where = next(iter(found.values()))
-    return where.attempt if where.owner or 1 <= where.attempt <= task.row["attempt"] else None
+    number, owner = found
+    return number if owner or 1 <= number <= task.row["attempt"] else None
 
 
 def named(recorded: Recorded, task: Task) -> list[str]:

@@ -82,9 +82,9 @@ def run(store, tmp_path):
     return lambda model: Run(Decided(Key(model, "fold", 0)), registered, store, cache, 60)
 
 
-def put_result(r) -> str:
-    """Store a complete result of attempt 1; return its folder."""
-    folder = f"{r.folder}/1-{'a' * 8}"
+def put_result(r, attempt="1-aaaaaaaa") -> str:
+    """Store a complete result of an attempt; return its folder."""
+    folder = f"{r.folder}/{attempt}"
     history = [{"epoch": e, "loss": 0.5, "value": 0.25 * e} for e in range(2)]
     files = {"history.csv": record.history_csv(history), "predictions.npz": b"predictions"}
     result = r.identity | {"attempt": 1, "state": "complete", "reason": None, "value": 0.25, "metrics": {}, "step": 18}
@@ -99,10 +99,11 @@ def befall(store, key, damage):
     store.delete([key]) if content is None else store.put(key, content)
 
 
-def test_a_whole_result_is_adopted(run):
-    """Undamaged, it is committed with the epochs it implies."""
+@pytest.mark.parametrize("attempt", ["1-aaaaaaaa", "1"])
+def test_a_whole_result_is_adopted(run, attempt):
+    """Undamaged, it is committed with the epochs it implies; also one of an older version, in a folder without an owner."""
     r = run("cnn")
-    folder = put_result(r)
+    folder = put_result(r, attempt)
     assert results.adopt(r)
     assert [e["value"] for e in r.attempt.told] == [0.0, 0.25]
     assert {e["key"].rpartition("/")[0] for e in r.attempt.committed[3].values()} == {folder}
