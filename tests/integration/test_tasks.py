@@ -109,6 +109,7 @@ def test_an_old_attempt_cannot_write(database):
         lambda: old.release("x"),
         lambda: old.error("x"),
         old.opened_test_part,
+        lambda: old.tell_again([{"epoch": 0, "metrics": {}, "value": 0.5, "bracket": None, "pruned": False}]),
     ):
         with pytest.raises(LeaseLost):
             write()
