@@ -4,8 +4,9 @@ As data they stay what they are; what a terminal or a spreadsheet would obey is 
 """
 
 import json
+import re
 
-FORMULA = ("=", "+", "-", "@")  # what a cell begins with that a spreadsheet computes
+FORMULA = re.compile(r"[=@]|[+-](?!\d+(\.\d+)?$)")  # how a cell begins that a spreadsheet computes; -1 is a name like 1
 
 
 def printable(text: str) -> str:
@@ -21,7 +22,7 @@ def printable_lines(text: str) -> str:
 def cell(text: str) -> str:
     """Return text as a cell of a CSV: printable, and no formula, as a quote before it says to a spreadsheet."""
     shown = printable(text)
-    return f"'{shown}" if shown.startswith(FORMULA) else shown
+    return f"'{shown}" if FORMULA.match(shown) else shown
 
 
 def json_line(value) -> str:
