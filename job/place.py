@@ -46,7 +46,7 @@ def look(cursor, where: str) -> Place:
     if told:
         if first is None:
             raise no_schema(where, path)
-        seen = [row["schema"] for row in found if row["visible"]]
+        seen = [row["schema"] for row in found if row["visible"] and (row["trusted"] or row["schema"] == first)]
         return Place(seen[0] if seen else first, bool(seen))
     ours = [row for row in found if row["trusted"]]
     if ours and not ours[0]["usable"]:

@@ -218,6 +218,10 @@ def test_tables_that_a_stranger_made(neighbour, database_url, caplog):
         "create table public.experiment (id text, name text, spec jsonb, fingerprint text, data jsonb, weights jsonb, splits jsonb)",
         "grant all on all tables in schema public to public",
     )
+    execute(database_url, "create schema team")
+    for url in (database_url, f"{database_url}?options=-csearch_path%3Dteam,public"):
+        with pytest.raises(NotReady, match="has no tables yet"):
+            tasks.find(Database(url, 5), "small")
     with pytest.raises(NotReady, match=rf"has no tables yet.* \(public.job_schema belongs to {neighbour[1]}, a stranger to our role"):
         tasks.find(Database(database_url, 5), "small")
     with another(database_url, may_make_schemas(database_url)) as (url, _):  # its name is no schema's
