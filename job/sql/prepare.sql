@@ -9,14 +9,14 @@ on conflict (name) do nothing
 select id, spec, fingerprint, data from experiment where name = %(name)s for update
 
 -- name: weights
-select distinct w.value ->> 'sha256' as sha256 from experiment, jsonb_each(weights) w
+select distinct w.value ->> 'sha256'::text as sha256 from experiment, jsonb_each(weights) w
 
 -- name: set_spec
 update experiment set spec = %(spec)s where id = %(id)s
 
 -- name: set_stored
 -- What lies in the store, as it was when it was last put or looked at; not a part of the data's id.
-update experiment set data = jsonb_set(data, '{stored}', %(stored)s) where id = %(id)s
+update experiment set data = jsonb_set(data, '{stored}'::text[], %(stored)s::jsonb) where id = %(id)s
 
 -- name: add_tasks
 insert into task (experiment, model, stage, index)

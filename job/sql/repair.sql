@@ -15,7 +15,7 @@ with undone as (
 ), valueless as (
     delete from trial_values using undone where trial_id = optuna_trial_id
 ), forgotten as (
-    delete from trial_user_attributes using undone where trial_id = optuna_trial_id and key = 'reason'
+    delete from trial_user_attributes using undone where trial_id = optuna_trial_id and key::text = 'reason'
 ), ended as (
     update attempt set first_step = 0, last_step = 0,
            reason = case when outcome in ('complete', 'pruned') then %(reason)s else reason end,

@@ -242,7 +242,7 @@ with mine as (
 ), opened as (
     insert into opening (experiment, model, stage, index, attempt)
     select %(experiment)s, %(model)s, %(stage)s, %(index)s, %(attempt)s from mine
-    where %(stage)s = 'final' and not exists (
+    where %(stage)s::text = 'final' and not exists (
         select 1 from opening where (experiment, model, stage, index) = (%(experiment)s, %(model)s, %(stage)s, %(index)s))
     on conflict do nothing
 )

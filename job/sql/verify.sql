@@ -68,4 +68,4 @@ select id from experiment where %(name)s::text is null or name = %(name)s order 
 
 -- name: known
 -- Which of these ids are of experiments that are there, and what is a lease old.
-select array(select id from experiment where id = any(%(ids)s)) as known, clock_timestamp() - make_interval(secs => %(lease_s)s) as a_lease_ago
+select array(select id from experiment where id = any(%(ids)s::text[])) as known, clock_timestamp() - make_interval(secs => %(lease_s)s::float8) as a_lease_ago

@@ -148,16 +148,26 @@ def live(database: Database, owner: Database, reader: Database, store: FolderSto
     assert garbage(reader, store, None, 60) == []
 
 
-def functions(words: str) -> list[str]:
-    """Return the names of what is called in all our statements, among them words of SQL's own."""
+def found(words: str) -> list[str]:
+    """Return what matches in all our statements."""
     text = "".join(path.read_text() for path in resources.files("job").joinpath("sql").iterdir())
     return sorted(set(re.findall(words, re.sub(r"--.*", "", text))))
+
+
+def test_what_a_life_does_not_reach():
+    """In no statement PostgreSQL has to guess the type of an argument whose nearest match is not its own."""
+    json, varchar, paths = r"->>? *'\w+'(?!::)", r"\bkey = '\w+'", r"jsonb_set\(\w+, '\{\w+\}'(?!::)"
+    numbers, any_type = (
+        r"(?:secs =>|[*/]) %\(\w+\)s(?!::)",
+        r"(?<!pg_catalog\.)\b(?:array_agg|jsonb?_agg|jsonb?_object_agg|to_jsonb?|unnest)\(",
+    )
+    assert found("|".join((json, varchar, paths, numbers, any_type))) == []
 
 
 def plant(url: str) -> None:
     """Create all that PostgreSQL would take before its own."""
     with closing(psycopg2.connect(url)) as connection, connection, connection.cursor() as cursor:
-        cursor.execute("select distinct proname, pronargs from pg_proc where proname = any(%s)", (functions(r"(\w+)\("),))
+        cursor.execute("select distinct proname, pronargs from pg_proc where proname = any(%s)", (found(r"(\w+)\("),))
         known = sorted(cursor.fetchall())
         named = {"functions": sorted({name for name, _ in known}), "functions_of_two": [name for name, n in known if n == 2]}
         cursor.execute(PLANT, {"types": list(TYPES), "operators": list(OPERATORS)} | named)
@@ -254,7 +264,7 @@ def test_the_least_that_is_needed(database_url, tmp_path):
     right = may_make_schemas(database_url)
     with another(database_url, right) as (preparer, _), role(database_url) as worker, role(database_url) as reader:
         owner, names = prepared(preparer), {"worker": urlsplit(worker).username, "reader": urlsplit(reader).username}
-        execute(preparer, re.sub("worker|reader", lambda found: names[found[0]], grants))
+        execute(preparer, re.sub("worker|reader", lambda match: names[match[0]], grants))
         live(Database(worker, 5), owner, Database(reader, 5), FolderStore(tmp_path, 5, time.sleep))
         for refused in ("delete from task", "create table more ()"):
             with pytest.raises(Invalid, match="permission denied"):
