@@ -179,15 +179,15 @@ def repair(settings, deep, dry_run):
     database, store, count = database_of(settings), store_of(settings), 0
     experiments, unreadable = verify.read(database, settings.experiment)
     for promise in unreadable:
-        click.echo("\n".join([promise.experiment, *verify.lines(promise)]))
+        say(promise.experiment, *verify.lines(promise))
     for recorded in experiments:
         for loss in view.losses(recorded, store, deep):
             if dry_run or view.again(database, recorded, loss):
-                click.echo(f"{recorded.registered.id}: {loss}")
+                say(f"{recorded.registered.id}: {loss}")
                 count += bool(loss.why)
         for key in view.lost_data(recorded, store):
-            click.echo(f"{recorded.registered.id}: {key} is missing or damaged: `job prepare` with its file stages it again")
-    click.echo(f"{'to do again' if dry_run else 'to be done again'}: {count} tasks")
+            say(f"{recorded.registered.id}: {key} is missing or damaged: `job prepare` with its file stages it again")
+    say(f"{'to do again' if dry_run else 'to be done again'}: {count} tasks")
 
 
 @click.command()

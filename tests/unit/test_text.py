@@ -95,7 +95,7 @@ def test_a_spreadsheet_computes_nothing(capsys):
     write(iter([Answer(Path(f"-{i}.png"), (name,), (0.5,)) for i, name in enumerate(NASTY)]), "csv", 1)
     rows = list(csv.DictReader(io.StringIO(out := capsys.readouterr().out)))
     assert len(rows) == len(NASTY) == out.count("\n") - 1
-    assert [c for row in rows for c in row.values() if c.startswith(("=", "+", "-", "@"))] == []
+    assert [c for row in rows for c in row.values() if c.startswith(("=", "+", "-", "@"))] == ["+1", "-1"]
     assert {row["probability"] for row in rows} == {"0.5"} and rows[4]["class"] == "'=HYPERLINK(1)"
     assert [text.cell(name) for name in ("-1", "+2.5", "-1+1", "=5")] == ["-1", "+2.5", "'-1+1", "'=5"]
 
