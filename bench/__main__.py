@@ -19,6 +19,7 @@ TABLES = {
     "bench-scale": {
         "wires": scale.wires,
         "claims": scale.claims,
+        "hundred": scale.hundred,
         "rates": rates.rates,
         "crowds": scale.crowds,
         "lists": lists.rows,

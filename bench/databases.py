@@ -7,7 +7,7 @@ from contextlib import closing
 from bench import workers
 from bench.world import World, live
 from job import study
-from job.connection import LIMITS, connect
+from job.connection import Limits, connect
 from job.database import Database, json_value
 from job.specification import parse
 
@@ -46,19 +46,19 @@ select (select sum(pg_total_relation_size(c.oid)) from pg_class c join pg_namesp
 
 def fresh(world: World, name: str) -> str:
     """Return the URL of a new, empty database."""
-    _alone(world.postgres.url, f"create database {name}")
+    alone(world.postgres.url, f"create database {name}")
     return world.postgres.url.rpartition("/")[0] + f"/{name}"
 
 
-def _alone(url: str, statement: str) -> None:
+def alone(url: str, statement: str) -> None:
     """Do what PostgreSQL does in no transaction."""
-    with closing(connect(url, LIMITS)) as connection, connection.cursor() as cursor:
+    with closing(connect(url, Limits(answer_s=600))) as connection, connection.cursor() as cursor:
         cursor.execute(statement)
 
 
 def copied(world: World, url: str, name: str) -> str:
     """Return the URL of a copy for stock Optuna, without the trials that wait: it would take those."""
-    _alone(world.postgres.url, f"create database {name} template {url.rpartition('/')[2]}")
+    alone(world.postgres.url, f"create database {name} template {url.rpartition('/')[2]}")
     copy = world.postgres.url.rpartition("/")[0] + f"/{name}"
     Database(copy).rows("delete from trials where state = 'WAITING'")
     Database(copy).rows("analyze")
@@ -74,7 +74,7 @@ def fill(url: str, spec: dict, upto: int) -> None:
         "optuna": json_value(study.internal(parse(spec), "cnn", chosen)),
         "upto": upto,
     }
-    database = Database(url)
+    database = Database(url, limits=Limits(answer_s=600))
     database.rows(FILL, **values)
     database.rows(FILL_EPOCHS, **values)
     database.rows("analyze")

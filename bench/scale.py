@@ -5,19 +5,28 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from contextlib import suppress
+from dataclasses import replace
 from functools import partial
+from math import nan
 
 from bench import workers
-from bench.databases import LEFT, copied, fill, fresh, load
+from bench.databases import LEFT, alone, copied, fill, fresh, load
 from bench.pairs import Row, compare, in_turn
 from bench.rates import cold, tpe
 from bench.wire import Wire
 from bench.world import RUNNING, World
 from bench.yardsticks import trials as stock
+from job.connection import Limits
 from job.database import Database
+from job.errors import NotReady
+from job.index import Key
+from job.status import collect
+from job.tasks import Tasks, Worker
 
 SIZES = {100: 0.1, 1_000: 0.15, 10_000: 0.5}  # finished trials, and the seconds a claim and suggestion may take then
 MANY, EPOCHS = 12_000, 10
+HUNDRED, LOOK_S, STATUS_S = 100_000, 0.05, 0.5  # trials, and what a look of who waits and a status may take then
 CROWD, PROCESSES, PAUSE_S = 1_000, 50, 1.0
 FIRSTS, FIRST_PROCESSES = 100, 5
 REPORT_S = 0.1  # a report of an epoch, after however many trials
@@ -73,6 +82,42 @@ def claims(world: World, rounds: int) -> list[Row]:
     memory = [[x["megabytes"] for x in side] for side in both]
     found.append(compare(f"its memory, {size} trials finished", "MB", *memory, True, limit=50))
     return found
+
+
+def hundred(world: World, rounds: int) -> list[Row]:
+    """Return the rows of what is asked again and again, after a hundred thousand finished trials; there is no yardstick beside them."""
+    spec, url = workers.specification("hundred", HUNDRED + 100), fresh(world, "hundred")
+    workers.create(url, spec)
+    fill(url, spec, HUNDRED)
+    database = Database(url, limits=Limits(answer_s=600))
+    database.rows("cluster epoch using epoch_pkey")  # as trials leave them, one after the other
+    alone(url, "vacuum analyze")
+    worker = workers.Ours(url, spec)
+    attempt, epochs = worker.take(HUNDRED), iter(range(EPOCHS))
+    registered = replace(worker.registered, data={"train": 5_000, "validation": 1_000})
+    waiter = Tasks(database, registered, Worker(), 180.0, 0.0)
+
+    def look():
+        with suppress(NotReady):
+            waiter.claim(Key("cnn", "fold", 0))
+
+    asked = {
+        "a look of a fold that waits": (look, LOOK_S),
+        "a report, judged by the median pruner": (lambda: worker.report(attempt, next(epochs), 0.9), REPORT_S),
+        "what `job status` reads": (lambda: collect(database, registered), STATUS_S),
+    }
+    seconds = in_turn(min(rounds, EPOCHS - 1), *(partial(timed, call) for call, _ in asked.values()))
+    return [
+        compare(f"{name}, {HUNDRED} trials finished", "s", ours, [nan] * len(ours), True, limit=limit)
+        for (name, (_, limit)), ours in zip(asked.items(), seconds, strict=True)
+    ]
+
+
+def timed(call) -> float:
+    """Return the seconds that a call takes."""
+    started = time.monotonic()
+    call()
+    return time.monotonic() - started
 
 
 def crowds(world: World, rounds: int) -> list[Row]:
