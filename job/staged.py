@@ -40,7 +40,8 @@ def objects(registered: Registered) -> dict[str, dict]:
     entries = {f"{folder}/{name}": entry for name, entry in data["files"].items()}
     entries |= {f"{folder}/{name}": {} for name in ("manifest.json", "samples.npz")}
     entries |= {entry["key"]: entry for entry in (registered.splits, *registered.weights.values())}
-    return {key: entry | data.get("stored", {}).get(key, {}) for key, entry in entries.items()}
+    stored = data.get("stored", {})
+    return {key: entry | stored.get(key, {}) if isinstance(entry, dict) else entry for key, entry in entries.items()}
 
 
 def look(store: Store, registered: Registered) -> tuple[dict[str, dict], list[str]]:
