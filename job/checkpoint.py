@@ -18,7 +18,7 @@ import numpy as np
 
 from job.errors import Invalid, JobError, Missing, Unreachable
 from job.outbox import Outbox
-from job.places import Place, checkpoint_name, place
+from job.paths import TaskFile, checkpoint_name, task_file
 from job.reading import UNREADABLE
 from job.store import Store
 
@@ -65,7 +65,7 @@ class Checkpoints:
 
     def newest(self) -> Iterator[Snapshot]:
         """Yield the whole ones of this very task, newest first; skip a damaged one, and another's, with a warning."""
-        for found in reversed(self._places()):
+        for found in reversed(self._files()):
             try:
                 arrays, state = unpack(self._store.get(found.key))
                 self._before = self._ours(state)
@@ -116,7 +116,7 @@ class Checkpoints:
     def clear(self) -> None:
         """Remove all of them, also one that is still on its way: the task is decided."""
         self._outbox.flush()
-        self._store.delete([p.key for p in self._places()])
+        self._store.delete([p.key for p in self._files()])
 
     def _save(self, snapshot: Snapshot) -> None:
         arrays, state = snapshot
@@ -133,16 +133,16 @@ class Checkpoints:
         if self._left:
             return
         try:
-            self._store.delete([p.key for p in self._places() if p.mark == mark][:-KEPT], patience_s=0.0)
+            self._store.delete([p.key for p in self._files() if p.mark == mark][:-KEPT], patience_s=0.0)
         except Unreachable:
             return  # the next save tries again
         except Invalid as exc:
             self._left = True
             log.warning("old checkpoints are left to `job gc`: %s", exc)
 
-    def _places(self) -> list[Place]:
+    def _files(self) -> list[TaskFile]:
         """Return where this task's checkpoints lie, by step; of one step, by attempt."""
-        found = (place(o.key) for o in self._store.listing(f"{self._folder}/"))
+        found = (task_file(o.key) for o in self._store.listing(f"{self._folder}/"))
         return sorted((p for p in found if p and p.step is not None), key=lambda p: (p.step, p.attempt))
 
 

@@ -12,7 +12,7 @@ from job.database import Database, queries
 from job.errors import UsageError
 from job.folder import HALF
 from job.index import Key
-from job.places import Place, dropped, experiment_folder, place
+from job.paths import TaskFile, dropped, experiment_folder, task_file
 from job.store import Object, Store
 from job.tasks import DECIDED
 
@@ -57,15 +57,15 @@ def _of_dropped(database: Database, store: Store, name: str | None, lease_s: flo
     return found
 
 
-def _by_task(listed: list[Object]) -> dict[tuple, list[tuple[Place, Object]]]:
+def _by_task(listed: list[Object]) -> dict[tuple, list[tuple[TaskFile, Object]]]:
     left = defaultdict(list)
     for o in listed:
-        if found := place(o.key):
+        if found := task_file(o.key):
             left[found.task].append((found, o))
     return left
 
 
-def _of_task(task: dict, left: list[tuple[Place, Object]]) -> list[Object]:
+def _of_task(task: dict, left: list[tuple[TaskFile, Object]]) -> list[Object]:
     kept = {entry["key"] for entry in (task["artifact"] or {}).values()}
     if task["state"] not in DECIDED:
         kept |= _checkpoints_kept([found for found, _ in left if found.step is not None])
@@ -75,7 +75,7 @@ def _of_task(task: dict, left: list[tuple[Place, Object]]) -> list[Object]:
     return [o for o in old if o.key not in kept]
 
 
-def _checkpoints_kept(found: list[Place]) -> set[str]:
+def _checkpoints_kept(found: list[TaskFile]) -> set[str]:
     """Return the keys of the newest two, of each kind that the task ever was: which it is now, its parameters say, not its row."""
     by_mark = defaultdict(list)
     for checkpoint in sorted(found, key=lambda p: (p.step, p.attempt)):

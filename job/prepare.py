@@ -12,7 +12,7 @@ from job.database import Database, alone, json_value, queries
 from job.errors import Invalid, JobError, NotReady, UsageError
 from job.experiment import METHODS, STAGES, UNSAID, Experiment, differences
 from job.parameters import corner
-from job.places import experiment_folder, note_of
+from job.paths import experiment_folder, note_of
 from job.store import Store
 from job.tasks import Registered, find
 

@@ -13,7 +13,7 @@ from job import record
 from job.checkpoint import Damaged, hash_arrays
 from job.errors import JobError, Missing
 from job.interrupt import INTERRUPT
-from job.places import Place, place
+from job.paths import TaskFile, task_file
 from job.reading import UNREADABLE
 from job.run import Run
 from job.store import Object
@@ -78,7 +78,7 @@ def adopt(r: Run) -> bool:
     What the result implies and the database does not have (one that was restored from before), it has again.
     """
     listed = {o.key: o for o in r.store.listing(f"{r.folder}/")}
-    found = [p for p in map(place, listed) if p and p.name == "result.json"]
+    found = [p for p in map(task_file, listed) if p and p.name == "result.json"]
     for where in sorted(found, key=lambda p: (p.attempt, listed[p.key].modified), reverse=True):
         try:
             result, artifact, history = _verified(r, where, listed)
@@ -123,7 +123,7 @@ def clear(r: Run) -> None:
         log.warning("the checkpoints of %s are left to `job gc`: %s", r.key, exc)
 
 
-def _verified(r: Run, where: Place, listed: dict[str, Object]) -> tuple[dict, dict, list[dict]]:
+def _verified(r: Run, where: TaskFile, listed: dict[str, Object]) -> tuple[dict, dict, list[dict]]:
     """Return result, artifact and history of a complete result. Raises: Damaged, Missing."""
     content = r.store.get(where.key)
     result = record.unseal(content)

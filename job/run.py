@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 
-from job import places, record
+from job import paths, record
 from job.attempt import UNJUDGED, Attempt
 from job.cache import Cache
 from job.checkpoint import Checkpoints
@@ -41,12 +41,12 @@ class Run:
     @property
     def folder(self) -> str:
         """The store's folder of this task, of all its attempts."""
-        return places.task_folder(self.registered.id, self.key)
+        return paths.task_folder(self.registered.id, self.key)
 
     @property
     def attempt_folder(self) -> str:
         """The store's folder that this attempt, and no other, writes to."""
-        return places.attempt_folder(self.registered.id, self.key, self.attempt.number, self.attempt.owner)
+        return paths.attempt_folder(self.registered.id, self.key, self.attempt.number, self.attempt.owner)
 
     @property
     def seed(self) -> int:

@@ -11,7 +11,7 @@ from pathlib import Path
 from job.database import Database
 from job.errors import Invalid, Unreachable
 from job.files import write_whole
-from job.places import experiment_folder
+from job.paths import experiment_folder
 from job.report.collect import collect
 from job.report.figures import draw
 from job.report.page import render

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from job import staged
 from job.cache import Cache
 from job.errors import JobError
-from job.places import attempt_of, experiment_folder
+from job.paths import attempt_of, experiment_folder
 from job.store import Object, Store
 from job.verify.collect import Recorded, Task, sentences
 

@@ -9,7 +9,7 @@ from proxy import Proxy
 from world import EPOCHS, TRIAL, wait_for
 
 from job.embedded import Postgres
-from job.places import place
+from job.paths import task_file
 
 
 @pytest.mark.parametrize("away_s", [3, 36])
@@ -82,7 +82,7 @@ def test_an_outage_that_lasts(long):
         proxy.fault = "refuse"
         child.wait(check=69)
     assert "cannot be reached" in child.text()
-    saved = max(place(key).step for key in long.objects(0, "checkpoint"))
+    saved = max(task_file(key).step for key in long.objects(0, "checkpoint"))
     child = long.site.start(*TRIAL, 0)
     child.until(f"going on from the checkpoint at step {saved}\n")
     child.send(signal.SIGTERM)

@@ -12,7 +12,7 @@ import pytest
 from proxy import Proxy
 from world import EPOCHS, TRIAL, wait_for
 
-from job.places import place
+from job.paths import task_file
 
 GRACE_S = 5.0
 
@@ -63,7 +63,7 @@ def test_tasks_in_turn_obey_a_signal(long, both):
     assert time.monotonic() - began < GRACE_S + 1
     assert (long.task(0)["state"], long.task(0)["counted"]) == ("waiting", 0)
     assert [a["outcome"] for a in long.attempts(0)] == ["interrupted"]
-    assert long.attempts(0)[0]["last_step"] == long.task(0)["progress"] == max(place(key).step for key in long.objects(0, "checkpoint"))
+    assert long.attempts(0)[0]["last_step"] == long.task(0)["progress"] == max(task_file(key).step for key in long.objects(0, "checkpoint"))
     assert long.attempts(1) == []
 
 

@@ -8,7 +8,7 @@ from proxy import Proxy
 from world import EPOCHS, TRIAL, wait_for
 
 from job import record
-from job.places import place
+from job.paths import task_file
 
 
 def test_a_complete_result_is_committed_not_trained_again(long):
@@ -44,7 +44,7 @@ def test_a_damaged_checkpoint_is_skipped(long):
     long.store.put(kept[-1], long.store.get(kept[-1])[:-100])
     child = kill_after_saves(long, 4)
     assert f"checkpoint {kept[-1]} is skipped: its hash does not match its content" in child.text()
-    assert f"going on from the checkpoint at step {place(kept[-2]).step}\n" in child.text()
+    assert f"going on from the checkpoint at step {task_file(kept[-2]).step}\n" in child.text()
     for key in long.objects(0, "checkpoint"):
         content = bytearray(long.store.get(key))
         content[len(content) // 2] ^= 1
@@ -65,7 +65,7 @@ def test_a_database_that_went_back_in_time(long):
     set_parameters = "update task set parameters = %(p)s where stage = 'trial' and index = 0"
     long.database.rows(set_parameters, p=json.dumps({"learning_rate": 0.005}))
     kill_after_saves(long, 4)
-    before = max(place(key).step for key in long.objects(0, "checkpoint"))
+    before = max(task_file(key).step for key in long.objects(0, "checkpoint"))
     long.database.rows("delete from epoch")
     long.database.rows(set_parameters, p=json.dumps({"learning_rate": calm["parameters"]["learning_rate"]}))
     child = long.site.start(*TRIAL, 0)

@@ -9,7 +9,7 @@ from job import checkpoint
 from job.errors import Invalid
 from job.folder import FolderStore
 from job.index import Key
-from job.places import attempt_folder, place, task_folder
+from job.paths import attempt_folder, task_file, task_folder
 
 TASK = Key("cnn", "trial", 0)
 
@@ -41,7 +41,7 @@ def save(saved, *steps):
 
 def steps(store):
     """Return attempt and step of all that are kept."""
-    return sorted((p.attempt, p.step) for p in map(place, (o.key for o in store.listing(""))))
+    return sorted((p.attempt, p.step) for p in map(task_file, (o.key for o in store.listing(""))))
 
 
 def test_there_and_back():

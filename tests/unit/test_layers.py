@@ -30,7 +30,7 @@ LAYERS = [
     {"statements", "connection", "place", "database", "store", "folder", "interrupt", "index", "server", "certificate"},
     {
         "outbox",
-        "places",
+        "paths",
         "staged",
         "attempt",
         "tasks",

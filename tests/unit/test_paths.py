@@ -3,7 +3,7 @@
 import pytest
 
 from job.index import Key
-from job.places import attempt_folder, attempt_of, checkpoint_name, dropped, note_of, place, task_folder
+from job.paths import attempt_folder, attempt_of, checkpoint_name, dropped, note_of, task_file, task_folder
 
 TASK, OWNER = Key("cnn", "trial", 7), "0123456789abcdef" * 2
 
@@ -12,14 +12,14 @@ def test_there_and_back():
     """What an attempt writes is read as of that attempt, with its owner, and of a checkpoint the step and whose it is."""
     key = f"{attempt_folder('e-1', TASK, 3, OWNER)}/{checkpoint_name(950, 'cafe0123')}"
     assert key == "experiments/e-1/cnn/trial/7/3-01234567/checkpoint-000000950-cafe0123"
-    found = place(key)
+    found = task_file(key)
     assert (found.experiment, found.task, found.attempt, found.owner) == ("e-1", TASK, 3, "01234567")
     assert (found.step, found.mark, found.folder) == (950, "cafe0123", attempt_folder("e-1", TASK, 3, OWNER))
 
 
 def test_an_older_version_wrote_numbers_alone():
     """Its folders and checkpoints are read, too, without an owner and a mark."""
-    found = place("experiments/e-1/cnn/trial/7/12/checkpoint-000000009")
+    found = task_file("experiments/e-1/cnn/trial/7/12/checkpoint-000000009")
     assert (found.attempt, found.owner, found.step, found.mark) == (12, None, 9, None)
 
 
@@ -36,7 +36,7 @@ def test_an_older_version_wrote_numbers_alone():
 )
 def test_what_is_of_no_attempt(key):
     """Anything else is nobody's, and gc leaves it alone."""
-    assert place(key) is None
+    assert task_file(key) is None
 
 
 @pytest.mark.parametrize("folder, expected", [("3-01234567", (3, "01234567")), ("3", (3, None)), ("x", None), ("3/4", None), ("", None)])

@@ -21,7 +21,7 @@ CHECKPOINT = re.compile(r"checkpoint-(?P<step>\d+)(-(?P<mark>[0-9a-f]+))?", re.A
 
 
 @dataclass(frozen=True)
-class Place:
+class TaskFile:
     """A file of an attempt, taken from its key."""
 
     key: str
@@ -49,19 +49,19 @@ class Place:
         return self.key[: -len(self.name) - 1]
 
 
-def place(key: str) -> Place | None:
+def task_file(key: str) -> TaskFile | None:
     """Return what a key says, or None if it is not of a file of an attempt."""
     found = KEY.fullmatch(key)
     if found is None:
         return None
     task = Key(found["model"], found["stage"], int(found["index"]))
-    return Place(key, found["experiment"], task, int(found["attempt"]), found["owner"], found["name"])
+    return TaskFile(key, found["experiment"], task, int(found["attempt"]), found["owner"], found["name"])
 
 
 def attempt_of(experiment: str, task: Key, files: dict[str, str]) -> tuple[int, str | None] | None:
     """Return number and owner of the one attempt at a task that all these files (name -> key) are of, or None.
 
-    As `place` would tell, but for the ten thousand tasks of an experiment in a tenth of its time.
+    As `task_file` would tell, but for the ten thousand tasks of an experiment in a tenth of its time.
     """
     head = f"{task_folder(experiment, task)}/"
     folders = {key[len(head) : -len(name) - 1] for name, key in files.items()}
