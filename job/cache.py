@@ -171,7 +171,7 @@ class Cache:
                 return found
         raise Invalid(
             f"{self.store.url}/{key} has sha256 {found[:12]}..., the database says {sha256[:12]}...: the object was altered;"
-            " `job verify --deep` names all that are, `job prepare` stages data again, `job repair` has results done again"
+            " `job verify --deep` names what is damaged, `job prepare` stages data again, `job repair` has tasks done again"
         )
 
     def _join(self, keys: dict[str, str], partial: Path) -> str:

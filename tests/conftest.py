@@ -7,6 +7,14 @@ import pytest
 from world import LONG, SMALL, TINY, Long, Site, wait_for, write_images
 
 from job.database import Database
+from job.interrupt import INTERRUPT
+
+
+@pytest.fixture(autouse=True)
+def nobody_leaves():
+    """A task that is done in this process begins to leave it, which is not to reach into the next test."""
+    yield
+    INTERRUPT._until = None
 
 
 @pytest.fixture(scope="session")

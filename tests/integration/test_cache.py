@@ -379,7 +379,7 @@ def test_a_store_with_other_bytes(node, cache):
     """A download of another hash is tried once more, and then named with what to do; nothing of it stays."""
     node.store.put("data/a", npy(np.zeros(9)))
     with pytest.raises(
-        Invalid, match="data/a has sha256 .*the object was altered; `job verify --deep` names all that are, `job prepare` stages"
+        Invalid, match="data/a has sha256 .*the object was altered; `job verify --deep` names what is damaged, `job prepare` stages"
     ):
         cache.joined(entry(node, "a"))
     assert (cache.store.downloads, node.files()) == (["data/a", "data/a"], "")
