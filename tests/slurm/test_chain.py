@@ -14,6 +14,8 @@ from cluster import PLAIN
 from conftest import ROOT, environ, processes, words
 from world import SMALL, TINY, wait_for, write_images
 
+from job.attempt import MAX_VANISHED
+
 SETTINGS = PLAIN  # MaxArraySize is 3
 COUNTED_JOB = """#!/bin/sh
 case $1 in
@@ -116,11 +118,11 @@ def test_a_failing_trial_does_not_stop_the_chain(desk, site):
     (desk.folder / "small.toml").write_text(SMALL.replace("trials = 1", "trials = 2") + "[folds]\ncount = 2\n")
     ids = re.search(r"submitted: (.*)", desk.submit("small.toml"))[1].split()
     element = f"{ids[0]}_1"
-    for attempt in (1, 2, 3):
+    for attempt in range(1, MAX_VANISHED + 1):
         desk.until(element, f"element 1 = cnn trial 1, attempt {attempt}\n")
         os.kill(desk.process(element), signal.SIGKILL)
     assert desk.cluster.wait(element, "FAILED")["ExitCode"] == "70:0"
-    assert desk.log(element).count("exit 137: again") == 3
+    assert desk.log(element).count("exit 137: again") == MAX_VANISHED
     wait_for(lambda: not desk.cluster.queue(), 300)
     assert {desk.cluster.job(job)["JobState"] for job in ids[1:]} == {"COMPLETED"}
     report = json.loads((desk.folder / "out" / "small" / "report" / "report.json").read_text())
