@@ -53,7 +53,7 @@ element=${element:-${SLURM_JOB_ID-}}
 
 # A folder of this user on the node for the cache, and one of this job for everything else that is temporary, HOME too.
 node=$SCRATCH/job-$UID
-mkdir -m 700 -p "$node" || fail "SCRATCH = $SCRATCH in slurm/site.env: expected a folder this user may write on $(hostname)"
+(umask 077 && mkdir -p "$node") || fail "SCRATCH = $SCRATCH in slurm/site.env: expected a folder this user may write on $(hostname)"
 [ -O "$node" ] || fail "$node belongs to another user: choose another SCRATCH in slurm/site.env"
 [ ! -L "$node" ] || fail "$node is a link: remove it, or choose another SCRATCH in slurm/site.env" # anybody may have made it
 chmod 700 "$node"
