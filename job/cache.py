@@ -141,7 +141,7 @@ class Cache:
     def _trusted(self, path: Path, sha256: str | None) -> bool:
         """Tell by its stamp whether a file in use has this hash."""
         made = self._noted(path)
-        return made is not None and sha256 in (None, made.sha256) and made == stamps.stamp(IN_USE[path], made.sha256)
+        return made is not None and sha256 in (None, made.sha256) and made.holds(IN_USE[path])
 
     def _noted(self, path: Path) -> stamps.Stamp | None:
         """Return a file's stamp, None for none."""
@@ -188,6 +188,8 @@ class Cache:
     def _partial(self, path: Path):
         """Yield a temporary path; what is written there becomes `path` in one step, in use already, or nothing.
 
+        Nobody waits for the disk: the stamp of a file that a power cut may have taken bytes from does not count.
+
         The caller holds the lock on `path`: what a killed process left (boto3 adds a name of its own) goes first.
         """
 
@@ -201,7 +203,7 @@ class Cache:
             yield partial
             IN_USE[path] = files.opened(partial)
             fcntl.flock(IN_USE[path], fcntl.LOCK_SH)
-            files.settle(partial, path)
+            os.replace(partial, path)
         finally:
             clean()
 

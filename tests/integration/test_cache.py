@@ -16,7 +16,6 @@ import pytest
 from world import a_tick_after, wait_for
 
 from job import cache as module
-from job import files
 from job.cache import Cache
 from job.data import npy
 from job.errors import Invalid, Unreachable
@@ -458,7 +457,7 @@ def test_a_disk_of_this_node_alone(node, cache, code, monkeypatch):
     def fails(*_):  # a disk breaks at no test's wish; a read-only one is mounted in tests/system
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(files, "settle", fails)
+    monkeypatch.setattr(os, "replace", fails)
     with pytest.raises(Unreachable, match=f"{os.strerror(number)}.: this node, {os.uname().nodename}, is at fault, another may do it"):
         cache.joined(entry(node, "b"))
     assert node.files() == "a"

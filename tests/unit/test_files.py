@@ -12,13 +12,11 @@ import pytest
 from world import a_tick_after
 
 from job import downloads, files, stamps
-from job.cache import Cache
 from job.errors import Invalid, Unreachable
 from job.folder import FolderStore
 from job.reading import outside
 from job.report import _replace
 from job.server import write_private
-from job.store import sha256_of
 
 
 @pytest.fixture
@@ -39,12 +37,6 @@ def calls(monkeypatch):
     return seen
 
 
-def to_cache(top):
-    store = FolderStore(top / "store", 0, None)
-    store.put("k", b"abc")
-    return Cache(store, top / "cache", 1).file("k", sha256_of(top / "store" / "k"))
-
-
 def to_store(top):
     FolderStore(top / "store", 0, None).put("a/b/k", b"abc")
     return top / "store" / "a" / "b" / "k"
@@ -60,7 +52,6 @@ WRITERS = {
     "a secret": lambda top, _: write_private(top / "k", "abc") or top / "k",
     "the report": lambda top, _: _replace(top, "k", b"abc") or top / "k",
     "the folder store": lambda top, _: to_store(top),
-    "the cache": lambda top, _: to_cache(top),
     "a download": to_downloads,
 }
 
@@ -132,12 +123,34 @@ def test_a_stamp(tmp_path):
     with open(path, "r+b") as file:
         made = stamps.stamp(file.fileno(), "f" * 64)
         stamps.write(note, made)
-        assert stamps.read(note) == made == stamps.stamp(file.fileno(), "f" * 64)
+        assert stamps.read(note) == made
+        assert made.holds(file.fileno())
         a_tick_after(path)
         os.utime(path, ns=(made.modified_ns, made.modified_ns))
-        assert stamps.stamp(file.fileno(), "f" * 64) != made
+        assert not made.holds(file.fileno())
     for text in (b"", b"[]", b"null", b"{}", b'{"sha256": "f', os.pread(note, 4096, 0)[:-1], b'{"a": 1}'):
         os.ftruncate(note, 0)
         os.pwrite(note, text, 0)
         assert stamps.read(note) is None
     os.close(note)
+
+
+def test_a_stamp_counts_for_one_boot(tmp_path, monkeypatch):
+    """A stamp of before the machine started again says nothing, as a power cut may have taken bytes; nor does one of no known boot."""
+    path, boot = tmp_path / "k", tmp_path / "boot_id"
+    path.write_bytes(b"abc")
+
+    def starts(name: str):  # a machine does not start again for a test
+        boot.write_text(name)
+        monkeypatch.setattr(stamps, "BOOT", boot if name else tmp_path / "none")
+        stamps._boot.cache_clear()
+
+    with open(path, "rb") as file:
+        starts("one")
+        made = stamps.stamp(file.fileno(), "f" * 64)
+        assert made.holds(file.fileno())
+        starts("another")
+        assert not made.holds(file.fileno())
+        starts("")
+        assert not stamps.stamp(file.fileno(), "f" * 64).holds(file.fileno())
+    stamps._boot.cache_clear()
