@@ -1,8 +1,8 @@
 """Real servers for the tests: one PostgreSQL and one S3 a session, a database and a prefix a test."""
 
-import os
 import uuid
 
+import forked
 import pytest
 from world import LONG, SMALL, TINY, Long, Site, wait_for, write_images
 
@@ -66,7 +66,7 @@ def s3_environ(s3, monkeypatch):
 def site(database_url, s3, s3_environ, tmp_path):
     """A database, a store on S3, a cache: all that a worker needs."""
     store_url = f"s3://{s3.bucket}/{uuid.uuid4().hex}"
-    clean = {k: v for k, v in os.environ.items() if not k.startswith(("JOB_", "SLURM_"))}
+    clean = {k: v for k, v in forked.BEGAN.items() if not k.startswith(("JOB_", "SLURM_"))}
     environ = (
         clean
         | s3_environ

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
 from contextlib import closing, contextmanager
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import forked
 import numpy as np
 
 from job.database import Database
@@ -98,14 +100,14 @@ class Site:
 
     def job(self, *arguments, check: int | None = None, **environ) -> subprocess.CompletedProcess:
         """Run `python -m job ...` to its end; with `check`, expect this exit code."""
-        done = subprocess.run(
-            [sys.executable, "-P", "-m", "job", *map(str, arguments)],
-            env=self.environ | environ,
-            capture_output=True,
-            text=True,
-            cwd=self.folder,
-            timeout=300,
-        )
+        with tempfile.TemporaryDirectory() as folder:
+            out, err = Path(folder, "out"), Path(folder, "err")
+            process = self._begin(arguments, self.environ | environ, out, err)
+            try:
+                code = process.wait(300)
+            finally:
+                process.kill()
+            done = subprocess.CompletedProcess(arguments, code, out.read_text(), err.read_text())
         if check is not None:
             assert done.returncode == check, f"exit {done.returncode}, expected {check}\n{done.stdout}\n{done.stderr}"
         return done
@@ -113,23 +115,25 @@ class Site:
     def start(self, *arguments, **environ) -> "Child":
         """Start `python -m job ...`."""
         log = self.folder / f"{uuid.uuid4().hex}.log"
-        with open(log, "wb") as file:
-            command = [sys.executable, "-P", "-m", "job", *map(str, arguments)]
-            child = Child(
-                subprocess.Popen(
-                    command, env=self.environ | {k: str(v) for k, v in environ.items()}, stdout=file, stderr=file, cwd=self.folder
-                ),
-                log,
-            )
+        process = self._begin(arguments, self.environ | {k: str(v) for k, v in environ.items()}, log, log)
+        child = Child(process, log)
         self.children.append(child)
         return child
+
+    def _begin(self, arguments: tuple, environ: dict, out: Path, err: Path) -> "subprocess.Popen | forked.Forked":
+        arguments = list(map(str, arguments))
+        if forked.possible(environ):
+            return forked.Forked(arguments, environ, self.folder, out, err)
+        with open(out, "ab") as to, open(err, "ab") as errors:
+            command = [sys.executable, "-P", "-m", "job", *arguments]
+            return subprocess.Popen(command, env=environ, stdout=to, stderr=errors, cwd=self.folder)
 
 
 @dataclass(frozen=True)
 class Child:
     """A `job` process and what it says."""
 
-    process: subprocess.Popen
+    process: subprocess.Popen | forked.Forked
     log: Path
 
     def text(self) -> str:

@@ -1,0 +1,76 @@
+"""A `job` that begins without TensorFlow's import: forked from a process that has imported everything, once per pytest process.
+
+Seven eighths of a short command are that import. All else is as in a start of its own: a process with its pid, its
+signals and its exit code. Where the environment says anything that an import may read, the command does start on its own.
+"""
+
+import multiprocessing
+import os
+import pkgutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import job
+
+READ_LATER = ("AWS_", "JOB_", "PG", "SLURM_", "NO_PROXY", "no_proxy")  # another variable may count while modules are imported
+BEGAN = dict(os.environ)  # before this process imported TensorFlow, which sets some
+TESTS = Path(__file__).parent
+
+SERVER = multiprocessing.get_context("forkserver")
+SERVER.set_forkserver_preload(
+    ["job.backend", *(m.name for m in pkgutil.walk_packages(job.__path__, "job.") if not m.name.endswith("__main__"))]
+)
+
+
+def possible(environ: dict) -> bool:
+    """Return whether this environment and that of the imports differ in nothing that an import may read."""
+    differ = {name for name, _ in environ.items() ^ BEGAN.items()}
+    return all(name.startswith(READ_LATER) for name in differ)
+
+
+class Forked:
+    """The part of subprocess.Popen that the tests use."""
+
+    def __init__(self, arguments: list[str], environ: dict, folder: Path, out: Path, err: Path):
+        out.touch()
+        err.touch()
+        self._process = SERVER.Process(target=_run, args=(arguments, environ, folder, out, err), daemon=True)
+        self._process.start()
+        self.pid = self._process.pid
+
+    @property
+    def returncode(self) -> int | None:
+        return self._process.exitcode
+
+    poll = returncode.fget
+
+    def wait(self, timeout: float | None = None) -> int:
+        self._process.join(timeout)
+        if self.returncode is None:
+            raise subprocess.TimeoutExpired("job", timeout)
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        if self.returncode is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+
+def _run(arguments: list[str], environ: dict, folder: Path, out: Path, err: Path) -> None:
+    """Be `python -P -m job ARGUMENTS` in a folder; never returns."""
+    for number, file in ((1, out), (2, err)):
+        opened = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        os.dup2(opened, number)
+        os.close(opened)
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environ)
+    sys.path[:] = [place for place in sys.path if place and not Path(place).is_relative_to(TESTS)]
+    sys.argv[:] = ["job", *arguments]
+    from job.__main__ import main
+
+    main()
