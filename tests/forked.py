@@ -1,7 +1,8 @@
 """A `job` that begins without TensorFlow's import: forked from a process that has imported everything, once per pytest process.
 
 Seven eighths of a short command are that import. All else is as in a start of its own: a process with its pid, its
-signals and its exit code. Where the environment says anything that an import may read, the command does start on its own.
+signals and its exit code. Where the environment says anything that an import may read, the command does start on its own;
+`ALONE` says so where the test is of the imports themselves.
 """
 
 import multiprocessing
@@ -10,11 +11,13 @@ import pkgutil
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import job
 
-READ_LATER = ("AWS_", "JOB_", "PG", "SLURM_", "NO_PROXY", "no_proxy")  # another variable may count while modules are imported
+ALONE = {"PYTHONUNBUFFERED": "1"}
+READ_LATER = ("AWS_", "JOB_", "PG", "SLURM_", "NO_PROXY", "no_proxy", "TMPDIR")  # another variable may count while modules are imported
 BEGAN = dict(os.environ)  # before this process imported TensorFlow, which sets some
 TESTS = Path(__file__).parent
 
@@ -69,6 +72,7 @@ def _run(arguments: list[str], environ: dict, folder: Path, out: Path, err: Path
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environ)
+    tempfile.tempdir = None  # an import may have looked for it
     sys.path[:] = [place for place in sys.path if place and not Path(place).is_relative_to(TESTS)]
     sys.argv[:] = ["job", *arguments]
     from job.__main__ import main

@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import forked
 import pytest
 from proxy import Proxy
 from world import EPOCHS, TRIAL, wait_for
@@ -38,7 +39,8 @@ def test_a_killed_trial_is_resumed_bit_for_bit(long):
 @pytest.mark.parametrize("words", ["element 0", "saved at step", "training: over"])
 def test_a_signal_is_obeyed_at_any_moment(long, words):
     """TERM while importing, while training, while evaluating or uploading: exit 75 within the grace, and the task is free at once."""
-    child = long.site.start(*TRIAL, 0, JOB_GRACE_S=GRACE_S)
+    importing = forked.ALONE if words == "element 0" else {}
+    child = long.site.start(*TRIAL, 0, JOB_GRACE_S=GRACE_S, **importing)
     child.until(words)
     began = time.monotonic()
     child.send(signal.SIGTERM)

@@ -2,6 +2,7 @@
 
 import signal
 
+import forked
 from world import TRIAL, wait_for
 
 
@@ -53,7 +54,7 @@ def test_a_requeued_job_goes_on_at_once(long):
 
 def test_an_early_lease_outlives_the_import(long):
     """The lease is renewed while TensorFlow is imported, too: nobody takes over from the living."""
-    environ = {"JOB_LEASE_S": 6}
+    environ = {"JOB_LEASE_S": 6, **forked.ALONE}
     first = long.site.start(*TRIAL, 0, **environ)
     wait_for(lambda: any((a["last_beat"] - a["started"]).total_seconds() > 0.5 for a in long.attempts(0)))
     assert "training: at step" not in first.text()

@@ -2,7 +2,6 @@
 
 import io
 import json
-import os
 import re
 import signal
 import subprocess
@@ -10,6 +9,7 @@ import sys
 import uuid
 from contextlib import contextmanager
 
+import forked
 import numpy as np
 import psycopg2
 import pytest
@@ -69,7 +69,7 @@ def finished(postgres, s3, tmp_path_factory):
     """A finished experiment, by real processes: five complete trials, a pruned and a diverged one, two folds, a final."""
     folder, name = tmp_path_factory.mktemp("verify"), f"t{uuid.uuid4().hex}"
     execute(postgres.url, f"create database {name}")
-    clean = {k: v for k, v in os.environ.items() if not k.startswith(("JOB_", "SLURM_"))}
+    clean = {k: v for k, v in forked.BEGAN.items() if not k.startswith(("JOB_", "SLURM_"))}
     environ = (
         clean
         | s3.variables
