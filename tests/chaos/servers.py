@@ -71,7 +71,10 @@ class Servers:
 
     def cut(self, databases: list[Database], seconds: float) -> int:
         """End every connection that is seen within some seconds; return how many."""
-        statement = "select count(pg_terminate_backend(pid))::int as cut from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()"
+        statement = (  # an autovacuum is not ours to end
+            "select count(pg_terminate_backend(pid))::int as cut from pg_stat_activity"
+            " where datname = current_database() and backend_type = 'client backend' and pid <> pg_backend_pid()"
+        )
         deadline, cut = time.monotonic() + seconds, 0
         while time.monotonic() < deadline:
             cut += sum(database.rows(statement)[0]["cut"] for database in databases)

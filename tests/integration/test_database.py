@@ -99,7 +99,7 @@ def test_connections_dropped_one_by_one(database_url):
         return key
 
     worker = in_thread(work)
-    others = "from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()"
+    others = "from pg_stat_activity where datname = current_database() and backend_type = 'client backend' and pid <> pg_backend_pid()"
     with closing(psycopg2.connect(database_url)) as other, other.cursor() as cursor:
         other.autocommit = True
         while not worker.done():
