@@ -31,11 +31,9 @@ dashboard: $(STAMP) ## Optuna's dashboard on what `make local` has in OUT, or on
 	@$(JOB) dashboard $(if $(JOB_DATABASE_URL)$(JOB_DATABASE_URL_FILE),,--local "$$OUT") --port $(PORT)
 
 # Long files first: whichever process is free takes the next one, so that none is left alone with a long one.
-# Three processes on two cores: much of what is tested is waiting.
-PROCESSES ?= $(shell echo $$(($$(nproc) * 3 / 2)))
 TESTS ?= tests/acceptance tests/faults tests/integration tests/unit tests/k8s
 test: $(STAMP) ## the tests that need nothing but PyPI
-	$(VENV)/bin/python -m pytest -n $(PROCESSES) --maxprocesses 6 --dist loadfile --no-loadscope-reorder $(TESTS)
+	$(VENV)/bin/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(TESTS)
 
 test-system: $(STAMP) ## the tests that mount disks and need Debian's postgresql, openssl, locales, iproute2: as root
 	$(VENV)/bin/python -m pytest tests/system
