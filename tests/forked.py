@@ -1,6 +1,6 @@
 """A `job` that begins without TensorFlow's import: forked from a process that has imported everything, once per pytest process.
 
-Seven eighths of a short command are that import. All else is as in a start of its own: a process with its pid, its
+Most of a short command is that import. All else is as in a start of its own: a process with its pid, its
 signals and its exit code. Where the environment says anything that an import may read, the command does start on its own;
 `ALONE` says so where the test is of the imports themselves.
 """
