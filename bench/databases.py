@@ -6,10 +6,10 @@ from contextlib import closing
 
 from bench import workers
 from bench.world import World, live
-from job import study
-from job.connection import Limits, connect
-from job.database import Database, json_value
-from job.specification import parse
+from job.coordination import study
+from job.coordination.connection import Limits, connect
+from job.coordination.database import Database, json_value
+from job.experiment.specification import parse
 
 # Finished trials as `job trial` leaves them, Optuna's rows by trigger and here.
 FILL = """

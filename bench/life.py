@@ -9,7 +9,7 @@ import numpy as np
 from bench.pairs import Row, compare, in_turn
 from bench.world import Life, Subject, World, live, trials_text
 from bench.yardsticks.nets import images
-from job.database import Database
+from job.coordination.database import Database
 
 IMAGES, THREADS = 50_000, 2
 START_S, END_S, DECIDED_S, MEMORY_MB, STAGING = 2.0, 1.0, 1.0, 400, 0.8  # what may be added to TensorFlow's import, the upload, ...

@@ -8,8 +8,8 @@ from bench import workers
 from bench.databases import fill, fresh
 from bench.pairs import Row, compare
 from bench.world import Subject, World
-from job.database import Database
-from job.store import open_store
+from job.coordination.database import Database
+from job.storage.store import open_store
 from job.verify.objects import FILES
 
 TRIALS = 10_000

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from job.record import cpu_model
+from job.learning.provenance import cpu_model
 
 
 @dataclass(frozen=True)

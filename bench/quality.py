@@ -21,8 +21,8 @@ from bench.databases import fresh
 from bench.pairs import Row, interval
 from bench.world import World
 from bench.yardsticks.trials import sampler
-from job import study
-from job.specification import parse
+from job.coordination import study
+from job.experiment.specification import parse
 
 TRIALS, AT_ONCE, SEEDS = 200, 8, 20
 RECORDED = Path(__file__).with_name("recorded.json")
@@ -195,7 +195,7 @@ def measure(url: str, seeds: range, trials: int = TRIALS, at_once: int = AT_ONCE
 if __name__ == "__main__":
     import tempfile
 
-    from job.embedded import Postgres
+    from job.local.embedded import Postgres
 
     with tempfile.TemporaryDirectory() as folder, Postgres(Path(folder) / "servers") as postgres:
         first, last, *size = map(int, sys.argv[1:])

@@ -17,12 +17,12 @@ from bench.rates import cold, tpe
 from bench.wire import Wire
 from bench.world import RUNNING, World
 from bench.yardsticks import trials as stock
-from job.connection import Limits
-from job.database import Database
+from job.coordination.connection import Limits
+from job.coordination.database import Database
+from job.coordination.status import collect
+from job.coordination.tasks import Tasks, Worker
 from job.errors import NotReady
-from job.index import Key
-from job.status import collect
-from job.tasks import Tasks, Worker
+from job.experiment.task import Key
 
 SIZES = {100: 0.1, 1_000: 0.15, 10_000: 0.5}  # finished trials, and the seconds a claim and suggestion may take then
 MANY, EPOCHS = 12_000, 10

@@ -16,7 +16,7 @@ import numpy as np
 
 from bench.pairs import Row, compare, interval
 from bench.world import World, live
-from job.database import Database
+from job.coordination.database import Database
 
 TRIALS, EPOCHS, MARGIN, SHARE, AT_ONCE = 60, 27, 0.01, 1 / 3, 2
 AGAIN = 5  # trainings of each chosen trial

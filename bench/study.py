@@ -7,11 +7,11 @@ import os
 import sys
 from itertools import count
 
-import job.runs  # noqa: F401  TensorFlow comes with it
-from job.database import Database
-from job.index import Element
+import job.work.stages  # noqa: F401  TensorFlow comes with it
+from job.coordination.database import Database
+from job.experiment.task import Element
 from job.settings import Settings
-from job.worker import work
+from job.work.worker import work
 
 SPENT = "select count(*) as epochs from epoch e join experiment x on x.id = e.experiment where x.name = %(name)s and e.model = %(model)s"
 

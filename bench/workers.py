@@ -1,14 +1,14 @@
 """Trials that train nothing, as our worker takes, reports and commits them: a connection for a claim, and one for each write."""
 
-from job import study, tasks
-from job.attempt import Attempt
-from job.database import Database
-from job.index import Key
-from job.prepare import _register
+from job.coordination import study, tasks
+from job.coordination.attempt import Attempt
+from job.coordination.database import Database
+from job.coordination.tasks import Tasks, Worker
+from job.experiment.specification import parse
+from job.experiment.task import Key
 from job.settings import Settings
-from job.specification import parse
-from job.tasks import Tasks, Worker
-from job.worker import patience_s
+from job.work.prepare import _register
+from job.work.worker import patience_s
 
 STAGED = {"data": {"id": "bench", "files": {}}, "weights": {}, "splits": {}}
 # What a trial leaves, as the one of `job trial` does.

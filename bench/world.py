@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.yardsticks.nets import AUGMENT
-from job import embedded
-from job.database import Database
+from job.coordination.database import Database
+from job.local import embedded
 
 RUNNING: set[int] = set()  # processes under way, each the head of its group
 MARKS = {"first": "training: at step", "last": "training: over"}  # lines of a worker's log

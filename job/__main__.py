@@ -14,7 +14,7 @@ def main() -> None:
     from job.interrupt import INTERRUPT
 
     INTERRUPT.install()
-    from job.cli import run
+    from job.cli.cli import run
 
     code = run(sys.argv[1:])
     with suppress(OSError):  # said where it was written

@@ -15,7 +15,12 @@ from job.text import printable_lines
 # What a JSON record says of the task at hand, as far as it is known.
 ABOUT = dict.fromkeys(("experiment", "model", "stage", "index", "attempt"))
 
-PASSING = ("job.database", "job.folder", "job.attempt", "job.worker")  # they warn of outages, which pass and cost nothing
+PASSING = (
+    "job.coordination.database",
+    "job.storage.folder",
+    "job.coordination.attempt",
+    "job.work.worker",
+)  # they warn of outages, which pass and cost nothing
 
 log = logging.getLogger(__name__)
 

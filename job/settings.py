@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from job.errors import Invalid, UsageError
-from job.reading import expect
+from job.sentences import expect
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import forked
 import pytest
 from world import LONG, SMALL, TINY, Long, Site, wait_for, write_images
 
-from job.database import Database
+from job.coordination.database import Database
 from job.interrupt import INTERRUPT
 
 
@@ -20,7 +20,7 @@ def nobody_leaves():
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory):
     """An embedded PostgreSQL."""
-    from job.embedded import Postgres
+    from job.local.embedded import Postgres
 
     with Postgres(tmp_path_factory.mktemp("servers")) as server:
         yield server
@@ -29,7 +29,7 @@ def postgres(tmp_path_factory):
 @pytest.fixture(scope="session")
 def s3(tmp_path_factory):
     """An embedded S3."""
-    from job.embedded import S3
+    from job.local.embedded import S3
 
     with S3(tmp_path_factory.mktemp("servers")) as server:
         yield server

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from job import errors, sources
+from job import errors
+from job.data import sources
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 

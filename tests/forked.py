@@ -23,7 +23,7 @@ TESTS = Path(__file__).parent
 
 SERVER = multiprocessing.get_context("forkserver")
 SERVER.set_forkserver_preload(
-    ["job.backend", *(m.name for m in pkgutil.walk_packages(job.__path__, "job.") if not m.name.endswith("__main__"))]
+    ["job.learning.backend", *(m.name for m in pkgutil.walk_packages(job.__path__, "job.") if not m.name.endswith("__main__"))]
 )
 
 

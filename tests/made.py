@@ -7,10 +7,10 @@ from functools import cache
 
 import numpy as np
 
-from job import evaluate
-from job.experiment import NEWEST
+from job.experiment.experiment import NEWEST
+from job.experiment.specification import parse
+from job.learning import evaluate
 from job.report.collect import Attempt, Collected, Model, Predictions, Task
-from job.specification import parse
 
 CLASSES = ["airplane", "automobile", "bird", "cat"]
 SPEC = {

@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 
 import pytest
 
-from job.database import Database
+from job.coordination.database import Database
 from job.errors import Invalid, JobError, NotReady
 
 

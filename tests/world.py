@@ -18,9 +18,9 @@ from urllib.parse import urlsplit
 import forked
 import numpy as np
 
-from job.database import Database
-from job.embedded import Postgres
-from job.store import open_store
+from job.coordination.database import Database
+from job.local.embedded import Postgres
+from job.storage.store import open_store
 
 TINY = """
 name = "tiny"

@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 import boto3
 import numpy as np
 
-from job.cache import Cache
-from job.store import open_store
+from job.storage.cache import Cache
+from job.storage.store import open_store
 
 
 def bare(key: str, sha256: str, folder: Path) -> None:

@@ -12,7 +12,7 @@ def images(n: int, size: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 
 
 def keras_cnn(size: int):
-    """Return the net of `job.models.cnn`: blocks 3, width 32, units 128, dropout 0.3."""
+    """Return the net of `job.learning.models.cnn`: blocks 3, width 32, units 128, dropout 0.3."""
     import keras
     from keras import layers
 

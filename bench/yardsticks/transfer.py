@@ -44,7 +44,7 @@ def fit(model: str, size: int, n: int, batch: int, epochs: int) -> str:
 
 def predict(model: str, size: int, n: int, batch: int, epochs: int) -> str:
     """Return the images a second of one `predict` in batches as large as ours, its tracing included as it is in ours."""
-    from job.train import PREDICT_BATCH
+    from job.learning.train import PREDICT_BATCH
 
     x, _ = images(n, 32)
     bottom, x = base(model, size), x.astype("float32")

@@ -2,9 +2,9 @@
 
 import optuna
 
-from job import study
-from job.experiment import TPE_STARTUP_TRIALS
-from job.specification import parse
+from job.coordination import study
+from job.experiment.experiment import TPE_STARTUP_TRIALS
+from job.experiment.specification import parse
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 

@@ -65,7 +65,7 @@ def _places(settings: Settings, flags: dict, local: Path | None):
     for name in ("database_url", "store_url"):
         if flags.get(name):
             raise UsageError(f"--local {local} and --{name.replace('_', '-')} both say where things are: give one of them")
-    from job.local import reopened
+    from job.local.local import reopened
 
     named = {"experiment": settings.experiment} if settings.experiment else {}
     named |= {"cache_dir": settings.cache_dir} if flags.get("cache_dir") else {}
@@ -75,7 +75,7 @@ def _places(settings: Settings, flags: dict, local: Path | None):
 
 def database_of(settings: Settings):
     """Return the database a command works on."""
-    from job.database import Database
+    from job.coordination.database import Database
 
     takes_local = any(option.name == "local" for option in click.get_current_context().command.params)
     url = settings.need("database_url", "--local DIR" if takes_local else "")
@@ -84,7 +84,7 @@ def database_of(settings: Settings):
 
 def store_of(settings: Settings):
     """Return the store a command works on."""
-    from job.store import open_store
+    from job.storage.store import open_store
 
     return open_store(settings.need("store_url"), settings.outage_s, INTERRUPT.sleep)
 

@@ -21,9 +21,9 @@ def check(settings, experiment_file, location, weights, as_json):
 
     Example: job check examples/quick.toml --data cifar-10-python.tar.gz --weights weights/
     """
-    from job.check import Preflight
-    from job.findings import entry, line, worst
-    from job.specification import load
+    from job.experiment.specification import load
+    from job.preflight.check import Preflight
+    from job.preflight.findings import entry, line, worst
 
     experiment = load(experiment_file) if experiment_file else None
     findings = []

@@ -8,7 +8,7 @@ import click
 
 from job.cli.options import PLACES, database_of, say, store_of, where
 from job.errors import Interrupted, JobError
-from job.experiment import STAGES
+from job.experiment.experiment import STAGES
 
 
 @click.command()
@@ -32,10 +32,10 @@ def status(settings, watch, interval, as_json):
 
     Example: job status --watch --experiment quick
     """
-    from job import status as view
-    from job.tasks import find
-    from job.watch import show
-    from job.watch import watch as keep_showing
+    from job.cli.status_watch import show
+    from job.cli.status_watch import watch as keep_showing
+    from job.coordination import status as view
+    from job.coordination.tasks import find
 
     database = database_of(settings)
     registered = find(database, settings.need("experiment"))
@@ -59,8 +59,8 @@ def list_(settings, as_json):
 
     Example: job list
     """
-    from job import status as view
-    from job.lines import table
+    from job.cli.status_lines import table
+    from job.coordination import status as view
 
     found = view.experiments(database_of(settings))
     say(*([json.dumps(found)] if as_json else table(found)))
@@ -76,7 +76,7 @@ def dashboard(settings, port):
 
     Example: job dashboard --local out --port 8080
     """
-    from job.dashboard import serve
+    from job.cli.dashboard import serve
 
     database = database_of(settings)
     with suppress(Interrupted):  # a signal is how it ends
@@ -96,8 +96,8 @@ def retry(settings, stage, index, model):
 
     Example: job retry trial --model cnn --index 3 --experiment quick
     """
-    from job import tasks
-    from job.worker import key_of
+    from job.coordination import tasks
+    from job.work.worker import key_of
 
     database = database_of(settings)
     registered = tasks.find(database, settings.need("experiment"))
@@ -122,8 +122,8 @@ def verify(settings, deep, replays, seed, as_json):
 
     Example: job verify --deep --replay 2 --experiment quick
     """
-    from job import verify as view
-    from job.cache import Cache
+    from job.storage.cache import Cache
+    from job.verify import verify as view
 
     database, store, tell = database_of(settings), store_of(settings), (lambda *lines: None if as_json else say(*lines))
     cache = Cache(store, settings.cache_dir, settings.cache_gb) if deep else None
@@ -149,9 +149,9 @@ def verify(settings, deep, replays, seed, as_json):
 
 def _replay(settings, database, store, chosen, tell) -> list:
     """Train the chosen tasks again, one line each."""
-    from job import verify as view
-    from job.cache import Cache
-    from job.replay import Skipped, replay
+    from job.storage.cache import Cache
+    from job.verify import verify as view
+    from job.work.replay import Skipped, replay
 
     cache, promises = Cache(store, settings.cache_dir, settings.cache_gb), []
     for recorded, key in chosen:
@@ -173,8 +173,8 @@ def repair(settings, deep, dry_run):
 
     Example: job repair --dry-run --experiment quick
     """
-    from job import repair as view
-    from job import verify
+    from job.verify import verify
+    from job.work import repair as view
 
     database, store, count = database_of(settings), store_of(settings), 0
     experiments, unreadable = verify.read(database, settings.experiment)
@@ -201,7 +201,7 @@ def gc(settings, dry_run):
 
     Example: job gc --dry-run --experiment quick
     """
-    from job.gc import garbage
+    from job.verify.garbage import garbage
 
     store = store_of(settings)
     found = garbage(database_of(settings), store, settings.experiment, settings.lease_s)
@@ -223,7 +223,7 @@ def drop(settings, name):
 
     Example: job drop quick
     """
-    from job.prepare import drop
+    from job.work.prepare import drop
 
     drop(database_of(settings), store_of(settings), name)
     say(f"{name} is removed")

@@ -11,8 +11,8 @@ FORMS, FORMATS = ("table", "json", "csv"), ("keras", "saved_model")
 
 
 def _registered(settings):
-    from job.cache import Cache
-    from job.tasks import find
+    from job.coordination.tasks import find
+    from job.storage.cache import Cache
 
     database = database_of(settings)
     registered = find(database, settings.need("experiment"))
@@ -39,8 +39,8 @@ def predict(settings, model, paths, form, top, factory, trust):
 
     Example: job predict exported/ photos/ --top 3 --format csv
     """
-    from job import predict as view
-    from job import trained
+    from job.export import predict as view
+    from job.export import trained
 
     found = view.images(paths)
     if trained.is_export(Path(model)):
@@ -81,11 +81,11 @@ def export(settings, out, model, form):
 
 def _exported(settings, out: Path, model: str | None, form: str) -> tuple[str, str]:
     """Write the folder; return the names of the model, by default the winner's, and of its experiment."""
-    from job.export import export
+    from job.export.export import export
+    from job.export.trained import published
     from job.report.collect import collect
     from job.report.gaps import no_winner_ever
     from job.report.summary import summarise
-    from job.trained import published
 
     database, registered, cache = _registered(settings)
     if model:

@@ -9,8 +9,8 @@ import click
 from job import logs
 from job.cli.options import DATA, PLACES, WEIGHTS, database_of, end, say, store_of, tell, where
 from job.errors import UsageError
-from job.index import element
-from job.specification import load
+from job.experiment.specification import load
+from job.experiment.task import element
 from job.text import json_line
 
 REPORT_POLL_S = 10.0  # of a report that waits for hours
@@ -49,8 +49,8 @@ def prepare(settings, experiment_file, location, weights, expected, describe, as
         return
     database = database_of(settings)
     store = store_of(settings)
-    from job.cache import Cache
-    from job.prepare import prepare
+    from job.storage.cache import Cache
+    from job.work.prepare import prepare
 
     registered = prepare(
         database,
@@ -67,7 +67,7 @@ def prepare(settings, experiment_file, location, weights, expected, describe, as
 
 
 def _describe(experiment, location: str | None, cache_dir: Path, as_json: bool) -> None:
-    from job import describe
+    from job.data import describe
 
     found = describe.describe(experiment, location, cache_dir)
     say(*([json_line(found)] if as_json else describe.lines(found)))
@@ -115,8 +115,8 @@ def _stage_command(stage: str, what: str):
     @click.option("--count", type=click.IntRange(1), metavar="K", help="do the K tasks from I*K on in turn, each its own process")
     @where(*PLACES)
     def command(settings, index, model, count):
-        from job.turns import in_turn
-        from job.worker import work
+        from job.work.series import in_turn
+        from job.work.worker import work
 
         logs.about(experiment=settings.experiment, stage=stage)
         asked = element(index)
@@ -155,9 +155,9 @@ def report(settings, out, wait):
 
     Example: job report --experiment quick --out out/report
     """
-    from job import status
-    from job.tasks import patiently
-    from job.worker import found
+    from job.coordination import status
+    from job.coordination.tasks import patiently
+    from job.work.worker import found
 
     database, store = database_of(settings), store_of(settings)
     logs.about(experiment=settings.experiment, stage="report")
@@ -166,7 +166,7 @@ def report(settings, out, wait):
     registered = found(settings, database, wait_s)
     if wait:
         patiently(lambda: status.check_all_decided(database, registered), deadline - time.monotonic(), REPORT_POLL_S)
-    from job.report import write
+    from job.report.report import write
 
     write(database, store, registered, out)
     tell(f"{out / 'index.html'}")
@@ -193,7 +193,7 @@ def local(experiment_file, out, location, weights, workers):
 
     Example: job local examples/quick.toml --data cifar-10-python.tar.gz --workers 2
     """
-    from job.local import run_local
+    from job.local.local import run_local
 
     index = run_local(experiment_file, out, location or None, weights or None, workers)
     say(f"report: {index}")
@@ -221,7 +221,7 @@ def serve(settings, folder, url_file, host):
 
     Example: job serve --folder /shared/services --url-file /shared/services/database-url --host node17
     """
-    from job.serve import serve
+    from job.local.serve import serve
 
     serve(folder, url_file, host, settings.progress_file)
 

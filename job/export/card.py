@@ -7,15 +7,15 @@ from importlib import resources
 
 from jinja2 import Template
 
-from job.recipe import toml
+from job.experiment.serialize import toml
+from job.export.trained import FORMATS
 from job.report.absent import environment
 from job.report.collect import Collected
-from job.report.points import calibration
+from job.report.curves import calibration
+from job.report.formatting import count, interval, num, plain, share, some
 from job.report.summary import METRIC_KEY, published
-from job.report.words import count, interval, num, plain, share, some
 from job.settings import redact
 from job.text import printable
-from job.trained import FORMATS
 
 MOST_CLASSES = 50  # rows of the table; all are in report.json
 MARKUP = re.compile(r"[\\`*_\[\]|~]")  # what Markdown reads in the middle of a line, HTML apart

@@ -8,13 +8,13 @@ from datetime import datetime
 
 import numpy as np
 
-from job.attempt import lost_s
-from job.database import Database, queries
+from job.coordination.attempt import lost_s
+from job.coordination.database import Database, queries
+from job.coordination.tasks import Registered
 from job.errors import Missing
-from job.experiment import Experiment
-from job.reading import UNREADABLE, first_line
-from job.store import Store
-from job.tasks import Registered
+from job.experiment.experiment import Experiment
+from job.sentences import UNREADABLE, first_line
+from job.storage.store import Store
 
 SQL = queries("report")
 

@@ -2,9 +2,9 @@
 
 from job.report.absent import at
 from job.report.collect import Collected, Model
+from job.report.curves import counted
 from job.report.drawing import Picture, style
 from job.report.images import augmentation, mistakes, samples
-from job.report.points import counted
 from job.report.scores import confusion, macro_rocs, reliability, roc
 from job.report.search import curves, history, search
 from job.report.summary import published

@@ -7,7 +7,7 @@ from PIL import Image
 
 from job.report.collect import Collected, Model
 from job.report.drawing import Picture
-from job.report.words import num
+from job.report.formatting import num
 
 PNG_MAX_PX = 48  # larger images are shown smaller, and as JPEG
 THUMBNAIL_PX = 96

@@ -11,15 +11,15 @@ from itertools import zip_longest
 from jinja2 import FunctionLoader, Template
 from markupsafe import Markup, escape
 
-from job.recipe import toml
+from job.experiment.serialize import toml
 from job.report.absent import at, environment, pair_at, total
 from job.report.collect import Collected, Model
+from job.report.curves import calibration, confusions, counted
 from job.report.drawing import MATRIX_MAX_CLASSES, PALETTE, Picture, shorten
+from job.report.formatting import count, duration, interval, num, plain, plural, shape, share, some
 from job.report.images import told
-from job.report.points import calibration, confusions, counted
 from job.report.search import differing
 from job.report.summary import METRIC_KEY, ORIGINAL, by_rank, published
-from job.report.words import count, duration, interval, num, plain, plural, shape, share, some
 from job.settings import redact
 
 MOST_TRIALS = 200  # rows of a table; the page stays below 5 MB

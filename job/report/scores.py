@@ -4,10 +4,10 @@ import numpy as np
 from matplotlib.patches import Rectangle
 
 from job.report.collect import Collected
+from job.report.curves import GRID, calibration, confusions, macro, rocs
 from job.report.drawing import ACCENT, INK, MATRIX_MAX_CLASSES, PALETTE, SERIES, SOFT, Picture, axes, legend, shorten, svg
-from job.report.points import GRID, calibration, confusions, macro, rocs
+from job.report.formatting import num
 from job.report.summary import published
-from job.report.words import num
 
 
 def confusion(name: str, counts: np.ndarray | None, classes: list[str]) -> Picture | None:

@@ -5,7 +5,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLoca
 
 from job.report.collect import Model
 from job.report.drawing import ACCENT, INK, SECOND, SOFT, SVG_MAX_POINTS, Picture, axes, legend, svg
-from job.report.words import num, plain
+from job.report.formatting import num, plain
 
 NAMES = {"learning_rate": "learning rate", "batch_size": "batch size"}
 

@@ -7,11 +7,11 @@ import math
 
 import numpy as np
 
-from job import evaluate
-from job.experiment import NEWEST
+from job.experiment.experiment import NEWEST
+from job.learning import evaluate
 from job.report.absent import at, pair_at
-from job.report.account import attempts, cost, openings, times, versions
 from job.report.collect import Collected, Model
+from job.report.cost import attempts, cost, openings, times, versions
 from job.report.gaps import hopeless, missing, states
 from job.report.trials import best, importances
 

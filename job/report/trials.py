@@ -1,6 +1,7 @@
 """What the trials of a model say together: the best one's interval, who shares it, which parameters matter."""
 
-from job import evaluate, study
+from job.coordination import study
+from job.learning import evaluate
 from job.report.collect import Collected, Model, Task
 
 MIN_TRIALS = 20  # complete ones; of fewer a forest of trees learns noise

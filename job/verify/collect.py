@@ -4,16 +4,16 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from job import record
-from job.attempt import UNDONE
-from job.checkpoint import Damaged
-from job.database import Database, queries
+from job.coordination.attempt import UNDONE
+from job.coordination.database import Database, queries
+from job.coordination.tasks import DECIDED, Registered
 from job.errors import Invalid, Missing, UsageError
-from job.experiment import Experiment
-from job.index import Key
-from job.reading import UNREADABLE
-from job.specification import stored
-from job.tasks import DECIDED, Registered
+from job.experiment.experiment import Experiment
+from job.experiment.specification import stored
+from job.experiment.task import Key
+from job.learning import provenance
+from job.learning.checkpoint import Damaged
+from job.sentences import UNREADABLE
 
 SQL = queries("verify")
 
@@ -49,7 +49,7 @@ class Task:
     @property
     def exact(self) -> bool:
         """Whether every attempt computed on the same CPU: an epoch trained again then gives the same numbers."""
-        return record.exact([a["machine"] for a in self.attempts if a["machine"]])
+        return provenance.exact([a["machine"] for a in self.attempts if a["machine"]])
 
     @property
     def files(self) -> dict[str, dict]:

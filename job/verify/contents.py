@@ -8,12 +8,13 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from job import evaluate, record, staged
-from job.checkpoint import Damaged
+from job.data import staged
 from job.errors import Missing
+from job.learning import evaluate, provenance
+from job.learning.checkpoint import Damaged
 from job.randomness import derive
-from job.reading import show
-from job.store import Store
+from job.sentences import show
+from job.storage.store import Store
 from job.verify.collect import Recorded, Task, sentences
 from job.verify.objects import folder_number
 
@@ -63,7 +64,7 @@ class Contents:
 
     def _hash(self, key: str, entry: dict) -> Iterator[str]:
         content = self.store.get(key)
-        if "sha256" in entry and record.sha256(content) != entry["sha256"]:
+        if "sha256" in entry and provenance.sha256(content) != entry["sha256"]:
             yield "has another hash than it was staged with"
         if key.endswith("/manifest.json"):
             manifest, registered = json.loads(content), self.recorded.registered.data
@@ -78,7 +79,7 @@ class Contents:
             except Missing:
                 yield f"names {name}, which cannot be read: {entry['key']}"
                 continue
-            if record.sha256(content) != entry["sha256"]:
+            if provenance.sha256(content) != entry["sha256"]:
                 yield f"names {name} of another hash than it has in the store: {entry['key']}"
             elif name in ("result.json", "history.csv", "predictions.npz", "mistakes.npz"):
                 files[name] = content
@@ -93,7 +94,7 @@ class Contents:
 
     def _result(self, task: Task, content: bytes) -> Iterator[str]:
         """The sealed result agrees with the row, the files and the experiment."""
-        result, registered, row = record.unseal(content), self.recorded.registered, task.row
+        result, registered, row = provenance.unseal(content), self.recorded.registered, task.row
         others = {name: {"sha256": e["sha256"], "size": e["size"]} for name, e in task.files.items() if name != "result.json"}
         expected = {
             "experiment_id": registered.id,
@@ -171,7 +172,7 @@ class Contents:
 
     def _checked(self, key: str, sha256: str) -> bytes:
         content = self.store.get(key)
-        if record.sha256(content) != sha256:
+        if provenance.sha256(content) != sha256:
             raise Damaged(f"{key} has another hash than it was staged with")
         return content
 

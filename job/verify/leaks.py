@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from urllib.parse import quote, unquote, urlsplit
 
-from job.store import Store
+from job.storage.store import Store
 from job.verify.collect import Recorded, sentences
 from job.verify.objects import Listing
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from job.index import Key
+from job.experiment.task import Key
 from job.verify.collect import Recorded, Task, sentences
 
 

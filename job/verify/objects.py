@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 
-from job import staged
-from job.cache import Cache
+from job.data import staged
 from job.errors import JobError
-from job.paths import attempt_of, experiment_folder
-from job.store import Object, Store
+from job.storage.cache import Cache
+from job.storage.paths import attempt_of, experiment_folder
+from job.storage.store import Object, Store
 from job.verify.collect import Recorded, Task, sentences
 
 FILES = {

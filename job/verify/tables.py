@@ -5,9 +5,9 @@ from collections import Counter
 from collections.abc import Iterator
 from itertools import pairwise
 
-from job import study
-from job.experiment import STAGES
-from job.tasks import DECIDED
+from job.coordination import study
+from job.coordination.tasks import DECIDED
+from job.experiment.experiment import STAGES
 from job.verify.collect import Recorded, Task, sentences
 
 OPTUNA_STATES = {"running": "RUNNING", "complete": "COMPLETE", "pruned": "PRUNED", "failed": "FAIL"}

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image
 
-from job.database import Database
-from job.report.points import calibration
-from job.runs import features_prefix
-from job.store import open_store
-from job.tasks import find
+from job.coordination.database import Database
+from job.coordination.tasks import find
+from job.report.curves import calibration
+from job.storage.store import open_store
+from job.work.stages import features_prefix
 
 
 @pytest.mark.timeout(900)  # twenty processes, most with TensorFlow

@@ -3,12 +3,12 @@
 import json
 from itertools import islice
 
-from job.check import Preflight
-from job.costs import costs
-from job.findings import Finding, line, worst
+from job.experiment.specification import parse
+from job.preflight.check import Preflight
+from job.preflight.costs import costs
+from job.preflight.findings import Finding, line, worst
 from job.settings import Settings
-from job.specification import parse
-from job.store import open_store
+from job.storage.store import open_store
 
 SPEC = {"name": "s", "data": {"source": "digits"}, "search": {"trials": 40}, "models": {"cnn": {"epochs": 40, "batch_size": [10, 20]}}}
 FILE = """

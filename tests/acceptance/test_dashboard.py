@@ -8,12 +8,13 @@ import urllib.request
 import pytest
 from world import Child
 
-from job import recipe, study, tasks
-from job.database import Database
-from job.index import Key
-from job.prepare import _register
-from job.specification import parse
-from job.tasks import Tasks, Worker
+from job.coordination import study, tasks
+from job.coordination.database import Database
+from job.coordination.tasks import Tasks, Worker
+from job.experiment import serialize
+from job.experiment.specification import parse
+from job.experiment.task import Key
+from job.work.prepare import _register
 
 SPEC = {
     "name": "small", "data": {"source": "digits"},
@@ -142,11 +143,11 @@ def test_what_it_cannot_show(site):
 
 def test_on_the_servers_of_a_local_run(site):
     """Where `job local` has left a database it is started, and stopped again at the end; where one runs it is used, and left alone."""
-    from job.embedded import Postgres
+    from job.local.embedded import Postgres
 
     folder = site.folder / "out" / "servers"
     folder.mkdir(parents=True)
-    (site.folder / "out" / "experiment.toml").write_text(recipe.toml(parse(SPEC).spec))
+    (site.folder / "out" / "experiment.toml").write_text(serialize.toml(parse(SPEC).spec))
     with Postgres(folder) as server:
         url = _lived(site.database_url).url
         _lived(server.url)

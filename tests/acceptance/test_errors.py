@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from world import SMALL, imports
 
-from job.database import Database
-from job.store import open_store
+from job.coordination.database import Database
+from job.storage.store import open_store
 
 
 def sentence(done):

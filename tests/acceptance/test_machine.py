@@ -10,8 +10,9 @@ import time
 import pytest
 from world import SMALL
 
-from job import __version__, database
-from job.database import Database
+from job import __version__
+from job.coordination import database
+from job.coordination.database import Database
 from job.errors import Invalid
 
 PLAN = f"{sys.executable} -m job plan small.toml"
@@ -69,7 +70,7 @@ def test_a_database_url_written_by_an_editor(site):
 
 def test_a_user_without_a_home():
     """Keras' folder of weights is where Keras itself puts it then: a container may run as a number without a name."""
-    code = "import os, job.weights as w; del os.environ['HOME']; os.setuid(12345); print(w.keras_folder())"
+    code = "import os, job.learning.weights as w; del os.environ['HOME']; os.setuid(12345); print(w.keras_folder())"
     environ = {k: v for k, v in os.environ.items() if k != "KERAS_HOME"} | {"HOME": "/root"}
     if os.getuid():
         pytest.skip("only root can become a user without a name")
@@ -113,7 +114,7 @@ def test_a_bug_of_ours(site):
     folder = site.folder / "bug"
     folder.mkdir()
     (folder / "sitecustomize.py").write_text(
-        "import job.specification\ndef load(path): raise KeyError('oh')\njob.specification.load = load\n"
+        "import job.experiment.specification\ndef load(path): raise KeyError('oh')\njob.experiment.specification.load = load\n"
     )
     done = site.job("plan", "x.toml", check=1, PYTHONPATH=str(folder), JOB_DATABASE_URL="")
     assert "this is a bug of ours" in done.stderr and "the project's issues" in done.stderr

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from job import sources
-from job.database import Database
+from job.coordination.database import Database
+from job.data import sources
 from job.errors import Invalid
-from job.store import open_store
+from job.storage.store import open_store
 
 FILE = """
 name = "xrays"
@@ -92,7 +92,7 @@ def test_from_a_bucket_to_the_report(xrays):
 
 def _torn(site):
     """Move one image of a patient from the validation part to the other side, with a hash that fits."""
-    from job.record import sha256
+    from job.learning.provenance import sha256
 
     database, store = Database(site.database_url, 5), open_store(site.store_url, 20)
     splits = database.rows("select splits from experiment")[0]["splits"]

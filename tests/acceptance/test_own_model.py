@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 from world import imports
 
-from job.database import Database
-from job.store import open_store
+from job.coordination.database import Database
+from job.storage.store import open_store
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "own"
 

@@ -6,8 +6,8 @@ import time
 
 from world import SMALL
 
-from job.database import Database
-from job.store import open_store
+from job.coordination.database import Database
+from job.storage.store import open_store
 
 
 def records(done) -> list[dict]:

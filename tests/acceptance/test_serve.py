@@ -7,7 +7,7 @@ from contextlib import suppress
 import pytest
 from world import address, wait_for
 
-from job.database import Database
+from job.coordination.database import Database
 from job.errors import Unreachable
 
 

@@ -5,7 +5,7 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 from job.errors import JobError
-from job.store import open_store
+from job.storage.store import open_store
 from tests.chaos.experiments import Subject
 
 BITS = ("weights_sha256", "history_sha256", "predictions_sha256", "value", "parameters", "state")

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from job.errors import JobError
-from job.index import Key
+from job.experiment.task import Key
 from tests.chaos.experiments import BEFORE, ROOT, Subject, Task
 from tests.chaos.servers import GRACE_S
 

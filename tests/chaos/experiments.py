@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
 
-from job.attempt import MAX_VANISHED
-from job.database import Database
+from job.coordination.attempt import MAX_VANISHED
+from job.coordination.database import Database
 from job.errors import JobError
-from job.experiment import Experiment
-from job.index import Key
-from job.specification import load
+from job.experiment.experiment import Experiment
+from job.experiment.specification import load
+from job.experiment.task import Key
 
 ROOT = Path(__file__).parents[2]
 BEFORE = {"features": (), "trial": ("features",), "fold": ("features", "trial"), "final": ("features", "trial")}

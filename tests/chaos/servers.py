@@ -5,9 +5,9 @@ import signal
 import time
 from pathlib import Path
 
-from job import embedded
-from job.database import Database
+from job.coordination.database import Database
 from job.errors import JobError
+from job.local import embedded
 
 SETTINGS = {
     "JOB_LEASE_S": "6",

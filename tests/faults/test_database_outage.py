@@ -8,8 +8,8 @@ import pytest
 from proxy import Proxy
 from world import EPOCHS, TRIAL, wait_for
 
-from job.embedded import Postgres
-from job.paths import task_file
+from job.local.embedded import Postgres
+from job.storage.paths import task_file
 
 
 @pytest.mark.parametrize("away_s", [3, 36])

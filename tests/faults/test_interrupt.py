@@ -13,7 +13,7 @@ import pytest
 from proxy import Proxy
 from world import EPOCHS, TRIAL, wait_for
 
-from job.paths import task_file
+from job.storage.paths import task_file
 
 GRACE_S = 5.0
 
@@ -183,7 +183,7 @@ def test_the_second_signal_leaves_at_once(long):
 
 HELD = """
 import logging, sys, time
-from job.database import Database
+from job.coordination.database import Database
 from job.interrupt import INTERRUPT
 logging.basicConfig(format="%(message)s")
 INTERRUPT.grace_s = 1.0

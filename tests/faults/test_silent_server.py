@@ -9,14 +9,14 @@ import psycopg2
 import pytest
 from world import stopped
 
-from job import tasks
-from job.database import Database
-from job.embedded import Postgres
+from job.coordination import tasks
+from job.coordination.database import Database
+from job.coordination.tasks import Tasks, Worker
 from job.errors import NotReady
-from job.index import Key
-from job.prepare import _register
-from job.specification import parse
-from job.tasks import Tasks, Worker
+from job.experiment.specification import parse
+from job.experiment.task import Key
+from job.local.embedded import Postgres
+from job.work.prepare import _register
 
 SPEC = {"name": "small", "data": {"source": "digits"}, "search": {"trials": 1}, "folds": {"count": 2}, "models": {"cnn": {"epochs": 2}}}
 TRIAL = Key("cnn", "trial", 0)

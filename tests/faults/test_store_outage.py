@@ -4,8 +4,8 @@ import pytest
 from proxy import Proxy
 from world import wait_for
 
-from job.database import Database
-from job.store import open_store
+from job.coordination.database import Database
+from job.storage.store import open_store
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ import pytest
 from proxy import Proxy
 from world import EPOCHS, TRIAL, wait_for
 
-from job import record
-from job.paths import task_file
+from job.learning import provenance
+from job.storage.paths import task_file
 
 
 def test_a_complete_result_is_committed_not_trained_again(long):
@@ -83,7 +83,7 @@ def test_another_processor_trains_the_same_epochs_again(long):
     child.wait(check=-9)
     long.store.delete(long.objects(0, "checkpoint"))  # the node died with what it had not saved
     reported = long.epochs(0)[0]
-    assert long.attempts(0)[0]["machine"] == record.machine()
+    assert long.attempts(0)[0]["machine"] == provenance.machine()
     long.site.start(*TRIAL, 0).wait(check=0)
     long.database.rows(
         "update epoch set metrics = jsonb_set(metrics, '{loss}', to_jsonb((metrics->>'loss')::float + 1e-7)) where epoch = 0"

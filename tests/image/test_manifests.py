@@ -18,8 +18,8 @@ import yaml
 from engine import CLIENT, IMAGE
 from world import wait_for
 
-from job.database import Database
-from job.store import open_store
+from job.coordination.database import Database
+from job.storage.store import open_store
 
 MANIFESTS = Path(__file__).parents[1] / "k8s" / "cpu.yaml"
 STAGES = ("features", "trial", "fold", "final")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from job import embedded
+from job.local import embedded
 
 DEBIAN = max(Path("/usr/lib/postgresql").glob("*/bin"))
 

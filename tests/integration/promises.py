@@ -6,11 +6,11 @@ from contextlib import contextmanager
 import psycopg2
 import psycopg2.extras
 
-from job import tasks
-from job.database import Database
-from job.index import Key
-from job.prepare import _register
-from job.specification import parse
+from job.coordination import tasks
+from job.coordination.database import Database
+from job.experiment.specification import parse
+from job.experiment.task import Key
+from job.work.prepare import _register
 
 SPEC = {"name": "small", "data": {"source": "digits"}, "search": {"trials": 3}, "folds": {"count": 2}, "models": {"cnn": {"epochs": 4}}}
 STAGED = {"data": {"id": "d", "files": {}}, "weights": {}, "splits": {}}

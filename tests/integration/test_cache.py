@@ -15,16 +15,16 @@ import numpy as np
 import pytest
 from world import a_tick_after, wait_for
 
-from job import cache as module
-from job.cache import Cache
-from job.data import npy
+from job.data.staging import npy
 from job.errors import Invalid, Unreachable
-from job.store import open_store
+from job.storage import cache as module
+from job.storage.cache import Cache
+from job.storage.store import open_store
 
 MAKER = """
 import sys, time
 from pathlib import Path
-from job.cache import Cache
+from job.storage.cache import Cache
 cache, until = Cache(None, Path(sys.argv[1]), 1), time.monotonic() + 4
 while time.monotonic() < until:
     with cache.scratch() as folder:
@@ -34,8 +34,8 @@ while time.monotonic() < until:
 USER = """
 import hashlib, json, logging, os, sys, time
 from pathlib import Path
-from job.cache import Cache
-from job.folder import FolderStore
+from job.storage.cache import Cache
+from job.storage.folder import FolderStore
 
 class Told(FolderStore):
     def download(self, key, path):

@@ -16,11 +16,11 @@ from refusal import refused, refused_in, role, sockets
 from wire import Wire, through
 from world import stopped
 
-from job.database import Database, Limits, alone
-from job.embedded import Postgres
+from job.coordination.database import Database, Limits, alone
 from job.errors import Invalid, JobError, Unreachable
-from job.prepare import _register
-from job.specification import parse
+from job.experiment.specification import parse
+from job.local.embedded import Postgres
+from job.work.prepare import _register
 
 QUICK = Limits(connect_s=1, answer_s=2, idle_s=2, lock_s=1)
 SPEC = {"name": "small", "data": {"source": "digits"}, "search": {"trials": 3}, "folds": {"count": 2}, "models": {"cnn": {"epochs": 2}}}
@@ -323,7 +323,7 @@ def test_a_server_that_is_not_there(host):
 
 PAUSED = """
 import os, signal, sys
-from job.database import Database, Limits
+from job.coordination.database import Database, Limits
 tries = []
 def work(cursor):
     cursor.execute("select n from counter for update")

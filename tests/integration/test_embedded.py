@@ -19,10 +19,10 @@ import psycopg2
 import pytest
 from botocore.config import Config
 
-from job import embedded
-from job.certificate import self_signed
 from job.errors import Invalid, JobError, NotReady
-from job.server import born, free_ports, grpc_sockets
+from job.local import embedded
+from job.local.certificate import self_signed
+from job.local.server import born, free_ports, grpc_sockets
 
 ROOT = Path(__file__).parents[2]
 DEADLINE_S = 20
@@ -33,7 +33,7 @@ GRPC = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
 # A run that starts both servers, says so, and stays; `make local` is such a one.
 PARENT = """
 import pathlib, signal, sys
-from job import embedded
+from job.local import embedded
 folder = pathlib.Path(sys.argv[1])
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts its background children with SIGINT ignored
 with embedded.Postgres(folder), embedded.S3(folder):
@@ -348,7 +348,7 @@ def test_a_port_that_was_taken_is_replaced(folder, monkeypatch):
     """A server that loses the race for a port starts at another one."""
     with embedded.Postgres(folder) as first:
         offered = iter([first.ports])
-        monkeypatch.setattr("job.server.free_ports", lambda last, count, host: next(offered, None) or free_ports([], count, host))
+        monkeypatch.setattr("job.local.server.free_ports", lambda last, count, host: next(offered, None) or free_ports([], count, host))
         with embedded.Postgres(folder.parent / "second") as second:
             assert second.ports != first.ports
             assert psql(second, "SELECT 1").stdout == "1\n"
@@ -359,7 +359,7 @@ def test_a_weed_that_loses_a_port_starts_at_others(folder, monkeypatch):
     with contextlib.ExitStack() as stack:
         taken = stack.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1]
         offered = iter([[*free_ports([], 7)[:6], taken, *free_ports([], 1)]])
-        monkeypatch.setattr("job.server.free_ports", lambda last, count, host: next(offered, None) or free_ports([], count, host))
+        monkeypatch.setattr("job.local.server.free_ports", lambda last, count, host: next(offered, None) or free_ports([], count, host))
         s3 = stack.enter_context(embedded.S3(folder))
         assert taken not in s3.ports
 
@@ -369,7 +369,7 @@ def test_a_weed_that_loses_a_port_leaves_its_socket(folder, monkeypatch):
     with embedded.S3(folder) as first:
         taken = first.ports[1]
         offered = iter([[*free_ports([], 5), taken, *free_ports([], 2)]])
-        monkeypatch.setattr("job.server.free_ports", lambda last, count, host: next(offered, None) or free_ports([], count, host))
+        monkeypatch.setattr("job.local.server.free_ports", lambda last, count, host: next(offered, None) or free_ports([], count, host))
         with embedded.S3(folder.parent / "second") as second:
             assert taken not in second.ports
         assert any(path.exists() for path in grpc_sockets(taken))

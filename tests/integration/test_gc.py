@@ -5,14 +5,14 @@ import time
 
 import pytest
 
-from job import tasks
-from job.database import Database
-from job.gc import garbage
-from job.index import Key
-from job.prepare import _register, drop
-from job.specification import parse
-from job.store import FolderStore, open_store
-from job.tasks import Tasks, Worker
+from job.coordination import tasks
+from job.coordination.database import Database
+from job.coordination.tasks import Tasks, Worker
+from job.experiment.specification import parse
+from job.experiment.task import Key
+from job.storage.store import FolderStore, open_store
+from job.verify.garbage import garbage
+from job.work.prepare import _register, drop
 
 SPEC = {"name": "small", "data": {"source": "digits"}, "search": {"trials": 2}, "folds": {"count": 2}, "models": {"cnn": {"epochs": 2}}}
 STAGED = {"data": {"id": "d", "files": {}}, "weights": {}, "splits": {}}

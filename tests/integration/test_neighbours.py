@@ -11,18 +11,19 @@ import psycopg2
 import pytest
 from refusal import role
 
-from job import status, study, tasks, trained
-from job.attempt import UNJUDGED
-from job.database import Database
+from job.coordination import status, study, tasks
+from job.coordination.attempt import UNJUDGED
+from job.coordination.database import Database
+from job.coordination.tasks import Tasks, Worker
 from job.errors import Invalid, NotReady
-from job.gc import garbage
-from job.index import Key
-from job.prepare import _register, drop
+from job.experiment.specification import parse
+from job.experiment.task import Key
+from job.export import trained
 from job.report.collect import collect
-from job.specification import parse
-from job.store import FolderStore
-from job.tasks import Tasks, Worker
+from job.storage.store import FolderStore
 from job.verify import collect as recorded
+from job.verify.garbage import garbage
+from job.work.prepare import _register, drop
 
 SPEC = {
     "name": "small",
@@ -150,7 +151,7 @@ def live(database: Database, owner: Database, reader: Database, store: FolderSto
 
 def found(words: str) -> list[str]:
     """Return what matches in all our statements."""
-    text = "".join(path.read_text() for path in resources.files("job").joinpath("sql").iterdir())
+    text = "".join(path.read_text() for path in resources.files("job.coordination").joinpath("sql").iterdir())
     return sorted(set(re.findall(words, re.sub(r"--.*", "", text))))
 
 

@@ -7,13 +7,13 @@ import pytest
 from PIL import Image
 from world import write_images
 
-from job import staged
-from job.cache import Cache
-from job.database import Database
+from job.coordination.database import Database
+from job.data import staged
 from job.errors import Invalid
-from job.prepare import prepare
-from job.specification import parse
-from job.store import open_store
+from job.experiment.specification import parse
+from job.storage.cache import Cache
+from job.storage.store import open_store
+from job.work.prepare import prepare
 
 FILE = """
 name = "small"

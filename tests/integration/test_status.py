@@ -18,13 +18,13 @@ import pytest
 from proxy import Proxy
 from world import wait_for
 
-from job import status, tasks
-from job.attempt import Attempt
-from job.database import Database
-from job.index import Key
-from job.prepare import _register
-from job.specification import parse
-from job.tasks import Tasks, Worker
+from job.coordination import status, tasks
+from job.coordination.attempt import Attempt
+from job.coordination.database import Database
+from job.coordination.tasks import Tasks, Worker
+from job.experiment.specification import parse
+from job.experiment.task import Key
+from job.work.prepare import _register
 
 SPEC = {
     "name": "small", "data": {"source": "digits"}, "search": {"trials": 4}, "folds": {"count": 2},

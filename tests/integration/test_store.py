@@ -17,11 +17,11 @@ from botocore.exceptions import SSLError
 from proxy import Proxy
 
 from job import files
-from job import store as store_module
-from job.embedded import S3
 from job.errors import Interrupted, Invalid, Missing, Unreachable
-from job.folder import FolderStore
-from job.store import S3Store, Store, open_store, sha256_of
+from job.local.embedded import S3
+from job.storage import store as store_module
+from job.storage.folder import FolderStore
+from job.storage.store import S3Store, Store, open_store, sha256_of
 
 MB = 1_000_000
 
@@ -480,7 +480,7 @@ def test_a_slow_store_is_no_outage(proxy, two, caplog):
     store.put("k", content)
     assert store.get("k") == content
     assert time.monotonic() - started > 10
-    assert [r.message for r in caplog.records if r.name == "job.folder"] == []
+    assert [r.message for r in caplog.records if r.name == "job.storage.folder"] == []
 
 
 def test_a_silent_store(proxy, two):

@@ -16,13 +16,13 @@ from promises import Kept
 from psycopg2.extras import RealDictCursor
 from refusal import role
 
-from job import study, tasks
-from job.database import Database
+from job.coordination import study, tasks
+from job.coordination.database import Database
+from job.coordination.tasks import Tasks, Worker
 from job.errors import Invalid, Unreachable
-from job.index import Key
-from job.prepare import _register
-from job.specification import parse
-from job.tasks import Tasks, Worker
+from job.experiment.specification import parse
+from job.experiment.task import Key
+from job.work.prepare import _register
 
 STAGED = {"data": {"id": "d", "files": {}}, "weights": {}, "splits": {}}
 # Validation accuracy by epoch of the first 40 trials of a real study: `make bench PARTS=search`, seed 6, no pruner, 2026-11-27.

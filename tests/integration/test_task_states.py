@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, rule, run_state_machine_as_test
 from promises import CHECK, CLEAN, DIGEST, KEYS, SAME, SCHEDULERS, TRIALS, choose, prepared
 
-from job import tasks
+from job.coordination import tasks
+from job.coordination.tasks import DECIDED, Tasks, Worker
 from job.errors import Impossible, JobError, LeaseLost, NotReady
-from job.index import Key
-from job.tasks import DECIDED, Tasks, Worker
+from job.experiment.task import Key
 
 HUNT = "STATE_EXAMPLES" in os.environ
 EXAMPLES = int(os.environ.get("STATE_EXAMPLES", 80))

@@ -11,9 +11,9 @@ from collections import defaultdict
 import pytest
 from promises import CHECK, KEYS, SCHEDULERS, choose, prepared
 
-from job import tasks
+from job.coordination import tasks
+from job.coordination.tasks import DECIDED, Tasks, Worker
 from job.errors import Impossible, JobError, LeaseLost, NotReady
-from job.tasks import DECIDED, Tasks, Worker
 
 LEASE_S = 0.02
 STEPS = 150

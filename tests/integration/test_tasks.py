@@ -7,13 +7,13 @@ from contextlib import closing, suppress
 import pytest
 from wire import Wire, through
 
-from job import tasks
-from job.database import Database
+from job.coordination import tasks
+from job.coordination.database import Database
+from job.coordination.tasks import Attempt, Tasks, Worker, scheduler_job
 from job.errors import Impossible, Invalid, JobError, LeaseLost, NotReady
-from job.index import Key
-from job.prepare import _register
-from job.specification import parse
-from job.tasks import Attempt, Tasks, Worker, scheduler_job
+from job.experiment.specification import parse
+from job.experiment.task import Key
+from job.work.prepare import _register
 
 SPEC = {"name": "small", "data": {"source": "digits"}, "search": {"trials": 3}, "folds": {"count": 2}, "models": {"cnn": {"epochs": 2}}}
 STAGED = {"data": {"id": "d", "files": {}}, "weights": {}, "splits": {}}

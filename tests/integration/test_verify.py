@@ -15,17 +15,17 @@ import psycopg2
 import pytest
 from world import Site, a_tick_after, wait_for
 
-from job import repair, verify, worker
-from job.cache import Cache
-from job.checkpoint import Damaged
-from job.database import Database
-from job.index import Element, Key
-from job.record import seal, sha256, unseal
+from job.coordination.database import Database
+from job.coordination.study import internal
+from job.coordination.tasks import Tasks, Worker, find
+from job.experiment.task import Element, Key
+from job.learning.checkpoint import Damaged
+from job.learning.provenance import seal, sha256, unseal
 from job.settings import Settings
-from job.store import open_store
-from job.study import internal
-from job.tasks import Tasks, Worker, find
-from job.verify import objects
+from job.storage.cache import Cache
+from job.storage.store import open_store
+from job.verify import objects, verify
+from job.work import repair, worker
 
 PROMISES = [
     "exactly N",
@@ -719,8 +719,8 @@ def sha256s(database, stage, index) -> dict:
 
 OTHER_THREADS = """
 import sys, tensorflow as tf
-from job.cli import run
-from job.train import set_up
+from job.cli.cli import run
+from job.learning.train import set_up
 set_up(2)
 tf.constant(1) + 1
 sys.exit(run(["verify", "--replay", "1"]))

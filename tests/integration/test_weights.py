@@ -10,11 +10,11 @@ from dataclasses import replace
 
 import pytest
 
-from job import weights
-from job.cache import Cache
 from job.errors import Invalid, Unreachable
-from job.fallback import reachable
-from job.store import open_store
+from job.learning import weights
+from job.local.fallback import reachable
+from job.storage.cache import Cache
+from job.storage.store import open_store
 
 ALPHA = {"alpha": 0.35}
 BYTES = bytes(range(256)) * 8192  # 2 MiB

@@ -10,10 +10,10 @@ import pytest
 import yaml
 from rendered import BASE, JOBS, OVERLAYS, PODS, ROOT, STAGES, VERSIONS, golden, kustomize, named, objects, pods
 
-from job.cli import job as commands
+from job.cli.cli import job as commands
 from job.errors import EXIT_CODES
+from job.experiment.specification import load
 from job.settings import S3_VARIABLES, SETTINGS
-from job.specification import load
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)

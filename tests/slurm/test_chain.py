@@ -14,7 +14,7 @@ from cluster import PLAIN
 from conftest import ROOT, environ, processes, words
 from world import SMALL, TINY, wait_for, write_images
 
-from job.attempt import MAX_VANISHED
+from job.coordination.attempt import MAX_VANISHED
 
 SETTINGS = PLAIN  # MaxArraySize is 3
 COUNTED_JOB = """#!/bin/sh
@@ -58,7 +58,7 @@ def test_the_whole_chain(desk, site, weights):
 
 def trials_at_work(site) -> list[int]:
     """Return how many trials were at work whenever one began."""
-    from job.database import Database
+    from job.coordination.database import Database
 
     return [
         row["n"]

@@ -4,7 +4,7 @@ import os
 import subprocess
 from pathlib import Path
 
-from job.embedded import NOBODY, Postgres, _as_nobody
+from job.local.embedded import NOBODY, Postgres, _as_nobody
 
 DEBIAN = max(Path("/usr/lib/postgresql").glob("*/bin"))
 

@@ -15,7 +15,7 @@ import pytest
 import yaml
 from world import SMALL, wait_for
 
-from job.embedded import NOBODY, _weed
+from job.local.embedded import NOBODY, _weed
 
 MANIFESTS = Path(__file__).parents[1] / "k8s" / "dev.yaml"
 DEBIAN = max(Path("/usr/lib/postgresql").glob("*/bin"))

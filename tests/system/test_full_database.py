@@ -6,9 +6,9 @@ import time
 
 import pytest
 
-from job.database import Database
-from job.embedded import Postgres
+from job.coordination.database import Database
 from job.errors import Unreachable
+from job.local.embedded import Postgres
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ import threading
 
 import pytest
 
-from job.database import Database
+from job.coordination.database import Database
 from job.errors import Unreachable
-from job.store import open_store
+from job.storage.store import open_store
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 from debian import Debian, certificate
 from refusal import refused, refused_in
 
-from job.database import Database
+from job.coordination.database import Database
 
 
 class German(Debian):

@@ -11,8 +11,8 @@ from debian import Debian, certificate
 from world import Site, wait_for
 
 from bench import workers
-from job.database import Database
-from job.embedded import NOBODY, _as_nobody
+from job.coordination.database import Database
+from job.local.embedded import NOBODY, _as_nobody
 
 CONNECTIONS, CROWD = 3, 64
 FILE = """

@@ -5,16 +5,16 @@ import sys
 
 import pytest
 
-from job.cache import Cache
-from job.store import open_store, sha256_of
+from job.storage.cache import Cache
+from job.storage.store import open_store, sha256_of
 
 SIZE = 500_000
 # Writes to a folder store and through a cache, as one process that never leaves by itself; then the disk is gone, its journal not written.
 WRITER = """
 import fcntl, os, struct, sys
 from pathlib import Path
-from job.cache import Cache
-from job.store import open_store, sha256_of
+from job.storage.cache import Cache
+from job.storage.store import open_store, sha256_of
 top = Path(sys.argv[1])
 open_store(f"file://{top}/store").put("a/b/k", b"x" * int(sys.argv[2]))
 Cache(open_store(f"file://{top}/store"), top / "cache", 1).file("a/b/k", sha256_of(top / "store/a/b/k"))

@@ -14,12 +14,12 @@ from jinja2 import UndefinedError
 from made import ONE_MODEL, make
 from test_report import text_of
 
-from job import evaluate, report
 from job.export.card import card
-from job.report import absent
+from job.learning import evaluate
+from job.report import absent, report
+from job.report.formatting import num
 from job.report.page import render
 from job.report.summary import leaderboard, summarise, to_text
-from job.report.words import num
 
 ABOUT = {"format": "keras", "factory": None, "sha256": "0" * 64}
 SEARCH = {"metric": "balanced_accuracy", "trials": 6}

@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from job.augment import warp
+from job.learning.augment import warp
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (64, 16, 16, 3), dtype=np.uint8)
 ALL = {"shift": 0.1, "flip": True, "rotation": 15, "zoom": 0.1, "shear": 0.1}

@@ -7,19 +7,19 @@ import sys
 
 import pytest
 
-from job.backend import SPARE, without
+from job.learning.backend import SPARE, without
 
 SPARED = """
 import sys
-from job import runs
-from job.backend import SPARE
+from job.work import stages
+from job.learning.backend import SPARE
 print(sorted(name for name in SPARE if name in sys.modules))
 import matplotlib.pyplot, sklearn.metrics
 print(sorted(name for name in SPARE if name in sys.modules))
 """
 CONFIGURED = """
 import os
-from job.backend import keras
+from job.learning.backend import keras
 from keras.src.backend.config import keras_home
 made = keras.layers.Dense(1)
 made.build((None, 2))

@@ -5,11 +5,11 @@ import time
 import numpy as np
 import pytest
 
-from job import checkpoint
 from job.errors import Invalid
-from job.folder import FolderStore
-from job.index import Key
-from job.paths import attempt_folder, task_file, task_folder
+from job.experiment.task import Key
+from job.learning import checkpoint
+from job.storage.folder import FolderStore
+from job.storage.paths import attempt_folder, task_file, task_folder
 
 TASK = Key("cnn", "trial", 0)
 

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from files import refused, write_tar
 
-from job import archives, cifar10, errors, sources
+from job import errors
+from job.data import archives, cifar10, sources
 
 
 def python2_string(data):

@@ -8,9 +8,9 @@ from contextlib import closing, contextmanager
 import pytest
 from world import address
 
-from job import connection
-from job.connection import proof
-from job.database import Database
+from job.coordination import connection
+from job.coordination.connection import proof
+from job.coordination.database import Database
 from job.errors import Invalid, UsageError
 
 SCRAM = {"require_auth": "scram-sha-256"}

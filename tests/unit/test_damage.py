@@ -7,16 +7,18 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from job import data, record, results, runs
-from job.cache import Cache
+from job.coordination.tasks import Registered
+from job.data import staging
 from job.errors import Invalid
-from job.folder import FolderStore
-from job.index import Key
+from job.experiment.specification import parse
+from job.experiment.task import Key
+from job.learning import provenance
+from job.learning.weights import upload
 from job.report.collect import _read_samples
-from job.run import Run
-from job.specification import parse
-from job.tasks import Registered
-from job.weights import upload
+from job.storage.cache import Cache
+from job.storage.folder import FolderStore
+from job.work import results, stages
+from job.work.context import Run
 
 SPEC = {"name": "small", "data": {"source": "digits"}, "features": {"shards": 4}, "models": {"cnn": {"epochs": 2}, "mobilenetv2": {}}}
 DAMAGES = {
@@ -51,7 +53,9 @@ class Decided:
         pass
 
     def artifacts(self, stage):
-        return [{"features.npy": {"key": f"features/{i}.npy", "sha256": record.sha256(data.npy(np.full((2, 3), i)))}} for i in range(4)]
+        return [
+            {"features.npy": {"key": f"features/{i}.npy", "sha256": provenance.sha256(staging.npy(np.full((2, 3), i)))}} for i in range(4)
+        ]
 
     owner = "b" * 32
 
@@ -65,14 +69,14 @@ def store(tmp_path):
 def run(store, tmp_path):
     """Return a function that makes a run of a task of a model, on what was staged."""
     images, labels = np.zeros((8, 4, 4, 3), np.uint8), np.arange(8)
-    files = {"train-images.npy": data.npy(images), "train-labels.npy": data.npy(labels)}
-    manifest = {"id": "d", "files": {name: {"sha256": record.sha256(b), "size": len(b)} for name, b in files.items()}}
+    files = {"train-images.npy": staging.npy(images), "train-labels.npy": staging.npy(labels)}
+    manifest = {"id": "d", "files": {name: {"sha256": provenance.sha256(b), "size": len(b)} for name, b in files.items()}}
     for name, content in files.items():
         store.put(f"data/d/{name}", content)
     for i in range(4):
-        store.put(f"features/{i}.npy", data.npy(np.full((2, 3), i)))
-    content = data.Splits(labels > 5, labels % 2).content
-    splits = {"key": "data/d/splits.npz", "sha256": record.sha256(content)}
+        store.put(f"features/{i}.npy", staging.npy(np.full((2, 3), i)))
+    content = staging.Splits(labels > 5, labels % 2).content
+    splits = {"key": "data/d/splits.npz", "sha256": provenance.sha256(content)}
     store.put(splits["key"], content)
     (tmp_path / "weights.h5").write_bytes(b"weights")
     weights = {"mobilenetv2": upload(store, "mobilenetv2", {"alpha": 1.0}, tmp_path / "weights.h5")}
@@ -86,10 +90,10 @@ def put_result(r, attempt="1-aaaaaaaa") -> str:
     """Store a complete result of an attempt; return its folder."""
     folder = f"{r.folder}/{attempt}"
     history = [{"epoch": e, "loss": 0.5, "value": 0.25 * e} for e in range(2)]
-    files = {"history.csv": record.history_csv(history), "predictions.npz": b"predictions"}
+    files = {"history.csv": provenance.history_csv(history), "predictions.npz": b"predictions"}
     result = r.identity | {"attempt": 1, "state": "complete", "reason": None, "value": 0.25, "metrics": {}, "step": 18}
-    result |= {"machines": [{"cpu": "x"}], "files": {n: {"sha256": record.sha256(c), "size": len(c)} for n, c in files.items()}}
-    for name, content in (files | {"result.json": record.seal(result)}).items():
+    result |= {"machines": [{"cpu": "x"}], "files": {n: {"sha256": provenance.sha256(c), "size": len(c)} for n, c in files.items()}}
+    for name, content in (files | {"result.json": provenance.seal(result)}).items():
         r.store.put(f"{folder}/{name}", content)
     return folder
 
@@ -124,7 +128,7 @@ def test_a_damaged_result_is_not_used(run, name, damage, caplog):
 def test_a_seal_over_something_else(run, files, caplog):
     """A seal that holds over what is no result is damage, too."""
     r = run("cnn")
-    r.store.put(f"{put_result(r)}/result.json", record.seal(r.identity | dict.fromkeys(results.ADOPTED) | {"files": files}))
+    r.store.put(f"{put_result(r)}/result.json", provenance.seal(r.identity | dict.fromkeys(results.ADOPTED) | {"files": files}))
     assert not results.adopt(r)
     assert "is not used" in caplog.text
 
@@ -135,10 +139,10 @@ def test_what_a_task_needs_and_did_not_make(run, needed, damage):
     """Its damage is what waiting cannot mend (78), counted for nobody; the sentence names the object and the commands."""
     r = run("cnn" if needed in ("images", "splits") else "mobilenetv2")
     key, use = {
-        "images": ("data/d/train-images.npy", runs._inputs),
-        "splits": ("data/d/splits.npz", lambda r: runs._rows(r, 8)),
-        "weights": (r.registered.weights.get("mobilenetv2")["key"], runs._weights),
-        "features": ("features/2.npy", runs._inputs),
+        "images": ("data/d/train-images.npy", stages._inputs),
+        "splits": ("data/d/splits.npz", lambda r: stages._rows(r, 8)),
+        "weights": (r.registered.weights.get("mobilenetv2")["key"], stages._weights),
+        "features": ("features/2.npy", stages._inputs),
     }[needed]
     befall(r.store, key, damage)
     with pytest.raises(Invalid, match=rf"{key}.*`job verify.*names what is damaged.*`job (repair|prepare)`"):
@@ -160,24 +164,24 @@ def test_samples_that_are_damaged(run, store, damage):
 def test_a_damaged_manifest_is_no_staged_data(store, damage):
     """Whoever looks for a data set by its manifest does not find it."""
     store.put("data/d/manifest.json", b'{"id": "d"}')
-    assert data.manifest_in(store, {"id": "d"})
+    assert staging.manifest_in(store, {"id": "d"})
     befall(store, "data/d/manifest.json", damage)
-    assert not data.manifest_in(store, {"id": "d"})
+    assert not staging.manifest_in(store, {"id": "d"})
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_damaged_features_are_made_again(store, damage, monkeypatch):
     """A features object that is not what its name says is put again under the same key, not taken because the key is there."""
-    content = data.npy(np.ones((2, 3), np.float32))
-    monkeypatch.setattr(runs, "features_prefix", lambda *_: "features/d/x/0-")  # the net that computes them is not in question
-    monkeypatch.setattr(runs, "shard", lambda *_: np.ones((2, 3), np.float32))
-    monkeypatch.setattr(runs, "clear", lambda r: None)
-    key, committed = runs._named("features/d/x/0-", content), []
+    content = staging.npy(np.ones((2, 3), np.float32))
+    monkeypatch.setattr(stages, "features_prefix", lambda *_: "features/d/x/0-")  # the net that computes them is not in question
+    monkeypatch.setattr(stages, "shard", lambda *_: np.ones((2, 3), np.float32))
+    monkeypatch.setattr(stages, "clear", lambda r: None)
+    key, committed = stages._named("features/d/x/0-", content), []
     store.put(key, content)
     befall(store, key, damage)
     attempt = SimpleNamespace(seconds={}, commit=lambda *what, **_: committed.append(what))
     r = SimpleNamespace(registered=None, key=Key("m", "features", 0), store=store, attempt=attempt, clock=lambda part: io.StringIO())
-    monkeypatch.setattr(runs, "_hooks", lambda r: None)
-    runs.run_features(r)
+    monkeypatch.setattr(stages, "_hooks", lambda r: None)
+    stages.run_features(r)
     assert store.get(key) == content
-    assert committed[0][3]["features.npy"]["sha256"] == record.sha256(content)
+    assert committed[0][3]["features.npy"]["sha256"] == provenance.sha256(content)

@@ -8,7 +8,7 @@ import pytest
 from files import RED, encoded, images, refused, write_folder, write_tar
 from PIL import Image
 
-from job import data, decoding, pictures, sources
+from job.data import decoding, pictures, sources, staging
 from job.errors import Invalid
 
 NOISE = images(1, 16, 24, 3)[0]
@@ -57,7 +57,7 @@ def test_the_depth_of_a_set_is_that_of_its_largest_value(tmp_path, bits, value, 
         read = sources.read(source)
         assert read.train.images[0].min() == read.train.images[0].max() == flat, "bright as it is in the set's own range"
         assert read.test.images[0, 0, 0].tolist() == [255] * 3 and read.train.images[1].max() == 7 and read.bits == bits
-        manifest = data.stage(read, read.train, read.test).manifest
+        manifest = staging.stage(read, read.train, read.test).manifest
         assert manifest.get("bits", 16) == bits
         said = [f"2 images of 16 bits hold {bits} (the largest value is {2**bits - 1})" in note for note in read.notes]
         assert said == ([True] if bits < 16 else [])

@@ -10,7 +10,8 @@ import pytest
 from files import refused, two_classes, write_tar, write_zip
 from test_cifar10 import cifar_files
 
-from job import cifar10, downloads, errors, sources
+from job import errors
+from job.data import cifar10, downloads, sources
 
 
 class Server(http.server.BaseHTTPRequestHandler):

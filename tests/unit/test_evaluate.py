@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from job import evaluate
-from job.experiment import NEWEST
+from job.experiment.experiment import NEWEST
+from job.learning import evaluate
 
 CLASSES = ["a", "b", "c", "d"]
 

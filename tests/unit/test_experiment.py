@@ -7,9 +7,9 @@ import pytest
 from test_specification import SMALL, written
 
 from job.errors import Invalid
-from job.experiment import METHODS, NEWEST, differences
-from job.recipe import toml
-from job.specification import load, parse, stored
+from job.experiment.experiment import METHODS, NEWEST, differences
+from job.experiment.serialize import toml
+from job.experiment.specification import load, parse, stored
 
 
 def test_fingerprint_ignores_what_may_grow(tmp_path):

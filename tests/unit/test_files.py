@@ -11,12 +11,14 @@ import stat
 import pytest
 from world import a_tick_after
 
-from job import downloads, files, stamps
+from job import files
+from job.data import downloads
 from job.errors import Invalid, Unreachable
-from job.folder import FolderStore
-from job.reading import outside
-from job.report import _replace
-from job.server import write_private
+from job.local.server import write_private
+from job.report.report import _replace
+from job.sentences import outside
+from job.storage import stamps
+from job.storage.folder import FolderStore
 
 
 @pytest.fixture

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from files import encoded, images, refused, two_classes, write_folder, write_npz, write_tar
 
-from job import data, sources, splits
-from job.dataset import Part, Source
+from job.data import sources, splits, staging
+from job.data.dataset import Part, Source
 from job.errors import Invalid
-from job.specification import parse
+from job.experiment.specification import parse
 
 CSV = "image,group\ntrain/cat/1.png,anna\ntrain/dog/1.png,ben\n"
 
@@ -83,14 +83,14 @@ def test_a_part_held_out_and_its_splits():
     pixels[7] = pixels[399]  # joins two groups
     tree = {"name": "x", "data": {"source": "x", "groups": "g.csv"}, "folds": {"count": 3}, "models": {"cnn": {}}}
     source, experiment = Source("x", tuple("abcd"), Part(pixels, labels, groups), None, {}), parse(tree)
-    train, test = data.cut(source, experiment)
+    train, test = staging.cut(source, experiment)
     assert len(np.intersect1d(train.groups, test.groups)) == 0 and len(test.labels) == pytest.approx(80, abs=25)
-    related = data.relate(train, test)
+    related = staging.relate(train, test)
     assert len(np.intersect1d(related.train, related.test)) == 0 and not related.copies.any()
-    made = data.make_splits(experiment, source.classes, train.labels, related.train)
+    made = staging.make_splits(experiment, source.classes, train.labels, related.train)
     assert sides(train.groups, made.validation) == sides(train.groups, made.folds) == 1
     other = Source("x", tuple("abcd"), Part(pixels, labels, np.roll(groups, 1)), None, {})
-    ids = {data.stage(s, *data.cut(s, experiment)).manifest["id"] for s in (source, other)}
+    ids = {staging.stage(s, *staging.cut(s, experiment)).manifest["id"] for s in (source, other)}
     assert len(ids) == 2  # other groups are other data
 
 

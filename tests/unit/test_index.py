@@ -3,8 +3,8 @@
 import pytest
 
 from job.errors import UsageError
-from job.index import Element, Key, element, resolve
-from job.specification import parse
+from job.experiment.specification import parse
+from job.experiment.task import Element, Key, element, resolve
 
 EXPERIMENT = parse({"name": "e", "data": {"source": "digits"}, "search": {"trials": 3}, "models": {"cnn": {}, "vgg16": {}}})
 

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from job import kernels
-from job.experiment import NEWEST
-from job.kernels import leaves, training_kernels
-from job.models import cnn
-from job.train import Examples, Hooks, train
+from job.experiment.experiment import NEWEST
+from job.learning import kernels
+from job.learning.kernels import leaves, training_kernels
+from job.learning.models import cnn
+from job.learning.train import Examples, Hooks, train
 
 SHAPE = {"blocks": 2, "width": 8, "units": 16, "dropout": 0.0}
 PARAMETERS = SHAPE | {

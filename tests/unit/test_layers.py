@@ -1,4 +1,4 @@
-"""The house: imports point down only, and each outside library has one fence."""
+"""The house: rooms know the rooms below them only, and each outside library has one fence."""
 
 import ast
 from pathlib import Path
@@ -6,144 +6,102 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[2] / "job"
-LAYERS = [
-    {
-        "errors",
-        "reading",
-        "backbones",
-        "parameters",
-        "experiment",
-        "specification",
-        "settings",
-        "text",
-        "files",
-        "keys",
-        "stamps",
-        "randomness",
-        "recipe",
-        "splits",
-        "logs",
-        "backend",
-        "child",
-        "__init__",
-    },
-    {"statements", "connection", "place", "database", "store", "folder", "interrupt", "index", "server", "certificate"},
-    {
-        "outbox",
-        "paths",
-        "staged",
-        "attempt",
-        "tasks",
-        "study",
-        "archives",
-        "downloads",
-        "names",
-        "foreign",
-        "decoding",
-        "layout",
-        "labels",
-        "pictures",
-        "groups",
-        "dataset",
-        "cifar10",
-        "npz",
-        "sources",
-        "weights",
-        "cache",
-        "data",
-        "models",
-        "augment",
-    }
-    | {"checkpoint", "record", "factories", "kernels"},
-    {"train", "evaluate"},
-    {
-        "run",
-        "results",
-        "artifacts",
-        "runs",
-        "replay",
-        "prepare",
-        "describe",
-        "status",
-        "lines",
-        "watch",
-        "report",
-        "verify",
-        "gc",
-        "repair",
-        "rehearsal",
-        "probe",
-        "costs",
-        "findings",
-        "trained",
-        "predict",
-        "export",
-    },
-    {"worker", "turns", "embedded", "serve", "fallback", "local", "progress", "dashboard", "cli", "__main__", "check"},
-]
-FENCES = {
-    "keras": {"backend"},
-    "tensorflow": {"backend"},
-    "boto3": {"store"},
-    "botocore": {"store"},
-    "cryptography": {"certificate"},
-    "optuna": {"study"},
-    "psycopg2": {"connection", "database"},
-    "sqlalchemy": {"study"},
-    "click": {"cli", "local", "progress"},
-    "matplotlib": {"report"},
-    "optuna_dashboard": {"dashboard"},
-    "rich": {"watch", "progress"},
+# room -> the rooms it knows, beside the files on top, which know no room. From the ground up: a room knows earlier ones only.
+ROOMS = {
+    "experiment": set(),
+    "coordination": {"experiment"},
+    "storage": {"experiment"},
+    "data": {"experiment", "coordination", "storage"},
+    "learning": {"experiment", "storage", "data"},
+    "verify": {"experiment", "coordination", "storage", "data", "learning"},
+    "work": {"experiment", "coordination", "storage", "data", "learning", "verify"},
+    "report": {"experiment", "coordination", "storage", "learning"},
+    "export": {"experiment", "coordination", "storage", "data", "learning", "report"},
+    "local": {"experiment", "coordination", "data", "learning"},
+    "preflight": {"experiment", "coordination", "storage", "data", "learning", "local"},
 }
-FILES = sorted(PACKAGE.rglob("*.py"))
+ROOMS["cli"] = {*ROOMS} - {"learning"}
+FENCES = {
+    "keras": {"learning.backend"},
+    "tensorflow": {"learning.backend"},
+    "boto3": {"storage.store"},
+    "botocore": {"storage.store"},
+    "cryptography": {"local.certificate"},
+    "optuna": {"coordination.study"},
+    "psycopg2": {"coordination.connection", "coordination.database"},
+    "sqlalchemy": {"coordination.study"},
+    "click": {"cli.cli", "cli.options", "cli.preflight", "cli.upkeep", "cli.use", "cli.work", "local.local", "local.progress"},
+    "matplotlib": {"report.drawing", "report.scores", "report.search"},
+    "optuna_dashboard": {"cli.dashboard"},
+    "rich": {"cli.status_watch", "local.progress"},
+}
+FILES = {".".join(f.relative_to(PACKAGE).with_suffix("").parts): f for f in sorted(PACKAGE.rglob("*.py"))}
 
 
-def room(path: Path) -> str:
-    """Return the module or subpackage directly below `job` a file belongs to."""
-    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
-
-
-def layer(name: str) -> int:
-    return next(i for i, names in enumerate(LAYERS) if name in names)
+def room(module: str) -> str | None:
+    """Return the folder below `job` that a module lives in, None on top."""
+    first, _, below = module.partition(".")
+    return first if below else None
 
 
 def imports(path: Path) -> set[str]:
-    """Return the dotted names of all modules a file imports, wherever in the file."""
+    """Return the dotted names that a file imports, wherever in the file."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             found |= {a.name for a in node.names}
         elif isinstance(node, ast.ImportFrom):
-            found |= {f"{node.module}.{a.name}" for a in node.names} if node.module == "job" else {node.module}
+            found |= {f"{node.module}.{a.name}" for a in node.names}
     return found
 
 
-def test_every_room_has_a_layer():
-    """A new file says where it stands before it stands anywhere."""
-    assert {room(f) for f in FILES} == set().union(*LAYERS)
+def ours(path: Path) -> set[str]:
+    """Return the modules of ours that a file imports, named from `job` on."""
+    names = [n.removeprefix("job.") for n in imports(path) if n.startswith("job.") and n != "job.__version__"]
+    return {n if n in FILES else n.rpartition(".")[0] for n in names}
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda p: p.relative_to(PACKAGE).as_posix())
-def test_imports_point_down(path):
-    """No file imports from a layer above its own."""
-    ours = [n.split(".")[1] for n in imports(path) if n.startswith("job.") and n != "job.__version__"]
-    assert [n for n in ours if layer(n) > layer(room(path))] == []
+KNOWN = {module: ours(path) for module, path in FILES.items()}
+
+
+def test_every_folder_is_a_room():
+    """A new folder says where it stands before it stands anywhere, and what it is for in the one sentence or two of its `__init__`."""
+    folders = {room(module) for module in FILES} - {None}
+    assert folders == {*ROOMS}
+    for folder in folders:
+        (docstring,) = ast.parse(FILES[f"{folder}.__init__"].read_text()).body
+        assert isinstance(docstring.value.value, str), f"{folder}/__init__.py holds its docstring and no code"
+
+
+def test_arrows_point_down():
+    """No room is allowed one that is above it, so no two rooms need each other."""
+    rooms = [*ROOMS]
+    assert [(a, b) for a in rooms for b in ROOMS[a] if b not in rooms[: rooms.index(a)]] == []
+
+
+@pytest.mark.parametrize("name", ROOMS)
+def test_a_room_knows_what_it_may(name):
+    """A room's files import from the rooms that the list allows it, and the list allows nothing that no file needs."""
+    assert {room(n) for module in FILES if room(module) == name for n in KNOWN[module]} - {name, None} == ROOMS[name]
+
+
+def test_the_top_knows_no_room():
+    """Every room may import what lies on top, and nothing on top imports a room but the way in."""
+    assert {module: above for module in FILES if not room(module) and (above := {*filter(room, KNOWN[module])})} == {
+        "__main__": {"cli.cli"}
+    }
 
 
 @pytest.mark.parametrize("library", FENCES)
 def test_one_fence_a_library(library):
     """An outside library is imported by its fence only."""
-    importers = {room(f) for f in FILES if any(n.split(".")[0] == library for n in imports(f))}
-    assert importers == FENCES[library]
+    assert {module for module, path in FILES.items() if any(n.split(".")[0] == library for n in imports(path))} == FENCES[library]
 
 
 def test_no_circle():
-    """Within a layer, too, no room reaches itself, however long the way round."""
-    graph = {}
-    for file in FILES:
-        ours = {n.split(".")[1] for n in imports(file) if n.startswith("job.")} - {"__version__", room(file)}
-        graph[room(file)] = graph.get(room(file), set()) | ours
+    """Within a room, too, no module reaches itself, however long the way round."""
+    graph = dict(KNOWN)
     while leaves := [name for name, needs in graph.items() if not needs & graph.keys()]:
         for name in leaves:
             del graph[name]
-    assert graph == {}, "these rooms need each other"
+    assert graph == {}, "these modules need each other"

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from files import GREEN, RED, encoded, refused, two_classes, write_folder, write_npz, write_tar, write_zip
 
-from job import names, sources
+from job.data import names, sources
 
 NOBODY = 65534
 NFC, NFD = (unicodedata.normalize(form, "café") for form in ("NFC", "NFD"))

@@ -2,8 +2,8 @@
 
 import pytest
 
-from job.lines import lines, results_of, span, table
-from job.status import STATES, time_left, undecided
+from job.cli.status_lines import lines, results_of, span, table
+from job.coordination.status import STATES, time_left, undecided
 
 
 def counts(**states) -> dict:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from job import local
 from job.errors import Invalid
+from job.local import local
 
 ROOT = Path(__file__).parents[2]
 

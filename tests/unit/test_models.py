@@ -8,12 +8,12 @@ import keras
 import numpy as np
 import pytest
 
-from job import weights
-from job.backbones import BACKBONES
 from job.errors import Invalid
-from job.experiment import NEWEST
-from job.models import cnn, transfer
-from job.train import Examples, Hooks, predict, train
+from job.experiment.backbones import BACKBONES
+from job.experiment.experiment import NEWEST
+from job.learning import weights
+from job.learning.models import cnn, transfer
+from job.learning.train import Examples, Hooks, predict, train
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3), dtype=np.uint8)
 QUICK = ("mobilenetv2", "vgg19", "convnexttiny", "mobilenetv3small", "mobilenet", "xception")  # to build

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from files import encoded, images, refused, write_folder, write_npz, write_zip
 
-from job import sources
+from job.data import sources
 
 
 def test_npz_is_read_back_equal(tmp_path):

@@ -6,11 +6,11 @@ import sys
 import keras
 import pytest
 
-from job import factories, rehearsal
 from job.errors import Invalid
-from job.parameters import Choice, Range
-from job.record import layers
-from job.specification import load, parse
+from job.experiment.parameters import Choice, Range
+from job.experiment.specification import load, parse
+from job.learning import custom_check, custom_source
+from job.learning.provenance import layers
 
 FILE = """
 name = "mine"
@@ -112,14 +112,14 @@ def test_the_source_is_what_is_imported(folder):
     for name, text in (("beside.py", ""), ("kit/__init__.py", ""), ("kit/net.py", "from . import layers"), ("kit/layers.py", "")):
         (folder / name).write_text(text)
     (folder / "other.py").write_text("")
-    first = factories.source("mine:build")
+    first = custom_source.source("mine:build")
     (folder / "other.py").write_text("changed")
-    assert factories.source("mine:build") == first
+    assert custom_source.source("mine:build") == first
     seen = {first}
     for name in ("mine.py", "beside.py", "kit/__init__.py", "kit/net.py", "kit/layers.py"):
         with open(folder / name, "a") as file:
             file.write("# changed\n")
-        seen.add(factories.source("mine:build"))
+        seen.add(custom_source.source("mine:build"))
     assert len(seen) == 6
     assert "mine" not in sys.modules, "hashing runs nothing"
 
@@ -127,23 +127,23 @@ def test_the_source_is_what_is_imported(folder):
 def test_an_experiment_keeps_its_source(folder):
     """Sealed, an experiment names the source; a file that names another one is refused, a worker that has another one too."""
     (folder / "mine.py").write_text(HEAD + NET)
-    sealed = factories.seal(parsed(folder, "epochs = 2"))
+    sealed = custom_source.seal(parsed(folder, "epochs = 2"))
     own = sealed.models["mine"]
-    assert factories.seal(parse(sealed.spec)) == sealed
-    factories.check("mine", own)
+    assert custom_source.seal(parse(sealed.spec)) == sealed
+    custom_source.check("mine", own)
     (folder / "mine.py").write_text(HEAD + NET + "\n")
     with pytest.raises(Invalid, match=rf"models.mine.source = \"{own['source']}\": .*mine.py and what it imports are [0-9a-f]+ here"):
-        factories.seal(parse(sealed.spec))
+        custom_source.seal(parse(sealed.spec))
     with pytest.raises(
         Invalid, match=f"model mine was prepared with the source {own['source']}, but .*mine.py .* are .* here: give this worker"
     ):
-        factories.check("mine", own)
+        custom_source.check("mine", own)
 
 
 def test_a_good_model_is_proved(folder):
     """A model with a weight that counts, numbers drawn by its own generator and a regulariser passes; so does a subclass of keras.Model."""
     (folder / "mine.py").write_text(HEAD + GOOD)
-    rehearsal.prove(parsed(folder, "epochs = 2\nunits = [2, 3]"), "mine", (8, 8, 3), 3)
+    custom_check.prove(parsed(folder, "epochs = 2\nunits = [2, 3]"), "mine", (8, 8, 3), 3)
     lstm, inputs = keras.layers.LSTM(2, return_state=True), keras.Input((4, 3))
     assert {row["name"]: row["output_shape"] for row in layers(keras.Model(inputs, lstm(inputs)[0]))}[lstm.name] == [], "it has three"
 
@@ -236,6 +236,6 @@ def test_a_bad_model_is_answered_by_prepare(folder, what):
         (folder / "mine.py").write_text(text if "Python" in what or "import" in what else HEAD + text)
     with pytest.raises(Invalid, match=words) as caught:
         experiment = parsed(folder, "epochs = 2\nkind = ['a', 'b']")
-        factories.seal(experiment)
-        rehearsal.prove(experiment, "mine", (8, 8, 3), 3)
+        custom_source.seal(experiment)
+        custom_check.prove(experiment, "mine", (8, 8, 3), 3)
     assert "\n" not in str(caught.value)

@@ -2,8 +2,8 @@
 
 import pytest
 
-from job.index import Key
-from job.paths import attempt_folder, attempt_of, checkpoint_name, dropped, note_of, task_file, task_folder
+from job.experiment.task import Key
+from job.storage.paths import attempt_folder, attempt_of, checkpoint_name, dropped, note_of, task_file, task_folder
 
 TASK, OWNER = Key("cnn", "trial", 7), "0123456789abcdef" * 2
 

@@ -6,7 +6,7 @@ from files import encoded, write_folder, write_npz, write_tar, write_zip
 from PIL import Image
 from test_cifar10 import cifar_files
 
-from job import data, sources
+from job.data import sources, staging
 
 RNG = np.random.default_rng(7)
 GREY = RNG.integers(0, 256, (12, 12)).astype(np.uint8)
@@ -67,4 +67,4 @@ def made(kind, folder):
 def test_the_id_stays(tmp_path, kind, id):
     """Classes, pixels and labels of what was read at 5cdea46 are still the same, by the id over all of them."""
     source = sources.read(*made(kind, tmp_path))
-    assert data.stage(source, source.train, source.test or source.train).manifest["id"] == id
+    assert staging.stage(source, source.train, source.test or source.train).manifest["id"] == id

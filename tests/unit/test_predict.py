@@ -18,12 +18,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from job import pictures
 from job.cli.use import predict as command
+from job.data import pictures
 from job.errors import Interrupted, Invalid, UsageError
+from job.export.predict import BATCH, answers, images, write
+from job.export.trained import ABOUT, Trained, digest, of_folder
 from job.interrupt import INTERRUPT
-from job.predict import BATCH, answers, images, write
-from job.trained import ABOUT, Trained, digest, of_folder
 
 NOBODY = 65534
 

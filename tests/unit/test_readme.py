@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from job.cli import GROUPS, job
+from job.cli.cli import GROUPS, job
 from job.errors import EXIT_CODES
-from job.parameters import AUGMENT, MODELS, OWN
+from job.experiment.parameters import AUGMENT, MODELS, OWN
+from job.experiment.specification import SECTIONS
 from job.settings import SETTINGS
-from job.specification import SECTIONS
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -35,10 +35,10 @@ def test_every_key_of_a_file_stands_there():
     assert [k for k in sorted(keys) if not re.search(rf"\b{k}\b", README)] == []
 
 
-def test_every_file_stands_there():
-    """The file tree names each module and folder of the package."""
-    rooms = {p.name for p in (ROOT / "job").iterdir() if p.suffix == ".py" and not p.name.startswith("__")}
-    assert [r for r in sorted(rooms) if r not in README] == []
+def test_every_room_stands_there():
+    """The file tree names each folder of the package."""
+    rooms = {p.name for p in (ROOT / "job").iterdir() if p.is_dir() and not p.name.startswith("__")}
+    assert [r for r in sorted(rooms) if not re.search(rf"^job/{r}/ ", README, re.M)] == []
 
 
 def test_commands_exist():

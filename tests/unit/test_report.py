@@ -15,16 +15,17 @@ import numpy as np
 import pytest
 from made import ONE_MODEL, SPEC, START, make
 
-from job import evaluate, report
-from job.experiment import NEWEST
-from job.recipe import toml
+from job.experiment.experiment import NEWEST
+from job.experiment.serialize import toml
+from job.experiment.specification import parse
+from job.learning import evaluate
+from job.report import report
 from job.report.collect import Attempt, Collected, Model, Predictions, Task, read_best_trial
+from job.report.curves import calibration, confusions, roc
 from job.report.figures import draw
 from job.report.page import num, render, share
-from job.report.points import calibration, confusions, roc
 from job.report.summary import leaderboard, summarise, to_text
-from job.specification import parse
-from job.store import open_store
+from job.storage.store import open_store
 
 
 @cache

@@ -2,8 +2,8 @@
 
 import time
 
-from job.attempt import UNJUDGED
-from job.run import Run
+from job.coordination.attempt import UNJUDGED
+from job.work.context import Run
 
 
 class Slow:

@@ -15,7 +15,8 @@ import pytest
 from files import BLUE, GREEN, RED, WHITE, encoded, images, refused, two_classes, write_folder, write_npz, write_tar, write_zip
 from PIL import Image
 
-from job import archives, errors, sources
+from job import errors
+from job.data import archives, sources
 
 
 def one_pixel(tmp_path, name, data, **options):
@@ -26,7 +27,7 @@ def one_pixel(tmp_path, name, data, **options):
 
 def test_no_heavy_import():
     """Importing sources imports neither scikit-learn nor Keras nor TensorFlow."""
-    code = "import sys; from job import sources; print({'sklearn', 'keras', 'tensorflow'} & set(sys.modules))"
+    code = "import sys; from job.data import sources; print({'sklearn', 'keras', 'tensorflow'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from job.errors import Invalid
-from job.parameters import Choice, Range
-from job.specification import load, parse, stored
+from job.experiment.parameters import Choice, Range
+from job.experiment.specification import load, parse, stored
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.toml"))
 SMALL = """

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from job import splits
+from job.data import splits
 from job.errors import Invalid
 
 LABELS = np.repeat(np.arange(4), 50)

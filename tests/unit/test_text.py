@@ -14,10 +14,10 @@ from made import make
 
 from job import logs, text
 from job.cli.options import say
-from job.describe import lines
+from job.data.describe import lines
+from job.data.names import shown, some
 from job.export.card import card
-from job.names import shown, some
-from job.predict import Answer, write
+from job.export.predict import Answer, write
 from job.report.summary import summarise
 
 PACKAGE = Path(__file__).parents[2] / "job"
@@ -68,7 +68,7 @@ def test_what_prints_makes_text_safe():
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and ast.unparse(node.func) in ("print", "click.echo", "click.secho", "sys.stdout.write"):
                 printing.add(path)
-    printing -= {PACKAGE / "probe.py"}  # JSON, which another process reads
+    printing -= {PACKAGE / "preflight" / "probe.py"}  # JSON, which another process reads
     assert PACKAGE / "cli" / "options.py" in printing
     assert [path.name for path in sorted(printing) if "from job.text import" not in path.read_text()] == []
 

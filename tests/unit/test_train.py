@@ -9,16 +9,16 @@ import pytest
 import tensorflow as tf
 from sklearn.utils.class_weight import compute_class_weight
 
-from job import checkpoint
-from job.artifacts import predictions
 from job.errors import Interrupted
-from job.evaluate import score
-from job.experiment import NEWEST
-from job.kernels import training_kernels
-from job.models import cnn, transfer
+from job.experiment.experiment import NEWEST
+from job.learning import checkpoint
+from job.learning.evaluate import score
+from job.learning.kernels import training_kernels
+from job.learning.models import cnn, transfer
+from job.learning.provenance import history_csv, sha256
+from job.learning.train import MAPPED_BYTES, Examples, Hooks, _optimizer, class_weights, predict, taken, train
 from job.randomness import generator
-from job.record import history_csv, sha256
-from job.train import MAPPED_BYTES, Examples, Hooks, _optimizer, class_weights, predict, taken, train
+from job.work.artifacts import predictions
 
 STEPS = 12  # of 3 epochs over 60 images in batches of 16
 

@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 from test_lines import running, state
 
-from job.watch import picture
+from job.cli.status_watch import picture
 
 
 @pytest.mark.parametrize("width", [20, 40, 80, 200])

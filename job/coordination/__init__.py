@@ -1,0 +1,1 @@
+"""WHO does what: PostgreSQL with its tasks, leases, studies and epochs. Knows experiments; no bytes, no nets."""

@@ -1,0 +1,1 @@
+"""From a user's images to staged arrays and splits. Knows experiments, the store and who registered them; no nets."""
