@@ -2,8 +2,19 @@
 
 import signal
 
-import forked
 from world import TRIAL, wait_for
+
+# In a folder on PYTHONPATH: the import takes at least this long, however fast the machine.
+SLOW_IMPORT = """
+import sys, time
+
+class Slow:
+    def find_spec(self, name, path=None, target=None):
+        if name == "keras":
+            time.sleep(4)
+
+sys.meta_path.insert(0, Slow())
+"""
 
 
 def test_a_paused_process_cannot_publish(long):
@@ -52,9 +63,10 @@ def test_a_requeued_job_goes_on_at_once(long):
     requeued.wait(check=0)
 
 
-def test_an_early_lease_outlives_the_import(long):
+def test_an_early_lease_outlives_the_import(long, tmp_path):
     """The lease is renewed while TensorFlow is imported, too: nobody takes over from the living."""
-    environ = {"JOB_LEASE_S": 6, **forked.ALONE}
+    (tmp_path / "sitecustomize.py").write_text(SLOW_IMPORT)
+    environ = {"JOB_LEASE_S": 6, "PYTHONPATH": tmp_path}
     first = long.site.start(*TRIAL, 0, **environ)
     wait_for(lambda: any((a["last_beat"] - a["started"]).total_seconds() > 0.5 for a in long.attempts(0)))
     assert "training: at step" not in first.text()
