@@ -13,9 +13,16 @@ report = json.loads(Path(sys.argv[1]).read_text())
 for model, least in LEAST.items():
     entry = report["models"][model]
     run = entry["final"]["runs"][0]
-    print(f"{model}: test accuracy {run['accuracy']:.3f}, folds {entry['fold']['mean']['accuracy']:.3f}")
+    print(
+        f"{model}: test accuracy {run['accuracy']:.3f}, folds {entry['fold']['mean']['accuracy']:.3f}"
+    )
     assert run["accuracy"] >= least, f"{model}: test accuracy {run['accuracy']} is below {least}"
-    assert entry["trial"] == entry["trial"] | {"tasks": 4, "complete": 4, "pruned": 0, "failed": 0}, entry["trial"]
+    assert entry["trial"] == entry["trial"] | {
+        "tasks": 4,
+        "complete": 4,
+        "pruned": 0,
+        "failed": 0,
+    }, entry["trial"]
     assert sum(map(sum, run["confusion_matrix"])) == entry["final"]["n_test"] == 2000
 assert report["data"]["train"] == 5000
 assert report["winner"] == max(LEAST, key=lambda m: report["models"][m]["fold"]["mean"]["accuracy"])

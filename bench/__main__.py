@@ -15,7 +15,12 @@ from bench.pairs import document, machine, table
 from bench.world import World
 
 TABLES = {
-    "bench": {"step": step.rows, "life": life.rows, "transfer": transfer.rows, "search": search.rows},
+    "bench": {
+        "step": step.rows,
+        "life": life.rows,
+        "transfer": transfer.rows,
+        "search": search.rows,
+    },
     "bench-scale": {
         "wires": scale.wires,
         "claims": scale.claims,
@@ -36,12 +41,17 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=5, help="of each comparison, A B B A ...")
     parser.add_argument("--data", type=Path, help="cifar-10-python.tar.gz, for the search")
     parser.add_argument(
-        "--only", nargs="*", help="these parts: " + "; ".join(f"{name}: {', '.join(parts)}" for name, parts in TABLES.items())
+        "--only",
+        nargs="*",
+        help="these parts: "
+        + "; ".join(f"{name}: {', '.join(parts)}" for name, parts in TABLES.items()),
     )
     asked = parser.parse_args()
     parts = TABLES[asked.table]
     if unknown := set(asked.only or ()) - parts.keys():
-        parser.error(f"{asked.table} has no part {', '.join(sorted(unknown))}: expected {', '.join(parts)}")
+        parser.error(
+            f"{asked.table} has no part {', '.join(sorted(unknown))}: expected {', '.join(parts)}"
+        )
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     asked.out.mkdir(parents=True, exist_ok=True)
     folder, rows = Path(tempfile.mkdtemp(prefix="job-bench-")), []

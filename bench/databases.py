@@ -82,4 +82,8 @@ def fill(url: str, spec: dict, upto: int) -> None:
 
 def load(side: str, verb: str, url: str, spec: dict, *numbers: object) -> dict:
     """Run one process of trials; return what it says."""
-    return json.loads(live(sys.executable, "-m", "bench.load", side, verb, url, json.dumps(spec), *numbers).said.splitlines()[-1])
+    return json.loads(
+        live(
+            sys.executable, "-m", "bench.load", side, verb, url, json.dumps(spec), *numbers
+        ).said.splitlines()[-1]
+    )

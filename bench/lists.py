@@ -23,8 +23,13 @@ def rows(world: World, rounds: int) -> list[Row]:
     spec = workers.specification("lists", TRIALS, pruner="none")
     file = world.folder / "lists.toml"
     file.write_text(_toml(spec))
-    subjects = [Subject(world, "lists", fresh(world, f"lists{i}"), f"s3://{world.s3.bucket}/lists{i}") for i in range(rounds)]
-    open_store(subjects[0].store_url, 60).put("first", b"")  # an S3 that has just started makes its volumes first
+    subjects = [
+        Subject(world, "lists", fresh(world, f"lists{i}"), f"s3://{world.s3.bucket}/lists{i}")
+        for i in range(rounds)
+    ]
+    open_store(subjects[0].store_url, 60).put(
+        "first", b""
+    )  # an S3 that has just started makes its volumes first
     prepared = [s.job("prepare", file) for s in subjects]
     subject = subjects[-1]
     _finish(subject, spec)
@@ -51,19 +56,29 @@ def _finish(subject: Subject, spec: dict) -> None:
     files = FILES["trial"]
     key = lambda index, name: f"experiments/{experiment}/cnn/trial/{index}/1/{name}"  # noqa: E731
     with ThreadPoolExecutor(8) as pool:
-        stored = list(pool.map(lambda i: [store.put(key(i, name), CONTENT) for name in files], range(TRIALS)))[0]
+        stored = list(
+            pool.map(lambda i: [store.put(key(i, name), CONTENT) for name in files], range(TRIALS))
+        )[0]
     entries = {
-        name: {"key": key("INDEX", name), "sha256": sha256(CONTENT).hexdigest(), "size": o.size, "etag": o.etag}
+        name: {
+            "key": key("INDEX", name),
+            "sha256": sha256(CONTENT).hexdigest(),
+            "size": o.size,
+            "etag": o.etag,
+        }
         for name, o in zip(files, stored, strict=True)
     }
     fill(subject.database_url, spec, TRIALS)
     database.rows(
-        "update task set artifact = replace(%(artifact)s, 'INDEX', index::text)::jsonb where stage = 'trial'", artifact=json.dumps(entries)
+        "update task set artifact = replace(%(artifact)s, 'INDEX', index::text)::jsonb where stage = 'trial'",
+        artifact=json.dumps(entries),
     )
 
 
 def _toml(spec: dict) -> str:
     """Return the text of a specification; its ranges and lists are TOML but for their colons."""
-    own = "\n".join(f"{k} = {json.dumps(v).replace(': ', ' = ')}" for k, v in spec["models"]["cnn"].items())
+    own = "\n".join(
+        f"{k} = {json.dumps(v).replace(': ', ' = ')}" for k, v in spec["models"]["cnn"].items()
+    )
     search = "\n".join(f"{k} = {json.dumps(v)}" for k, v in spec["search"].items())
     return f'name = "{spec["name"]}"\n[data]\nsource = "digits"\n[search]\n{search}\n[models.cnn]\n{own}\n'

@@ -31,7 +31,9 @@ else:
     from bench.yardsticks.trials import Stock as Side
     from bench.yardsticks.trials import create
 
-    psycopg2.extensions.set_wait_callback(None)  # ours is Python, and came with what the yardstick borrows of ours: a script has none
+    psycopg2.extensions.set_wait_callback(
+        None
+    )  # ours is Python, and came with what the yardstick borrows of ours: a script has none
 
 
 def cold(url: str, spec: dict, index: int) -> dict:
@@ -78,7 +80,10 @@ def loop(url: str, spec: dict, index: int, processes: int, seconds: float) -> di
             os.wait()
         except ChildProcessError:
             break
-    return {"finished": sum(n for n in found if isinstance(n, int)), "failed": [n for n in found if not isinstance(n, int)]}
+    return {
+        "finished": sum(n for n in found if isinstance(n, int)),
+        "failed": [n for n in found if not isinstance(n, int)],
+    }
 
 
 def crowd(url: str, spec: dict, index: int, threads: int, epochs: int, pause_s: float) -> dict:
@@ -102,19 +107,27 @@ def _together(work, threads: int) -> dict:
     print("ready", flush=True)
     sys.stdin.readline()
     with ThreadPoolExecutor(threads) as pool:
-        errors = [future.exception() for future in [pool.submit(work, number) for number in range(threads)]]
+        errors = [
+            future.exception()
+            for future in [pool.submit(work, number) for number in range(threads)]
+        ]
     return {"failed": [traceback.format_exception_only(e)[-1].strip()[:200] for e in errors if e]}
 
 
 def _megabytes(name: str) -> float:
     """Return what the kernel says of this process's memory; `ru_maxrss` would begin with that of who started us."""
-    return int(re.search(rf"^{name}:\s*(\d+) kB", Path("/proc/self/status").read_text(), re.M)[1]) / 1024
+    return (
+        int(re.search(rf"^{name}:\s*(\d+) kB", Path("/proc/self/status").read_text(), re.M)[1])
+        / 1024
+    )
 
 
 if __name__ == "__main__":
     verb, url, spec, index, *numbers = sys.argv[2:]
     verbs = {"cold": cold, "one": one, "loop": loop, "crowd": crowd, "first": first}
-    answer = verbs[verb](url, json.loads(spec), int(index), *(int(n) if n.isdigit() else float(n) for n in numbers))
+    answer = verbs[verb](
+        url, json.loads(spec), int(index), *(int(n) if n.isdigit() else float(n) for n in numbers)
+    )
     print(json.dumps(answer), flush=True)
     sys.stderr.flush()
     os._exit(0)

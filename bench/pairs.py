@@ -24,7 +24,9 @@ class Row:
     n: int
     more_is_better: bool = True
     goal: float = 1.0
-    limit: float | None = None  # instead of a goal for the ratio: the most that ours may be, or the least where more is better
+    limit: float | None = (
+        None  # instead of a goal for the ratio: the most that ours may be, or the least where more is better
+    )
 
     @property
     def reached(self) -> bool:
@@ -54,7 +56,10 @@ def compare(
     limit: float | None = None,
 ) -> Row:
     """Return the row of what two contenders measured, round by round; who failed in one round (nan) has no number, and no ratio."""
-    ratios = [_ratio(b, a) if less_is_better else _ratio(a, b) for a, b in zip(ours, yardstick, strict=True)]
+    ratios = [
+        _ratio(b, a) if less_is_better else _ratio(a, b)
+        for a, b in zip(ours, yardstick, strict=True)
+    ]
     return Row(
         name,
         unit,
@@ -88,12 +93,21 @@ def table(rows: list[Row]) -> str:
     """Return the rows as a table for people."""
     lines = [("", "ours", "yardstick", "unit", "ratio", "from", "to", "n", "goal")]
     for row in rows:
-        numbers = (_short(row.ours), _short(row.yardstick), row.unit, *(_cell(r, f"{r:.2f}") for r in (row.ratio, *row.spread)), str(row.n))
+        numbers = (
+            _short(row.ours),
+            _short(row.yardstick),
+            row.unit,
+            *(_cell(r, f"{r:.2f}") for r in (row.ratio, *row.spread)),
+            str(row.n),
+        )
         goal = f"{row.goal:g}" if row.limit is None else f"{row.limit:g} {row.unit}"
         lines.append((row.name, *numbers, goal + ("" if row.reached else "  missed")))
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
     return "\n".join(
-        "  ".join(cell.ljust(w) if i in (0, 3, 8) else cell.rjust(w) for i, (cell, w) in enumerate(zip(line, widths, strict=True))).rstrip()
+        "  ".join(
+            cell.ljust(w) if i in (0, 3, 8) else cell.rjust(w)
+            for i, (cell, w) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
         for line in lines
     )
 

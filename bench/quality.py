@@ -33,20 +33,31 @@ UNIT = {"low": 0.0, "high": 1.0}
 def branin(p: dict) -> float:
     """Two dimensions, three optima; at most 0. Source: Dixon and Szego 1978."""
     x, y = 15 * p["x0"] - 5, 15 * p["x1"]
-    value = (y - 5.1 / (4 * math.pi**2) * x**2 + 5 / math.pi * x - 6) ** 2 + 10 * (1 - 1 / (8 * math.pi)) * math.cos(x) + 10
+    value = (
+        (y - 5.1 / (4 * math.pi**2) * x**2 + 5 / math.pi * x - 6) ** 2
+        + 10 * (1 - 1 / (8 * math.pi)) * math.cos(x)
+        + 10
+    )
     return 0.397887 - value
 
 
 def ackley(p: dict) -> float:
     """Five dimensions, one optimum among many hills; at most 0. Source: Ackley 1987."""
     x = np.array([40 * p[f"x{i}"] - 15 for i in range(5)])
-    return float(20 * np.exp(-0.2 * np.sqrt((x**2).mean())) + np.exp(np.cos(2 * math.pi * x).mean()) - 20 - math.e)
+    return float(
+        20 * np.exp(-0.2 * np.sqrt((x**2).mean()))
+        + np.exp(np.cos(2 * math.pi * x).mean())
+        - 20
+        - math.e
+    )
 
 
 def rosenbrock(p: dict) -> float:
     """Four dimensions, a bent valley; minus the square root of what is left to the optimum, at most 0. Source: Rosenbrock 1960."""
     x = [4 * p[f"x{i}"] - 2 for i in range(4)]
-    return -math.sqrt(sum(100 * (b - a**2) ** 2 + (1 - a) ** 2 for a, b in zip(x, x[1:], strict=False)))
+    return -math.sqrt(
+        sum(100 * (b - a**2) ** 2 + (1 - a) ** 2 for a, b in zip(x, x[1:], strict=False))
+    )
 
 
 @cache
@@ -56,7 +67,9 @@ def _forest():
 
     seeds = json.loads(RECORDED.read_text())["seeds"]
     trials = [t for seed in FIRST for t in seeds[seed]["none"] if t["state"] == "complete"]
-    return RandomForestRegressor(100, random_state=0).fit([_features(t["parameters"]) for t in trials], [t["value"] for t in trials])
+    return RandomForestRegressor(100, random_state=0).fit(
+        [_features(t["parameters"]) for t in trials], [t["value"] for t in trials]
+    )
 
 
 def _features(p: dict) -> list[float]:
@@ -97,7 +110,9 @@ class Memory:
     """Optuna's own sampler, in memory."""
 
     def __init__(self, spec: dict, model: str):
-        self.study = optuna.create_study(direction="maximize", sampler=sampler(spec["search"]["sampler"], spec["seed"]))
+        self.study = optuna.create_study(
+            direction="maximize", sampler=sampler(spec["search"]["sampler"], spec["seed"])
+        )
         self.space = study.distributions(parse(spec), model)
 
     def take(self, index: int) -> tuple:
@@ -158,7 +173,17 @@ def measure(url: str, seeds: range, trials: int = TRIALS, at_once: int = AT_ONCE
             if problem is recorded and not RECORDED.exists():
                 continue
             ours, theirs, chance = (
-                np.array(list(pool.map(best, *zip(*[(kind, problem, s, url, trials, at_once) for s in seeds], strict=True))))
+                np.array(
+                    list(
+                        pool.map(
+                            best,
+                            *zip(
+                                *[(kind, problem, s, url, trials, at_once) for s in seeds],
+                                strict=True,
+                            ),
+                        )
+                    )
+                )
                 for kind in ("ours", "optuna", "chance")
             )
             margin = MARGINS[problem.__name__]

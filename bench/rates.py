@@ -21,7 +21,9 @@ NAN = float("nan")
 def rates(world: World, rounds: int) -> list[Row]:
     """Return the rows of trials that train nothing, by random search: a connection a trial, and one a step as the worker has it."""
     rounds = min(rounds, 3)
-    spec = workers.specification("rates", len(RATES) * rounds * ROOM, sampler="random", pruner="none")
+    spec = workers.specification(
+        "rates", len(RATES) * rounds * ROOM, sampler="random", pruner="none"
+    )
     places, found = {side: fresh(world, f"rates_{side}") for side in ("burst", "ours")}, []
     for url in places.values():
         workers.create(url, spec)
@@ -31,7 +33,9 @@ def rates(world: World, rounds: int) -> list[Row]:
         return _rate(side, places[side], spec, processes, next(begin))
 
     def theirs(processes: int) -> float:
-        stock.create(url := fresh(world, f"rates_stock{next(number)}"), spec)  # or it would read what was done before
+        stock.create(
+            url := fresh(world, f"rates_stock{next(number)}"), spec
+        )  # or it would read what was done before
         return _rate("stock", url, spec, processes, 0)
 
     for place, (processes, least) in enumerate(RATES.items()):
@@ -47,8 +51,17 @@ def rates(world: World, rounds: int) -> list[Row]:
 def tpe(ours: str, theirs: str, spec: dict, rounds: int, finished: int) -> Row:
     """Return the row of eight long-lived processes by TPE, from trial `finished` on."""
     begin = iter(range(finished, finished + rounds * ROOM, ROOM))
-    both = in_turn(rounds, lambda: _rate("ours", ours, spec, 8, next(begin)), lambda: _rate("stock", theirs, spec, 8, 0))
-    return compare(f"TPE, {finished} trials finished, 8 processes, a connection a step", "trials/s", *both, limit=0)
+    both = in_turn(
+        rounds,
+        lambda: _rate("ours", ours, spec, 8, next(begin)),
+        lambda: _rate("stock", theirs, spec, 8, 0),
+    )
+    return compare(
+        f"TPE, {finished} trials finished, 8 processes, a connection a step",
+        "trials/s",
+        *both,
+        limit=0,
+    )
 
 
 def cold(ours: str, theirs: str, spec: dict, rounds: int, index) -> Row:
@@ -57,7 +70,9 @@ def cold(ours: str, theirs: str, spec: dict, rounds: int, index) -> Row:
     def rate(side: str, url: str) -> float:
         started = time.monotonic()
         with ThreadPoolExecutor(2) as pool:
-            list(pool.map(lambda i: load(side, "one", url, spec, i), [next(index) for _ in range(6)]))
+            list(
+                pool.map(lambda i: load(side, "one", url, spec, i), [next(index) for _ in range(6)])
+            )
         return 6 / (time.monotonic() - started)
 
     return compare(
@@ -72,5 +87,8 @@ def _rate(side: str, url: str, spec: dict, processes: int, first: int) -> float:
     """Return the trials a second of long-lived processes; where one fails there is no rate, and why is told."""
     said = load(side, "loop", url, spec, first, processes, RATE_S)
     if said["failed"]:
-        print(f"{processes} processes: {len(said['failed'])} of {side} failed: {said['failed'][0]}", flush=True)
+        print(
+            f"{processes} processes: {len(said['failed'])} of {side} failed: {said['failed'][0]}",
+            flush=True,
+        )
     return said["finished"] / RATE_S if not said["failed"] else NAN

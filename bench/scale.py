@@ -24,9 +24,17 @@ from job.coordination.tasks import Tasks, Worker
 from job.errors import NotReady
 from job.experiment.task import Key
 
-SIZES = {100: 0.1, 1_000: 0.15, 10_000: 0.5}  # finished trials, and the seconds a claim and suggestion may take then
+SIZES = {
+    100: 0.1,
+    1_000: 0.15,
+    10_000: 0.5,
+}  # finished trials, and the seconds a claim and suggestion may take then
 MANY, EPOCHS = 12_000, 10
-HUNDRED, LOOK_S, STATUS_S = 100_000, 0.05, 0.5  # trials, and what a look of who waits and a status may take then
+HUNDRED, LOOK_S, STATUS_S = (
+    100_000,
+    0.05,
+    0.5,
+)  # trials, and what a look of who waits and a status may take then
 CROWD, PROCESSES, PAUSE_S = 1_000, 50, 1.0
 FIRSTS, FIRST_PROCESSES = 100, 5
 REPORT_S = 0.1  # a report of an epoch, after however many trials
@@ -50,8 +58,17 @@ def wires(world: World, rounds: int) -> list[Row]:
             found.append((wire.statements, max(held)))
     (statements, held), (theirs, their_held) = found
     return [
-        compare(f"statements of a trial of {EPOCHS} epochs, judged by a pruner", "statements", [statements], [theirs], True, limit=20),
-        compare("connections held while training", "connections", [held], [their_held], True, limit=0),
+        compare(
+            f"statements of a trial of {EPOCHS} epochs, judged by a pruner",
+            "statements",
+            [statements],
+            [theirs],
+            True,
+            limit=20,
+        ),
+        compare(
+            "connections held while training", "connections", [held], [their_held], True, limit=0
+        ),
     ]
 
 
@@ -73,9 +90,25 @@ def claims(world: World, rounds: int) -> list[Row]:
         )
         both = in_turn(rounds, lambda: ask("ours", url), partial(ask, "stock", theirs))
         seconds = [[x["seconds"] for x in side] for side in both]
-        found.append(compare(f"claim and suggestion, cold, {size} trials finished", "s", *seconds, True, limit=limit))
+        found.append(
+            compare(
+                f"claim and suggestion, cold, {size} trials finished",
+                "s",
+                *seconds,
+                True,
+                limit=limit,
+            )
+        )
         reports = [[x["report"] for x in side] for side in both]
-        found.append(compare("a report after it, judged by the median pruner", "s", *reports, True, limit=REPORT_S))
+        found.append(
+            compare(
+                "a report after it, judged by the median pruner",
+                "s",
+                *reports,
+                True,
+                limit=REPORT_S,
+            )
+        )
         if size == 1_000:
             found.append(cold(url, theirs, spec, rounds, index))
             found.append(tpe(url, theirs, spec, rounds, size))
@@ -103,12 +136,19 @@ def hundred(world: World, rounds: int) -> list[Row]:
 
     asked = {
         "a look of a fold that waits": (look, LOOK_S),
-        "a report, judged by the median pruner": (lambda: worker.report(attempt, next(epochs), 0.9), REPORT_S),
+        "a report, judged by the median pruner": (
+            lambda: worker.report(attempt, next(epochs), 0.9),
+            REPORT_S,
+        ),
         "what `job status` reads": (lambda: collect(database, registered), STATUS_S),
     }
-    seconds = in_turn(min(rounds, EPOCHS - 1), *(partial(timed, call) for call, _ in asked.values()))
+    seconds = in_turn(
+        min(rounds, EPOCHS - 1), *(partial(timed, call) for call, _ in asked.values())
+    )
     return [
-        compare(f"{name}, {HUNDRED} trials finished", "s", ours, [nan] * len(ours), True, limit=limit)
+        compare(
+            f"{name}, {HUNDRED} trials finished", "s", ours, [nan] * len(ours), True, limit=limit
+        )
         for (name, (_, limit)), ours in zip(asked.items(), seconds, strict=True)
     ]
 
@@ -127,17 +167,26 @@ def crowds(world: World, rounds: int) -> list[Row]:
     started = time.monotonic()
     ours = _crowd("ours", "crowd", url, spec, PROCESSES, CROWD // PROCESSES, EPOCHS, PAUSE_S)
     seconds, left = time.monotonic() - started, Database(url).rows(LEFT)[0]
-    done = Database(url).rows("select count(*) as n from task where stage = 'trial' and state = 'complete'")[0]["n"]
+    done = Database(url).rows(
+        "select count(*) as n from task where stage = 'trial' and state = 'complete'"
+    )[0]["n"]
     print(
         f"crowd: {CROWD} workers in {PROCESSES} processes, {EPOCHS} epochs each {PAUSE_S:g} s: {done} trials finished in {seconds:.0f} s, "
         f"{left['bytes'] / CROWD / 1000:.2f} kB and {left['rows'] / CROWD:.0f} rows each",
         flush=True,
     )
     stock.create(other := fresh(world, "crowd_stock"), spec)
-    theirs = _crowd("stock", "crowd", other, spec, PROCESSES, 2, EPOCHS, PAUSE_S)  # a hundred, of which fail what fail
+    theirs = _crowd(
+        "stock", "crowd", other, spec, PROCESSES, 2, EPOCHS, PAUSE_S
+    )  # a hundred, of which fail what fail
     firsts = [
         _crowd(
-            side, "first", fresh(world, f"firsts_{side}"), workers.specification("first", 100), FIRST_PROCESSES, FIRSTS // FIRST_PROCESSES
+            side,
+            "first",
+            fresh(world, f"firsts_{side}"),
+            workers.specification("first", 100),
+            FIRST_PROCESSES,
+            FIRSTS // FIRST_PROCESSES,
         )
         for side in ("ours", "stock")
     ]
@@ -150,15 +199,35 @@ def crowds(world: World, rounds: int) -> list[Row]:
             True,
             limit=0,
         ),
-        compare(f"of {FIRSTS} that begin on an empty database, those that fail", "workers", [firsts[0]], [firsts[1]], True, limit=0),
+        compare(
+            f"of {FIRSTS} that begin on an empty database, those that fail",
+            "workers",
+            [firsts[0]],
+            [firsts[1]],
+            True,
+            limit=0,
+        ),
     ]
 
 
-def _crowd(side: str, verb: str, url: str, spec: dict, processes: int, threads: int, *numbers: object) -> int:
+def _crowd(
+    side: str, verb: str, url: str, spec: dict, processes: int, threads: int, *numbers: object
+) -> int:
     """Start all processes, let them begin together, and return how many workers failed; of what is told."""
     crowd = []
     for number in range(processes):
-        command = [sys.executable, "-m", "bench.load", side, verb, url, json.dumps(spec), number * threads, threads, *numbers]
+        command = [
+            sys.executable,
+            "-m",
+            "bench.load",
+            side,
+            verb,
+            url,
+            json.dumps(spec),
+            number * threads,
+            threads,
+            *numbers,
+        ]
         process = subprocess.Popen(
             [str(c) for c in command],
             stdin=subprocess.PIPE,

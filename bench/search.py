@@ -64,26 +64,45 @@ def rows(world: World, rounds: int) -> list[Row]:
     Hours of work: what OUT/search.json has of a seed is not done again, and a seed that ends is there at once.
     """
     if world.data is None:
-        print("No CIFAR-10: the row of the search is left out; `make bench DATA=cifar-10-python.tar.gz` takes it in", flush=True)
+        print(
+            "No CIFAR-10: the row of the search is left out; `make bench DATA=cifar-10-python.tar.gz` takes it in",
+            flush=True,
+        )
         return []
     file = world.out / "search.json"
     done = json.loads(file.read_text())["seeds"] if file.exists() else {}
     pool = ThreadPoolExecutor(AT_ONCE)
     try:
-        for future in as_completed({pool.submit(_seed, world, seed, done.get(str(seed), {})) for seed in range(1, rounds + 1)}):
+        for future in as_completed(
+            {
+                pool.submit(_seed, world, seed, done.get(str(seed), {}))
+                for seed in range(1, rounds + 1)
+            }
+        ):
             done |= future.result()
             new = file.with_suffix(".new")
             new.write_text(text(done))
             new.replace(file)
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)  # when we end early, the world ends what runs
+        pool.shutdown(
+            wait=False, cancel_futures=True
+        )  # when we end early, the world ends what runs
     seeds = [done[str(seed)] for seed in range(1, rounds + 1)]
     plain, ours = ([curve(seed[pruner]) for seed in seeds] for pruner in SPENT)
     _tell(plain, ours)
     _picture(plain, ours).savefig(world.out / "search.png", dpi=120)
-    needed = [reached(o, p[-1][1] - MARGIN, otherwise=p[-1][0]) for p, o in zip(plain, ours, strict=True)]
+    needed = [
+        reached(o, p[-1][1] - MARGIN, otherwise=p[-1][0]) for p, o in zip(plain, ours, strict=True)
+    ]
     return [
-        compare(f"search: epochs to the unpruned best less {MARGIN:g}", "epochs", needed, [p[-1][0] for p in plain], True, 1 / SHARE),
+        compare(
+            f"search: epochs to the unpruned best less {MARGIN:g}",
+            "epochs",
+            needed,
+            [p[-1][0] for p in plain],
+            True,
+            1 / SHARE,
+        ),
         again([seed["again"] for seed in seeds]),
     ]
 
@@ -92,12 +111,28 @@ def _seed(world: World, seed: int, found: dict[str, list]) -> dict[str, dict]:
     """Work on both studies of a seed, one after the other, then on what they chose; return their trials in the order they were worked on."""
     for pruner, trials in (("none", TRIALS), ("hyperband", ENOUGH)):
         if pruner not in found:
-            found[pruner] = _study(world, f"{pruner}-{seed}", SPENT[pruner], pruner=pruner, seed=seed, trials=trials, points="")
+            found[pruner] = _study(
+                world,
+                f"{pruner}-{seed}",
+                SPENT[pruner],
+                pruner=pruner,
+                seed=seed,
+                trials=trials,
+                points="",
+            )
     if "again" not in found:
         points = ", ".join([_point(chosen(found[pruner])) for pruner in SPENT] * AGAIN)
         # Another seed has other slices and splits of the data, and begins elsewhere.
         trials = len(SPENT) * AGAIN
-        found["again"] = _study(world, f"again-{seed}", trials * EPOCHS, pruner="none", seed=seed + 100, trials=trials, points=points)
+        found["again"] = _study(
+            world,
+            f"again-{seed}",
+            trials * EPOCHS,
+            pruner="none",
+            seed=seed + 100,
+            trials=trials,
+            points=points,
+        )
     return {str(seed): found}
 
 
@@ -113,25 +148,46 @@ def chosen(trials: list[dict]) -> dict:
 
 
 def _point(trial: dict) -> str:
-    return "{ " + ", ".join(f"{name} = {value}" for name, value in trial["parameters"].items()) + " }"
+    return (
+        "{ " + ", ".join(f"{name} = {value}" for name, value in trial["parameters"].items()) + " }"
+    )
 
 
 def again(seeds: list[list[dict]]) -> Row:
     """Return the row of the chosen trials, trained again: means over seeds of the means of a seed."""
-    plain, ours = (np.array([np.mean([t["value"] for t in trials[i :: len(SPENT)]]) for trials in seeds]) for i in range(len(SPENT)))
-    _difference("search: the trial hyperband chose, trained again, less the unpruned study's", ours - plain)
+    plain, ours = (
+        np.array([np.mean([t["value"] for t in trials[i :: len(SPENT)]]) for trials in seeds])
+        for i in range(len(SPENT))
+    )
+    _difference(
+        "search: the trial hyperband chose, trained again, less the unpruned study's", ours - plain
+    )
     ratios, limit = ours / plain, float(plain.mean()) - MARGIN
-    values = float(ours.mean()), float(plain.mean()), float(np.median(ratios)), (float(ratios.min()), float(ratios.max()))
-    return Row("search: the chosen trial, trained again", "accuracy", *values, len(seeds), limit=limit)
+    values = (
+        float(ours.mean()),
+        float(plain.mean()),
+        float(np.median(ratios)),
+        (float(ratios.min()), float(ratios.max())),
+    )
+    return Row(
+        "search: the chosen trial, trained again", "accuracy", *values, len(seeds), limit=limit
+    )
 
 
 def text(seeds: dict) -> str:
     """Return the trials of all seeds as JSON, one a line."""
     studies = {
-        seed: ",\n".join(f'"{pruner}": [\n' + ",\n".join(map(json.dumps, trials)) + "\n]" for pruner, trials in of.items())
+        seed: ",\n".join(
+            f'"{pruner}": [\n' + ",\n".join(map(json.dumps, trials)) + "\n]"
+            for pruner, trials in of.items()
+        )
         for seed, of in seeds.items()
     }
-    return '{"seeds": {\n' + ",\n".join(f'"{seed}": {{\n{of}\n}}' for seed, of in studies.items()) + "\n}}\n"
+    return (
+        '{"seeds": {\n'
+        + ",\n".join(f'"{seed}": {{\n{of}\n}}' for seed, of in studies.items())
+        + "\n}}\n"
+    )
 
 
 def curve(trials: list[dict]) -> list[tuple[int, float]]:
@@ -156,16 +212,26 @@ def best_at(points: list[tuple[int, float]], spent: float) -> float:
 
 def _tell(plain: list, ours: list) -> None:
     """Print the paired difference at a third of the unpruned study's epochs, and how many trials that paid for."""
-    differences = np.array([best_at(o, p[-1][0] * SHARE) - p[-1][1] for p, o in zip(plain, ours, strict=True)])
-    _difference("search: hyperband at a third of the epochs less the unpruned study at its end", differences)
+    differences = np.array(
+        [best_at(o, p[-1][0] * SHARE) - p[-1][1] for p, o in zip(plain, ours, strict=True)]
+    )
+    _difference(
+        "search: hyperband at a third of the epochs less the unpruned study at its end", differences
+    )
     trials = [len(o) for o in ours]
-    print(f"search: they paid for {min(trials)} to {max(trials)} trials, without a pruner all for {TRIALS}", flush=True)
+    print(
+        f"search: they paid for {min(trials)} to {max(trials)} trials, without a pruner all for {TRIALS}",
+        flush=True,
+    )
 
 
 def _difference(name: str, differences: np.ndarray) -> None:
     """Print the mean of paired differences with its interval over seeds."""
     low, high = interval(differences) if len(differences) > 1 else (math.nan, math.nan)
-    print(f"{name}: {differences.mean():+.4f} ({low:+.4f} to {high:+.4f}, n = {len(differences)} seeds; margin {MARGIN:g})", flush=True)
+    print(
+        f"{name}: {differences.mean():+.4f} ({low:+.4f} to {high:+.4f}, n = {len(differences)} seeds; margin {MARGIN:g})",
+        flush=True,
+    )
 
 
 def _picture(plain: list, ours: list) -> matplotlib.figure.Figure:
@@ -176,7 +242,12 @@ def _picture(plain: list, ours: list) -> matplotlib.figure.Figure:
         spent = np.arange(max(c[0][0] for c in curves), min(c[-1][0] for c in curves) + 1)
         best = np.array([[best_at(c, s) for s in spent] for c in curves])
         axes.fill_between(spent, best.min(0), best.max(0), color=color, alpha=0.15, linewidth=0)
-        axes.plot(spent, best.mean(0), color=color, label=f"{name} (mean and range of {len(curves)} seeds)")
+        axes.plot(
+            spent,
+            best.mean(0),
+            color=color,
+            label=f"{name} (mean and range of {len(curves)} seeds)",
+        )
     axes.axvline(TRIALS * EPOCHS * SHARE, color="0.5", linewidth=0.8, linestyle=":")
     axes.set(xlabel="epochs spent", ylabel="best validation accuracy so far")
     axes.legend(loc="lower right", frameon=False)

@@ -20,7 +20,10 @@ if __name__ == "__main__":
     settings = Settings.read({})
     database = Database(settings.need("database_url"))
     for index in count():
-        if database.rows(SPENT, name=settings.need("experiment"), model=model)[0]["epochs"] >= epochs:
+        if (
+            database.rows(SPENT, name=settings.need("experiment"), model=model)[0]["epochs"]
+            >= epochs
+        ):
             break
         child = os.fork()
         if child == 0:

@@ -48,26 +48,52 @@ def rows(world: World, rounds: int) -> list[Row]:
     left = iter(range(rounds))
     ours, plain = in_turn(rounds, lambda: _ours(world, next(left), weights), _plain)
     made = [
-        compare("transfer: 20 trials of both bases, CPU time", "s", [o["study"] for o in ours], [p["study"] for p in plain], True, STUDY)
+        compare(
+            "transfer: 20 trials of both bases, CPU time",
+            "s",
+            [o["study"] for o in ours],
+            [p["study"] for p in plain],
+            True,
+            STUDY,
+        )
     ]
     for model in SIZES:
-        made.append(compare(f"transfer: an epoch of {model}", "s", [o[model] for o in ours], [p[model] for p in plain], True, EPOCH[model]))
+        made.append(
+            compare(
+                f"transfer: an epoch of {model}",
+                "s",
+                [o[model] for o in ours],
+                [p[model] for p in plain],
+                True,
+                EPOCH[model],
+            )
+        )
     for model in SIZES:
         found = [o[f"features {model}"] for o in ours], [p[f"features {model}"] for p in plain]
-        made.append(compare(f"transfer: features of {model}, bare predict", "images/s", *found, goal=FEATURES))
+        made.append(
+            compare(
+                f"transfer: features of {model}, bare predict", "images/s", *found, goal=FEATURES
+            )
+        )
     return made
 
 
 def _ours(world: World, number: int, weights: Path) -> dict[str, float]:
     """Return the CPU seconds of the study, the seconds of an epoch and the images a second of the features."""
-    data = world.folder / f"transfer-{number}.npz"  # its own: features of data seen before would be taken from the store
+    data = (
+        world.folder / f"transfer-{number}.npz"
+    )  # its own: features of data seen before would be taken from the store
     x, y = images(IMAGES, 32, seed=number)
     np.savez(data, x_train=x, y_train=y, x_test=x[:100], y_test=y[:100])
-    text = TRANSFER.format(round=number, data=data, trials=TRIALS, threads=THREADS, batch=BATCH, epochs=EPOCHS, **SIZES)
+    text = TRANSFER.format(
+        round=number, data=data, trials=TRIALS, threads=THREADS, batch=BATCH, epochs=EPOCHS, **SIZES
+    )
     subject = world.prepare(text, weights=weights)
     found = {"study": subject.prepared.cpu_s}
     for model in SIZES:
-        features, trial = (subject.job(stage, "--model", model, "--index", 0) for stage in ("features", "trial"))
+        features, trial = (
+            subject.job(stage, "--model", model, "--index", 0) for stage in ("features", "trial")
+        )
         found["study"] += features.cpu_s + TRIALS * trial.cpu_s
         found[model] = _trained(subject, model) / EPOCHS
         found[f"features {model}"] = IMAGES / subject.seconds("features", model, 0)["train"]
@@ -90,7 +116,18 @@ def _plain() -> dict[str, float]:
 
 
 def _yardstick(kind: str, model: str) -> Life:
-    return live(sys.executable, "-m", "bench.yardsticks.transfer", kind, model, SIZES[model], IMAGES, BATCH, EPOCHS, THREADS)
+    return live(
+        sys.executable,
+        "-m",
+        "bench.yardsticks.transfer",
+        kind,
+        model,
+        SIZES[model],
+        IMAGES,
+        BATCH,
+        EPOCHS,
+        THREADS,
+    )
 
 
 def _figure(said: str, name: str) -> float:

@@ -48,7 +48,9 @@ class Wire:
         while head := stream.read(5 if begun else 4):
             length = struct.unpack("!I", head[-4:])[0]
             body = stream.read(length - 4)
-            begun = begun or length != 8  # a request for TLS, which is refused, has 8 bytes and the greeting after it
+            begun = (
+                begun or length != 8
+            )  # a request for TLS, which is refused, has 8 bytes and the greeting after it
             if len(head) == 5 and head[:1] in STATEMENTS:
                 self._count(statements=1)
             server.sendall(head + body)

@@ -20,12 +20,19 @@ METRICS = {
     "learning_rate": 0.001,
 }
 ARTIFACT = {
-    name: {"key": f"experiments/bench-00000000/cnn/trial/00000/1/{name}", "sha256": "0" * 64, "size": 12345, "etag": "0" * 32}
+    name: {
+        "key": f"experiments/bench-00000000/cnn/trial/00000/1/{name}",
+        "sha256": "0" * 64,
+        "size": 12345,
+        "etag": "0" * 32,
+    }
     for name in ("history.csv", "predictions.npz", "result.json")
 }
 
 
-def specification(name: str, trials: int, sampler: str = "tpe", pruner: str = "median", epochs: int = 10) -> dict:
+def specification(
+    name: str, trials: int, sampler: str = "tpe", pruner: str = "median", epochs: int = 10
+) -> dict:
     """Return an experiment of one model with four dimensions."""
     return {
         "name": name,
@@ -55,14 +62,21 @@ class Ours:
 
     def __init__(self, url: str, spec: dict, model: str = "cnn"):
         self.settings = Settings.read({}, {})
-        self.database, self.name, self.model, self.worker = Database(url), spec["name"], model, Worker()
+        self.database, self.name, self.model, self.worker = (
+            Database(url),
+            spec["name"],
+            model,
+            Worker(),
+        )
         self.registered = None
 
     def take(self, index: int) -> Attempt:
         """Claim a trial and choose its parameters."""
         self.database.outage_s = patience_s(self.settings)
         self.registered = self.registered or tasks.find(self.database, self.name)
-        mine = Tasks(self.database, self.registered, self.worker, self.settings.lease_s, self.settings.wait_s)
+        mine = Tasks(
+            self.database, self.registered, self.worker, self.settings.lease_s, self.settings.wait_s
+        )
         attempt = mine.claim(Key(self.model, "trial", index))
         self.database.outage_s = self.settings.outage_s
         study.choose(self.registered.experiment, attempt)
@@ -70,7 +84,9 @@ class Ours:
 
     def report(self, attempt: Attempt, epoch: int, value: float) -> bool:
         """Report an epoch, from 0; tell whether to prune."""
-        return attempt.report(epoch, METRICS, value, study.rule(self.registered.experiment, attempt.key, epoch))
+        return attempt.report(
+            epoch, METRICS, value, study.rule(self.registered.experiment, attempt.key, epoch)
+        )
 
     def finish(self, attempt: Attempt, value: float) -> None:
         attempt.commit("complete", value, METRICS, ARTIFACT)

@@ -45,10 +45,27 @@ augment = {{ {augment} }}
 """
 
 
-def trials_text(name: str, data: Path, trials: int, threads: int, batch: int = 128, epochs: int = 1, dtype: str = "float32") -> str:
+def trials_text(
+    name: str,
+    data: Path,
+    trials: int,
+    threads: int,
+    batch: int = 128,
+    epochs: int = 1,
+    dtype: str = "float32",
+) -> str:
     """Return an experiment of trials of `cnn` with full augmentation and a pruner."""
     augment = ", ".join(f"{key} = {str(amount).lower()}" for key, amount in AUGMENT.items())
-    return TRIALS.format(name=name, data=data, trials=trials, threads=threads, batch=batch, epochs=epochs, dtype=dtype, augment=augment)
+    return TRIALS.format(
+        name=name,
+        data=data,
+        trials=trials,
+        threads=threads,
+        batch=batch,
+        epochs=epochs,
+        dtype=dtype,
+        augment=augment,
+    )
 
 
 @dataclass
@@ -58,7 +75,9 @@ class Life:
     wall_s: float
     cpu_s: float  # of all its threads and children
     peak_mb: float
-    at: dict[str, float] = field(default_factory=dict)  # seconds from its start to the first line with each mark
+    at: dict[str, float] = field(
+        default_factory=dict
+    )  # seconds from its start to the first line with each mark
     said: str = ""
 
 
@@ -84,7 +103,9 @@ def live(*command: object, environ: dict | None = None, check: bool = True) -> L
     RUNNING.discard(process.pid)
     wall_s, process.returncode = time.monotonic() - started, os.waitstatus_to_exitcode(status)
     if check and process.returncode:
-        raise RuntimeError(f"{' '.join(map(str, command))} ended with {process.returncode}:\n{''.join(said[-30:])}")
+        raise RuntimeError(
+            f"{' '.join(map(str, command))} ended with {process.returncode}:\n{''.join(said[-30:])}"
+        )
     return Life(wall_s, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024, at, "".join(said))
 
 
@@ -94,7 +115,10 @@ class World:
     def __init__(self, folder: Path, out: Path, data: Path | None = None):
         """Args: folder: for all that goes with the benchmark; out: for what stays; data: CIFAR-10, if it is here."""
         self.folder, self.out, self.data, self.cache = folder, out, data, folder / "cache"
-        self.postgres, self.s3 = embedded.Postgres(folder / "servers"), embedded.S3(folder / "servers")
+        self.postgres, self.s3 = (
+            embedded.Postgres(folder / "servers"),
+            embedded.S3(folder / "servers"),
+        )
 
     def __enter__(self):
         try:
@@ -121,7 +145,9 @@ class World:
         file = self.folder / f"{name}.toml"
         file.write_text(text)
         subject = Subject(self, name, self.postgres.url, f"s3://{self.s3.bucket}/bench")
-        subject.prepared = subject.job("prepare", file, *(x for k, v in options.items() if v for x in (f"--{k}", v)))
+        subject.prepared = subject.job(
+            "prepare", file, *(x for k, v in options.items() if v for x in (f"--{k}", v))
+        )
         return subject
 
 
@@ -145,8 +171,12 @@ class Subject:
 
     def job(self, *arguments: object, cache: Path | None = None, check: bool = True) -> Life:
         """Run one `job` process to its end."""
-        return live(sys.executable, "-m", "job", *arguments, environ=self.environ(cache), check=check)
+        return live(
+            sys.executable, "-m", "job", *arguments, environ=self.environ(cache), check=check
+        )
 
     def seconds(self, stage: str, model: str, index: int) -> dict[str, float]:
         """Return how a decided task's life was split."""
-        return Database(self.database_url).rows(QUERY, name=self.name, model=model, stage=stage, index=index)[0]["seconds"]
+        return Database(self.database_url).rows(
+            QUERY, name=self.name, model=model, stage=stage, index=index
+        )[0]["seconds"]

@@ -84,4 +84,6 @@ class Pruned(JobError):
 
 def on_this_node(what: str) -> Unreachable:
     """Return the error for what fails on this node, and for all one can tell on no other. Args: what: failed, for the sentence."""
-    return Unreachable(f"{what}: this node, {os.uname().nodename}, is at fault, another may do it; mend it, then run me again")
+    return Unreachable(
+        f"{what}: this node, {os.uname().nodename}, is at fault, another may do it; mend it, then run me again"
+    )

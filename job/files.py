@@ -33,7 +33,9 @@ def whole(path: Path, mode: int = 0o666, prefix: str = ".job-") -> Iterator[Bina
     Raises: OSError.
     """
     partial = path.with_name(f"{prefix}{uuid.uuid4().hex}")
-    handle = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+    handle = os.open(
+        partial, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode
+    )
     try:
         with open(handle, "w+b") as file:
             yield file
@@ -59,7 +61,10 @@ def sync(path: Path) -> None:
     try:
         os.fsync(handle)
     except OSError as exc:
-        if exc.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network file systems have no fsync of a folder
+        if exc.errno not in (
+            errno.EINVAL,
+            errno.ENOTSUP,
+        ):  # some network file systems have no fsync of a folder
             raise
     finally:
         os.close(handle)
@@ -93,7 +98,9 @@ def opened(path: Path, flags: int = os.O_RDONLY, mode: int = 0o600) -> int:
 
 
 def _no_file(path: Path) -> Invalid:
-    return Invalid(f"{path} is no file of ours: expected a file, found a link, a pipe or a folder; remove it")
+    return Invalid(
+        f"{path} is no file of ours: expected a file, found a link, a pipe or a folder; remove it"
+    )
 
 
 def own_folder(path: Path, named: str) -> None:
@@ -117,9 +124,13 @@ def check_own(path: Path, named: str) -> None:
     if stat.S_ISLNK(found.st_mode) and found.st_uid == us:
         found = path.stat()
     if not stat.S_ISDIR(found.st_mode):
-        raise Invalid(f"{named} = {path}: expected a folder, found something else; remove it, or name another")
+        raise Invalid(
+            f"{named} = {path}: expected a folder, found something else; remove it, or name another"
+        )
     if found.st_uid != us:
-        raise Invalid(f"{named} = {path} belongs to user {found.st_uid}, this is user {us}: name a folder of your own")
+        raise Invalid(
+            f"{named} = {path} belongs to user {found.st_uid}, this is user {us}: name a folder of your own"
+        )
     if found.st_mode & OTHERS_WRITE:
         raise Invalid(
             f"{named} = {path}: others may write there (mode {stat.S_IMODE(found.st_mode):o}): run `chmod go-w {path}`, or name another"

@@ -20,7 +20,9 @@ from typing import NoReturn
 from job.errors import Interrupted
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
-ASKED_AGAIN = signal.SIGURG  # from our own parent: asks as they do, but is no second one; who does not know it yet ignores it
+ASKED_AGAIN = (
+    signal.SIGURG
+)  # from our own parent: asks as they do, but is no second one; who does not know it yet ignores it
 MARGIN_S = 2.0  # of the grace, for the watchdog's last words
 AT_ONCE_S = 0.5  # for the reason of a second signal's end, should the log or the file hang
 
@@ -85,7 +87,9 @@ class Interrupt:
             number = os.read(self._pipe, 1)[0]
             if number != ASKED_AGAIN:
                 if self._signalled:
-                    _end(128 + number, f"{signal.Signals(number).name}: the second signal", AT_ONCE_S)
+                    _end(
+                        128 + number, f"{signal.Signals(number).name}: the second signal", AT_ONCE_S
+                    )
                 self._signalled = True  # also behind an ASKED_AGAIN: our parent may have heard of this very signal before us
             if self.signal is None:
                 break

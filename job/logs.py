@@ -37,7 +37,12 @@ class Json(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
-        entry = {"time": time, "level": record.levelname, "message": redact(record.getMessage()), **ABOUT}
+        entry = {
+            "time": time,
+            "level": record.levelname,
+            "message": redact(record.getMessage()),
+            **ABOUT,
+        }
         if record.exc_info:
             entry["traceback"] = redact(self.formatException(record.exc_info))
         return json.dumps(entry)
@@ -56,7 +61,10 @@ class Warned(logging.Handler):
 
     def sentences(self) -> list[str]:
         """Return the sentences kept."""
-        return [sentence if n == 1 else f"{sentence} ({n} of this kind)" for sentence, n in self._kinds.values()]
+        return [
+            sentence if n == 1 else f"{sentence} ({n} of this kind)"
+            for sentence, n in self._kinds.values()
+        ]
 
 
 @contextmanager
@@ -89,12 +97,18 @@ def start(is_output: bool = False) -> None:
     """
     asked = as_json()
     handler = logging.StreamHandler(sys.stdout if asked and is_output else sys.stderr)
-    handler.setFormatter(Json() if asked else Lines("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))
+    handler.setFormatter(
+        Json() if asked else Lines("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S")
+    )
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     logging.captureWarnings(asked)
-    logging.raiseExceptions = False  # a log that nobody reads, or whose disk is full, must not end the work
+    logging.raiseExceptions = (
+        False  # a log that nobody reads, or whose disk is full, must not end the work
+    )
     logging.getLogger("job").setLevel(logging.INFO)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # less of TensorFlow's own chatter; before its import
+    os.environ.setdefault(
+        "TF_CPP_MIN_LOG_LEVEL", "2"
+    )  # less of TensorFlow's own chatter; before its import
 
 
 def about(**names) -> None:
@@ -115,4 +129,6 @@ def give_reason(sentence: str) -> None:
         with open(path, "w") as file:
             file.write(printable_lines(sentence))
     except OSError as exc:
-        log.warning("%s = %s: cannot be written (%s)", SETTINGS["reason_file"].variable, path, exc.strerror)
+        log.warning(
+            "%s = %s: cannot be written (%s)", SETTINGS["reason_file"].variable, path, exc.strerror
+        )

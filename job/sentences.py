@@ -12,7 +12,16 @@ import zlib
 from job.errors import BROKEN, Invalid, JobError, Unreachable, on_this_node
 
 # What bytes raise that are not of the form they should have: JSON, .npy, .npz, and what was to stand in them.
-UNREADABLE = (KeyError, IndexError, TypeError, ValueError, AttributeError, EOFError, zipfile.BadZipFile, zlib.error)
+UNREADABLE = (
+    KeyError,
+    IndexError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    EOFError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 EXTRAS = {  # package -> what brings it, behind the name of ours
     "tensorflow": "[cpu]'`, or [gpu]",
     "keras": "[cpu]'`, or [gpu]",
@@ -49,13 +58,21 @@ def outside(exc: Exception) -> JobError | None:
         return JobError(f"out of memory ({first_line(exc)}): give this process more{_limit()}")
     if isinstance(exc, ImportError) and exc.name and exc.name.partition(".")[0] != "job":
         package = exc.name.partition(".")[0]
-        what = "is not installed" if isinstance(exc, ModuleNotFoundError) else f"cannot be imported ({first_line(exc)})"
-        return Invalid(f"the package {package} {what}: run `pip install 'image-tuning-job{EXTRAS.get(package, EXTRAS['rich'])}")
+        what = (
+            "is not installed"
+            if isinstance(exc, ModuleNotFoundError)
+            else f"cannot be imported ({first_line(exc)})"
+        )
+        return Invalid(
+            f"the package {package} {what}: run `pip install 'image-tuning-job{EXTRAS.get(package, EXTRAS['rich'])}"
+        )
     if not isinstance(exc, OSError):
         return None
     name = str(exc.filename or "")
     if exc.errno in (errno.ENOSPC, errno.EDQUOT):
-        return Unreachable(f"no space left on {f'the disk of {name}' if name else 'what is written to'}: free some, then run me again")
+        return Unreachable(
+            f"no space left on {f'the disk of {name}' if name else 'what is written to'}: free some, then run me again"
+        )
     if name and exc.errno in BROKEN:
         return on_this_node(f"{name}: {exc.strerror}")
     if name and exc.errno in (errno.EACCES, errno.EPERM):
@@ -67,18 +84,30 @@ def outside(exc: Exception) -> JobError | None:
 
 def lacks_memory(exc: BaseException) -> bool:
     """Tell whether an exception says that there is no memory left; of a library that cannot be mapped the linker says it."""
-    unmapped = isinstance(exc, ImportError) and re.search(r"failed to map segment from shared object(?!: Operation not)", str(exc))
-    return isinstance(exc, MemoryError) or (isinstance(exc, OSError) and exc.errno == errno.ENOMEM) or bool(unmapped)
+    unmapped = isinstance(exc, ImportError) and re.search(
+        r"failed to map segment from shared object(?!: Operation not)", str(exc)
+    )
+    return (
+        isinstance(exc, MemoryError)
+        or (isinstance(exc, OSError) and exc.errno == errno.ENOMEM)
+        or bool(unmapped)
+    )
 
 
 def _limit() -> str:
     """Return what `ulimit -v` allows, for an error; nothing where it allows everything."""
     most = resource.getrlimit(resource.RLIMIT_AS)[0]
-    return "" if most == resource.RLIM_INFINITY else f" than the {most / 1e9:.1f} GB of address space that `ulimit -v` allows"
+    return (
+        ""
+        if most == resource.RLIM_INFINITY
+        else f" than the {most / 1e9:.1f} GB of address space that `ulimit -v` allows"
+    )
 
 
 def first_line(exc: Exception) -> str:
     """Return the first line of what an exception says, else its kind; Keras puts "Exception encountered when calling" above, and bold type."""
-    said = [line.strip() for line in re.sub(r"\x1b\[\d*m", "", str(exc)).splitlines() if line.strip()]
+    said = [
+        line.strip() for line in re.sub(r"\x1b\[\d*m", "", str(exc)).splitlines() if line.strip()
+    ]
     told = [line for line in said if not line.startswith("Exception encountered when calling")]
     return next(iter(told or said), type(exc).__name__)

@@ -25,30 +25,50 @@ class Setting:
 
 
 SETTINGS = {
-    "database_url": Setting("JOB_DATABASE_URL", None, "postgresql://user:password@host:port/database", secret=True),
+    "database_url": Setting(
+        "JOB_DATABASE_URL", None, "postgresql://user:password@host:port/database", secret=True
+    ),
     "database_auth": Setting(
         "JOB_DATABASE_AUTH",
         "scram-sha-256",
         "how a database on another machine must ask for the password; `any`: in clear, too, for a site that cannot do better",
     ),
-    "store_url": Setting("JOB_STORE_URL", None, "s3://bucket/prefix or file:///folder", secret=True),
+    "store_url": Setting(
+        "JOB_STORE_URL", None, "s3://bucket/prefix or file:///folder", secret=True
+    ),
     "experiment": Setting("JOB_EXPERIMENT", None, "the experiment's name"),
     "cache_dir": Setting(
-        "JOB_CACHE_DIR", Path(tempfile.gettempdir()) / f"job-cache-{os.getuid()}", "staged data of this node, shared by its tasks"
+        "JOB_CACHE_DIR",
+        Path(tempfile.gettempdir()) / f"job-cache-{os.getuid()}",
+        "staged data of this node, shared by its tasks",
     ),
-    "cache_gb": Setting("JOB_CACHE_GB", 50.0, "gigabytes the cache may hold; beyond them what was used longest ago goes, unless in use"),
-    "lease_s": Setting("JOB_LEASE_S", 180.0, "seconds a task stays its owner's without a renewal; renewed six times as often"),
-    "wait_s": Setting("JOB_WAIT_S", 60.0, "seconds to wait for another owner or a stage before, then exit 75"),
+    "cache_gb": Setting(
+        "JOB_CACHE_GB",
+        50.0,
+        "gigabytes the cache may hold; beyond them what was used longest ago goes, unless in use",
+    ),
+    "lease_s": Setting(
+        "JOB_LEASE_S",
+        180.0,
+        "seconds a task stays its owner's without a renewal; renewed six times as often",
+    ),
+    "wait_s": Setting(
+        "JOB_WAIT_S", 60.0, "seconds to wait for another owner or a stage before, then exit 75"
+    ),
     "grace_s": Setting("JOB_GRACE_S", 10.0, "seconds from a signal to the exit"),
     "checkpoint_s": Setting("JOB_CHECKPOINT_S", 60.0, "seconds between checkpoints"),
-    "outage_s": Setting("JOB_OUTAGE_S", 900.0, "seconds database or store may be away, then exit 69"),
+    "outage_s": Setting(
+        "JOB_OUTAGE_S", 900.0, "seconds database or store may be away, then exit 69"
+    ),
     "progress_file": Setting(
         "JOB_PROGRESS_FILE",
         None,
         "a file to touch at every checkpoint that has arrived and every task that is decided: for restart limits and probes",
     ),
     "reason_file": Setting(
-        "JOB_REASON_FILE", None, "a file that gets the reason of an end other than 0, in one sentence: Kubernetes' termination message"
+        "JOB_REASON_FILE",
+        None,
+        "a file that gets the reason of an end other than 0, in one sentence: Kubernetes' termination message",
     ),
     "log": Setting(
         "JOB_LOG",
@@ -56,9 +76,17 @@ SETTINGS = {
         "`text`: lines on standard error; `json`: one object a record, on standard output unless that is a command's answer",
     ),
 }
-HARMLESS = re.compile(r"(((download|dl|raw)=(1|true)?|(v|version|format)=[\w.]{0,6})&?)*")  # queries that are no secret
+HARMLESS = re.compile(
+    r"(((download|dl|raw)=(1|true)?|(v|version|format)=[\w.]{0,6})&?)*"
+)  # queries that are no secret
 # S3's own, read by boto3 itself; named here for --help and the README.
-S3_VARIABLES = ("AWS_ENDPOINT_URL_S3", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "AWS_CA_BUNDLE")
+S3_VARIABLES = (
+    "AWS_ENDPOINT_URL_S3",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_REGION",
+    "AWS_CA_BUNDLE",
+)
 
 
 @dataclass(frozen=True)
@@ -83,7 +111,12 @@ class Settings:
     @classmethod
     def read(cls, flags: dict, environ=os.environ) -> "Settings":
         """Read each setting from its flag, its variable (or VARIABLE_FILE), or take the default."""
-        return cls(**{name: _read(name, setting, flags.get(name), environ) for name, setting in SETTINGS.items()})
+        return cls(
+            **{
+                name: _read(name, setting, flags.get(name), environ)
+                for name, setting in SETTINGS.items()
+            }
+        )
 
     def need(self, name: str, otherwise: str = "") -> str:
         """Return a setting that this command cannot do without. Raises: UsageError, naming flag, variable and another way."""
@@ -117,8 +150,12 @@ def _file(setting: Setting, environ) -> str:
         text = Path(path).read_text(encoding="utf-8-sig").strip()
     except (OSError, UnicodeDecodeError) as exc:
         why = exc.strerror if isinstance(exc, OSError) else "it is not UTF-8 text"
-        raise Invalid(f"{setting.variable}_FILE = {path}: cannot be read ({why}); expected a file holding {setting.help}") from exc
-    expect(bool(text), f"{setting.variable}_FILE = {path}: the file is empty; expected {setting.help}")
+        raise Invalid(
+            f"{setting.variable}_FILE = {path}: cannot be read ({why}); expected a file holding {setting.help}"
+        ) from exc
+    expect(
+        bool(text), f"{setting.variable}_FILE = {path}: the file is empty; expected {setting.help}"
+    )
     return text
 
 
@@ -139,7 +176,9 @@ def redact(text: str) -> str:
     """
     text = re.sub(r"(\w+://[^\s:/@]*):[^\s@]*@", r"\1:***@", text)
     text = re.sub(r"(https?://)[^\s:/@?#]+@", r"\1***@", text)
-    text = re.sub(r"(\w+://[^\s?\"'<>]*\?)([^\s\"'<>]*)", lambda found: found[1] + _query(found[2]), text)
+    text = re.sub(
+        r"(\w+://[^\s?\"'<>]*\?)([^\s\"'<>]*)", lambda found: found[1] + _query(found[2]), text
+    )
     for variable in ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "PGPASSWORD"):
         if len(os.environ.get(variable, "")) > 3:
             text = text.replace(os.environ[variable], "***")

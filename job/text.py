@@ -6,7 +6,9 @@ As data they stay what they are; what a terminal or a spreadsheet would obey is 
 import json
 import re
 
-FORMULA = re.compile(r"[=@]|[+-](?!\d+(\.\d+)?$)")  # how a cell begins that a spreadsheet computes; -1 is a name like 1
+FORMULA = re.compile(
+    r"[=@]|[+-](?!\d+(\.\d+)?$)"
+)  # how a cell begins that a spreadsheet computes; -1 is a name like 1
 
 
 def printable(text: str) -> str:
@@ -27,4 +29,6 @@ def cell(text: str) -> str:
 
 def json_line(value) -> str:
     """Return JSON on one line in which letters of any script stand as they are, and what does not show is escaped."""
-    return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in json.dumps(value, ensure_ascii=False))
+    return "".join(
+        c if c.isprintable() else json.dumps(c)[1:-1] for c in json.dumps(value, ensure_ascii=False)
+    )

@@ -48,7 +48,9 @@ def database_url(postgres):
         try:
             _execute(psycopg2.connect(postgres.url), f"drop database {name} with (force)")
             return True
-        except psycopg2.errors.InsufficientPrivilege:  # autovacuum is in it, which is not ours to end
+        except (
+            psycopg2.errors.InsufficientPrivilege
+        ):  # autovacuum is in it, which is not ours to end
             return False
 
     wait_for(dropped)
@@ -70,7 +72,12 @@ def site(database_url, s3, s3_environ, tmp_path):
     environ = (
         clean
         | s3_environ
-        | {"JOB_DATABASE_URL": database_url, "JOB_STORE_URL": store_url, "JOB_CACHE_DIR": str(tmp_path / "cache"), "JOB_WAIT_S": "1"}
+        | {
+            "JOB_DATABASE_URL": database_url,
+            "JOB_STORE_URL": store_url,
+            "JOB_CACHE_DIR": str(tmp_path / "cache"),
+            "JOB_WAIT_S": "1",
+        }
     )
     site = Site(database_url, store_url, environ, tmp_path)
     yield site
@@ -114,7 +121,9 @@ def long(site) -> Long:
     write_images(site.folder / "images.npz")
     (site.folder / "long.toml").write_text(LONG)
     site.job("prepare", "long.toml", check=0)
-    site.environ.update(JOB_EXPERIMENT="long", JOB_LEASE_S="4", JOB_CHECKPOINT_S="0.2", JOB_WAIT_S="30")
+    site.environ.update(
+        JOB_EXPERIMENT="long", JOB_LEASE_S="4", JOB_CHECKPOINT_S="0.2", JOB_WAIT_S="30"
+    )
     return Long(site, Database(site.database_url, 10))
 
 

@@ -17,13 +17,28 @@ from pathlib import Path
 import job
 
 ALONE = {"PYTHONUNBUFFERED": "1"}
-READ_LATER = ("AWS_", "JOB_", "PG", "SLURM_", "NO_PROXY", "no_proxy", "TMPDIR")  # another variable may count while modules are imported
+READ_LATER = (
+    "AWS_",
+    "JOB_",
+    "PG",
+    "SLURM_",
+    "NO_PROXY",
+    "no_proxy",
+    "TMPDIR",
+)  # another variable may count while modules are imported
 BEGAN = dict(os.environ)  # before this process imported TensorFlow, which sets some
 TESTS = Path(__file__).parent
 
 SERVER = multiprocessing.get_context("forkserver")
 SERVER.set_forkserver_preload(
-    ["job.learning.backend", *(m.name for m in pkgutil.walk_packages(job.__path__, "job.") if not m.name.endswith("__main__"))]
+    [
+        "job.learning.backend",
+        *(
+            m.name
+            for m in pkgutil.walk_packages(job.__path__, "job.")
+            if not m.name.endswith("__main__")
+        ),
+    ]
 )
 
 
@@ -39,7 +54,9 @@ class Forked:
     def __init__(self, arguments: list[str], environ: dict, folder: Path, out: Path, err: Path):
         out.touch()
         err.touch()
-        self._process = SERVER.Process(target=_run, args=(arguments, environ, folder, out, err), daemon=True)
+        self._process = SERVER.Process(
+            target=_run, args=(arguments, environ, folder, out, err), daemon=True
+        )
         self._process.start()
         self.pid = self._process.pid
 

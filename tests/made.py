@@ -19,8 +19,16 @@ SPEC = {
     "data": {"source": "cifar10", "train": 400, "test": 200},
     "search": {"trials": 6, "enqueue": [{"learning_rate": 0.000875, "batch_size": 32}]},
     "folds": {"count": 2},
-    "parameters": {"learning_rate": {"low": 1e-4, "high": 1e-2, "log": True}, "batch_size": [32, 64, 128], "epochs": 5},
-    "models": {"cnn": {"augment": {"shift": 0.1, "flip": True, "rotation": 15}}, "mobilenetv2": {}, "vgg16": {"input_size": 32}},
+    "parameters": {
+        "learning_rate": {"low": 1e-4, "high": 1e-2, "log": True},
+        "batch_size": [32, 64, 128],
+        "epochs": 5,
+    },
+    "models": {
+        "cnn": {"augment": {"shift": 0.1, "flip": True, "rotation": 15}},
+        "mobilenetv2": {},
+        "vgg16": {"input_size": 32},
+    },
     "reference": [
         {
             "name": "original work (small subset, size not stated)",
@@ -58,14 +66,34 @@ def predict(rows: np.ndarray, labels: np.ndarray, k: int, skill: float, seed: in
 
 
 def task_of(stage: str, index: int, made: Predictions, classes: list[str]) -> Task:
-    metrics = json.loads(json.dumps(evaluate.evaluate(made.labels, made.probabilities, classes, 0, method=NEWEST)))
+    metrics = json.loads(
+        json.dumps(evaluate.evaluate(made.labels, made.probabilities, classes, 0, method=NEWEST))
+    )
     if stage == "final":
         metrics["without_copies"] = {"n": len(made.labels) - 3, "accuracy": metrics["accuracy"]}
-    keys = {"model.keras": {"key": f"experiments/quick-1/m/{stage}/{index}/1/model.keras", "sha256": "", "size": 1, "etag": ""}}
-    return Task(stage, index, "complete", 1, {"learning_rate": 1e-3, "batch_size": 32}, metrics["accuracy"], metrics, keys)
+    keys = {
+        "model.keras": {
+            "key": f"experiments/quick-1/m/{stage}/{index}/1/model.keras",
+            "sha256": "",
+            "size": 1,
+            "etag": "",
+        }
+    }
+    return Task(
+        stage,
+        index,
+        "complete",
+        1,
+        {"learning_rate": 1e-3, "batch_size": 32},
+        metrics["accuracy"],
+        metrics,
+        keys,
+    )
 
 
-def a_model(name: str, seed: int, classes: list[str], train: int, test: int, folds: int, trials: int) -> Model:
+def a_model(
+    name: str, seed: int, classes: list[str], train: int, test: int, folds: int, trials: int
+) -> Model:
     rng = np.random.default_rng(seed)
     k, (fold_skill, test_skill) = len(classes), SKILL[name]
     model = Model(name)
@@ -96,7 +124,9 @@ def a_model(name: str, seed: int, classes: list[str], train: int, test: int, fol
     for f in range(folds):
         rows = np.flatnonzero(np.arange(train) // k % folds == f)
         model.predictions[("fold", f)] = predict(rows, labels[rows], k, fold_skill, seed + f)
-        model.tasks.setdefault("fold", []).append(task_of("fold", f, model.predictions[("fold", f)], classes))
+        model.tasks.setdefault("fold", []).append(
+            task_of("fold", f, model.predictions[("fold", f)], classes)
+        )
         model.epochs[("fold", f)] = [
             {
                 "loss": 2 / (e + 1),
@@ -107,7 +137,9 @@ def a_model(name: str, seed: int, classes: list[str], train: int, test: int, fol
             }
             for e in range(5)
         ]
-    model.predictions[("final", 0)] = predict(np.arange(test), np.arange(test) % k, k, test_skill, seed + 99)
+    model.predictions[("final", 0)] = predict(
+        np.arange(test), np.arange(test) % k, k, test_skill, seed + 99
+    )
     model.tasks["final"] = [task_of("final", 0, model.predictions[("final", 0)], classes)]
     made_of = model.predictions[("final", 0)]
     wrong = evaluate.mistakes(made_of.labels, made_of.probabilities, 16)
@@ -118,7 +150,10 @@ def a_model(name: str, seed: int, classes: list[str], train: int, test: int, fol
         "predictions": made_of.probabilities[wrong].argmax(1),
         "confidence": made_of.probabilities[wrong].max(1),
     }
-    model.epochs[("final", 0)] = [{"loss": 1.8 / (e + 1), "accuracy": 0.55 + 0.05 * e, "learning_rate": 1e-3} for e in range(5)]
+    model.epochs[("final", 0)] = [
+        {"loss": 1.8 / (e + 1), "accuracy": 0.55 + 0.05 * e, "learning_rate": 1e-3}
+        for e in range(5)
+    ]
     model.results[("final", 0)] = {
         "seed": 12345 + seed,
         "parameters_count": 550_570,
@@ -129,17 +164,32 @@ def a_model(name: str, seed: int, classes: list[str], train: int, test: int, fol
         "machines": [{"cpu": "AMD EPYC", "tensorflow": "2.21.0"}],
         "threads": 2,
         "layers": [
-            {"name": "image", "type": "InputLayer", "output_shape": [None, 32, 32, 3], "parameters": 0},
-            {"name": "conv2d", "type": "Conv2D", "output_shape": [None, 32, 32, 32], "parameters": 864},
+            {
+                "name": "image",
+                "type": "InputLayer",
+                "output_shape": [None, 32, 32, 3],
+                "parameters": 0,
+            },
+            {
+                "name": "conv2d",
+                "type": "Conv2D",
+                "output_shape": [None, 32, 32, 32],
+                "parameters": 864,
+            },
         ],
     }
     if name == "cnn":
-        model.augmentation = (rng.integers(0, 255, (8, 32, 32, 3), np.uint8), rng.integers(0, 255, (8, 8, 32, 32, 3), np.uint8))
+        model.augmentation = (
+            rng.integers(0, 255, (8, 32, 32, 3), np.uint8),
+            rng.integers(0, 255, (8, 8, 32, 32, 3), np.uint8),
+        )
     return model
 
 
 def attempts_of(model: Model) -> list[Attempt]:
-    tasks = [t for stage in ("trial", "fold", "final") for t in model.stage(stage, "complete", "pruned")]
+    tasks = [
+        t for stage in ("trial", "fold", "final") for t in model.stage(stage, "complete", "pruned")
+    ]
     return [
         Attempt(
             model.name,
@@ -153,7 +203,14 @@ def attempts_of(model: Model) -> list[Attempt]:
             None,
             0,
             5,
-            {"import": 3.0, "stage": 0.5, "build": 1.0, "train": 50.0, "evaluate": 2.0, "upload": 0.5},
+            {
+                "import": 3.0,
+                "stage": 0.5,
+                "build": 1.0,
+                "train": 50.0,
+                "evaluate": 2.0,
+                "upload": 0.5,
+            },
         )
         for n, t in enumerate(tasks)
     ]
@@ -170,7 +227,13 @@ def default() -> Collected:
     return made()
 
 
-def made(classes: list[str] = CLASSES, train: int = 400, test: int = 200, trials: int = 6, spec: dict = SPEC) -> Collected:
+def made(
+    classes: list[str] = CLASSES,
+    train: int = 400,
+    test: int = 200,
+    trials: int = 6,
+    spec: dict = SPEC,
+) -> Collected:
     k = len(classes)
     experiment = parse(spec)
     data = {
@@ -187,7 +250,8 @@ def made(classes: list[str] = CLASSES, train: int = 400, test: int = 200, trials
         "notice": None,
     }
     models = {
-        name: a_model(name, 10 * i, classes, train, test, experiment.folds["count"], trials) for i, name in enumerate(experiment.models, 1)
+        name: a_model(name, 10 * i, classes, train, test, experiment.folds["count"], trials)
+        for i, name in enumerate(experiment.models, 1)
     }
     return Collected(
         "quick-1",

@@ -32,7 +32,14 @@ class Proxy:
     def __init__(self, host: str, port: int):
         self.target = host, port
         self.connections = self.bytes = 0
-        self.rate, self.after, self.side, self.times, self.status, self.code = 100_000, 0, "client", 1, 503, None
+        self.rate, self.after, self.side, self.times, self.status, self.code = (
+            100_000,
+            0,
+            "client",
+            1,
+            503,
+            None,
+        )
         self.date = None
         self._fault, self._closed, self._lock, self._open = "pass", False, threading.RLock(), set()
         self._listener = self._bound(0)
@@ -74,7 +81,9 @@ class Proxy:
         bound = socket.socket()
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)  # what is slow must not vanish in a buffer
+        bound.setsockopt(
+            socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16
+        )  # what is slow must not vanish in a buffer
         bound.bind(("127.0.0.1", port))
         return bound
 
@@ -99,7 +108,9 @@ class Proxy:
                 self._answer(client)
             elif fault not in ("drop", "refuse"):
                 server.connect(self.target)
-                back = threading.Thread(target=self._pump, args=(server, client, "server"), daemon=True)
+                back = threading.Thread(
+                    target=self._pump, args=(server, client, "server"), daemon=True
+                )
                 back.start()
                 self._pump(client, server, "client")
                 back.join()
@@ -112,7 +123,9 @@ class Proxy:
 
     def _pump(self, source: socket.socket, target: socket.socket, side: str) -> None:
         with suppress(OSError):
-            while data := source.recv(max(1, self.rate // 20) if self._fault == "slow" else 1 << 14):
+            while data := source.recv(
+                max(1, self.rate // 20) if self._fault == "slow" else 1 << 14
+            ):
                 while self._fault == "hang" and not self._closed:
                     time.sleep(0.01)
                 piece, cut = self._passed(data, side)
@@ -140,7 +153,9 @@ class Proxy:
         """Read one HTTP request to its end and answer it."""
         with client.makefile("rb") as stream:
             head = []
-            while line := stream.readline().strip().decode("latin1").lower():  # an empty line, or the end
+            while (
+                line := stream.readline().strip().decode("latin1").lower()
+            ):  # an empty line, or the end
                 head.append(line)
             fields = dict(line.split(": ", 1) for line in head[1:])
             if fields.get("expect") == "100-continue":

@@ -34,7 +34,9 @@ def refused(url: str, statement="select 1", kind=Invalid) -> str:
     """Return the sentence with which a URL is refused, at once and without leaving a connection."""
     before = sockets()
     with pytest.raises(kind) as caught:
-        Database(url, outage_s=60, sleep=lambda s: pytest.fail("this cannot be mended by waiting")).rows(statement)
+        Database(
+            url, outage_s=60, sleep=lambda s: pytest.fail("this cannot be mended by waiting")
+        ).rows(statement)
     assert sockets() == before
     sentence = str(caught.value)
     assert "\n" not in sentence and "secret" not in sentence
@@ -46,10 +48,15 @@ def refused_in(url: str, zero: str, password: str, database: str, table: str) ->
     """Meet every refusal of a server: wrong password, missing role, database, grant. Args: its words for them, and for 1/0."""
     owner = Database(url, 5)
     assert zero in refused(url, "select 1/0", JobError)  # it really speaks that language
-    owner.rows("create schema if not exists job; create table job.closed (); grant usage on schema job to public")
+    owner.rows(
+        "create schema if not exists job; create table job.closed (); grant usage on schema job to public"
+    )
     user = url[len("postgresql://") : url.index(":", len("postgresql://"))]
     with role(url) as theirs:
-        for wrong in (url.replace(f"{user}:", f"{user}:secret", 1), url.replace(f"{user}:", "nobody-of-this-name:", 1)):
+        for wrong in (
+            url.replace(f"{user}:", f"{user}:secret", 1),
+            url.replace(f"{user}:", "nobody-of-this-name:", 1),
+        ):
             assert re.search(f"refused us: {password}", refused(wrong))
         assert re.search(f"refused us: .*{database}", refused(url + "x"))
         assert f"refused us: {table}" in refused(theirs, "select * from closed")

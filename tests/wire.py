@@ -9,14 +9,22 @@ class Wire:
     """A TCP proxy whose `obey(data)`, asked about every message to the server, says pass, swallow, or cut once it is answered."""
 
     def __init__(self, port: int, obey):
-        self.server, self.obey, self.listener = ("127.0.0.1", port), obey, socket.create_server(("127.0.0.1", 0))
+        self.server, self.obey, self.listener = (
+            ("127.0.0.1", port),
+            obey,
+            socket.create_server(("127.0.0.1", 0)),
+        )
         self.port = self.listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
 
     def _accept(self):
         with suppress(OSError):
             while True:
-                client, server, cut = self.listener.accept()[0], socket.create_connection(self.server), threading.Event()
+                client, server, cut = (
+                    self.listener.accept()[0],
+                    socket.create_connection(self.server),
+                    threading.Event(),
+                )
                 for pair in ((client, server, True), (server, client, False)):
                     threading.Thread(target=self._carry, args=(*pair, cut), daemon=True).start()
 

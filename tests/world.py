@@ -63,7 +63,9 @@ batch_size = 256
 learning_rate = 0.01
 """
 
-EPOCHS = 75  # of a trial of LONG, of nine steps each: long enough to be ended six times in the middle
+EPOCHS = (
+    75  # of a trial of LONG, of nine steps each: long enough to be ended six times in the middle
+)
 LONG = f"""
 name = "long"
 seed = 3
@@ -109,18 +111,24 @@ class Site:
                 process.kill()
             done = subprocess.CompletedProcess(arguments, code, out.read_text(), err.read_text())
         if check is not None:
-            assert done.returncode == check, f"exit {done.returncode}, expected {check}\n{done.stdout}\n{done.stderr}"
+            assert done.returncode == check, (
+                f"exit {done.returncode}, expected {check}\n{done.stdout}\n{done.stderr}"
+            )
         return done
 
     def start(self, *arguments, **environ) -> "Child":
         """Start `python -m job ...`."""
         log = self.folder / f"{uuid.uuid4().hex}.log"
-        process = self._begin(arguments, self.environ | {k: str(v) for k, v in environ.items()}, log, log)
+        process = self._begin(
+            arguments, self.environ | {k: str(v) for k, v in environ.items()}, log, log
+        )
         child = Child(process, log)
         self.children.append(child)
         return child
 
-    def _begin(self, arguments: tuple, environ: dict, out: Path, err: Path) -> "subprocess.Popen | forked.Forked":
+    def _begin(
+        self, arguments: tuple, environ: dict, out: Path, err: Path
+    ) -> "subprocess.Popen | forked.Forked":
         arguments = list(map(str, arguments))
         if forked.possible(environ):
             return forked.Forked(arguments, environ, self.folder, out, err)
@@ -191,7 +199,10 @@ def stopped(server: Postgres):
     """Stop postmaster and backends, as a machine that swaps itself to death; let them go on at the end."""
     first = int((server.folder / "pid").read_text().split()[0])
     os.kill(first, signal.SIGSTOP)
-    processes = [first, *(int(pid) for pid in Path(f"/proc/{first}/task/{first}/children").read_text().split())]
+    processes = [
+        first,
+        *(int(pid) for pid in Path(f"/proc/{first}/task/{first}/children").read_text().split()),
+    ]
     for pid in processes[1:]:
         os.kill(pid, signal.SIGSTOP)
     try:
@@ -228,30 +239,52 @@ class Long:
 
     def task(self, index: int) -> dict:
         """Return the row of a trial."""
-        return self.database.rows("select * from task where stage = 'trial' and index = %(i)s", i=index)[0]
+        return self.database.rows(
+            "select * from task where stage = 'trial' and index = %(i)s", i=index
+        )[0]
 
     def attempts(self, index: int) -> list[dict]:
         """Return the attempts of a trial in order."""
-        return self.database.rows("select * from attempt where stage = 'trial' and index = %(i)s order by number", i=index)
+        return self.database.rows(
+            "select * from attempt where stage = 'trial' and index = %(i)s order by number", i=index
+        )
 
     def epochs(self, index: int) -> list[dict]:
         """Return the epochs of a trial in order."""
-        return self.database.rows("select * from epoch where stage = 'trial' and index = %(i)s order by epoch", i=index)
+        return self.database.rows(
+            "select * from epoch where stage = 'trial' and index = %(i)s order by epoch", i=index
+        )
 
     def objects(self, index: int, name: str) -> list[str]:
         """Return the keys of a trial's objects that hold this name."""
-        return [o.key for o in self.store.listing("experiments/") if f"/trial/{index}/" in o.key and name in o.key]
+        return [
+            o.key
+            for o in self.store.listing("experiments/")
+            if f"/trial/{index}/" in o.key and name in o.key
+        ]
 
     def bits(self, index: int) -> dict:
         """Return what must be equal of two results of one task."""
         result = json.loads(self.store.get(self.task(index)["artifact"]["result.json"]["key"]))
-        return {k: result[k] for k in ("weights_sha256", "history_sha256", "predictions_sha256", "value", "parameters", "step")}
+        return {
+            k: result[k]
+            for k in (
+                "weights_sha256",
+                "history_sha256",
+                "predictions_sha256",
+                "value",
+                "parameters",
+                "step",
+            )
+        }
 
     def calm(self, index: int) -> dict:
         """Return the bits of a trial that nothing disturbs, and make it a task nobody ever worked on."""
         self.site.job(*TRIAL, index, check=0)
         bits = self.bits(index)
-        self.store.delete([o.key for o in self.store.listing("experiments/") if f"/trial/{index}/" in o.key])
+        self.store.delete(
+            [o.key for o in self.store.listing("experiments/") if f"/trial/{index}/" in o.key]
+        )
         for statement in (
             "delete from epoch where index = %(i)s",
             "delete from attempt where index = %(i)s",
@@ -283,5 +316,10 @@ def write_images(path, n=90, n_test=30):
     labels[n] = labels[0]
     images[3] = images[0]
     np.savez(
-        path, x_train=images[:n], y_train=labels[:n], x_test=images[n:], y_test=labels[n:], classes=np.array(["rows", "columns", "none"])
+        path,
+        x_train=images[:n],
+        y_train=labels[:n],
+        x_test=images[n:],
+        y_test=labels[n:],
+        classes=np.array(["rows", "columns", "none"]),
     )

@@ -20,12 +20,16 @@ from job.storage.store import open_store
 def bare(key: str, sha256: str, folder: Path) -> None:
     """Download as boto3's documentation does."""
     place = urlsplit(os.environ["JOB_STORE_URL"])
-    boto3.client("s3", region_name="us-east-1").download_file(place.netloc, f"{place.path[1:]}/{key}", str(folder / "object"))
+    boto3.client("s3", region_name="us-east-1").download_file(
+        place.netloc, f"{place.path[1:]}/{key}", str(folder / "object")
+    )
 
 
 def cached(key: str, sha256: str, folder: Path) -> None:
     """Download as a worker does."""
-    assert isinstance(Cache(open_store(os.environ["JOB_STORE_URL"]), folder, 50).array(key, sha256), np.memmap)
+    assert isinstance(
+        Cache(open_store(os.environ["JOB_STORE_URL"]), folder, 50).array(key, sha256), np.memmap
+    )
 
 
 if __name__ == "__main__":
@@ -33,4 +37,6 @@ if __name__ == "__main__":
     started = time.monotonic()
     {"boto3": bare, "cache": cached}[kind](key, sha256, Path(folder))
     seconds = time.monotonic() - started
-    print(f"megabytes a second: {sum(f.stat().st_size for f in Path(folder).rglob('*') if f.is_file()) / 1e6 / seconds:.3f}")
+    print(
+        f"megabytes a second: {sum(f.stat().st_size for f in Path(folder).rglob('*') if f.is_file()) / 1e6 / seconds:.3f}"
+    )

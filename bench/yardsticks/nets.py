@@ -18,9 +18,13 @@ def keras_cnn(size: int):
 
     x = inputs = keras.Input((size, size, 3))
     for filters in (32, 64, 128):
-        x = layers.Conv2D(filters, 3, padding="same", use_bias=False, kernel_initializer="he_normal")(x)
+        x = layers.Conv2D(
+            filters, 3, padding="same", use_bias=False, kernel_initializer="he_normal"
+        )(x)
         x = layers.ReLU()(layers.BatchNormalization(momentum=0.9)(x))
-        x = layers.Conv2D(filters, 3, padding="same", use_bias=False, kernel_initializer="he_normal")(x)
+        x = layers.Conv2D(
+            filters, 3, padding="same", use_bias=False, kernel_initializer="he_normal"
+        )(x)
         x = layers.MaxPooling2D()(x)
         x = layers.ReLU()(layers.BatchNormalization(momentum=0.9)(x))
     x = layers.Dense(128, activation="relu")(layers.GlobalAveragePooling2D()(x))
@@ -33,7 +37,24 @@ def torch_cnn():
 
     parts, before = [], 3
     for filters in (32, 64, 128):
-        parts += [nn.Conv2d(before, filters, 3, padding=1, bias=False), nn.BatchNorm2d(filters), nn.ReLU()]
-        parts += [nn.Conv2d(filters, filters, 3, padding=1, bias=False), nn.MaxPool2d(2), nn.BatchNorm2d(filters), nn.ReLU()]
+        parts += [
+            nn.Conv2d(before, filters, 3, padding=1, bias=False),
+            nn.BatchNorm2d(filters),
+            nn.ReLU(),
+        ]
+        parts += [
+            nn.Conv2d(filters, filters, 3, padding=1, bias=False),
+            nn.MaxPool2d(2),
+            nn.BatchNorm2d(filters),
+            nn.ReLU(),
+        ]
         before = filters
-    return nn.Sequential(*parts, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(128, 128), nn.ReLU(), nn.Dropout(0.3), nn.Linear(128, 10))
+    return nn.Sequential(
+        *parts,
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(128, 128),
+        nn.ReLU(),
+        nn.Dropout(0.3),
+        nn.Linear(128, 10),
+    )

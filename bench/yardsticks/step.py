@@ -56,5 +56,7 @@ def by_torch(kind: str, n: int, size: int, batch: int, epochs: int, threads: int
 
 if __name__ == "__main__":
     kind, (n, size, batch, epochs, threads) = sys.argv[1], map(int, sys.argv[2:])
-    seconds = (by_torch if kind.startswith("torch") else by_keras)(kind, n, size, batch, epochs, threads)
+    seconds = (by_torch if kind.startswith("torch") else by_keras)(
+        kind, n, size, batch, epochs, threads
+    )
     print(f"images a second: {n * epochs / seconds:.3f}")

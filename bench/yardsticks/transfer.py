@@ -14,7 +14,10 @@ import tensorflow as tf
 from bench.yardsticks.nets import images
 
 NETS = {"vgg16": keras.applications.VGG16, "mobilenetv2": keras.applications.MobileNetV2}
-PREPROCESS = {"vgg16": keras.applications.vgg16.preprocess_input, "mobilenetv2": keras.applications.mobilenet_v2.preprocess_input}
+PREPROCESS = {
+    "vgg16": keras.applications.vgg16.preprocess_input,
+    "mobilenetv2": keras.applications.mobilenet_v2.preprocess_input,
+}
 FILES = {"vgg16": "vgg16_no_top.weights.h5", "mobilenetv2": "mobilenetv2_1.0_224_no_top.weights.h5"}
 
 
@@ -25,7 +28,9 @@ def base(model: str, size: int) -> keras.Model:
         x = keras.layers.Resizing(size, size)(x)
     net = NETS[model](include_top=False, weights=None, input_shape=(size, size, 3))
     net.trainable = False
-    return keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(net(PREPROCESS[model](x), training=False)))
+    return keras.Model(
+        inputs, keras.layers.GlobalAveragePooling2D()(net(PREPROCESS[model](x), training=False))
+    )
 
 
 def fit(model: str, size: int, n: int, batch: int, epochs: int) -> str:
@@ -34,11 +39,18 @@ def fit(model: str, size: int, n: int, batch: int, epochs: int) -> str:
     bottom = base(model, size)
     bottom.trainable = False
     net = keras.Sequential(
-        [bottom, keras.layers.BatchNormalization(), keras.layers.Dropout(0.3), keras.layers.Dense(10, activation="softmax")]
+        [
+            bottom,
+            keras.layers.BatchNormalization(),
+            keras.layers.Dropout(0.3),
+            keras.layers.Dense(10, activation="softmax"),
+        ]
     )
     net.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
     started = time.monotonic()
-    net.fit(x.astype("float32"), y, batch_size=batch, epochs=epochs, validation_split=0.2, verbose=0)
+    net.fit(
+        x.astype("float32"), y, batch_size=batch, epochs=epochs, validation_split=0.2, verbose=0
+    )
     return f"seconds an epoch: {(time.monotonic() - started) / epochs:.3f}"
 
 
@@ -56,7 +68,9 @@ def predict(model: str, size: int, n: int, batch: int, epochs: int) -> str:
 if __name__ == "__main__":
     if sys.argv[1] == "weights":
         for name, file in FILES.items():
-            NETS[name](include_top=False, weights=None, input_shape=(32, 32, 3)).save_weights(Path(sys.argv[2]) / file)
+            NETS[name](include_top=False, weights=None, input_shape=(32, 32, 3)).save_weights(
+                Path(sys.argv[2]) / file
+            )
     else:
         kind, model, (*sizes, threads) = sys.argv[1], sys.argv[2], map(int, sys.argv[3:])
         tf.config.threading.set_intra_op_parallelism_threads(threads)

@@ -11,14 +11,21 @@ optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 def create(url: str, spec: dict) -> None:
     """Make the tables and the study unless they are there, as every process of a script does at its start."""
-    optuna.create_study(storage=_storage(url), study_name=f"{spec['name']}/cnn", direction="maximize", load_if_exists=True)
+    optuna.create_study(
+        storage=_storage(url),
+        study_name=f"{spec['name']}/cnn",
+        direction="maximize",
+        load_if_exists=True,
+    )
 
 
 def sampler(kind: str, seed: int | None = None) -> optuna.samplers.BaseSampler:
     """Return Optuna's sampler with the settings of ours."""
     if kind == "random":
         return optuna.samplers.RandomSampler(seed=seed)
-    return optuna.samplers.TPESampler(seed=seed, n_startup_trials=TPE_STARTUP_TRIALS, multivariate=True, constant_liar=True)
+    return optuna.samplers.TPESampler(
+        seed=seed, n_startup_trials=TPE_STARTUP_TRIALS, multivariate=True, constant_liar=True
+    )
 
 
 def _storage(url: str) -> optuna.storages.RDBStorage:

@@ -22,9 +22,17 @@ log = logging.getLogger(__name__)
 def run(arguments: list[str]) -> int:
     """Run one command and return its exit code; every error of ours is one sentence."""
     try:
-        logs.start(is_output=arguments[:1] != [] and arguments[0] in LOGGED and "--describe" not in arguments)
-        os.environ["MPLBACKEND"] = "svg"  # a notebook's shell names one that matplotlib refuses outside of it
-        code = job.main(arguments, prog_name="job", standalone_mode=False)  # click returns the code of its own `Exit`
+        logs.start(
+            is_output=arguments[:1] != []
+            and arguments[0] in LOGGED
+            and "--describe" not in arguments
+        )
+        os.environ["MPLBACKEND"] = (
+            "svg"  # a notebook's shell names one that matplotlib refuses outside of it
+        )
+        code = job.main(
+            arguments, prog_name="job", standalone_mode=False
+        )  # click returns the code of its own `Exit`
         return code if isinstance(code, int) else 0
     except click.UsageError as exc:
         exc.message = printable_lines(exc.message)
@@ -50,7 +58,13 @@ def _say_why(sentence: str, code: int, show=None) -> int:
     """Say why the command ends: to a person, in the log, and where JOB_REASON_FILE says; return the exit code."""
     sentence = redact(sentence)
     if os.environ.get("JOB_LOG") == "json":
-        log.log(logging.WARNING if code in (Unreachable.exit_code, NotReady.exit_code) else logging.ERROR, "%s", sentence)
+        log.log(
+            logging.WARNING
+            if code in (Unreachable.exit_code, NotReady.exit_code)
+            else logging.ERROR,
+            "%s",
+            sentence,
+        )
     else:
         with suppress(OSError):  # nobody reads it, or its disk is full: the code says it still
             show() if show else click.echo(f"job: {printable_lines(sentence)}", err=True)
@@ -60,7 +74,9 @@ def _say_why(sentence: str, code: int, show=None) -> int:
 
 EPILOG = "\n\n".join(
     (
-        "\b\nExit codes:\n" + "\n".join(f"  {code:2}  {meaning}" for code, meaning in EXIT_CODES.items()) + "\n128+n  the second signal n",
+        "\b\nExit codes:\n"
+        + "\n".join(f"  {code:2}  {meaning}" for code, meaning in EXIT_CODES.items())
+        + "\n128+n  the second signal n",
         "Flags go before variables, variables before defaults; what is secret may also stand in a file that VARIABLE_FILE names. S3 by boto3's own variables: "
         + ", ".join(S3_VARIABLES)
         + ".",
@@ -69,7 +85,17 @@ EPILOG = "\n\n".join(
 
 
 GROUPS = {
-    "Do an experiment": ("local", "check", "plan", "prepare", "features", "trial", "fold", "final", "report"),
+    "Do an experiment": (
+        "local",
+        "check",
+        "plan",
+        "prepare",
+        "features",
+        "trial",
+        "fold",
+        "final",
+        "report",
+    ),
     "Look": ("status", "list", "dashboard", "verify"),
     "Use a model": ("predict", "export"),
     "Mend and tidy up": ("retry", "repair", "gc", "drop", "serve"),
@@ -84,10 +110,16 @@ class _Grouped(click.Group):
             found = [(name, self.commands[name]) for name in names if name in self.commands]
             if found:
                 with formatter.section(title):
-                    formatter.write_dl([(name, command.get_short_help_str(limit=90)) for name, command in found])
+                    formatter.write_dl(
+                        [(name, command.get_short_help_str(limit=90)) for name, command in found]
+                    )
 
 
-@click.group(cls=_Grouped, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}, epilog=EPILOG)
+@click.group(
+    cls=_Grouped,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    epilog=EPILOG,
+)
 @click.version_option(__version__)
 def job():
     """Tune, cross-validate, train and honestly evaluate image classifiers: one task an invocation.

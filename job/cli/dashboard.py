@@ -19,7 +19,9 @@ log = logging.getLogger(__name__)
 
 
 def _first_line(record: logging.LogRecord) -> bool:
-    record.msg = str(record.msg).partition("\n")[0]  # it logs a traceback for each request that finds no database
+    record.msg = str(record.msg).partition("\n")[
+        0
+    ]  # it logs a traceback for each request that finds no database
     return True
 
 
@@ -42,13 +44,23 @@ def served(database: Database, port: int):
     try:
         from optuna_dashboard import wsgi
     except ImportError as exc:
-        raise Invalid(f"the dashboard (package optuna-dashboard) is not installed: {INSTALL}") from exc
+        raise Invalid(
+            f"the dashboard (package optuna-dashboard) is not installed: {INSTALL}"
+        ) from exc
     database.check_schema()
     logging.getLogger("optuna_dashboard._bottle_util").addFilter(_first_line)
     try:
-        server = make_server(HOST, port, _looking_only(wsgi(reader(database))), server_class=_Server, handler_class=_Handler)
+        server = make_server(
+            HOST,
+            port,
+            _looking_only(wsgi(reader(database))),
+            server_class=_Server,
+            handler_class=_Handler,
+        )
     except OSError as exc:
-        raise UsageError(f"--port {port}: cannot be listened on ({exc.strerror}); give another one") from exc
+        raise UsageError(
+            f"--port {port}: cannot be listened on ({exc.strerror}); give another one"
+        ) from exc
     with server:
         threading.Thread(target=server.serve_forever, name="dashboard", daemon=True).start()
         yield f"http://{HOST}:{server.server_port}/"
@@ -67,7 +79,10 @@ def _looking_only(app):
     """Return the application without what changes something: it could delete a study that our tasks are bound to."""
 
     def guarded(environ, start):
-        here = environ.get("HTTP_HOST", "").partition(":")[0] in (HOST, "localhost")  # no name that a foreign page gave our address
+        here = environ.get("HTTP_HOST", "").partition(":")[0] in (
+            HOST,
+            "localhost",
+        )  # no name that a foreign page gave our address
         if here and environ["REQUEST_METHOD"] in ("GET", "HEAD"):
             return app(environ, start)
         code = http.client.FORBIDDEN

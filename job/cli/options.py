@@ -20,9 +20,18 @@ log = logging.getLogger(__name__)
 
 
 DATA = click.option(
-    "--data", "location", envvar="JOB_DATA", metavar="", help="path or URL of the data, instead of what data.source says [JOB_DATA]"
+    "--data",
+    "location",
+    envvar="JOB_DATA",
+    metavar="",
+    help="path or URL of the data, instead of what data.source says [JOB_DATA]",
 )
-WEIGHTS = click.option("--weights", envvar="JOB_WEIGHTS", metavar="", help="folder with ImageNet weights, or its URL [JOB_WEIGHTS]")
+WEIGHTS = click.option(
+    "--weights",
+    envvar="JOB_WEIGHTS",
+    metavar="",
+    help="folder with ImageNet weights, or its URL [JOB_WEIGHTS]",
+)
 LOCAL = click.option(
     "--local",
     metavar="DIR",
@@ -49,7 +58,10 @@ def where(*names: str, local: bool = False):
             setting = SETTINGS[name]
             default = f"; default {setting.default}" if setting.default is not None else ""
             with_settings = click.option(
-                f"--{name.replace('_', '-')}", name, metavar="", help=f"{setting.help} [{setting.variable}{default}]"
+                f"--{name.replace('_', '-')}",
+                name,
+                metavar="",
+                help=f"{setting.help} [{setting.variable}{default}]",
             )(with_settings)
         return with_settings
 
@@ -64,7 +76,9 @@ def _places(settings: Settings, flags: dict, local: Path | None):
         return
     for name in ("database_url", "store_url"):
         if flags.get(name):
-            raise UsageError(f"--local {local} and --{name.replace('_', '-')} both say where things are: give one of them")
+            raise UsageError(
+                f"--local {local} and --{name.replace('_', '-')} both say where things are: give one of them"
+            )
     from job.local.local import reopened
 
     named = {"experiment": settings.experiment} if settings.experiment else {}
@@ -77,7 +91,9 @@ def database_of(settings: Settings):
     """Return the database a command works on."""
     from job.coordination.database import Database
 
-    takes_local = any(option.name == "local" for option in click.get_current_context().command.params)
+    takes_local = any(
+        option.name == "local" for option in click.get_current_context().command.params
+    )
     url = settings.need("database_url", "--local DIR" if takes_local else "")
     return Database(url, settings.outage_s, INTERRUPT.sleep, auth=settings.database_auth)
 

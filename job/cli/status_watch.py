@@ -12,7 +12,17 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from job.cli.status_lines import failures, headline, lines, mean_of, results_of, span, speed_of, summary, workers
+from job.cli.status_lines import (
+    failures,
+    headline,
+    lines,
+    mean_of,
+    results_of,
+    span,
+    speed_of,
+    summary,
+    workers,
+)
 from job.coordination.database import Database
 from job.coordination.status import collect
 from job.coordination.tasks import Registered
@@ -37,7 +47,9 @@ def show(state: dict) -> None:
         print("\n".join(lines(state)), flush=True)
 
 
-def watch(database: Database, registered: Registered, interval_s: float, outage_s: float, as_json: bool) -> None:
+def watch(
+    database: Database, registered: Registered, interval_s: float, outage_s: float, as_json: bool
+) -> None:
     """Show the state every `interval_s` seconds until everything is decided; through an outage of up to `outage_s`.
 
     Raises: Interrupted at a signal; Unreachable after an outage that was longer.
@@ -85,7 +97,9 @@ class _Lines(_Json):
 
     def state(self, state: dict) -> None:
         changed = {k: state[k] for k in ("stages", "models", "attempts", "failed")} | {
-            "running": [(r["stage"], r["model"], r["index"], r["attempt"]) for r in state["running"]]
+            "running": [
+                (r["stage"], r["model"], r["index"], r["attempt"]) for r in state["running"]
+            ]
         }
         if changed != self.said:
             self.said = changed
@@ -97,12 +111,16 @@ class _Picture:
 
     def __init__(self):
         self.console = _console()
-        self.live = Live(console=self.console, auto_refresh=False, redirect_stdout=False, redirect_stderr=False)
+        self.live = Live(
+            console=self.console, auto_refresh=False, redirect_stdout=False, redirect_stderr=False
+        )
         self.last = None
 
     def __enter__(self):
         self.live.start()
-        self.console.show_cursor(True)  # a second Ctrl-C leaves at once, and must not leave the terminal without a cursor
+        self.console.show_cursor(
+            True
+        )  # a second Ctrl-C leaves at once, and must not leave the terminal without a cursor
         return self
 
     def __exit__(self, *exc_info):
@@ -114,7 +132,9 @@ class _Picture:
 
     def away(self, sentence: str) -> None:
         parts = [picture(self.last, self.console)] if self.last else []
-        self.live.update(Group(*parts, Text(printable_lines(sentence), style="yellow")), refresh=True)
+        self.live.update(
+            Group(*parts, Text(printable_lines(sentence), style="yellow")), refresh=True
+        )
 
 
 def picture(state: dict, console: Console | None = None) -> Group:
@@ -126,7 +146,9 @@ def picture(state: dict, console: Console | None = None) -> Group:
         _bars(state, min(console.width, WIDE), narrow),
         *(Text(line) for line in results_of(state)),
     ]
-    ends = [Text(line, style="red") for line in failures(state)] + [Text(line) for line in summary(state)]
+    ends = [Text(line, style="red") for line in failures(state)] + [
+        Text(line) for line in summary(state)
+    ]
     if state["running"]:
         above = sum(len(models) for models in state["stages"].values()) + len(parts) + len(ends) + 5
         parts += _worker_table(state, max(console.height - above, 3), narrow)
@@ -147,10 +169,21 @@ def _bars(state: dict, width: int, narrow: bool) -> Table:
             table.add_column(name, justify="right", no_wrap=True)
     for stage, models in state["stages"].items():
         for model, counts in models.items():
-            total, done = sum(counts.values()), sum(n for s, n in counts.items() if s not in ("waiting", "running"))
+            total, done = (
+                sum(counts.values()),
+                sum(n for s, n in counts.items() if s not in ("waiting", "running")),
+            )
             row = [Text(stage), Text(model), f"{done}/{total}", _states(counts)]
             if not narrow:
-                row.insert(2, ProgressBar(total, done, complete_style="red" if counts["failed"] else "green", finished_style="green"))
+                row.insert(
+                    2,
+                    ProgressBar(
+                        total,
+                        done,
+                        complete_style="red" if counts["failed"] else "green",
+                        finished_style="green",
+                    ),
+                )
                 row += [speed_of(state, stage, model) or "-", mean_of(state, stage, model) or "-"]
             table.add_row(*row)
     return table
@@ -159,7 +192,9 @@ def _bars(state: dict, width: int, narrow: bool) -> Table:
 def _states(counts: dict) -> Text:
     """Return what is not plain from the bar: what runs, what was pruned, what failed."""
     styles = {"running": "cyan", "pruned": "yellow", "failed": "red"}
-    return Text(", ").join(Text(f"{counts[state]} {state}", style) for state, style in styles.items() if counts[state])
+    return Text(", ").join(
+        Text(f"{counts[state]} {state}", style) for state, style in styles.items() if counts[state]
+    )
 
 
 def _worker_table(state: dict, room: int, narrow: bool) -> list[Table | Text]:

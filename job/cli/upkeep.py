@@ -12,7 +12,9 @@ from job.experiment.experiment import STAGES
 
 
 @click.command()
-@click.option("--watch", is_flag=True, help="show it again and again, until everything is decided: exit 0")
+@click.option(
+    "--watch", is_flag=True, help="show it again and again, until everything is decided: exit 0"
+)
 @click.option(
     "--interval",
     type=click.FloatRange(0.1, 3600),
@@ -21,7 +23,9 @@ from job.experiment.experiment import STAGES
     metavar="S",
     help="seconds between two looks of --watch",
 )
-@click.option("--json", "as_json", is_flag=True, help="one object for programs; with --watch, one a line")
+@click.option(
+    "--json", "as_json", is_flag=True, help="one object for programs; with --watch, one a line"
+)
 @where("database_url", "experiment", local=True)
 def status(settings, watch, interval, as_json):
     """Show what is done, what runs where, what failed, how long it will take.
@@ -67,7 +71,14 @@ def list_(settings, as_json):
 
 
 @click.command()
-@click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, metavar="P", help="0: any that is free")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8080,
+    show_default=True,
+    metavar="P",
+    help="0: any that is free",
+)
 @where("database_url", local=True)
 def dashboard(settings, port):
     """Serve Optuna's dashboard of the trials on this machine, to look at.
@@ -80,13 +91,21 @@ def dashboard(settings, port):
 
     database = database_of(settings)
     with suppress(Interrupted):  # a signal is how it ends
-        serve(database, port, lambda address: say(f"{address} shows the studies of {database.where}; Ctrl-C ends it"))
+        serve(
+            database,
+            port,
+            lambda address: say(f"{address} shows the studies of {database.where}; Ctrl-C ends it"),
+        )
 
 
 @click.command()
 @click.argument("stage", type=click.Choice(STAGES))
-@click.option("--index", type=click.IntRange(0), required=True, metavar="I", help="which task, from 0")
-@click.option("--model", metavar="M", help="which model; without it the index runs over all models in order")
+@click.option(
+    "--index", type=click.IntRange(0), required=True, metavar="I", help="which task, from 0"
+)
+@click.option(
+    "--model", metavar="M", help="which model; without it the index runs over all models in order"
+)
 @where("database_url", "experiment", local=True)
 def retry(settings, stage, index, model):
     """Give a task that failed for good another life.
@@ -107,11 +126,25 @@ def retry(settings, stage, index, model):
 
 
 @click.command()
-@click.option("--deep", is_flag=True, help="read every byte: hashes, results, scores recomputed from predictions, this node's cache")
 @click.option(
-    "--replay", "replays", type=click.IntRange(0), default=0, metavar="N", help="train N random decided tasks again, compare bits"
+    "--deep",
+    is_flag=True,
+    help="read every byte: hashes, results, scores recomputed from predictions, this node's cache",
 )
-@click.option("--seed", type=click.IntRange(0), metavar="S", help="which tasks --replay draws; default: random, and said")
+@click.option(
+    "--replay",
+    "replays",
+    type=click.IntRange(0),
+    default=0,
+    metavar="N",
+    help="train N random decided tasks again, compare bits",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(0),
+    metavar="S",
+    help="which tasks --replay draws; default: random, and said",
+)
 @click.option("--json", "as_json", is_flag=True, help="for programs")
 @where(*PLACES, local=True)
 def verify(settings, deep, replays, seed, as_json):
@@ -125,7 +158,11 @@ def verify(settings, deep, replays, seed, as_json):
     from job.storage.cache import Cache
     from job.verify import verify as view
 
-    database, store, tell = database_of(settings), store_of(settings), (lambda *lines: None if as_json else say(*lines))
+    database, store, tell = (
+        database_of(settings),
+        store_of(settings),
+        (lambda *lines: None if as_json else say(*lines)),
+    )
     cache = Cache(store, settings.cache_dir, settings.cache_gb) if deep else None
     experiments, promises = view.read(database, settings.experiment, deep)
     for promise in promises:
@@ -140,7 +177,9 @@ def verify(settings, deep, replays, seed, as_json):
     if replays:
         seed = secrets.randbelow(2**31) if seed is None else seed
         say(f"replay of {replays} decided tasks, drawn with --seed {seed}", err=as_json)
-        promises += _replay(settings, database, store, view.choose(experiments, replays, seed), tell)
+        promises += _replay(
+            settings, database, store, view.choose(experiments, replays, seed), tell
+        )
     if as_json:
         say(json.dumps([view.entry(promise) for promise in promises]))
     if violations := sum(len(promise.violations) for promise in promises):
@@ -155,13 +194,24 @@ def _replay(settings, database, store, chosen, tell) -> list:
 
     cache, promises = Cache(store, settings.cache_dir, settings.cache_gb), []
     for recorded, key in chosen:
-        promises.append(view.replayed(recorded, key, lambda r=recorded.registered, k=key: replay(database, store, r, cache, k), Skipped))
+        promises.append(
+            view.replayed(
+                recorded,
+                key,
+                lambda r=recorded.registered, k=key: replay(database, store, r, cache, k),
+                Skipped,
+            )
+        )
         tell(*view.lines(promises[-1]))
     return promises
 
 
 @click.command()
-@click.option("--deep", is_flag=True, help="read every byte: damage that leaves size and etag as they were is found, too")
+@click.option(
+    "--deep",
+    is_flag=True,
+    help="read every byte: damage that leaves size and etag as they were is found, too",
+)
 @click.option("--dry-run", is_flag=True, help="list them, change nothing")
 @where("database_url", "store_url", "experiment", local=True)
 def repair(settings, deep, dry_run):
@@ -186,7 +236,9 @@ def repair(settings, deep, dry_run):
                 say(f"{recorded.registered.id}: {loss}")
                 count += bool(loss.why)
         for key in view.lost_data(recorded, store):
-            say(f"{recorded.registered.id}: {key} is missing or damaged: `job prepare` with its file stages it again")
+            say(
+                f"{recorded.registered.id}: {key} is missing or damaged: `job prepare` with its file stages it again"
+            )
     say(f"{'to do again' if dry_run else 'to be done again'}: {count} tasks")
 
 
@@ -210,7 +262,9 @@ def gc(settings, dry_run):
             say(f"{o.size:>12}  {o.key}")
     else:
         store.delete([o.key for o in found])
-    say(f"{'to remove' if dry_run else 'removed'}: {len(found)} objects, {sum(o.size for o in found)} bytes")
+    say(
+        f"{'to remove' if dry_run else 'removed'}: {len(found)} objects, {sum(o.size for o in found)} bytes"
+    )
 
 
 @click.command()

@@ -22,13 +22,39 @@ def _registered(settings):
 
 @click.command()
 @click.argument("model", metavar="MODEL")
-@click.argument("paths", metavar="IMAGE...", nargs=-1, required=True, type=click.Path(readable=False, path_type=Path))
-@click.option("--format", "form", type=click.Choice(FORMS), default="table", show_default=True, help="how to print the answers")
-@click.option("--top", type=click.IntRange(1), default=1, show_default=True, metavar="K", help="the K most probable classes of each image")
-@click.option(
-    "--factory", metavar="M:F", help="of an exported .keras model of your own: the factory whose module has its layers; its code is run"
+@click.argument(
+    "paths",
+    metavar="IMAGE...",
+    nargs=-1,
+    required=True,
+    type=click.Path(readable=False, path_type=Path),
 )
-@click.option("--trust", is_flag=True, help="run an exported SavedModel: it is a program, which reads and writes files as you")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(FORMS),
+    default="table",
+    show_default=True,
+    help="how to print the answers",
+)
+@click.option(
+    "--top",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    metavar="K",
+    help="the K most probable classes of each image",
+)
+@click.option(
+    "--factory",
+    metavar="M:F",
+    help="of an exported .keras model of your own: the factory whose module has its layers; its code is run",
+)
+@click.option(
+    "--trust",
+    is_flag=True,
+    help="run an exported SavedModel: it is a program, which reads and writes files as you",
+)
 @where(*PLACES, local=True)
 def predict(settings, model, paths, form, top, factory, trust):
     """Classify images, files or whole folders, with a trained model.
@@ -46,7 +72,9 @@ def predict(settings, model, paths, form, top, factory, trust):
     if trained.is_export(Path(model)):
         net = trained.of_folder(Path(model), factory, trust)
     elif Path(model).exists() or "/" in model:
-        raise UsageError(f"MODEL {model!r} is no folder that `job export` wrote: expected one, or the name of a model of the experiment")
+        raise UsageError(
+            f"MODEL {model!r} is no folder that `job export` wrote: expected one, or the name of a model of the experiment"
+        )
     elif not settings.database_url:
         raise UsageError(
             f"MODEL {model!r} is no folder that `job export` wrote, and no database is named whose experiment could have such a model:"
@@ -54,8 +82,12 @@ def predict(settings, model, paths, form, top, factory, trust):
         )
     else:
         database, registered, cache = _registered(settings)
-        net = trained.of_experiment(cache, registered, model, trained.published(database, registered, model))
-    refused = view.write(view.answers(net, found, min(top, len(net.classes))), form, min(top, len(net.classes)))
+        net = trained.of_experiment(
+            cache, registered, model, trained.published(database, registered, model)
+        )
+    refused = view.write(
+        view.answers(net, found, min(top, len(net.classes))), form, min(top, len(net.classes))
+    )
     for answer in refused:
         say(f"job: {answer.reason}", err=True)
     if refused:
@@ -64,9 +96,22 @@ def predict(settings, model, paths, form, top, factory, trust):
 
 
 @click.command()
-@click.option("--out", required=True, metavar="DIR", type=click.Path(path_type=Path), help="the folder to make; not there yet, or empty")
+@click.option(
+    "--out",
+    required=True,
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="the folder to make; not there yet, or empty",
+)
 @click.option("--model", metavar="M", help="which model; default: the winner")
-@click.option("--format", "form", type=click.Choice(FORMATS), default="keras", show_default=True, help="what loads it: Keras or TensorFlow")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(FORMATS),
+    default="keras",
+    show_default=True,
+    help="what loads it: Keras or TensorFlow",
+)
 @where(*PLACES, local=True)
 def export(settings, out, model, form):
     """Write a trained model as a folder: labels and preprocessing inside, a model card beside it.
@@ -94,10 +139,22 @@ def _exported(settings, out: Path, model: str | None, form: str) -> tuple[str, s
     summary = summarise(collected)
     name = model or summary["winner"]
     if name is None and (why := no_winner_ever(collected)):
-        raise Impossible(f"there will be no winner: {why}; `job retry` gives a failed task another life")
+        raise Impossible(
+            f"there will be no winner: {why}; `job retry` gives a failed task another life"
+        )
     if name is None:
-        raise NotReady("there is no winner yet, not every model has all its folds: wait (`job status`), or name one by --model")
-    export(cache, collected, summary, name, published(database, registered, name)["artifact"], form, out)
+        raise NotReady(
+            "there is no winner yet, not every model has all its folds: wait (`job status`), or name one by --model"
+        )
+    export(
+        cache,
+        collected,
+        summary,
+        name,
+        published(database, registered, name)["artifact"],
+        form,
+        out,
+    )
     return name, registered.experiment.name
 
 

@@ -27,7 +27,11 @@ REPORT_POLL_S = 10.0  # of a report that waits for hours
     metavar="KEY=VALUE",
     help="refuse the file unless `job plan` says so; KEY is experiment or a stage",
 )
-@click.option("--describe", is_flag=True, help="only say what is understood of the data; needs no database and no store")
+@click.option(
+    "--describe",
+    is_flag=True,
+    help="only say what is understood of the data; needs no database and no store",
+)
 @click.option("--json", "as_json", is_flag=True, help="with --describe: for programs")
 @click.option("--notice", hidden=True)
 @where("database_url", "store_url", "cache_dir")
@@ -62,7 +66,9 @@ def prepare(settings, experiment_file, location, weights, expected, describe, as
     )
     tell(
         f"{registered.experiment.name} is prepared as {registered.id}: "
-        + ", ".join(f"{sum(n.values())} {stage}" for stage, n in registered.experiment.plan().items())
+        + ", ".join(
+            f"{sum(n.values())} {stage}" for stage, n in registered.experiment.plan().items()
+        )
     )
 
 
@@ -75,11 +81,15 @@ def _describe(experiment, location: str | None, cache_dir: Path, as_json: bool) 
 
 def _check_plan(experiment, expected: tuple[str, ...]) -> None:
     """Raise `UsageError` unless the plan is the one that manifests were written for: too few pods would be waited for in vain."""
-    plan = {"experiment": experiment.name} | {stage: str(sum(n.values())) for stage, n in experiment.plan().items()}
+    plan = {"experiment": experiment.name} | {
+        stage: str(sum(n.values())) for stage, n in experiment.plan().items()
+    }
     for text in expected:
         key, _, value = text.partition("=")
         if key not in plan:
-            raise UsageError(f"--expect {text}: expected KEY=VALUE with KEY one of {', '.join(plan)}")
+            raise UsageError(
+                f"--expect {text}: expected KEY=VALUE with KEY one of {', '.join(plan)}"
+            )
         if value != plan[key]:
             raise UsageError(
                 f"--expect {text}: the file says {key} = {plan[key]} (`job plan`); set {key} to {plan[key]} where the flag comes from (k8s/base/settings.yaml), or change the file"
@@ -99,20 +109,43 @@ def plan(experiment_file, as_json):
     experiment = load(experiment_file)
     counts = experiment.plan()
     if as_json:
-        say(json.dumps({stage: {"tasks": sum(n.values()), "models": n} for stage, n in counts.items()}))
+        say(
+            json.dumps(
+                {stage: {"tasks": sum(n.values()), "models": n} for stage, n in counts.items()}
+            )
+        )
         return
     say(f"experiment {experiment.name}")
     for stage, models in counts.items():
-        say(f"{stage:<10} {sum(models.values()):>6}  " + ", ".join(f"{m} {n}" for m, n in models.items()))
+        say(
+            f"{stage:<10} {sum(models.values()):>6}  "
+            + ", ".join(f"{m} {n}" for m, n in models.items())
+        )
 
 
 def _stage_command(stage: str, what: str):
     model = "mobilenetv2" if stage == "features" else "cnn"
 
-    @click.command(stage, help=f"{what} {EVERY_TASK}\n\nExample: job {stage} --experiment quick --model {model} --index 0")
-    @click.option("--index", metavar="I", help="which task, from 0 [SLURM_ARRAY_TASK_ID + JOB_INDEX_OFFSET, or JOB_COMPLETION_INDEX]")
-    @click.option("--model", metavar="M", help="which model; without it the index runs over all models in order")
-    @click.option("--count", type=click.IntRange(1), metavar="K", help="do the K tasks from I*K on in turn, each its own process")
+    @click.command(
+        stage,
+        help=f"{what} {EVERY_TASK}\n\nExample: job {stage} --experiment quick --model {model} --index 0",
+    )
+    @click.option(
+        "--index",
+        metavar="I",
+        help="which task, from 0 [SLURM_ARRAY_TASK_ID + JOB_INDEX_OFFSET, or JOB_COMPLETION_INDEX]",
+    )
+    @click.option(
+        "--model",
+        metavar="M",
+        help="which model; without it the index runs over all models in order",
+    )
+    @click.option(
+        "--count",
+        type=click.IntRange(1),
+        metavar="K",
+        help="do the K tasks from I*K on in turn, each its own process",
+    )
     @where(*PLACES)
     def command(settings, index, model, count):
         from job.work.series import in_turn
@@ -146,7 +179,11 @@ STAGES = {
     type=click.Path(file_okay=False, path_type=Path),
     help="where index.html, report.json and leaderboard.csv go",
 )
-@click.option("--wait", is_flag=True, help="not before every task is decided: wait JOB_WAIT_S for it, then exit 75")
+@click.option(
+    "--wait",
+    is_flag=True,
+    help="not before every task is decided: wait JOB_WAIT_S for it, then exit 75",
+)
 @where("database_url", "store_url", "experiment", local=True)
 def report(settings, out, wait):
     """Write the report of an experiment: index.html, report.json, leaderboard.csv.
@@ -165,7 +202,11 @@ def report(settings, out, wait):
     deadline = time.monotonic() + wait_s
     registered = found(settings, database, wait_s)
     if wait:
-        patiently(lambda: status.check_all_decided(database, registered), deadline - time.monotonic(), REPORT_POLL_S)
+        patiently(
+            lambda: status.check_all_decided(database, registered),
+            deadline - time.monotonic(),
+            REPORT_POLL_S,
+        )
     from job.report.report import write
 
     write(database, store, registered, out)
@@ -184,7 +225,12 @@ def report(settings, out, wait):
 )
 @DATA
 @WEIGHTS
-@click.option("--workers", type=click.IntRange(1), metavar="W", help="tasks at a time; default: as many as the cores carry")
+@click.option(
+    "--workers",
+    type=click.IntRange(1),
+    metavar="W",
+    help="tasks at a time; default: as many as the cores carry",
+)
 def local(experiment_file, out, location, weights, workers):
     """Run an experiment on this machine, from its file to its report.
 
@@ -208,10 +254,18 @@ def local(experiment_file, out, location, weights, workers):
     help="its data; on a shared disk, any node can go on",
 )
 @click.option(
-    "--url-file", required=True, metavar="FILE", type=click.Path(dir_okay=False, path_type=Path), help="where its URL goes, with mode 0600"
+    "--url-file",
+    required=True,
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="where its URL goes, with mode 0600",
 )
 @click.option(
-    "--host", default="127.0.0.1", show_default=True, metavar="H", help="the address of this machine to listen on and to be found by"
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    metavar="H",
+    help="the address of this machine to listen on and to be found by",
 )
 @where()
 def serve(settings, folder, url_file, host):
@@ -226,4 +280,11 @@ def serve(settings, folder, url_file, host):
     serve(folder, url_file, host, settings.progress_file)
 
 
-COMMANDS = (prepare, plan, *(_stage_command(stage, what) for stage, what in STAGES.items()), report, local, serve)
+COMMANDS = (
+    prepare,
+    plan,
+    *(_stage_command(stage, what) for stage, what in STAGES.items()),
+    report,
+    local,
+    serve,
+)

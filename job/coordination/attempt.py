@@ -61,7 +61,9 @@ class Attempt:
 
     def _lose(self) -> None:
         self.lost.set()
-        raise LeaseLost(f"{self.key}: attempt {self.number} has lost its lease to another; nothing was written")
+        raise LeaseLost(
+            f"{self.key}: attempt {self.number} has lost its lease to another; nothing was written"
+        )
 
     def keep(self) -> Every:
         """Renew the lease in the background; without the database the work goes on.
@@ -78,7 +80,9 @@ class Attempt:
         Args: database: the tasks' own, if not another way to it.
         """
         try:
-            if not (database or self.tasks.database).rows(SQL["renew"], patience_s, **self.values, step=self.step):
+            if not (database or self.tasks.database).rows(
+                SQL["renew"], patience_s, **self.values, step=self.step
+            ):
                 self.lost.set()
         except Exception as exc:  # a thread must not end
             log.warning("the lease of %s was not renewed: %s", self.key, exc)
@@ -104,7 +108,9 @@ class Attempt:
 
         Args: optuna: the same as Optuna's tables have them: name, internal, distribution.
         """
-        self.parameters = self.write("parameters", parameters=json_value(chosen), optuna=json_value(list(optuna)))["parameters"]
+        self.parameters = self.write(
+            "parameters", parameters=json_value(chosen), optuna=json_value(list(optuna))
+        )["parameters"]
         return self.parameters
 
     def epochs(self) -> list[dict]:
@@ -117,12 +123,22 @@ class Attempt:
         Called again with the same epoch, it answers with the decision it stored the first time.
         Args: rule: pruner (hyperband, median or None), bracket, and sign: 1 if more is better, else -1.
         """
-        pruned = self.write("report", epoch=epoch, metrics=json_value(metrics), value=value, **rule)["pruned"]
-        return pruned if pruned is not None else next(e["pruned"] for e in self.epochs() if e["epoch"] == epoch)
+        pruned = self.write(
+            "report", epoch=epoch, metrics=json_value(metrics), value=value, **rule
+        )["pruned"]
+        return (
+            pruned
+            if pruned is not None
+            else next(e["pruned"] for e in self.epochs() if e["epoch"] == epoch)
+        )
 
     def lost_before(self) -> float:
         """Return the seconds that earlier attempts at this task spent for nothing."""
-        return sum(lost_s(**row) for row in self.tasks.database.rows(SQL["earlier"], **self.values)) if self.number > 1 else 0.0
+        return (
+            sum(lost_s(**row) for row in self.tasks.database.rows(SQL["earlier"], **self.values))
+            if self.number > 1
+            else 0.0
+        )
 
     def artifacts(self, stage: str) -> list[dict]:
         """Return the committed artifacts of a stage of this task's model, in order of the index."""
@@ -142,20 +158,38 @@ class Attempt:
 
     def note(self, sentences: list[str], patience_s: float) -> None:
         """Add to the notes of the experiment, unless they are there or too many are; no fence: what was seen stays true."""
-        values = {"experiment": self.values["experiment"], "notes": json_value(sentences), "most": MOST_NOTES}
+        values = {
+            "experiment": self.values["experiment"],
+            "notes": json_value(sentences),
+            "most": MOST_NOTES,
+        }
         self.tasks.database.rows(SQL["note"], patience_s, **values)
 
     def commit(
-        self, state: str, value: float | None, metrics: dict, artifact: dict, reason: str | None = None, step: int | None = None
+        self,
+        state: str,
+        value: float | None,
+        metrics: dict,
+        artifact: dict,
+        reason: str | None = None,
+        step: int | None = None,
     ) -> None:
         """End the task: from here on its row names these artifacts. Bytes first, then this."""
 
         document = {"metrics": json_value(metrics), "artifact": json_value(artifact)}
-        self._last(state, lambda: self.write("commit", **document, state=state, value=value, step=step, **self._why(reason)))
+        self._last(
+            state,
+            lambda: self.write(
+                "commit", **document, state=state, value=value, step=step, **self._why(reason)
+            ),
+        )
 
     def release(self, reason: str, patience_s: float | None = None) -> None:
         """Give the task back at once, uncounted: somebody else, or we later, will go on from the checkpoint."""
-        self._last("interrupted", lambda: self.write("release", patience_s, step=self.step, **self._why(reason)))
+        self._last(
+            "interrupted",
+            lambda: self.write("release", patience_s, step=self.step, **self._why(reason)),
+        )
 
     def error(self, reason: str) -> None:
         """End this attempt with an error; too many of them without progress between fail the task for good."""
@@ -206,7 +240,9 @@ def end(cursor, values: dict, row: dict, outcome: str, reason: str) -> None:
     cursor.execute(SQL["in_a_row"], values)
     errors, vanished = cursor.fetchone().values()
     if errors >= MAX_ERRORS:
-        cursor.execute(SQL["fail"], values | {"reason": f"{errors} attempts in a row, the last: {reason}"})
+        cursor.execute(
+            SQL["fail"], values | {"reason": f"{errors} attempts in a row, the last: {reason}"}
+        )
     elif vanished >= MAX_VANISHED:
         why = f"vanished {vanished} times in a row, the last on {row['host']}: out of memory, or of time before its first checkpoint?"
         cursor.execute(SQL["fail"], values | {"reason": why})

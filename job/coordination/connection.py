@@ -24,16 +24,34 @@ HOPELESS = re.compile(
     r"^invalid |no password supplied|certificate|private key file|SSL was required|channel binding required|could not match|definition of service|local user with ID|is too long",
     re.M,
 )
-NOT_ASKED = "authentication method requirement"  # libpq's words for a server that does not ask by SCRAM
+NOT_ASKED = (
+    "authentication method requirement"  # libpq's words for a server that does not ask by SCRAM
+)
 SCRAM, ANY = "scram-sha-256", "any"  # the values of JOB_DATABASE_AUTH
 REQUIRES_AUTH = 160000  # the first libpq that has `require_auth`
 # SQLSTATEs. Source: postgresql.org/docs/current/errcodes-appendix.html.
-PASSING = ("25P03", "25P04", "72000", "F0000", "XX000")  # a transaction that lasted too long, an old snapshot, what an administrator mends
+PASSING = (
+    "25P03",
+    "25P04",
+    "72000",
+    "F0000",
+    "XX000",
+)  # a transaction that lasted too long, an old snapshot, what an administrator mends
 DAMAGED = ("XX001", "XX002")
-CHANGED = ("42703", "42704", "42883", "42P01")  # a column, type, function or table of ours is not there
+CHANGED = (
+    "42703",
+    "42704",
+    "42883",
+    "42P01",
+)  # a column, type, function or table of ours is not there
 LIBPQ_VARIABLE = re.compile(r"PG(?!DATA$)[A-Z0-9]+")
 # For connections that wait for an answer. Without the time-out the first of several hosts, switched off, would hide the others.
-KEEPALIVE = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3, "tcp_user_timeout": 8000}
+KEEPALIVE = {
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 8000,
+}
 
 # libpq's own functions, among what psycopg2's extension is linked with.
 LIBPQ = ctypes.CDLL(psycopg2._psycopg.__file__)
@@ -49,9 +67,15 @@ log = logging.getLogger(__name__)
 class Limits:
     """For how many seconds who may wait for whom."""
 
-    connect_s: float = 10.0  # we for each step of a connection; `connect_timeout` in the URL goes before
-    answer_s: float = 30.0  # we for a word of the server, and so a statement by itself for a lock of another
-    idle_s: float = 30.0  # the server for our next statement: a paused worker must not keep a task's row locked
+    connect_s: float = (
+        10.0  # we for each step of a connection; `connect_timeout` in the URL goes before
+    )
+    answer_s: float = (
+        30.0  # we for a word of the server, and so a statement by itself for a lock of another
+    )
+    idle_s: float = (
+        30.0  # the server for our next statement: a paused worker must not keep a task's row locked
+    )
     lock_s: float = 15.0  # a transaction for a lock of another
 
 
@@ -61,8 +85,12 @@ LIMITS = Limits()
 def connect(dsn: str, limits: Limits) -> extensions.connection:
     """Return a connection whose statements are transactions by themselves; its rows are dictionaries."""
     factory = partial(_Connection, limits=limits)
-    connection = psycopg2.connect(dsn, connection_factory=factory, cursor_factory=psycopg2.extras.RealDictCursor)
-    connection.autocommit = True  # begin and commit are ours: psycopg2 would send another message for the settings
+    connection = psycopg2.connect(
+        dsn, connection_factory=factory, cursor_factory=psycopg2.extras.RealDictCursor
+    )
+    connection.autocommit = (
+        True  # begin and commit are ours: psycopg2 would send another message for the settings
+    )
     return connection
 
 
@@ -71,7 +99,9 @@ def lend(dsn: str, limits: Limits, first: str) -> extensions.connection:
 
     Args: first: a statement that each of its transactions begins with: a setting of the session would not pass a pgbouncer.
     """
-    connection = psycopg2.connect(dsn, connection_factory=partial(_Connection, limits=limits), cursor_factory=_Cursor)
+    connection = psycopg2.connect(
+        dsn, connection_factory=partial(_Connection, limits=limits), cursor_factory=_Cursor
+    )
     connection.first = first
     return connection
 
@@ -98,7 +128,10 @@ def proof(given: dict[str, str], auth: str, where: str) -> dict[str, str]:
     if verified or said("require_auth") or all(_is_here(host) for host in hosts.split(",")):
         return {}
     if auth == ANY:
-        log.warning("JOB_DATABASE_AUTH = any: whoever listens in place of the database %s is told its password", where)
+        log.warning(
+            "JOB_DATABASE_AUTH = any: whoever listens in place of the database %s is told its password",
+            where,
+        )
         return {}
     if extensions.libpq_version() < REQUIRES_AUTH:
         raise Invalid(
@@ -126,7 +159,9 @@ def translate(exc: psycopg2.Error, where: str) -> JobError:
     first = first_words(exc)
     state = exc.state if connecting else exc.pgcode or ""
     if state in ("42501", "3D000") or state.startswith("28"):
-        return Invalid(f"the database {where} refused us: {first}; check user, password and grants in JOB_DATABASE_URL{also()}")
+        return Invalid(
+            f"the database {where} refused us: {first}; check user, password and grants in JOB_DATABASE_URL{also()}"
+        )
     if not state and NOT_ASKED in text:
         return Invalid(
             f"the database {where} was not told the password: {first}; let it ask by scram-sha-256 (`password_encryption`, pg_hba.conf),"
@@ -134,20 +169,38 @@ def translate(exc: psycopg2.Error, where: str) -> JobError:
             f" tell it to any server{also()}"
         )
     if not state and HOPELESS.search(re.sub(r'"[^"]*"', '""', text)):
-        return Invalid(f"the database {where} cannot be used: {first}; check JOB_DATABASE_URL{also()}")
+        return Invalid(
+            f"the database {where} cannot be used: {first}; check JOB_DATABASE_URL{also()}"
+        )
     if state == "25006":
-        return Invalid(f"the database {where} is read-only: {first}; point JOB_DATABASE_URL at the primary{also()}")
+        return Invalid(
+            f"the database {where} is read-only: {first}; point JOB_DATABASE_URL at the primary{also()}"
+        )
     if state == "3F000":
         return no_schema(where)
     if state in DAMAGED:
-        return Invalid(f"the database {where} says that its own files are damaged: {first}; mend it, or restore a backup")
+        return Invalid(
+            f"the database {where} says that its own files are damaged: {first}; mend it, or restore a backup"
+        )
     if state in CHANGED:
-        return Invalid(f"the database {where} is not as `job prepare` made it: {first}; restore a backup, or use an empty database")
+        return Invalid(
+            f"the database {where} is not as `job prepare` made it: {first}; restore a backup, or use an empty database"
+        )
     # psycopg2 calls some lost connections just DatabaseError.
-    lost = not state and (isinstance(exc, (psycopg2.OperationalError, psycopg2.InterfaceError)) or type(exc) is psycopg2.DatabaseError)
+    lost = not state and (
+        isinstance(exc, (psycopg2.OperationalError, psycopg2.InterfaceError))
+        or type(exc) is psycopg2.DatabaseError
+    )
     if lost or state[:2] in ("08", "57"):
-        return Unreachable(f"the database {where} cannot be reached: {first}{also('; ') if connecting else ''}")
-    if connecting or state in PASSING or state[:2] in ("40", "53", "55", "58") or isinstance(exc, psycopg2.OperationalError):
+        return Unreachable(
+            f"the database {where} cannot be reached: {first}{also('; ') if connecting else ''}"
+        )
+    if (
+        connecting
+        or state in PASSING
+        or state[:2] in ("40", "53", "55", "58")
+        or isinstance(exc, psycopg2.OperationalError)
+    ):
         return Unreachable(f"the database {where} cannot serve us now: {first}")
     return JobError(f"the database {where} answered: {first}")
 
@@ -172,7 +225,10 @@ def also(before: str = ", and ") -> str:
 
 def first_words(exc: psycopg2.Error) -> str:
     """Return what the server said first; a connection that ends in the middle has no parts, just its text."""
-    return redact(exc.diag.message_primary or re.sub(r"^\S+:  ", "", next(iter(str(exc).strip().splitlines()), type(exc).__name__)))
+    return redact(
+        exc.diag.message_primary
+        or re.sub(r"^\S+:  ", "", next(iter(str(exc).strip().splitlines()), type(exc).__name__))
+    )
 
 
 class _Connection(extensions.connection):
@@ -223,7 +279,9 @@ def _wait(connection) -> None:
         raise
     except (psycopg2.Error, UnicodeDecodeError) as exc:
         words = LIBPQ.PQerrorMessage(connection.pgconn_ptr).decode(errors="replace") or str(exc)
-        states = re.findall(r"^.*?:  ([0-9A-Z]{5}): (.*)", words, re.M)  # one for each host that refused
+        states = re.findall(
+            r"^.*?:  ([0-9A-Z]{5}): (.*)", words, re.M
+        )  # one for each host that refused
         error = _NoConnection(states[-1][1] if states else words)
         error.state = states[-1][0] if states else ""
         raise error from None
@@ -234,7 +292,9 @@ def _poll(connection, seconds: float) -> None:
     """Go on until libpq has what it waits for; raise when nothing has come or gone for so many seconds."""
     while (wanted := connection.poll()) != extensions.POLL_OK:
         waiter = select.poll()  # select.select knows no descriptor above 1023
-        waiter.register(connection.fileno(), select.POLLIN if wanted == extensions.POLL_READ else select.POLLOUT)
+        waiter.register(
+            connection.fileno(), select.POLLIN if wanted == extensions.POLL_READ else select.POLLOUT
+        )
         if not waiter.poll(seconds * 1000):
             raise _NoConnection(f"no answer for {seconds:g} s")
 

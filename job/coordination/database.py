@@ -19,7 +19,17 @@ import psycopg2
 import psycopg2.extras
 from psycopg2 import extensions
 
-from job.coordination.connection import KEEPALIVE, LIMITS, SCRAM, Limits, connect, first_words, lend, proof, translate
+from job.coordination.connection import (
+    KEEPALIVE,
+    LIMITS,
+    SCRAM,
+    Limits,
+    connect,
+    first_words,
+    lend,
+    proof,
+    translate,
+)
 from job.coordination.place import OWN, Place, look, ready
 from job.coordination.statements import queries, text
 from job.errors import Invalid, NotReady, Unreachable
@@ -41,7 +51,14 @@ log = logging.getLogger(__name__)
 class Database:
     """One PostgreSQL database, reached anew for every transaction."""
 
-    def __init__(self, url: str, outage_s: float = 900.0, sleep=time.sleep, limits: Limits = LIMITS, auth: str = SCRAM):
+    def __init__(
+        self,
+        url: str,
+        outage_s: float = 900.0,
+        sleep=time.sleep,
+        limits: Limits = LIMITS,
+        auth: str = SCRAM,
+    ):
         """Args:
         url: postgresql://user:password@host:port/database; parameters such as sslmode after a `?`.
         outage_s: how long to try again when the server is away, before `Unreachable`.
@@ -52,7 +69,9 @@ class Database:
         """
         self.url = re.sub(r"^postgres(ql)?(\+\w+)?://", "postgresql://", url)
         if not self.url.startswith("postgresql://"):
-            raise Invalid(f"JOB_DATABASE_URL = {redact(url)}: expected postgresql://user:password@host:port/database")
+            raise Invalid(
+                f"JOB_DATABASE_URL = {redact(url)}: expected postgresql://user:password@host:port/database"
+            )
         parts = URL.fullmatch(self.url)
         if not parts:  # the value is not shown: where its password ends is the question
             raise Invalid(
@@ -63,7 +82,14 @@ class Database:
         self._sleep = sleep
         try:
             given = extensions.parse_dsn(self.url)
-            self._dsn = extensions.make_dsn(**{"application_name": "job", **KEEPALIVE, **proof(given, auth, self.where), **given})
+            self._dsn = extensions.make_dsn(
+                **{
+                    "application_name": "job",
+                    **KEEPALIVE,
+                    **proof(given, auth, self.where),
+                    **given,
+                }
+            )
         except psycopg2.ProgrammingError as exc:
             raise Invalid(
                 f"JOB_DATABASE_URL for {self.where}: {str(exc).strip()}; expected postgresql://user:password@host:port/database"
@@ -80,7 +106,11 @@ class Database:
         """Return the same database, whose silence is borne for so many seconds at most: for who must be heard in time."""
         limits = self._limits
         hasty = copy.copy(self)
-        hasty._limits = dataclasses.replace(limits, connect_s=min(limits.connect_s, answer_s), answer_s=min(limits.answer_s, answer_s))
+        hasty._limits = dataclasses.replace(
+            limits,
+            connect_s=min(limits.connect_s, answer_s),
+            answer_s=min(limits.answer_s, answer_s),
+        )
         return hasty
 
     def run(self, work, patience_s: float | None = None):
@@ -137,7 +167,9 @@ class Database:
                     raise error from exc
                 if time.monotonic() - started + delay > patience_s:
                     raise error from exc
-                log.warning("%s; trying again for %.0f s", error, patience_s - (time.monotonic() - started))
+                log.warning(
+                    "%s; trying again for %.0f s", error, patience_s - (time.monotonic() - started)
+                )
             self._sleep(delay * random.uniform(0.5, 1.5))
             delay = min(delay * 2, 15.0)
 
@@ -159,7 +191,11 @@ class Database:
     def lent(self) -> extensions.connection:
         """Return a new connection for a library with transactions of its own: each begins in the place of our tables."""
         known = self._place is not None and self._place.prepared
-        return lend(self._dsn, self._limits, self._here(None) if known else self._patiently(self._here, None))
+        return lend(
+            self._dsn,
+            self._limits,
+            self._here(None) if known else self._patiently(self._here, None),
+        )
 
     def _here(self, cursor) -> str:
         """Return the statement that leads a transaction to our tables; look for them until they are there."""
@@ -175,7 +211,10 @@ class Database:
         return f" ({self._place.strangers}, a stranger to our role: if it is ours, add `options=-csearch_path%3D...` to JOB_DATABASE_URL)"
 
     def _once(self, work):
-        connection, self._burst.connection = self._burst.connection or connect(self._dsn, self._limits), None
+        connection, self._burst.connection = (
+            self._burst.connection or connect(self._dsn, self._limits),
+            None,
+        )
         keep = False
         try:
             with connection.cursor() as cursor:
@@ -232,15 +271,25 @@ class Database:
     def _make(self, cursor) -> None:
         """Make the tables, and the schema `job` unless they go elsewhere."""
         if self._place.strangers:
-            log.warning("the database %s: %s; our tables are made in the schema %s", self.where, self._place.strangers, self._place.schema)
+            log.warning(
+                "the database %s: %s; our tables are made in the schema %s",
+                self.where,
+                self._place.strangers,
+                self._place.schema,
+            )
         if self._place.schema == OWN:
             cursor.execute(f"create schema if not exists {OWN}")
-        cursor.execute(f"set local search_path = {self._place.schema}, pg_temp; {text('functions')}; {text('schema')}")
+        cursor.execute(
+            f"set local search_path = {self._place.schema}, pg_temp; {text('functions')}; {text('schema')}"
+        )
         cursor.execute("insert into job_schema (version) values (%s)", (SCHEMA_VERSION,))
 
     def _has_tables(self, cursor) -> bool:
         """Tell whether any of our tables is there."""
-        cursor.execute("select bool_or(to_regclass(name) is not null) as found from pg_catalog.unnest(%s) as name", (_tables(),))
+        cursor.execute(
+            "select bool_or(to_regclass(name) is not null) as found from pg_catalog.unnest(%s) as name",
+            (_tables(),),
+        )
         return cursor.fetchone()["found"]
 
 
@@ -253,7 +302,9 @@ class _Burst(threading.local):
 
 def alone(cursor, name: str) -> None:
     """Be the only transaction at this work from here on. Raises: Unreachable, to be tried again, when another is: who waits holds no connection."""
-    number = int.from_bytes(hashlib.sha256(f"image-tuning-job {name}".encode()).digest()[:8], "big", signed=True)
+    number = int.from_bytes(
+        hashlib.sha256(f"image-tuning-job {name}".encode()).digest()[:8], "big", signed=True
+    )
     cursor.execute("select pg_try_advisory_xact_lock(%s::bigint) as mine", (number,))
     if not cursor.fetchone()["mine"]:
         raise Unreachable("another `job prepare` or `job drop` is at work")
@@ -267,7 +318,10 @@ def json_value(value):
 @cache
 def _indexes() -> list[tuple[str, str, str]]:
     """Return name, table and statement of each index."""
-    return [(m[1], m[2], m[0]) for m in re.finditer(r"^create index (\w+) on (\w+) .*;", text("schema"), re.M)]
+    return [
+        (m[1], m[2], m[0])
+        for m in re.finditer(r"^create index (\w+) on (\w+) .*;", text("schema"), re.M)
+    ]
 
 
 @cache

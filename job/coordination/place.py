@@ -23,7 +23,9 @@ class Place:
 
     schema: str
     prepared: bool  # our tables are in it
-    strangers: str = ""  # what was left aside, as it is neither our role's nor the database's owner's
+    strangers: str = (
+        ""  # what was left aside, as it is neither our role's nor the database's owner's
+    )
 
     @property
     def path(self) -> str:
@@ -42,11 +44,17 @@ def look(cursor, where: str) -> Place:
     cursor.execute(SQL["look"])
     rows = cursor.fetchall()
     first, path, told = (rows[0][name] for name in ("first", "path", "told"))
-    found = sorted((row for row in rows if row["visible"] or row["own"]), key=lambda row: not row["visible"])
+    found = sorted(
+        (row for row in rows if row["visible"] or row["own"]), key=lambda row: not row["visible"]
+    )
     if told:
         if first is None:
             raise no_schema(where, path)
-        seen = [row["schema"] for row in found if row["visible"] and (row["trusted"] or row["schema"] == first)]
+        seen = [
+            row["schema"]
+            for row in found
+            if row["visible"] and (row["trusted"] or row["schema"] == first)
+        ]
         return Place(seen[0] if seen else first, bool(seen))
     ours = [row for row in found if row["trusted"]]
     if ours and not ours[0]["usable"]:
@@ -66,7 +74,10 @@ def ready(cursor, place: Place, where: str) -> None:
     """
     cursor.execute(SQL["rights"], {"schema": place.schema})
     row = cursor.fetchone()
-    own, revoke = place.schema == OWN, f"revoke create on schema {place.schema} from {', '.join(row['others'])}"
+    own, revoke = (
+        place.schema == OWN,
+        f"revoke create on schema {place.schema} from {', '.join(row['others'])}",
+    )
     if own and not row["there"] and not row["may_make"]:
         raise Invalid(
             f"the database {where}: {row['me']} may not make the schema {OWN}, where our tables are: let the owner of the database"
@@ -79,10 +90,17 @@ def ready(cursor, place: Place, where: str) -> None:
             f" `alter schema {OWN} owner to {row['me']}`, or name a schema by `options=-csearch_path%3D...` in JOB_DATABASE_URL"
         )
     if own and row["others"]:
-        raise Invalid(f"the database {where}: others may create in the schema {OWN}, and so have what they make run by us: `{revoke}`")
+        raise Invalid(
+            f"the database {where}: others may create in the schema {OWN}, and so have what they make run by us: `{revoke}`"
+        )
     if row["there"] and not place.prepared and not row["may_create"]:
         raise Invalid(
             f"the database {where}: {row['me']} may not create tables in the schema {place.schema}, and there are none: grant CREATE on it"
         )
     if row["others"]:
-        log.warning("the database %s: others may create in the schema %s, where our tables are: `%s`", where, place.schema, revoke)
+        log.warning(
+            "the database %s: others may create in the schema %s, where our tables are: `%s`",
+            where,
+            place.schema,
+            revoke,
+        )

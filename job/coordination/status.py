@@ -20,10 +20,24 @@ def collect(database: Database, registered: Registered) -> dict:
         "window_s": WINDOW_S,
         "models": list(registered.experiment.models),
     }
-    names = ("states", "running", "failed", "best", "selected", "folds", "attempts", "seconds", "speed", "notes")
+    names = (
+        "states",
+        "running",
+        "failed",
+        "best",
+        "selected",
+        "folds",
+        "attempts",
+        "seconds",
+        "speed",
+        "notes",
+    )
     rows = database.run(lambda cursor: _snapshot(cursor, names, values))
     stages = _counted(rows["states"])
-    left, total = undecided(stages), sum(sum(counts.values()) for models in stages.values() for counts in models.values())
+    left, total = (
+        undecided(stages),
+        sum(sum(counts.values()) for models in stages.values() for counts in models.values()),
+    )
     mean_s = {(r["stage"], r["model"]): r["mean_s"] for r in rows["seconds"]}
     return {
         "experiment": registered.experiment.name,
@@ -32,10 +46,16 @@ def collect(database: Database, registered: Registered) -> dict:
         "tasks": total,
         "undecided": sum(left.values()),
         "stages": stages,
-        "models": {m: _results(rows, m, registered.experiment.folds["count"]) for m in registered.experiment.models},
+        "models": {
+            m: _results(rows, m, registered.experiment.folds["count"])
+            for m in registered.experiment.models
+        },
         "attempts": {r["outcome"]: r["attempts"] for r in rows["attempts"]},
         "images_per_s": _speeds(registered, stages, rows["speed"]),
-        "task_s": [{"stage": stage, "model": model, "mean_s": seconds} for (stage, model), seconds in mean_s.items()],
+        "task_s": [
+            {"stage": stage, "model": model, "mean_s": seconds}
+            for (stage, model), seconds in mean_s.items()
+        ],
         "time_left": time_left(stages, _expected(registered, rows["seconds"]), rows["running"]),
         "running": rows["running"],
         "failed": rows["failed"],
@@ -47,7 +67,9 @@ def check_all_decided(database: Database, registered: Registered) -> None:
     """Raise `NotReady` while there are tasks that somebody may still decide."""
     left = undecided(_counted(database.rows(SQL["states"], experiment=registered.id)))
     if left:
-        raise NotReady(f"not every task is decided: {', '.join(f'{n} of {stage}' for stage, n in left.items())} to go")
+        raise NotReady(
+            f"not every task is decided: {', '.join(f'{n} of {stage}' for stage, n in left.items())} to go"
+        )
 
 
 def may_be_decided(database: Database, registered: Registered, model: str, stage: str) -> bool:
@@ -77,7 +99,9 @@ def reachable(stages: dict) -> list[tuple[str, str, dict]]:
                 continue
             found.append((stage, model, counts))
             open_ = counts["waiting"] + counts["running"]
-            if (stage == "features" and counts["failed"]) or (stage == "trial" and not open_ + counts["complete"]):
+            if (stage == "features" and counts["failed"]) or (
+                stage == "trial" and not open_ + counts["complete"]
+            ):
                 break
     return found
 
@@ -115,7 +139,11 @@ def time_left(stages: dict, mean_s: dict, running: list[dict]) -> dict:
         if (mean := mean_s.get((stage, model))) is None:
             unknown.append(f"{stage} {model}")
             continue
-        begun = [max(mean - r["running_s"], 0.0) for r in alive if (r["stage"], r["model"]) == (stage, model)]
+        begun = [
+            max(mean - r["running_s"], 0.0)
+            for r in alive
+            if (r["stage"], r["model"]) == (stage, model)
+        ]
         untouched = counts["waiting"] + counts["running"] - len(begun)
         work += untouched * mean + sum(begun)
         longest = max([longest, *begun, mean if untouched else 0.0])
@@ -132,16 +160,27 @@ def time_left(stages: dict, mean_s: dict, running: list[dict]) -> dict:
 def experiments(database: Database) -> list[dict]:
     """Return every experiment of the database, oldest first, as `job list --json` gives it."""
     database.check_schema()
-    rows = database.run(lambda cursor: _snapshot(cursor, ("experiments", "all_states", "scores"), {}))
+    rows = database.run(
+        lambda cursor: _snapshot(cursor, ("experiments", "all_states", "scores"), {})
+    )
     return [
-        _entry(row, *([r for r in rows[name] if r["experiment"] == row["id"]] for name in ("all_states", "scores")))
+        _entry(
+            row,
+            *(
+                [r for r in rows[name] if r["experiment"] == row["id"]]
+                for name in ("all_states", "scores")
+            ),
+        )
         for row in rows["experiments"]
     ]
 
 
 def _entry(row: dict, states: list[dict], scores: list[dict]) -> dict:
     stages = _counted(states)
-    counts = {state: sum(models["tasks"] for models in states if models["state"] == state) for state in STATES}
+    counts = {
+        state: sum(models["tasks"] for models in states if models["state"] == state)
+        for state in STATES
+    }
     left = sum(undecided(stages).values())
     return {
         "name": row["name"],
@@ -181,7 +220,9 @@ def _counted(rows: list[dict]) -> dict:
     """Return the counts as stage -> model -> state -> tasks."""
     stages = {stage: {} for stage in STAGES}
     for row in rows:
-        stages[row["stage"]].setdefault(row["model"], dict.fromkeys(STATES, 0))[row["state"]] = row["tasks"]
+        stages[row["stage"]].setdefault(row["model"], dict.fromkeys(STATES, 0))[row["state"]] = row[
+            "tasks"
+        ]
     return stages
 
 
@@ -189,9 +230,20 @@ def _results(rows: dict, model: str, folds: int) -> dict:
     """Return what a model has come to: its best trial so far, the selected one, the mean of its complete folds."""
 
     def of(name: str) -> dict | None:
-        return next(({k: v for k, v in row.items() if k != "model"} for row in rows[name] if row["model"] == model), None)
+        return next(
+            (
+                {k: v for k, v in row.items() if k != "model"}
+                for row in rows[name]
+                if row["model"] == model
+            ),
+            None,
+        )
 
-    return {"best": of("best"), "selected": of("selected"), "folds": (of("folds") or {"folds": 0, "mean": None}) | {"of": folds}}
+    return {
+        "best": of("best"),
+        "selected": of("selected"),
+        "folds": (of("folds") or {"folds": 0, "mean": None}) | {"of": folds},
+    }
 
 
 def _speeds(registered: Registered, stages: dict, rows: list[dict]) -> list[dict]:
@@ -205,7 +257,13 @@ def _speeds(registered: Registered, stages: dict, rows: list[dict]) -> list[dict
     for (stage, model), (images, seconds) in found.items():
         running = stages[stage][model]["running"]
         if running and images:
-            speeds.append({"stage": stage, "model": model, "images_per_s": round(images / seconds * running, 1)})
+            speeds.append(
+                {
+                    "stage": stage,
+                    "model": model,
+                    "images_per_s": round(images / seconds * running, 1),
+                }
+            )
     return speeds
 
 

@@ -11,7 +11,12 @@ from contextlib import contextmanager, suppress
 from itertools import accumulate
 
 import optuna
-from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution, distribution_to_json
+from optuna.distributions import (
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+    distribution_to_json,
+)
 from optuna.storages import InMemoryStorage, RDBStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
@@ -28,7 +33,11 @@ from job.settings import redact
 
 SQL = queries("study")
 REDUCTION_FACTOR = 3
-SHOWN_BEST, SHOWN_RUNNING, SHOWN_SPREAD = 25, 100, 500  # of a model's trials; TPE never takes more than 25 for good
+SHOWN_BEST, SHOWN_RUNNING, SHOWN_SPREAD = (
+    25,
+    100,
+    500,
+)  # of a model's trials; TPE never takes more than 25 for good
 FANOVA_SEED = 0
 EXPECTED_SHARE = {"none": 1.0, "median": 0.5, "hyperband": 0.35}  # of a trial's epochs, on average
 
@@ -44,7 +53,12 @@ def create(database: Database, experiment: Experiment) -> dict[str, int]:
         storage = _storage(database)
         names = {model: f"{experiment.name}/{model}" for model in experiment.models}
         for name in names.values():
-            optuna.create_study(study_name=name, storage=storage, direction=experiment.direction, load_if_exists=True)
+            optuna.create_study(
+                study_name=name,
+                storage=storage,
+                direction=experiment.direction,
+                load_if_exists=True,
+            )
         return {model: storage.get_study_id_from_name(name) for model, name in names.items()}
 
 
@@ -69,15 +83,23 @@ def _told(database: Database):
     """Say Optuna's errors in our words."""
     try:
         yield
-    except (optuna.exceptions.StorageInternalError, SQLAlchemyError, KeyError) as exc:  # KeyError: the study just made is gone
-        root = exc.__cause__ if isinstance(exc, optuna.exceptions.StorageInternalError) else exc  # which says that the data may be invalid
+    except (
+        optuna.exceptions.StorageInternalError,
+        SQLAlchemyError,
+        KeyError,
+    ) as exc:  # KeyError: the study just made is gone
+        root = (
+            exc.__cause__ if isinstance(exc, optuna.exceptions.StorageInternalError) else exc
+        )  # which says that the data may be invalid
         error = translate(root.orig, database.where) if isinstance(root, DBAPIError) else None
         if isinstance(error, Invalid):
             raise error from exc
         words = str(getattr(root, "orig", root)).partition("\n")[0]
         raise Unreachable(f"Optuna's tables could not be reached: {redact(words)}") from exc
     except RuntimeError as exc:
-        raise Invalid(f"Optuna's tables in the database are of another version: {redact(str(exc))}; use an empty database") from exc
+        raise Invalid(
+            f"Optuna's tables in the database are of another version: {redact(str(exc))}; use an empty database"
+        ) from exc
 
 
 def distributions(experiment: Experiment, model: str) -> dict:
@@ -88,7 +110,9 @@ def distributions(experiment: Experiment, model: str) -> dict:
 def choose(experiment: Experiment, attempt) -> None:
     """Give an attempt at a trial its parameters, unless an earlier one has: written as Optuna's rows, too."""
     if attempt.parameters is None:
-        chosen = suggest(experiment, attempt.key, _shown(attempt.tasks.database, experiment, attempt.values))
+        chosen = suggest(
+            experiment, attempt.key, _shown(attempt.tasks.database, experiment, attempt.values)
+        )
         attempt.set_parameters(chosen, internal(experiment, attempt.key.model, chosen))
 
 
@@ -100,7 +124,9 @@ def suggest(experiment: Experiment, key: Key, history: list[dict]) -> dict:
     space = distributions(experiment, key.model)
     storage = InMemoryStorage()
     # Without a pruner: beside hyperband, Optuna's samplers would learn from the trials of one bracket only, a quarter of them.
-    study = optuna.create_study(storage=storage, direction=experiment.direction, sampler=sampler(experiment, key))
+    study = optuna.create_study(
+        storage=storage, direction=experiment.direction, sampler=sampler(experiment, key)
+    )
     for row in history:
         storage.create_new_trial(study._study_id, _frozen(row, space))
     if key.index < len(experiment.enqueue):
@@ -111,7 +137,11 @@ def suggest(experiment: Experiment, key: Key, history: list[dict]) -> dict:
 def internal(experiment: Experiment, model: str, parameters: dict) -> list[dict]:
     """Return the parameters of a trial as Optuna's tables have them."""
     return [
-        {"name": name, "internal": float(space.to_internal_repr(parameters[name])), "distribution": distribution_to_json(space)}
+        {
+            "name": name,
+            "internal": float(space.to_internal_repr(parameters[name])),
+            "distribution": distribution_to_json(space),
+        }
         for name, space in distributions(experiment, model).items()
     ]
 
@@ -124,8 +154,13 @@ def rule(experiment: Experiment, key: Key, epoch: int) -> dict:
     least, epochs = experiment.search["min_epochs"], experiment.models[key.model]["epochs"]
     name, bracket = experiment.search["pruner"], None
     if name == "hyperband":
-        bracket = bracket_of(f"{experiment.name}/{key.model}", key.index, least, epochs, experiment.method)
-        asked = epoch + 1 in [least * REDUCTION_FACTOR**rung for rung in range(bracket, brackets(least, epochs, experiment.method))]
+        bracket = bracket_of(
+            f"{experiment.name}/{key.model}", key.index, least, epochs, experiment.method
+        )
+        asked = epoch + 1 in [
+            least * REDUCTION_FACTOR**rung
+            for rung in range(bracket, brackets(least, epochs, experiment.method))
+        ]
     else:
         asked = name == "median" and epoch + 1 >= least
     if key.stage != "trial" or not asked or epoch + 1 >= epochs:
@@ -144,7 +179,9 @@ def bracket_of(study: str, trial: int, least: int, epochs: int, method: int) -> 
     return next(bracket for bracket, upto in enumerate(accumulate(shares)) if drawn < upto)
 
 
-def importances(experiment: Experiment, model: str, trials: list[tuple[dict, float]]) -> dict[str, float]:
+def importances(
+    experiment: Experiment, model: str, trials: list[tuple[dict, float]]
+) -> dict[str, float]:
     """Return how much of the spread of the values each searched parameter explains by itself, largest first, together 1.
 
     By fANOVA: a forest of trees, and the variance of its prediction as one parameter moves and the others are averaged over.
@@ -155,10 +192,15 @@ def importances(experiment: Experiment, model: str, trials: list[tuple[dict, flo
     """
     space = distributions(experiment, model)
     logs = {name for name, distribution in space.items() if getattr(distribution, "log", False)}
-    space |= {name: FloatDistribution(math.log(space[name].low), math.log(space[name].high)) for name in logs}
+    space |= {
+        name: FloatDistribution(math.log(space[name].low), math.log(space[name].high))
+        for name in logs
+    }
     study = optuna.create_study(direction=experiment.direction)
     for parameters, value in trials:
-        moved = {name: math.log(parameters[name]) if name in logs else parameters[name] for name in space}
+        moved = {
+            name: math.log(parameters[name]) if name in logs else parameters[name] for name in space
+        }
         study.add_trial(create_trial(params=moved, distributions=space, value=value))
     evaluator = optuna.importance.FanovaImportanceEvaluator(seed=FANOVA_SEED)
     found = optuna.importance.get_param_importances(study, evaluator=evaluator)
@@ -167,20 +209,29 @@ def importances(experiment: Experiment, model: str, trials: list[tuple[dict, flo
 
 def reader(database: Database) -> RDBStorage:
     """Return a storage for Optuna's dashboard: every transaction is read-only, and the server refuses a write. Nothing is created."""
-    return _storage(database, skip_table_creation=True, execution_options={"postgresql_readonly": True})
+    return _storage(
+        database, skip_table_creation=True, execution_options={"postgresql_readonly": True}
+    )
 
 
 def _storage(database: Database, skip_table_creation: bool = False, **engine) -> RDBStorage:
     """Return Optuna's own storage on our database; it keeps no connection."""
     kwargs = {"poolclass": NullPool, "creator": database.lent} | engine
-    return RDBStorage("postgresql+psycopg2://", engine_kwargs=kwargs, skip_table_creation=skip_table_creation)
+    return RDBStorage(
+        "postgresql+psycopg2://", engine_kwargs=kwargs, skip_table_creation=skip_table_creation
+    )
 
 
 def _shown(database: Database, experiment: Experiment, values: dict) -> list[dict]:
     """Return the history for `suggest`; none for random search."""
     if experiment.search["sampler"] == "random":
         return []
-    limits = {"best": SHOWN_BEST, "running": SHOWN_RUNNING, "spread": SHOWN_SPREAD, "sign": experiment.sign}
+    limits = {
+        "best": SHOWN_BEST,
+        "running": SHOWN_RUNNING,
+        "spread": SHOWN_SPREAD,
+        "sign": experiment.sign,
+    }
     return database.rows(SQL["history"], **values | limits)
 
 
@@ -189,7 +240,9 @@ def sampler(experiment: Experiment, key: Key) -> optuna.samplers.BaseSampler:
     seed = derive(experiment.seed, key.model, key.stage, key.index, "sampler")
     if experiment.search["sampler"] == "random":
         return optuna.samplers.RandomSampler(seed=seed)
-    return optuna.samplers.TPESampler(seed=seed, n_startup_trials=TPE_STARTUP_TRIALS, multivariate=True, constant_liar=True)
+    return optuna.samplers.TPESampler(
+        seed=seed, n_startup_trials=TPE_STARTUP_TRIALS, multivariate=True, constant_liar=True
+    )
 
 
 def brackets(least: int, epochs: int, method: int) -> int:
@@ -214,7 +267,9 @@ class _Uncopied(FrozenTrial):
 
 def _frozen(row: dict, space: dict) -> FrozenTrial:
     """Return a task as Optuna sees a trial."""
-    state = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED}.get(row["state"], TrialState.RUNNING)
+    state = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED}.get(
+        row["state"], TrialState.RUNNING
+    )
     return _Uncopied(
         number=-1,  # the storage counts
         trial_id=-1,
@@ -222,7 +277,9 @@ def _frozen(row: dict, space: dict) -> FrozenTrial:
         value=row["value"] if state == TrialState.COMPLETE else None,
         params=row["parameters"],
         distributions=space,
-        intermediate_values={row["epochs"]: row["value"]} if row["epochs"] and row["value"] is not None else {},
+        intermediate_values={row["epochs"]: row["value"]}
+        if row["epochs"] and row["value"] is not None
+        else {},
         user_attrs={},
         system_attrs={},
         datetime_start=None,

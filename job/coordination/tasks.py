@@ -22,8 +22,15 @@ from job.interrupt import INTERRUPT
 
 POLL_S = 2.0
 MOST_COUNTED = 1000  # unfinished tasks, for a sentence
-GRACE = 1 / 3  # of a lease, two renewals: for how long an owner may be silent, and has to answer once it is called in
-SLURM = ("SLURM_CLUSTER_NAME", "SLURM_JOB_ID", "SLURM_STEP_ID", "SLURM_PROCID")  # the last two: processes that srun starts side by side
+GRACE = (
+    1 / 3
+)  # of a lease, two renewals: for how long an owner may be silent, and has to answer once it is called in
+SLURM = (
+    "SLURM_CLUSTER_NAME",
+    "SLURM_JOB_ID",
+    "SLURM_STEP_ID",
+    "SLURM_PROCID",
+)  # the last two: processes that srun starts side by side
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +78,14 @@ def find(database: Database, name: str) -> Registered:
             f"experiment '{name}' (from JOB_EXPERIMENT or --experiment) is not in the database yet: run `job prepare` with its file"
         )
     row = rows[0]
-    return Registered(row["id"], stored(row["spec"]), row["fingerprint"], row["data"], row["weights"], row["splits"])
+    return Registered(
+        row["id"],
+        stored(row["spec"]),
+        row["fingerprint"],
+        row["data"],
+        row["weights"],
+        row["splits"],
+    )
 
 
 def patiently(call, wait_s: float, poll_s: float = POLL_S):
@@ -92,7 +106,14 @@ def patiently(call, wait_s: float, poll_s: float = POLL_S):
 class Tasks:
     """The tasks of one experiment, seen by one worker."""
 
-    def __init__(self, database: Database, registered: Registered, worker: Worker, lease_s: float, wait_s: float):
+    def __init__(
+        self,
+        database: Database,
+        registered: Registered,
+        worker: Worker,
+        lease_s: float,
+        wait_s: float,
+    ):
         self.database, self.registered, self.worker = database, registered, worker
         self.lease_s, self.wait_s = lease_s, wait_s
 
@@ -112,7 +133,12 @@ class Tasks:
     def _try(self, key: Key) -> Attempt | None:
         state = self._peek(key)
         if state["state"] in DECIDED:
-            log.info("%s is decided already: %s%s", key, state["state"], f" ({state['reason']})" if state["reason"] else "")
+            log.info(
+                "%s is decided already: %s%s",
+                key,
+                state["state"],
+                f" ({state['reason']})" if state["reason"] else "",
+            )
             return None
         if state["state"] == "failed":
             raise Impossible(
@@ -127,7 +153,11 @@ class Tasks:
         }
         values["selected"] = json_value(selected) if selected is not None else None
         taken = self.database.rows(SQL["take"], **values) if state["state"] == "waiting" else []
-        outcome = Attempt(self, key, **taken[0]) if taken else self.database.run(lambda cursor: self._own(cursor, key, values))
+        outcome = (
+            Attempt(self, key, **taken[0])
+            if taken
+            else self.database.run(lambda cursor: self._own(cursor, key, values))
+        )
         if isinstance(outcome, JobError):
             raise outcome
         return outcome if outcome else self._try(key)
@@ -135,7 +165,9 @@ class Tasks:
     def _peek(self, key: Key) -> dict:
         rows = self.database.rows(SQL["peek"], **self.registered.values(key))
         if not rows:
-            raise NotReady(f"{key} is not among the tasks in the database: run `job prepare` with the larger file first")
+            raise NotReady(
+                f"{key} is not among the tasks in the database: run `job prepare` with the larger file first"
+            )
         return rows[0]
 
     def _ready(self, key: Key) -> dict | None:
@@ -148,13 +180,19 @@ class Tasks:
 
     def _finished(self, model: str, stage: str, every: bool = False) -> None:
         """Raise unless a stage has no unfinished tasks; with `every`, nor any that failed for good."""
-        row = self.database.rows(SQL["left"], experiment=self.registered.id, model=model, stage=stage, most=MOST_COUNTED)[0]
+        row = self.database.rows(
+            SQL["left"], experiment=self.registered.id, model=model, stage=stage, most=MOST_COUNTED
+        )[0]
         if every and row["failed"]:
             raise Impossible(
                 f"{row['failed']} {stage} tasks of {model} failed for good: its later stages cannot run; see `job status`, then `job retry`"
             )
         if row["unfinished"]:
-            some = row["unfinished"] if row["unfinished"] <= MOST_COUNTED else f"more than {MOST_COUNTED}"
+            some = (
+                row["unfinished"]
+                if row["unfinished"] <= MOST_COUNTED
+                else f"more than {MOST_COUNTED}"
+            )
             raise NotReady(f"{some} {stage} tasks of {model} are not finished yet")
 
     def selection(self, model: str) -> dict:
@@ -167,9 +205,14 @@ class Tasks:
             rows = self.database.run(lambda cursor: self._select(cursor, values))
             if not rows:
                 self._finished(model, "trial")  # a trial may have been retried in between
-                counts = ", ".join(f"{r['tasks']} {r['state']}" for r in self.database.rows(SQL["counts"], **values, stage="trial"))
+                counts = ", ".join(
+                    f"{r['tasks']} {r['state']}"
+                    for r in self.database.rows(SQL["counts"], **values, stage="trial")
+                )
                 raise Impossible(f"{model} has no complete trial to go on with: {counts}")
-            log.info("selected for %s: trial %d, value %.4f", model, rows[0]["trial"], rows[0]["value"])
+            log.info(
+                "selected for %s: trial %d, value %.4f", model, rows[0]["trial"], rows[0]["value"]
+            )
         return rows[0]
 
     @staticmethod
@@ -187,8 +230,16 @@ class Tasks:
             return Attempt(self, key, row["attempt"], row["parameters"], row["progress"])
         if row["state"] == "running":
             if not self._requeued(row) and (left_s := self._left_s(cursor, values, row)) > 0:
-                return NotReady(f"{key} is owned by attempt {row['attempt']} on {row['host']}, its lease ends in {left_s:.0f} s")
-            end(cursor, values | {"attempt": row["attempt"], "seconds": None}, row, "vanished", f"vanished on {row['host']} without a word")
+                return NotReady(
+                    f"{key} is owned by attempt {row['attempt']} on {row['host']}, its lease ends in {left_s:.0f} s"
+                )
+            end(
+                cursor,
+                values | {"attempt": row["attempt"], "seconds": None},
+                row,
+                "vanished",
+                f"vanished on {row['host']} without a word",
+            )
         cursor.execute(SQL["take"], values)
         taken = cursor.fetchone()
         return Attempt(self, key, **taken) if taken else None
@@ -197,7 +248,11 @@ class Tasks:
         """Return the seconds for which a running task is still its owner's. One that is overdue is called in before it is taken."""
         if row["called_in"] or row["lease_left_s"] > self.lease_s * (1 - GRACE):
             return row["lease_left_s"]
-        cursor.execute(SQL["call_in"], values | {"grace_s": self.lease_s * GRACE, "called_in": f"called in by {self.worker.host}"})
+        cursor.execute(
+            SQL["call_in"],
+            values
+            | {"grace_s": self.lease_s * GRACE, "called_in": f"called in by {self.worker.host}"},
+        )
         return cursor.fetchone()["lease_left_s"]
 
     def _requeued(self, row: dict) -> bool:
@@ -217,7 +272,9 @@ def retry(database: Database, registered: Registered, key: Key) -> None:
             done = True
             return True
         cursor.execute(SQL["peek"], values)
-        return done and cursor.fetchone()["state"] != "failed"  # a try before was done, and its answer lost
+        return (
+            done and cursor.fetchone()["state"] != "failed"
+        )  # a try before was done, and its answer lost
 
     if not database.run(work):
         raise JobError(

@@ -30,11 +30,15 @@ from job.data import names
 from job.sentences import first_line
 
 MEMBER_BYTES = 200_000_000  # of one member, by its declared size: no more than that is unpacked
-HEADER_BYTES = 1 << 20  # of what a tar says of a member in a member of its own: a long name, pax records
+HEADER_BYTES = (
+    1 << 20
+)  # of what a tar says of a member in a member of its own: a long name, pax records
 STEP_BYTES = 4096  # of bzip2 or LZMA at a time, which unpack to 20,000 times as much at most
 SMALL_BYTES = 20_000_000  # an array of more bytes
 MOST_PER_BYTE = 200  # has at most these for each byte it is packed to; bombs have 1,000
-MOST_OPCODES = 500_000  # of a pickle: those of CIFAR-10 have 30,108; an object is 60 to 250 bytes of memory
+MOST_OPCODES = (
+    500_000  # of a pickle: those of CIFAR-10 have 30,108; an object is 60 to 250 bytes of memory
+)
 DEEPEST = 5  # folders below each other; top/train/class/image is 4, and a link to its own parent ends here
 
 
@@ -72,17 +76,31 @@ def reading(path: Path) -> Iterator[None]:
     except OSError as exc:
         if exc.errno is None:  # gzip and bz2 say so of bad data
             raise _damaged(path, exc) from exc
-        raise errors.Invalid(f"{path} cannot be read ({exc.strerror}): check the path and its permissions") from exc
-    except (EOFError, ValueError, struct.error, zlib.error, lzma.LZMAError, tarfile.TarError, zipfile.BadZipFile) as exc:
+        raise errors.Invalid(
+            f"{path} cannot be read ({exc.strerror}): check the path and its permissions"
+        ) from exc
+    except (
+        EOFError,
+        ValueError,
+        struct.error,
+        zlib.error,
+        lzma.LZMAError,
+        tarfile.TarError,
+        zipfile.BadZipFile,
+    ) as exc:
         raise _damaged(path, exc) from exc
     except RuntimeError as exc:  # encrypted, or a compression this Python lacks
         raise errors.Invalid(f"{path} cannot be read ({first_line(exc)}): pack it again") from exc
     except MemoryError as exc:
-        raise errors.Invalid(f"{path} needs more memory than there is ({first_line(exc)}): use a smaller data set") from exc
+        raise errors.Invalid(
+            f"{path} needs more memory than there is ({first_line(exc)}): use a smaller data set"
+        ) from exc
 
 
 def _damaged(path: Path, exc: Exception) -> errors.Invalid:
-    return errors.Invalid(f"{path} is damaged, cut short or of another format ({first_line(exc)}): copy or download it again")
+    return errors.Invalid(
+        f"{path} is damaged, cut short or of another format ({first_line(exc)}): copy or download it again"
+    )
 
 
 # --- folders, tar, zip ---
@@ -101,7 +119,9 @@ def _folder_members(root: Path, inside: str = "") -> Iterator[Member]:
             _check_size(name, path.stat().st_size, root)
             yield Member(name, False, partial(_read, path, path.read_bytes))
         else:
-            raise errors.Invalid(f"{path} is neither a file nor a folder (a link to nothing, a pipe?): remove it")
+            raise errors.Invalid(
+                f"{path} is neither a file nor a folder (a link to nothing, a pipe?): remove it"
+            )
 
 
 def _tar_members(path: Path) -> Iterator[Member]:
@@ -112,7 +132,9 @@ def _tar_members(path: Path) -> Iterator[Member]:
             name = _checked_name(info.name, path)
             _check_size(name, info.size, path)
             if name not in ("", ".") and not names.hidden(name):
-                yield Member(name, info.isdir(), partial(_read, path, partial(_read_tar, tar, info)))
+                yield Member(
+                    name, info.isdir(), partial(_read, path, partial(_read_tar, tar, info))
+                )
             tar.members = []  # tarfile keeps every header, else
         _check_end(tar, path)
 
@@ -120,7 +142,13 @@ def _tar_members(path: Path) -> Iterator[Member]:
 class _Header(tarfile.TarInfo):
     """A header; of one that only describes the next, by a long name or pax records, tarfile reads all bytes at once."""
 
-    OF_THE_NEXT = (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE)
+    OF_THE_NEXT = (
+        tarfile.GNUTYPE_LONGNAME,
+        tarfile.GNUTYPE_LONGLINK,
+        tarfile.XHDTYPE,
+        tarfile.XGLTYPE,
+        tarfile.SOLARIS_XHDTYPE,
+    )
 
     @classmethod
     def frombuf(cls, buf: bytes, encoding: str, errors: str) -> tarfile.TarInfo:
@@ -144,7 +172,9 @@ def _check_end(tar: tarfile.TarFile, path: Path) -> None:
     while block := tar.fileobj.read(1 << 20):
         ended = ended and not block.strip(b"\0")
     if not ended:
-        raise errors.Invalid(f"{path} is damaged or cut short (no end of archive): copy or download it again")
+        raise errors.Invalid(
+            f"{path} is damaged or cut short (no end of archive): copy or download it again"
+        )
 
 
 def _zip_members(path: Path) -> Iterator[Member]:
@@ -155,7 +185,9 @@ def _zip_members(path: Path) -> Iterator[Member]:
             name = _checked_name(info.filename, path).replace("\\", "/")
             _check_size(name, info.file_size, path)
             if name not in ("", ".") and not names.hidden(name):
-                yield Member(name, info.is_dir(), partial(_read, path, partial(_read_zip, archive, info)))
+                yield Member(
+                    name, info.is_dir(), partial(_read, path, partial(_read_zip, archive, info))
+                )
 
 
 def _read_zip(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
@@ -172,20 +204,26 @@ def _read(path: Path, read: Callable[[], bytes]) -> bytes:
 
 
 def _no_file(name: str, path: Path) -> errors.Invalid:
-    return errors.Invalid(f"member {name!r} of {path} is a link or a device: pack files and folders only")
+    return errors.Invalid(
+        f"member {name!r} of {path} is a link or a device: pack files and folders only"
+    )
 
 
 def _checked_name(name: str, path: Path) -> str:
     """A member's name without "./"; errors.Invalid when it leads out of the archive (backslashes count as slashes)."""
     plain = name.replace("\\", "/")
     if plain.startswith("/") or re.match("[A-Za-z]:/", plain) or ".." in plain.split("/"):
-        raise errors.Invalid(f"member {name!r} of {path} leads out of it: pack it with relative names, without '..'")
+        raise errors.Invalid(
+            f"member {name!r} of {path} leads out of it: pack it with relative names, without '..'"
+        )
     return re.sub(r"^(\./+)+", "", name)
 
 
 def _check_size(name: str, size: int, path: Path) -> None:
     if not 0 <= size <= MEMBER_BYTES:
-        raise errors.Invalid(f"member {name!r} of {path} says it has {size:,} bytes, more than {MEMBER_BYTES:,} are not read: leave it out")
+        raise errors.Invalid(
+            f"member {name!r} of {path} says it has {size:,} bytes, more than {MEMBER_BYTES:,} are not read: leave it out"
+        )
 
 
 # --- arrays in a zip ---
@@ -202,22 +240,35 @@ def array(archive: zipfile.ZipFile, name: str, what: str) -> np.ndarray:
     info = archive.getinfo(name)
     if info.file_size > SMALL_BYTES and info.file_size > MOST_PER_BYTE * info.compress_size:
         seen = f"{info.file_size:,} bytes from {info.compress_size:,}"
-        raise errors.Invalid(f"{what} unpacks to {seen}, more than {MOST_PER_BYTE} a byte: unless it is a bomb, save it by numpy.savez")
+        raise errors.Invalid(
+            f"{what} unpacks to {seen}, more than {MOST_PER_BYTE} a byte: unless it is a bomb, save it by numpy.savez"
+        )
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise errors.Invalid(f"{what} is packed in another way than numpy does: save it by numpy.savez")
+        raise errors.Invalid(
+            f"{what} is packed in another way than numpy does: save it by numpy.savez"
+        )
     with archive.open(info) as file:
         if file.read(len(npy.MAGIC_PREFIX)) != npy.MAGIC_PREFIX:
             raise errors.Invalid(f"{what} is no array: save it by numpy.savez")
         try:
             file.seek(0)
-            read_header = npy.read_array_header_1_0 if npy.read_magic(file) == (1, 0) else npy.read_array_header_2_0
+            read_header = (
+                npy.read_array_header_1_0
+                if npy.read_magic(file) == (1, 0)
+                else npy.read_array_header_2_0
+            )
             shape, _, dtype = read_header(file)
-            if not dtype.hasobject and math.prod(shape) * dtype.itemsize > info.file_size - file.tell():
+            if (
+                not dtype.hasobject
+                and math.prod(shape) * dtype.itemsize > info.file_size - file.tell()
+            ):
                 raise ValueError(f"{shape} of {dtype} is more than its {info.file_size:,} bytes")
             file.seek(0)
             return npy.read_array(file, allow_pickle=False)
         except ValueError as exc:
-            raise errors.Invalid(f"{what} cannot be read ({first_line(exc)}): save plain numbers or text by numpy.savez") from exc
+            raise errors.Invalid(
+                f"{what} cannot be read ({first_line(exc)}): save plain numbers or text by numpy.savez"
+            ) from exc
 
 
 # --- pickles of Python 2 ---
@@ -235,7 +286,11 @@ class Array:
 
     def __setstate__(self, state: tuple) -> None:
         _, shape, dtype, fortran, data = state
-        if not isinstance(dtype, _Dtype) or dtype.code not in ("u1", b"u1", "|u1", b"|u1") or fortran:
+        if (
+            not isinstance(dtype, _Dtype)
+            or dtype.code not in ("u1", b"u1", "|u1", b"|u1")
+            or fortran
+        ):
             raise ValueError("an array that is not uint8 in C order")
         self.values = np.frombuffer(data, np.uint8).reshape(shape)
 
@@ -268,7 +323,9 @@ class _Unpickler(pickle.Unpickler):
         if (module, name) == ("_codecs", "encode"):
             return self._encode
         if (module, name) not in self.KNOWN:
-            raise errors.Invalid(f"the pickle asks for {module}.{name}, which no array needs: it was refused and not run")
+            raise errors.Invalid(
+                f"the pickle asks for {module}.{name}, which no array needs: it was refused and not run"
+            )
         return self.KNOWN[module, name]
 
     def _encode(self, text: str, encoding: str = "latin1") -> bytes:
@@ -309,5 +366,9 @@ def unpickle(data: bytes, name: str) -> Any:
         return _Unpickler(data).load()
     except errors.Invalid as exc:
         raise errors.Invalid(f"member {name!r}: {exc}") from None
-    except Exception as exc:  # a damaged pickle raises anything, MemoryError and IndexError included
-        raise errors.Invalid(f"member {name!r} is no readable pickle ({first_line(exc)}): get the archive again") from exc
+    except (
+        Exception
+    ) as exc:  # a damaged pickle raises anything, MemoryError and IndexError included
+        raise errors.Invalid(
+            f"member {name!r} is no readable pickle ({first_line(exc)}): get the archive again"
+        ) from exc

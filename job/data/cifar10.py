@@ -29,7 +29,14 @@ def cached(cache: Path | None = None) -> Path | None:
     """
     home = Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser()
     ours = [cache / NAME] if cache else []
-    for path in [*(folder / "datasets" / name for folder in (home, Path("/tmp/.keras")) for name in IN_KERAS), *ours]:
+    for path in [
+        *(
+            folder / "datasets" / name
+            for folder in (home, Path("/tmp/.keras"))
+            for name in IN_KERAS
+        ),
+        *ours,
+    ]:
         if _is_official(path):
             return path
     return None
@@ -45,7 +52,9 @@ def official(cache: Path) -> Path:
 
 
 def _is_official(path: Path) -> bool:
-    return path.is_file() and os.access(path, os.R_OK) and downloads.has_hash(path.resolve(), SHA256)
+    return (
+        path.is_file() and os.access(path, os.R_OK) and downloads.has_hash(path.resolve(), SHA256)
+    )
 
 
 def read(path: Path) -> tuple[tuple[str, ...], Part, Part]:
@@ -56,29 +65,48 @@ def read(path: Path) -> tuple[tuple[str, ...], Part, Part]:
         folder, _, name = member.name.rpartition("/")
         if folder == FOLDER and name in (*TRAIN, "test_batch", "batches.meta"):
             content = archives.unpickle(member.read(), member.name)
-            found[name] = _classes(content) if name == "batches.meta" else _part(content, member.name)
+            found[name] = (
+                _classes(content) if name == "batches.meta" else _part(content, member.name)
+            )
     for name in (*TRAIN, "test_batch", "batches.meta"):
         if name not in found:
             other = foreign.looks_like(seen) if not found else None
-            raise errors.Invalid(f"{path} has no member {FOLDER}/{name}{f', {other}' if other else ''}: expected the archive of {URL}")
+            raise errors.Invalid(
+                f"{path} has no member {FOLDER}/{name}{f', {other}' if other else ''}: expected the archive of {URL}"
+            )
     train = [found.pop(name) for name in TRAIN]
-    joined = Part(np.concatenate([part.images for part in train]), np.concatenate([part.labels for part in train]))
+    joined = Part(
+        np.concatenate([part.images for part in train]),
+        np.concatenate([part.labels for part in train]),
+    )
     return found["batches.meta"], joined, found["test_batch"]
 
 
 def _part(batch: object, name: str) -> Part:
     """A batch, its images turned from [n, 3072] (channel, row, column) to [n, 32, 32, 3]."""
-    data, labels = (batch.get(b"data"), batch.get(b"labels")) if isinstance(batch, dict) else (None, None)
+    data, labels = (
+        (batch.get(b"data"), batch.get(b"labels")) if isinstance(batch, dict) else (None, None)
+    )
     values = data.values if isinstance(data, archives.Array) else np.empty(0, np.uint8)
-    ints = isinstance(labels, list) and all(isinstance(label, int) and 0 <= label < 10 for label in labels)
+    ints = isinstance(labels, list) and all(
+        isinstance(label, int) and 0 <= label < 10 for label in labels
+    )
     if not ints or not labels or values.shape != (len(labels), 3072):
-        raise errors.Invalid(f"member {name!r} is no CIFAR-10 batch: expected data, uint8 [n, 3072], and n labels 0..9")
+        raise errors.Invalid(
+            f"member {name!r} is no CIFAR-10 batch: expected data, uint8 [n, 3072], and n labels 0..9"
+        )
     images = np.ascontiguousarray(values.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))
     return Part(images, np.array(labels, np.int64))
 
 
 def _classes(meta: object) -> tuple[str, ...]:
     names = meta.get(b"label_names") if isinstance(meta, dict) else None
-    if not isinstance(names, list) or len(names) != 10 or not all(isinstance(name, bytes) for name in names):
-        raise errors.Invalid(f"member '{FOLDER}/batches.meta' has no label_names: expected ten names")
+    if (
+        not isinstance(names, list)
+        or len(names) != 10
+        or not all(isinstance(name, bytes) for name in names)
+    ):
+        raise errors.Invalid(
+            f"member '{FOLDER}/batches.meta' has no label_names: expected ten names"
+        )
     return tuple(name.decode("utf-8", "replace") for name in names)

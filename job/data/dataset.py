@@ -18,7 +18,9 @@ class Part:
 
     images: np.ndarray  # uint8 [n, height, width, 3], RGB, 0..255
     labels: np.ndarray  # int64 [n], 0..len(classes)-1
-    groups: np.ndarray | None = None  # int64 [n], the same for images that belong together by data.groups, in both parts
+    groups: np.ndarray | None = (
+        None  # int64 [n], the same for images that belong together by data.groups, in both parts
+    )
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,10 @@ def fitted(
     for part in filter(None, (train, test)):
         sizes[part.images.shape[2], part.images.shape[1]] += len(part.labels)
     if size:
-        train, test = (part and Part(pictures.resized(part.images, size), part.labels, part.groups) for part in (train, test))
+        train, test = (
+            part and Part(pictures.resized(part.images, size), part.labels, part.groups)
+            for part in (train, test)
+        )
     if test and test.images.shape[1:] != train.images.shape[1:]:
         seen = " and ".join("{1} x {0}".format(*part.images.shape[1:3]) for part in (train, test))
         raise errors.Invalid(f"images differ in size, {seen} (training, test): set data.image_size")
@@ -61,18 +66,26 @@ def checked(source: Source) -> Source:
     """
     k = len(source.classes)
     if k < 2:
-        raise errors.Invalid(f"there is only {k} class ({', '.join(source.classes)}): expected 2 or more")
+        raise errors.Invalid(
+            f"there is only {k} class ({', '.join(source.classes)}): expected 2 or more"
+        )
     for name, part in (("training", source.train), ("test", source.test)):
         if part and (part.labels.min() < 0 or part.labels.max() >= k):
             seen = f"{part.labels.min()}..{part.labels.max()}"
-            raise errors.Invalid(f"the {name} labels are {seen}: expected 0..{k - 1} for {k} classes")
+            raise errors.Invalid(
+                f"the {name} labels are {seen}: expected 0..{k - 1} for {k} classes"
+            )
     empty = np.flatnonzero(np.bincount(source.train.labels, minlength=k) == 0)
     if len(empty):
-        raise errors.Invalid(f"class {source.classes[empty[0]]!r} (label {empty[0]}) has no training image: remove it or add some")
+        raise errors.Invalid(
+            f"class {source.classes[empty[0]]!r} (label {empty[0]}) has no training image: remove it or add some"
+        )
     for name in source.classes:
         names.checked(name, "a class")
     return replace(
-        source, name=source.name if names.is_text(source.name) else names.shown(source.name)[1:-1], notes=(*source.notes, *_dark(source))
+        source,
+        name=source.name if names.is_text(source.name) else names.shown(source.name)[1:-1],
+        notes=(*source.notes, *_dark(source)),
     )
 
 
@@ -81,9 +94,13 @@ def _dark(source: Source) -> list[str]:
     parts = [part.images for part in (source.train, source.test) if part]
     low, high = min(images.min() for images in parts), max(images.max() for images in parts)
     if low == high:
-        return [f"all pixels of all images have the value {high}: there is nothing to learn from them"]
+        return [
+            f"all pixels of all images have the value {high}: there is nothing to learn from them"
+        ]
     if high == 1:
-        return ["values are only 0 and 1, of 0..255: the images will be almost black; multiply them by 255 if they are masks"]
+        return [
+            "values are only 0 and 1, of 0..255: the images will be almost black; multiply them by 255 if they are masks"
+        ]
     if high < DARK:
         return [
             f"the largest value of all pixels is {high}, of 0..255: the images will be almost black; scale them if they hold fewer bits"

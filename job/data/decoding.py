@@ -17,7 +17,15 @@ from PIL import ExifTags, Image, JpegImagePlugin, UnidentifiedImageError
 from job import errors
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm")
-FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "TIFF", "GIF", "PPM")  # no other decoder of Pillow is reached, whatever a file is called
+FORMATS = (
+    "PNG",
+    "JPEG",
+    "BMP",
+    "WEBP",
+    "TIFF",
+    "GIF",
+    "PPM",
+)  # no other decoder of Pillow is reached, whatever a file is called
 TO_JPEG = "convert it to JPEG, as `magick mogrify -format jpg` and `heif-convert` do"
 CONVERT = dict.fromkeys((".heic", ".heif", ".avif"), TO_JPEG)
 MAX_PIXELS = 50_000_000  # of an image that is decoded as it is
@@ -69,18 +77,24 @@ def decode(data: bytes, what: str, size: tuple[int, int] | None = None, bits: in
     except errors.Invalid:
         raise
     except Image.DecompressionBombError as exc:
-        raise errors.Invalid(f"{what} has more pixels than are read ({exc}): make it smaller") from exc
+        raise errors.Invalid(
+            f"{what} has more pixels than are read ({exc}): make it smaller"
+        ) from exc
     except UnidentifiedImageError as exc:
         raise _unknown(data, what) from exc
     except Exception as exc:  # of damaged bytes Pillow's decoders raise anything: OSError, SyntaxError, struct.error, ...
-        raise errors.Invalid(f"{what} is damaged or cut short ({exc}): replace or remove it") from exc
+        raise errors.Invalid(
+            f"{what} is damaged or cut short ({exc}): replace or remove it"
+        ) from exc
 
 
 @contextlib.contextmanager
 def _bounded(data: bytes) -> Iterator[None]:
     """Let Pillow's own bound, which is global, be ours, and let it warn of nothing."""
     before = Image.MAX_IMAGE_PIXELS
-    Image.MAX_IMAGE_PIXELS = (MAX_JPEG if data.startswith(JPEG) else MAX_WHOLE) // 2  # it raises at twice that
+    Image.MAX_IMAGE_PIXELS = (
+        MAX_JPEG if data.startswith(JPEG) else MAX_WHOLE
+    ) // 2  # it raises at twice that
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -90,12 +104,25 @@ def _bounded(data: bytes) -> Iterator[None]:
 
 
 def _unknown(data: bytes, what: str) -> errors.Invalid:
-    if data[4:8] == b"ftyp" and data[8:12] in (b"heic", b"heix", b"hevc", b"mif1", b"msf1", b"avif"):
-        return errors.Invalid(f"{what} is HEIC or AVIF, whatever its name, which is not read: {TO_JPEG}")
-    return errors.Invalid(f"{what} is no {', '.join(FORMATS)} image, or its start is damaged: replace or remove it")
+    if data[4:8] == b"ftyp" and data[8:12] in (
+        b"heic",
+        b"heix",
+        b"hevc",
+        b"mif1",
+        b"msf1",
+        b"avif",
+    ):
+        return errors.Invalid(
+            f"{what} is HEIC or AVIF, whatever its name, which is not read: {TO_JPEG}"
+        )
+    return errors.Invalid(
+        f"{what} is no {', '.join(FORMATS)} image, or its start is damaged: replace or remove it"
+    )
 
 
-def _decoded_bare(data: bytes, first: Exception, what: str, size: tuple[int, int] | None, bits: int) -> Decoded:
+def _decoded_bare(
+    data: bytes, first: Exception, what: str, size: tuple[int, int] | None, bits: int
+) -> Decoded:
     """Decode without the metadata, which may be all that is wrong. Raises: Invalid, else `first`."""
     plain = bare(data)
     if plain == data:
@@ -121,7 +148,9 @@ def _bare_png(data: bytes) -> bytes:
     while at + 12 <= len(data):
         kind, end = data[at + 4 : at + 8], at + 12 + int.from_bytes(data[at : at + 4], "big")
         whole = zlib.crc32(data[at + 4 : end - 4]) == int.from_bytes(data[end - 4 : end], "big")
-        if not kind[0] & 32 or kind == b"tRNS" or (kind == b"eXIf" and whole):  # bit 5 of the first letter: no pixel needs it
+        if (
+            not kind[0] & 32 or kind == b"tRNS" or (kind == b"eXIf" and whole)
+        ):  # bit 5 of the first letter: no pixel needs it
             kept.append(data[at:end])
         at = end
     return b"".join([*kept, data[at:]])
@@ -164,26 +193,42 @@ def _divisor(image: Image.Image, n_bytes: int, what: str, size: tuple[int, int] 
         return 1
     seen = f"{what} has {width} x {height} pixels"
     if size is None:
-        raise errors.Invalid(f"{seen}, more than {MAX_PIXELS:,}: set data.image_size, or make it smaller")
+        raise errors.Invalid(
+            f"{seen}, more than {MAX_PIXELS:,}: set data.image_size, or make it smaller"
+        )
     jpeg = isinstance(image, JpegImagePlugin.JpegImageFile) and not image.info.get("progressive")
-    most = MAX_JPEG if jpeg else MAX_WEBP if image.format == "WEBP" else MAX_PIXELS if _is_deep_colour(image) else MAX_WHOLE
+    most = (
+        MAX_JPEG
+        if jpeg
+        else MAX_WEBP
+        if image.format == "WEBP"
+        else MAX_PIXELS
+        if _is_deep_colour(image)
+        else MAX_WHOLE
+    )
     if pixels > most:
         raise errors.Invalid(f"{seen}, more than {most:,}: make it smaller")
     if pixels > MAX_PER_BYTE * n_bytes:
-        raise errors.Invalid(f"{seen} in {n_bytes:,} bytes, more than {MAX_PER_BYTE} a byte: no photo has; make it smaller, or remove it")
+        raise errors.Invalid(
+            f"{seen} in {n_bytes:,} bytes, more than {MAX_PER_BYTE} a byte: no photo has; make it smaller, or remove it"
+        )
     return next(by for by in (2, 4, 8) if -(-width // by) * -(-height // by) <= MAX_PIXELS)
 
 
 def _turn(image: Image.Image) -> Image.Transpose | None:
     try:
         return TURNS.get(image.getexif().get(ExifTags.Base.Orientation))
-    except Exception:  # text where a number is wanted, a directory that points nowhere: nonsense turns nothing
+    except (
+        Exception
+    ):  # text where a number is wanted, a directory that points nowhere: nonsense turns nothing
         return None
 
 
 def _reduced(image: Image.Image, by: int) -> Image.Image:
     """Make an image smaller by averaging, before any copy of it is made."""
-    if image.mode not in ("L", "RGB", "RGBA", "CMYK") or (image.mode != "RGBA" and image.has_transparency_data):
+    if image.mode not in ("L", "RGB", "RGBA", "CMYK") or (
+        image.mode != "RGBA" and image.has_transparency_data
+    ):
         image = image.convert("RGBA" if image.has_transparency_data else "RGB")
     return image.reduce(by)
 
@@ -204,19 +249,29 @@ def depth(largest: int) -> int:
     return next(bits for bits in DEPTHS if largest < 1 << bits)
 
 
-def _eight_bits(image: Image.Image, low: np.ndarray | None, bits: int, what: str) -> tuple[Image.Image, int | None]:
+def _eight_bits(
+    image: Image.Image, low: np.ndarray | None, bits: int, what: str
+) -> tuple[Image.Image, int | None]:
     """Return an image of 8 bits and the largest value of one that had 16, else None. Args: low: bytes of a colour image."""
     if image.mode == "F":
-        raise errors.Invalid(f"{what} has floating-point values: expected 8 or 16 bits a value; save it as such")
+        raise errors.Invalid(
+            f"{what} has floating-point values: expected 8 or 16 bits a value; save it as such"
+        )
     if not image.mode.startswith("I"):
         return (image, None) if low is None else _eight_bits_of_colour(image, low, bits)
     grey = np.asarray(image)
     if grey.min() < 0 or grey.max() > 65535:
-        raise errors.Invalid(f"{what} has values from {grey.min()} to {grey.max()}: expected 0..65535; save it as 8 or 16 bits")
-    return Image.fromarray(_table(bits)[grey.astype(np.uint16, copy=False)]), int(grey.max())  # convert() would clip
+        raise errors.Invalid(
+            f"{what} has values from {grey.min()} to {grey.max()}: expected 0..65535; save it as 8 or 16 bits"
+        )
+    return Image.fromarray(_table(bits)[grey.astype(np.uint16, copy=False)]), int(
+        grey.max()
+    )  # convert() would clip
 
 
-def _eight_bits_of_colour(image: Image.Image, low: np.ndarray, bits: int) -> tuple[Image.Image, int]:
+def _eight_bits_of_colour(
+    image: Image.Image, low: np.ndarray, bits: int
+) -> tuple[Image.Image, int]:
     """Return the same of colours, of which Pillow keeps the high bytes; at 16 bits these stay."""
     values = np.asarray(image)[..., :3].astype(np.uint16) << 8 | low[..., :3]
     if bits == 16:
@@ -246,7 +301,12 @@ def _low_bytes(data: bytes) -> np.ndarray:
     """Return the low bytes of a 16-bit colour image: Pillow keeps the high ones, so it is told the other byte order."""
     image = Image.open(io.BytesIO(data), formats=FORMATS)
     raw = _raw_mode(image)
-    other = raw[:-1] + ("L" if raw.endswith("B") or (raw.endswith("N") and sys.byteorder == "big") else "B")
+    other = raw[:-1] + (
+        "L" if raw.endswith("B") or (raw.endswith("N") and sys.byteorder == "big") else "B"
+    )
     arguments = image.tile[0].args
-    image.tile = [tile._replace(args=(other, *arguments[1:]) if isinstance(arguments, tuple) else other) for tile in image.tile]
+    image.tile = [
+        tile._replace(args=(other, *arguments[1:]) if isinstance(arguments, tuple) else other)
+        for tile in image.tile
+    ]
     return np.asarray(image)

@@ -19,22 +19,40 @@ def describe(experiment: Experiment, location: str | None, cache_dir: Path) -> d
 
     Raises: as `sources.read`, `data.cut` and `data.make_splits`.
     """
-    source = sources.read(experiment.data["source"], experiment.data["image_size"], location, cache_dir, experiment.data["groups"])
+    source = sources.read(
+        experiment.data["source"],
+        experiment.data["image_size"],
+        location,
+        cache_dir,
+        experiment.data["groups"],
+    )
     train, test = staging.cut(source, experiment)
     related = staging.relate(train, test)
     made = staging.make_splits(experiment, source.classes, train.labels, related.train, test.labels)
     k = len(source.classes)
-    counts = {name: np.bincount(part.labels, minlength=k).tolist() for name, part in (("train", train), ("test", test))}
+    counts = {
+        name: np.bincount(part.labels, minlength=k).tolist()
+        for name, part in (("train", train), ("test", test))
+    }
     return {
         "experiment": experiment.name,
         "source": source.name,
-        "classes": [{"class": c, "train": a, "test": b} for c, a, b in zip(source.classes, counts["train"], counts["test"], strict=True)],
-        "found": {"train": len(source.train.labels), "test": len(source.test.labels) if source.test else None},
+        "classes": [
+            {"class": c, "train": a, "test": b}
+            for c, a, b in zip(source.classes, counts["train"], counts["test"], strict=True)
+        ],
+        "found": {
+            "train": len(source.train.labels),
+            "test": len(source.test.labels) if source.test else None,
+        },
         "train": len(train.labels),
         "validation": int(made.validation.sum()),
         "folds": np.bincount(made.folds, minlength=experiment.folds["count"]).tolist(),
         "test": len(test.labels),
-        "sizes": [{"width": w, "height": h, "images": n} for (w, h), n in sorted(source.sizes.items(), key=lambda s: (-s[1], s[0]))],
+        "sizes": [
+            {"width": w, "height": h, "images": n}
+            for (w, h), n in sorted(source.sizes.items(), key=lambda s: (-s[1], s[0]))
+        ],
         "image_shape": list(train.images.shape[1:]),
         "duplicates": {"train": related.repeated, "train_test": int(related.copies.sum())},
         "conflicts": _conflicts(related.equal, train.labels),
@@ -56,7 +74,11 @@ def _groups(train: Part, test: Part) -> dict | None:
     if train.groups is None:
         return None
     sizes = [np.unique(part.groups, return_counts=True)[1] for part in (train, test)]
-    return {"train": len(sizes[0]), "test": len(sizes[1]), "largest": int(np.concatenate(sizes).max())}
+    return {
+        "train": len(sizes[0]),
+        "test": len(sizes[1]),
+        "largest": int(np.concatenate(sizes).max()),
+    }
 
 
 def unbalanced(counts: list[int], experiment: Experiment) -> list[str]:
@@ -88,7 +110,9 @@ def lines(found: dict) -> list[str]:
             f"groups       {groups['train']:,} in the training part, {groups['test']:,} in the test part, none in both; the largest has {groups['largest']:,} images",
         )
     if found["conflicts"]:
-        said.append(f"note: {found['conflicts']:,} training images stand there under more than one class")
+        said.append(
+            f"note: {found['conflicts']:,} training images stand there under more than one class"
+        )
     return said + [f"note: {note}" for note in found["notes"]]
 
 
@@ -98,7 +122,9 @@ def _folds(sizes: list[int]) -> str:
 
 
 def _sizes(sizes: list[dict]) -> str:
-    shown = ", ".join(f"{s['width']} x {s['height']} ({s['images']:,})" for s in sizes[:SHOWN_SIZES])
+    shown = ", ".join(
+        f"{s['width']} x {s['height']} ({s['images']:,})" for s in sizes[:SHOWN_SIZES]
+    )
     return shown + (f" and {len(sizes) - SHOWN_SIZES:,} more" if len(sizes) > SHOWN_SIZES else "")
 
 
@@ -112,4 +138,8 @@ def _classes(classes: list[dict]) -> list[str]:
         f"{'class':{width}} {'training':>10} {'test':>10}",
         *(f"{printable(c['class']):{width}} {c['train']:>10,} {c['test']:>10,}" for c in shown),
     ]
-    return table + ([f"... and {len(classes) - SHOWN_CLASSES:,} classes between these"] if len(classes) > SHOWN_CLASSES else [])
+    return table + (
+        [f"... and {len(classes) - SHOWN_CLASSES:,} classes between these"]
+        if len(classes) > SHOWN_CLASSES
+        else []
+    )

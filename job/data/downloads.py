@@ -42,7 +42,9 @@ def shown(url: str) -> str:
     scheme, _, rest = url.partition("://")
     host, slash, path = re.split(r"[?#]", rest)[0].partition("/")
     host = host.rpartition("@")[2]
-    if not re.fullmatch(r"(\[.*\]|[^:]*)(:\d*)?", host):  # "user:secret", of a password with a raw "/" or "?"
+    if not re.fullmatch(
+        r"(\[.*\]|[^:]*)(:\d*)?", host
+    ):  # "user:secret", of a password with a raw "/" or "?"
         return f"{scheme}://..."
     return f"{scheme}://{host}{slash}{path}"
 
@@ -105,10 +107,14 @@ def _writing(target: Path) -> Iterator[None]:
         yield
     except OSError as exc:
         if exc.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise errors.Unreachable(f"the disk of {target.parent} is full: free some space or set JOB_CACHE_DIR") from exc
+            raise errors.Unreachable(
+                f"the disk of {target.parent} is full: free some space or set JOB_CACHE_DIR"
+            ) from exc
         if exc.errno in errors.BROKEN:
             raise errors.on_this_node(f"{target} cannot be written ({exc.strerror})") from exc
-        raise errors.Invalid(f"{target} cannot be written ({exc.strerror}): set JOB_CACHE_DIR to a folder of yours") from exc
+        raise errors.Invalid(
+            f"{target} cannot be written ({exc.strerror}): set JOB_CACHE_DIR to a folder of yours"
+        ) from exc
 
 
 def kept(url: str, folder: Path, way_out: str = NAME_DATA) -> Path:
@@ -118,7 +124,9 @@ def kept(url: str, folder: Path, way_out: str = NAME_DATA) -> Path:
     """
     target = _place(url, folder)
     if _is_as_it_came(target):
-        log.info("%s was downloaded before: reading %s (delete it to download again)", shown(url), target)
+        log.info(
+            "%s was downloaded before: reading %s (delete it to download again)", shown(url), target
+        )
         return target
     log.info("downloading %s to %s", shown(url), target)
     download(url, target, way_out=way_out)
@@ -139,11 +147,19 @@ def kept_folder(url: str, folder: Path) -> Path:
         log.info("%s was downloaded before: reading %s (delete it to download again)", url, target)
         return target
     store = open_store(url, TIMEOUT_S, INTERRUPT.sleep)
-    objects = [o for o in store.listing("") if not o.key.endswith("/")]  # consoles make "folders" so
+    objects = [
+        o for o in store.listing("") if not o.key.endswith("/")
+    ]  # consoles make "folders" so
     if not objects:
         raise errors.Invalid(f"{url} has no object below it: check the bucket and the prefix")
     check_below(url, [o.key for o in objects])
-    log.info("downloading %d files (%.0f MB) of %s to %s", len(objects), sum(o.size for o in objects) / 1e6, url, target)
+    log.info(
+        "downloading %d files (%.0f MB) of %s to %s",
+        len(objects),
+        sum(o.size for o in objects) / 1e6,
+        url,
+        target,
+    )
     part = target.with_name(f".{target.name}.{uuid.uuid4().hex}.part")
     try:
         with _writing(target):
@@ -170,17 +186,25 @@ def place(folder: Path, name: str) -> Path:
 
 def _place(url: str, folder: Path) -> Path:
     """Return where the copy of a URL is kept."""
-    return place(folder, f"downloads/{hashlib.sha256(url.encode()).hexdigest()[:16]}-{PurePosixPath(shown(url)).name}")
+    return place(
+        folder,
+        f"downloads/{hashlib.sha256(url.encode()).hexdigest()[:16]}-{PurePosixPath(shown(url)).name}",
+    )
 
 
 def _is_as_it_came(target: Path) -> bool:
     """Tell whether a copy is there with the hashes of its note; one that is not so is removed."""
     if not os.path.lexists(target):
         return False
-    with contextlib.suppress(OSError, ValueError, errors.Invalid), open(files.opened(_note_of(target))) as file:
+    with (
+        contextlib.suppress(OSError, ValueError, errors.Invalid),
+        open(files.opened(_note_of(target))) as file,
+    ):
         if json.load(file) == _hashes(target):
             return True
-    log.warning("%s is not what was downloaded, or nothing says what was: downloading it again", target)
+    log.warning(
+        "%s is not what was downloaded, or nothing says what was: downloading it again", target
+    )
     with _writing(target):
         if target.is_dir() and not target.is_symlink():
             shutil.rmtree(target)
@@ -202,7 +226,11 @@ def _hashes(path: Path) -> dict[str, str]:
     """Return the SHA-256 of a file, or of each below a folder, by its path there. Raises: errors.Invalid for a link; OSError."""
     if not path.is_dir() or path.is_symlink():
         return {"": _digest(path)}
-    found = [os.path.join(top, name) for top, folders, names in os.walk(path) for name in names + _links(top, folders)]
+    found = [
+        os.path.join(top, name)
+        for top, folders, names in os.walk(path)
+        for name in names + _links(top, folders)
+    ]
     return {os.path.relpath(name, path): _digest(Path(name)) for name in found}
 
 
@@ -264,10 +292,18 @@ def _blocks(url: str, way_out: str) -> Iterator[bytes]:
                 missing -= len(block)
                 yield block
     except urllib.error.HTTPError as exc:
-        kind = errors.Invalid if exc.code < 500 and exc.code not in MENDED_BY_WAITING else errors.Unreachable
-        raise kind(f"{where} answers {exc.code} {exc.reason}: check the URL, or {way_out}") from None
+        kind = (
+            errors.Invalid
+            if exc.code < 500 and exc.code not in MENDED_BY_WAITING
+            else errors.Unreachable
+        )
+        raise kind(
+            f"{where} answers {exc.code} {exc.reason}: check the URL, or {way_out}"
+        ) from None
     except (ValueError, http.client.InvalidURL):  # their text may hold the query: from None
-        raise errors.Invalid(f"{where} is not a URL that can be opened: expected https://host/path") from None
+        raise errors.Invalid(
+            f"{where} is not a URL that can be opened: expected https://host/path"
+        ) from None
     except (OSError, http.client.HTTPException) as exc:
         failed = f"{where} cannot be downloaded ({first_line(exc)})"
         raise errors.Unreachable(f"{failed}: try again, or {way_out}") from exc

@@ -7,8 +7,16 @@ from job.data import names
 
 OURS = "write its images as train/<class>/<image>, or its arrays x_train and y_train into an .npz"
 KNOWN = (  # what the names in it look like, what that is, what to do
-    (r"(^|/)data_batch_1$", "CIFAR-10 for Python", 'set data.source = "cifar10" and give this by --data, as its .tar.gz'),
-    (r"(^|/)data_batch_1\.bin$", "CIFAR-10 in its binary form", 'set data.source = "cifar10", which takes the one for Python'),
+    (
+        r"(^|/)data_batch_1$",
+        "CIFAR-10 for Python",
+        'set data.source = "cifar10" and give this by --data, as its .tar.gz',
+    ),
+    (
+        r"(^|/)data_batch_1\.bin$",
+        "CIFAR-10 in its binary form",
+        'set data.source = "cifar10", which takes the one for Python',
+    ),
     (r"(^|/)cifar-100-python/|^meta$", "CIFAR-100 for Python", OURS),
     (r"(^|/)cifar-100-binary/|^fine_label_names\.txt$", "CIFAR-100 in its binary form", OURS),
     (r"-idx[13]-ubyte(\.gz)?$", "MNIST's idx files", OURS),
@@ -17,7 +25,11 @@ KNOWN = (  # what the names in it look like, what that is, what to do
     (r"\.(parquet|arrow)$", "a table of Parquet or Arrow", OURS),
     (r"\.(h5|hdf5)$", "HDF5", OURS),
     (r"\.npz$", "an .npz in a folder", "name the .npz itself"),
-    (r"\.(zip|tar|tgz|tar\.(gz|bz2|xz))$", "an archive in a folder or in another archive", "name the inner archive itself, or unpack it"),
+    (
+        r"\.(zip|tar|tgz|tar\.(gz|bz2|xz))$",
+        "an archive in a folder or in another archive",
+        "name the inner archive itself, or unpack it",
+    ),
 )
 
 

@@ -19,7 +19,9 @@ HEADER = ("image", "group")
 COLUMNS = "expected the first line to be `image,group`, then one image a line, its path in the data first: `train/cat/1.png,patient 7`"
 
 
-def of_images(groups: str, path: Path, parts: dict[str, list[str]], cache: Path) -> tuple[dict[str, np.ndarray], list[str]]:
+def of_images(
+    groups: str, path: Path, parts: dict[str, list[str]], cache: Path
+) -> tuple[dict[str, np.ndarray], list[str]]:
     """Return a number per image of each part, the same for one group (int64 [n]), and notes.
 
     Args:
@@ -33,7 +35,11 @@ def of_images(groups: str, path: Path, parts: dict[str, list[str]], cache: Path)
     top = _top(name for of in parts.values() for name in of)
     exact = {_plain(row, top): row for row in rows}
     alike = {names.same(plain): row for plain, row in exact.items()}
-    row_of = {name: exact.get(_plain(name, top)) or alike.get(names.same(_plain(name, top))) for of in parts.values() for name in of}
+    row_of = {
+        name: exact.get(_plain(name, top)) or alike.get(names.same(_plain(name, top)))
+        for of in parts.values()
+        for name in of
+    }
     if without := [name for name, row in row_of.items() if row is None]:
         raise errors.Invalid(
             f"{len(without)} of {len(row_of)} images have no row there, {without[0]!r} for one (the first row is of "
@@ -41,12 +47,16 @@ def of_images(groups: str, path: Path, parts: dict[str, list[str]], cache: Path)
         )
     used, notes = set(row_of.values()), []
     if unknown := [row for row in rows if row not in used]:
-        notes.append(f"data.groups: {len(unknown)} rows are of no image of the data, {unknown[0]!r} (line {where[unknown[0]]}) for one")
+        notes.append(
+            f"data.groups: {len(unknown)} rows are of no image of the data, {unknown[0]!r} (line {where[unknown[0]]}) for one"
+        )
     named = {part: [rows[row_of[name]] for name in of] for part, of in parts.items()}
     return numbered(named, parts), notes
 
 
-def of_arrays(groups: str, arrays: dict[str, np.ndarray | None], lengths: dict[str, int]) -> dict[str, np.ndarray]:
+def of_arrays(
+    groups: str, arrays: dict[str, np.ndarray | None], lengths: dict[str, int]
+) -> dict[str, np.ndarray]:
     """Return the same of an .npz: `groups` = "patient" stands for the arrays patient_train and, with a test part, patient_test.
 
     Args: arrays: those of this name by part, None for one that is not there. lengths: how many images each part has.
@@ -55,11 +65,17 @@ def of_arrays(groups: str, arrays: dict[str, np.ndarray | None], lengths: dict[s
     for part, n in lengths.items():
         array, name = arrays.get(part), f"{groups}_{part}"
         if array is None:
-            raise errors.Invalid(f"the .npz has no array {name}: data.groups names the arrays without _train and _test, {show('patient')}")
+            raise errors.Invalid(
+                f"the .npz has no array {name}: data.groups names the arrays without _train and _test, {show('patient')}"
+            )
         if array.shape != (n,) or array.dtype.kind not in "iuU":
-            raise errors.Invalid(f"{name} is {array.dtype} {array.shape}: expected integers or text, one for each of {n} images")
+            raise errors.Invalid(
+                f"{name} is {array.dtype} {array.shape}: expected integers or text, one for each of {n} images"
+            )
     named = {part: arrays[part].astype(str).tolist() for part in lengths}
-    return numbered(named, {part: [f"row {i} of x_{part}" for i in range(n)] for part, n in lengths.items()})
+    return numbered(
+        named, {part: [f"row {i} of x_{part}" for i in range(n)] for part, n in lengths.items()}
+    )
 
 
 @contextlib.contextmanager
@@ -74,7 +90,10 @@ def key_named(groups: str) -> Iterator[None]:
 def numbered(named: dict[str, list[str]], images: dict[str, list[str]]) -> dict[str, np.ndarray]:
     """Return groups as numbers; two spellings that look the same are one. Raises: Invalid for one in both parts."""
     named = {part: [names.same(group) for group in groups] for part, groups in named.items()}
-    number = {name: i for i, name in enumerate(sorted({group for groups in named.values() for group in groups}))}
+    number = {
+        name: i
+        for i, name in enumerate(sorted({group for groups in named.values() for group in groups}))
+    }
     both = sorted(set(named["train"]) & set(named.get("test", ())))
     if both:
         example = [images[part][named[part].index(both[0])] for part in ("train", "test")]
@@ -82,7 +101,10 @@ def numbered(named: dict[str, list[str]], images: dict[str, list[str]]) -> dict[
             f"{len(both)} groups stand in the training and in the test part, {both[0]!r} for one ({example[0]} and {example[1]}): "
             "move the images of a group to one part, or ship one part and let data.holdout make the test part"
         )
-    return {part: np.array([number[group] for group in groups], np.int64) for part, groups in named.items()}
+    return {
+        part: np.array([number[group] for group in groups], np.int64)
+        for part, groups in named.items()
+    }
 
 
 def _content(groups: str, path: Path, cache: Path) -> bytes:
@@ -94,7 +116,9 @@ def _content(groups: str, path: Path, cache: Path) -> bytes:
             return member.read()
     file = Path(groups).expanduser()
     if not file.is_file():
-        raise errors.Invalid(f"there is no such file in the data ({path}), nor at {str(file.absolute())!r}: {COLUMNS}")
+        raise errors.Invalid(
+            f"there is no such file in the data ({path}), nor at {str(file.absolute())!r}: {COLUMNS}"
+        )
     with archives.reading(file):
         return file.read_bytes()
 
@@ -104,7 +128,9 @@ def _rows(content: bytes) -> tuple[dict[str, str], dict[str, int]]:
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as exc:
-        raise errors.Invalid(f"it is not UTF-8 text ({exc.reason} at byte {exc.start}): save it as UTF-8") from exc
+        raise errors.Invalid(
+            f"it is not UTF-8 text ({exc.reason} at byte {exc.start}): save it as UTF-8"
+        ) from exc
     reader = csv.reader(io.StringIO(text, newline=""))
     try:
         header = [name.strip() for name in next(reader, [])]
@@ -114,9 +140,13 @@ def _rows(content: bytes) -> tuple[dict[str, str], dict[str, int]]:
         for row in filter(any, reader):
             image, group = (row[i].strip() if i < len(row) else "" for i in at)
             if not image or not group:
-                raise errors.Invalid(f"line {reader.line_num} has no {'group' if image else 'image'}: an image alone is its own group")
+                raise errors.Invalid(
+                    f"line {reader.line_num} has no {'group' if image else 'image'}: an image alone is its own group"
+                )
             if image in rows:
-                raise errors.Invalid(f"{image!r} stands in lines {lines[image]} and {reader.line_num}: give each image one row")
+                raise errors.Invalid(
+                    f"{image!r} stands in lines {lines[image]} and {reader.line_num}: give each image one row"
+                )
             rows[image], lines[image] = group, reader.line_num
     except csv.Error as exc:
         raise errors.Invalid(f"line {reader.line_num} is no CSV ({exc}): {COLUMNS}") from exc

@@ -39,14 +39,22 @@ def _plain(labels: np.ndarray, what: str) -> np.ndarray:
     """Return int64 [n] or text [n] of labels in any form. Raises: Invalid."""
     if labels.ndim == 2 and labels.shape[1] > 1 and labels.dtype.kind in "biuf":
         if not (((labels == 0) | (labels == 1)).all() and (labels.sum(axis=1) == 1).all()):
-            raise errors.Invalid(f"{what} {labels.shape} is not one-hot: expected one 1 in each row and zeros else")
+            raise errors.Invalid(
+                f"{what} {labels.shape} is not one-hot: expected one 1 in each row and zeros else"
+            )
         return labels.argmax(axis=1).astype(np.int64)
-    if labels.ndim not in (1, 2) or labels.shape[1:] not in ((), (1,)) or labels.dtype.kind not in "iufUS":
+    if (
+        labels.ndim not in (1, 2)
+        or labels.shape[1:] not in ((), (1,))
+        or labels.dtype.kind not in "iufUS"
+    ):
         raise errors.Invalid(f"{what} is {labels.dtype} {labels.shape}: {FORMS}")
     labels = labels.reshape(-1)
     if labels.dtype.kind in "US":
         return np.array(_texts(labels, what), str)
-    if labels.dtype.kind == "f" and not (np.isfinite(labels).all() and (labels == np.rint(labels)).all()):
+    if labels.dtype.kind == "f" and not (
+        np.isfinite(labels).all() and (labels == np.rint(labels)).all()
+    ):
         raise errors.Invalid(f"{what} is {labels.dtype} and not of whole numbers: {FORMS}")
     return labels.astype(np.int64)
 
@@ -56,7 +64,9 @@ def _texts(array: np.ndarray, what: str) -> list[str]:
     try:
         found = [value.decode() if isinstance(value, bytes) else value for value in array.tolist()]
     except UnicodeDecodeError as exc:
-        raise errors.Invalid(f"{what} is {array.dtype} and not UTF-8 ({exc.reason}): save it as an array of str") from exc
+        raise errors.Invalid(
+            f"{what} is {array.dtype} and not UTF-8 ({exc.reason}): save it as an array of str"
+        ) from exc
     for name in set(found):
         names.checked(name, what)
     return found
@@ -73,19 +83,32 @@ def _names(classes: np.ndarray, what: str) -> tuple[str, ...]:
 
 
 def _of_names(
-    given: dict[str, tuple[str, np.ndarray]], found: dict[str, np.ndarray], named: tuple[str, ...] | None
+    given: dict[str, tuple[str, np.ndarray]],
+    found: dict[str, np.ndarray],
+    named: tuple[str, ...] | None,
 ) -> tuple[tuple[str, ...], dict[str, np.ndarray], list[str]]:
     """Return the same of labels that are names: the classes are those given, else those of training, sorted."""
     for part, labels in found.items():
         if labels.dtype.kind != "U":
-            raise errors.Invalid(f"{given[part][0]} is {labels.dtype}, and labels of another part are names: use one form for both")
+            raise errors.Invalid(
+                f"{given[part][0]} is {labels.dtype}, and labels of another part are names: use one form for both"
+            )
     spelt = {part: [names.same(name) for name in labels.tolist()] for part, labels in found.items()}
     classes = named or _names(np.array(sorted(set(spelt["train"]))), given["train"][0])
     number = {names.same(name): i for i, name in enumerate(classes)}
     for part, labels in spelt.items():
         if unknown := set(labels).difference(number):
-            raise errors.Invalid(f"{given[part][0]} has {names.some(unknown)}, no class: expected {names.some(classes)}")
-    return classes, {part: np.array([number[name] for name in labels], np.int64) for part, labels in spelt.items()}, []
+            raise errors.Invalid(
+                f"{given[part][0]} has {names.some(unknown)}, no class: expected {names.some(classes)}"
+            )
+    return (
+        classes,
+        {
+            part: np.array([number[name] for name in labels], np.int64)
+            for part, labels in spelt.items()
+        },
+        [],
+    )
 
 
 def _from_one(found: dict[str, np.ndarray], named: tuple[str, ...] | None) -> bool:
@@ -94,7 +117,9 @@ def _from_one(found: dict[str, np.ndarray], named: tuple[str, ...] | None) -> bo
     if not len(train):
         return False
     if named:
-        return min(labels.min() for labels in found.values() if len(labels)) == 1 and train.max() == len(named)
+        return min(
+            labels.min() for labels in found.values() if len(labels)
+        ) == 1 and train.max() == len(named)
     present = np.unique(train)
     return np.array_equal(present, np.arange(1, len(present) + 1))
 

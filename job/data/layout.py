@@ -11,10 +11,25 @@ from job.data.decoding import CONVERT, SUFFIXES
 from job.sentences import nearest
 
 PARTS = ("train", "test")
-ALIKE = {"train": "train", "training": "train", "test": "test", "testing": "test"}  # in any case: what a part may be miscalled
-LEFT_OUT = ("val", "valid", "validation", "dev")  # in any case: a part we make ourselves, of the training part
+ALIKE = {
+    "train": "train",
+    "training": "train",
+    "test": "test",
+    "testing": "test",
+}  # in any case: what a part may be miscalled
+LEFT_OUT = (
+    "val",
+    "valid",
+    "validation",
+    "dev",
+)  # in any case: a part we make ourselves, of the training part
 LAYOUT = "train/<class>/<image> and perhaps test/<class>/<image>, or <class>/<image>"
-TABLES = {".csv": "a CSV", ".tsv": "a TSV", ".json": "a JSON file", ".xlsx": "a spreadsheet"}  # what labels may stand in
+TABLES = {
+    ".csv": "a CSV",
+    ".tsv": "a TSV",
+    ".json": "a JSON file",
+    ".xlsx": "a spreadsheet",
+}  # what labels may stand in
 Parts = tuple[str, ...]  # a path, cut at "/"
 
 
@@ -39,7 +54,11 @@ class Tree:
 
     def below(self, prefix: Parts) -> list[Parts]:
         """Return the files below a folder, at any depth, sorted."""
-        return sorted(parts for parts in self.files if parts[: len(prefix)] == prefix and len(parts) > len(prefix))
+        return sorted(
+            parts
+            for parts in self.files
+            if parts[: len(prefix)] == prefix and len(parts) > len(prefix)
+        )
 
     def images(self, prefix: Parts) -> list[Parts]:
         """Return the images below a folder, at any depth, sorted."""
@@ -48,7 +67,9 @@ class Tree:
     def subfolders(self, prefix: Parts) -> list[str]:
         """Return the names of the folders in a folder, sorted."""
         n = len(prefix)
-        return sorted(parts[n] for parts in self.folders if len(parts) == n + 1 and parts[:n] == prefix)
+        return sorted(
+            parts[n] for parts in self.folders if len(parts) == n + 1 and parts[:n] == prefix
+        )
 
 
 def is_image(name: str) -> bool:
@@ -68,15 +89,22 @@ def plan(path: Path, beside: str | None) -> Plan:
     top = _top(tree.files)
     prefixes, notes = _prefixes(tree, top)
     found = {part: _classes_below(tree, prefix) for part, prefix in prefixes.items()}
-    spelt = {key: key if len(spellings) > 1 else spellings[0] for key, spellings in _spellings(found["train"]).items()}
+    spelt = {
+        key: key if len(spellings) > 1 else spellings[0]
+        for key, spellings in _spellings(found["train"]).items()
+    }
     classes = tuple(sorted(spelt.values()))
     if len(classes) < 2:
         _refuse_labels_elsewhere(tree)
     if unknown := {names.same(folder) for folder in found.get("test", ())}.difference(spelt):
         hint = nearest(min(unknown), classes)
-        raise errors.Invalid(f"{path} has {names.some(unknown)} in test/ but not in train/{hint}: expected the same classes")
+        raise errors.Invalid(
+            f"{path} has {names.some(unknown)} in test/ but not in train/{hint}: expected the same classes"
+        )
     labels = {part: _labels(tree, of, spelt, classes) for part, of in found.items()}
-    notes += _unused(tree, top, {name for of in labels.values() for name in of}, split=prefixes["train"] != top)
+    notes += _unused(
+        tree, top, {name for of in labels.values() for name in of}, split=prefixes["train"] != top
+    )
     return Plan(classes, labels, [*notes, *_alike(found, classes)])
 
 
@@ -88,7 +116,9 @@ def _tree(path: Path, beside: str | None) -> Tree:
             folders.add(parts)
         else:
             files[parts] = member.name
-    folders |= {parts[:n] for parts in files for n in range(1, len(parts))}  # an archive need not name them
+    folders |= {
+        parts[:n] for parts in files for n in range(1, len(parts))
+    }  # an archive need not name them
     depths = defaultdict(set)
     for parts in files:
         for n in range(len(parts) if is_image(parts[-1]) else 0):
@@ -105,7 +135,10 @@ def _top(files: Iterable[Parts]) -> Parts:
 
 def _prefixes(tree: Tree, top: Parts) -> tuple[dict[str, Parts], list[str]]:
     """Return the folder of each part, and a note when `train` is no part but a class. Raises: Invalid."""
-    folders, depths = tree.subfolders(top), {name: tree.depths.get((*top, name), set()) for name in tree.subfolders(top)}
+    folders, depths = (
+        tree.subfolders(top),
+        {name: tree.depths.get((*top, name), set()) for name in tree.subfolders(top)},
+    )
     for name in folders:
         if name not in PARTS and name.lower() in ALIKE and max(depths[name], default=0) > 1:
             meant = ALIKE[name.lower()]
@@ -115,9 +148,13 @@ def _prefixes(tree: Tree, top: Parts) -> tuple[dict[str, Parts], list[str]]:
     if "train" not in folders:
         for name in folders:
             if name.lower() in ("test", *LEFT_OUT) and 2 in depths[name]:
-                raise errors.Invalid(f"{tree.path} has class folders in {name}/ but no train/: expected {LAYOUT}")
+                raise errors.Invalid(
+                    f"{tree.path} has class folders in {name}/ but no train/: expected {LAYOUT}"
+                )
         return {"train": top}, []
-    beside = [name for name in folders if name.lower() not in (*PARTS, *LEFT_OUT) and depths[name] == {1}]
+    beside = [
+        name for name in folders if name.lower() not in (*PARTS, *LEFT_OUT) and depths[name] == {1}
+    ]
     if depths["train"] != {1}:
         return {part: (*top, part) for part in PARTS if part in folders}, []
     if not beside:
@@ -126,7 +163,9 @@ def _prefixes(tree: Tree, top: Parts) -> tuple[dict[str, Parts], list[str]]:
             f"{tree.path} has no class folder in train/, it holds {len(tree.images((*top, 'train')))} images itself: expected {LAYOUT}; "
             "if `train` is a class, put all class folders into a folder called train"
         )
-    return {"train": top}, [f"train/ is taken for a class called 'train', as it holds images itself, as {names.some(beside)} do"]
+    return {"train": top}, [
+        f"train/ is taken for a class called 'train', as it holds images itself, as {names.some(beside)} do"
+    ]
 
 
 def _refuse_labels_elsewhere(tree: Tree) -> None:
@@ -154,19 +193,25 @@ def _classes_below(tree: Tree, prefix: Parts) -> dict[str, list[str]]:
         if prefix in tree.depths:
             _refuse_labels_elsewhere(tree)
         where = f" in {'/'.join(prefix)}/" if prefix else ""
-        raise errors.Invalid(f"{tree.path} has no class folder{where}: expected {LAYOUT}; {_content(tree, prefix)}")
+        raise errors.Invalid(
+            f"{tree.path} has no class folder{where}: expected {LAYOUT}; {_content(tree, prefix)}"
+        )
     for name in found:
         if not found[name]:
             folder = (*prefix, name)
             what, todo = _content(tree, folder), _advice(tree.below(folder))
-            raise errors.Invalid(f"class folder {'/'.join(folder)!r} of {tree.path} has no image ({' '.join(SUFFIXES)}), {what}: {todo}")
+            raise errors.Invalid(
+                f"class folder {'/'.join(folder)!r} of {tree.path} has no image ({' '.join(SUFFIXES)}), {what}: {todo}"
+            )
     return found
 
 
 def _checked(tree: Tree, parts: Parts) -> str:
     """Return the member, all of whose names are text. Raises: Invalid."""
     for n, name in enumerate(parts, 1):
-        names.checked(name, f"an image of {tree.path}" if n == len(parts) else f"a folder of {tree.path}")
+        names.checked(
+            name, f"an image of {tree.path}" if n == len(parts) else f"a folder of {tree.path}"
+        )
     return tree.files[parts]
 
 
@@ -191,15 +236,22 @@ def _content(tree: Tree, prefix: Parts) -> str:
     files, folders = tree.below(prefix), tree.subfolders(prefix)
     if not files:
         return f"only folders without a file: {names.some(folders)}" if folders else "it is empty"
-    kinds = Counter(PurePosixPath(parts[-1]).suffix.lower() or "without a suffix" for parts in files)
+    kinds = Counter(
+        PurePosixPath(parts[-1]).suffix.lower() or "without a suffix" for parts in files
+    )
     return f"it holds {', '.join(f'{n} {kind}' for kind, n in kinds.most_common(5))}"
 
 
 def _advice(files: list[Parts]) -> str:
     """Say how to get images out of what is there."""
-    known = CONVERT | {suffix: f"labels from {what} are not read yet; put the images into class folders" for suffix, what in TABLES.items()}
+    known = CONVERT | {
+        suffix: f"labels from {what} are not read yet; put the images into class folders"
+        for suffix, what in TABLES.items()
+    }
     suffixes = {PurePosixPath(parts[-1]).suffix.lower() for parts in files}
-    return next((known[suffix] for suffix in sorted(suffixes) if suffix in known), "remove it or add some")
+    return next(
+        (known[suffix] for suffix in sorted(suffixes) if suffix in known), "remove it or add some"
+    )
 
 
 def _spellings(folders: Iterable[str]) -> dict[str, list[str]]:
@@ -210,7 +262,9 @@ def _spellings(folders: Iterable[str]) -> dict[str, list[str]]:
     return found
 
 
-def _labels(tree: Tree, found: dict[str, list[str]], spelt: dict[str, str], classes: tuple[str, ...]) -> dict[str, int]:
+def _labels(
+    tree: Tree, found: dict[str, list[str]], spelt: dict[str, str], classes: tuple[str, ...]
+) -> dict[str, int]:
     """Return the label of each image of a part, in the order of classes and names."""
     of = {}
     for folder, members in sorted(found.items()):
@@ -223,12 +277,16 @@ def _unused(tree: Tree, top: Parts, used: set[str], split: bool) -> list[str]:
     notes, left = [], set()
     for name in tree.subfolders(top) if split else ():
         if name.lower() in LEFT_OUT and (images := tree.images((*top, name))):
-            notes.append(f"{len(images)} images in {name}/ are left out: training and test are read; move them into train/ to use them")
+            notes.append(
+                f"{len(images)} images in {name}/ are left out: training and test are read; move them into train/ to use them"
+            )
             left |= set(tree.below((*top, name)))
     ignored = [
         name
         for parts, name in tree.files.items()
-        if name not in used and parts not in left and tree.beside not in (name, name.partition("/")[2])
+        if name not in used
+        and parts not in left
+        and tree.beside not in (name, name.partition("/")[2])
     ]
     if ignored:
         kinds = f"no image by their suffix ({' '.join(SUFFIXES)}), or outside of {LAYOUT}"
@@ -246,4 +304,6 @@ def _alike(found: dict[str, dict[str, list[str]]], classes: tuple[str, ...]) -> 
     ]
     folded = Counter(name.casefold() for name in classes)
     alike = [name for name in classes if folded[name.casefold()] > 1]
-    return notes + ([f"classes differ in upper and lower case only: {names.some(alike)}"] if alike else [])
+    return notes + (
+        [f"classes differ in upper and lower case only: {names.some(alike)}"] if alike else []
+    )

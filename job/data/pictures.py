@@ -23,8 +23,12 @@ class Pictures:
     """A folder or archive of images in memory."""
 
     classes: tuple[str, ...]
-    names: dict[str, list[str]]  # part ("train", perhaps "test") -> the names of its images, in order
-    parts: dict[str, tuple[np.ndarray, ...]]  # part -> images uint8 [n, height, width, 3], labels int64 [n]
+    names: dict[
+        str, list[str]
+    ]  # part ("train", perhaps "test") -> the names of its images, in order
+    parts: dict[
+        str, tuple[np.ndarray, ...]
+    ]  # part -> images uint8 [n, height, width, 3], labels int64 [n]
     sizes: Counter  # how many files have which (width, height) before they are resized
     bits: int  # that the 16-bit images hold
     notes: list[str]  # for the user
@@ -34,9 +38,13 @@ class Pictures:
 class _Filled:
     """What going through the files has found."""
 
-    images: dict[str, np.ndarray] = field(default_factory=dict)  # part -> uint8 [n, height, width, 3]
+    images: dict[str, np.ndarray] = field(
+        default_factory=dict
+    )  # part -> uint8 [n, height, width, 3]
     sizes: Counter = field(default_factory=Counter)
-    first: dict[tuple[int, int], str] = field(default_factory=dict)  # (width, height) -> an image that has it
+    first: dict[tuple[int, int], str] = field(
+        default_factory=dict
+    )  # (width, height) -> an image that has it
     damaged: dict[str, str] = field(default_factory=dict)  # image -> what is wrong with it
     deep: dict[str, int] = field(default_factory=dict)  # image of 16 bits -> its largest value
 
@@ -58,7 +66,9 @@ def read(path: Path, size: tuple[int, int] | None, beside: str | None = None) ->
     _fill(filled, path, plan.labels, size)
     if not size and len(filled.sizes) > 1:
         seen = _sizes(filled.sizes, filled.first)
-        raise errors.Invalid(f"images differ in size, {seen}: set data.image_size, one side of a square or [height, width]")
+        raise errors.Invalid(
+            f"images differ in size, {seen}: set data.image_size, one side of a square or [height, width]"
+        )
     largest = max(filled.deep.values(), default=65535)
     bits, notes = decoding.depth(largest), plan.notes
     if bits < 16:
@@ -72,9 +82,20 @@ def read(path: Path, size: tuple[int, int] | None, beside: str | None = None) ->
     }, filled.sizes, bits, notes)  # fmt: skip
 
 
-def _fill(filled: _Filled, path: Path, labels: dict[str, dict[str, int]], size: tuple[int, int] | None, bits: int = 16) -> None:
+def _fill(
+    filled: _Filled,
+    path: Path,
+    labels: dict[str, dict[str, int]],
+    size: tuple[int, int] | None,
+    bits: int = 16,
+) -> None:
     """Decode all images; given fewer `bits`, those of 16 bits again. Raises: Invalid."""
-    rows = {name: (part, row) for part in labels for row, name in enumerate(labels[part]) if bits == 16 or name in filled.deep}
+    rows = {
+        name: (part, row)
+        for part in labels
+        for row, name in enumerate(labels[part])
+        if bits == 16 or name in filled.deep
+    }
     for member in archives.members(path):
         if member.name not in rows:
             continue
@@ -88,15 +109,21 @@ def _fill(filled: _Filled, path: Path, labels: dict[str, dict[str, int]], size: 
             filled.first.setdefault(found.size, member.name)
             if found.largest is not None:
                 filled.deep[member.name] = found.largest
-        pixels = np.asarray(found.image.resize(size[::-1], Image.Resampling.BILINEAR) if size else found.image)
+        pixels = np.asarray(
+            found.image.resize(size[::-1], Image.Resampling.BILINEAR) if size else found.image
+        )
         if not filled.images:
-            filled.images = {part: np.empty((len(of), *pixels.shape), np.uint8) for part, of in labels.items()}
+            filled.images = {
+                part: np.empty((len(of), *pixels.shape), np.uint8) for part, of in labels.items()
+            }
         part, row = rows[member.name]
         if pixels.shape == filled.images[part].shape[1:]:
             filled.images[part][row] = pixels
     if filled.damaged:
         first, *others = filled.damaged
-        raise errors.Invalid(f"{filled.damaged[first]}{f'; so are {names.some(others)}' if others else ''}")
+        raise errors.Invalid(
+            f"{filled.damaged[first]}{f'; so are {names.some(others)}' if others else ''}"
+        )
 
 
 def _sizes(sizes: Counter, first: dict[tuple[int, int], str]) -> str:
@@ -122,14 +149,20 @@ def one(path: Path, shape: tuple[int, int, int], bits: int = 16) -> np.ndarray:
     except OSError as exc:
         raise errors.Invalid(f"image {str(path)!r} cannot be read: {exc.strerror or exc}") from exc
     if len(data) > archives.MEMBER_BYTES:
-        raise errors.Invalid(f"image {str(path)!r} has more than {archives.MEMBER_BYTES:,} bytes: make it smaller")
+        raise errors.Invalid(
+            f"image {str(path)!r} has more than {archives.MEMBER_BYTES:,} bytes: make it smaller"
+        )
     found = decoding.decode(data, f"image {str(path)!r}", shape[:2], bits)
     if found.largest is not None and found.largest >= 1 << bits:
         raise errors.Invalid(
             f"image {str(path)!r} of 16 bits has values up to {found.largest}: the model has learnt from {bits} bits, 0..{2**bits - 1}; scale it"
         )
     size = (shape[1], shape[0])
-    return np.asarray(found.image if found.image.size == size else found.image.resize(size, Image.Resampling.BILINEAR))
+    return np.asarray(
+        found.image
+        if found.image.size == size
+        else found.image.resize(size, Image.Resampling.BILINEAR)
+    )
 
 
 # --- arrays ---
@@ -153,13 +186,19 @@ def rgb(images: np.ndarray, what: str, counting: bool = False) -> np.ndarray:
     if channels == 1:
         return np.repeat(images, 3, axis=3)
     if channels == 4:
-        return np.stack([np.asarray(decoding.over_white(Image.fromarray(image))) for image in images])
+        return np.stack(
+            [np.asarray(decoding.over_white(Image.fromarray(image))) for image in images]
+        )
     return images
 
 
 def counts(images: np.ndarray) -> bool:
     """Tell whether floats are whole numbers that go above 1: then they count 0..255."""
-    return bool(images.size) and images.max() > 1 and all((image == np.rint(image)).all() for image in images)
+    return (
+        bool(images.size)
+        and images.max() > 1
+        and all((image == np.rint(image)).all() for image in images)
+    )
 
 
 def _bytes(images: np.ndarray, what: str, counting: bool) -> np.ndarray:
@@ -170,12 +209,16 @@ def _bytes(images: np.ndarray, what: str, counting: bool) -> np.ndarray:
         raise errors.Invalid(f"{what} is {images.dtype}: {VALUES}; save it as such")
     low, high = images.min(), images.max()
     floats = images.dtype.kind == "f"
-    if not (low >= 0 and high <= (1 if floats and not counting else 255)):  # not a number fails both
+    if not (
+        low >= 0 and high <= (1 if floats and not counting else 255)
+    ):  # not a number fails both
         raise errors.Invalid(f"{what} is {images.dtype} from {low} to {high}: {VALUES}; scale it")
     if not floats:
         return images.astype(np.uint8)
     if counting and not counts(images) and high > 1:
-        raise errors.Invalid(f"{what} is {images.dtype} from {low} to {high}, not all whole: {VALUES}")
+        raise errors.Invalid(
+            f"{what} is {images.dtype} from {low} to {high}, not all whole: {VALUES}"
+        )
     result = np.empty(images.shape, np.uint8)
     for i, image in enumerate(images):
         result[i] = np.rint(image.astype(np.float32) * (1 if counting else 255))
@@ -199,4 +242,9 @@ def thumbnails(images: np.ndarray, side: int) -> np.ndarray:
     size = max(round(width * scale), 1), max(round(height * scale), 1)
     if scale == 1.0 or not len(images):
         return images
-    return np.stack([np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR)) for image in images])
+    return np.stack(
+        [
+            np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR))
+            for image in images
+        ]
+    )

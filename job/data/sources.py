@@ -44,21 +44,35 @@ def read(
     asked = f'{"--data (or JOB_DATA)" if location else "data.source"} = "{downloads.shown(location or source)}"'
     cache = Path(cache_dir) if cache_dir else Path.home() / ".cache" / "job"
     try:
-        size = None if image_size is None else tuple(image_size) if isinstance(image_size, list) else (image_size, image_size)
+        size = (
+            None
+            if image_size is None
+            else tuple(image_size)
+            if isinstance(image_size, list)
+            else (image_size, image_size)
+        )
         if size and min(size) < 1:
-            raise errors.Invalid(f"data.image_size = {image_size} is not a number of pixels: expected 1 or more")
+            raise errors.Invalid(
+                f"data.image_size = {image_size} is not a number of pixels: expected 1 or more"
+            )
         return checked(_read(source, size, location or None, cache, groups))
     except (errors.Invalid, errors.Unreachable) as exc:
         raise type(exc)(f"{asked}: {exc}") from exc
 
 
-def _read(source: str, size: tuple[int, int] | None, location: str | None, cache: Path, groups: str | None) -> Source:
+def _read(
+    source: str, size: tuple[int, int] | None, location: str | None, cache: Path, groups: str | None
+) -> Source:
     if groups and source in ("digits", "cifar10"):
-        raise errors.Invalid(f'data.groups = "{groups}": {source} says of no image where it comes from; remove the key')
+        raise errors.Invalid(
+            f'data.groups = "{groups}": {source} says of no image where it comes from; remove the key'
+        )
     if source == "digits":
         return _digits(size, location)
     if source == "cifar10":
-        classes, train, test = cifar10.read(_archive(location, cache) if location else cifar10.official(cache))
+        classes, train, test = cifar10.read(
+            _archive(location, cache) if location else cifar10.official(cache)
+        )
         return fitted("CIFAR-10", classes, train, test, size)
     path = _found(location or source, cache)
     name = PurePosixPath(downloads.shown(source)).name or path.resolve().name
@@ -89,7 +103,9 @@ def _found(where: str, cache: Path) -> Path:
     is_url = downloads.is_url(where)
     if not is_url and re.match(r"[a-z][a-z0-9+.-]*://", where, re.IGNORECASE):
         scheme = where.partition("://")[0]
-        raise errors.Invalid(f"{scheme}:// is not read: download it first and name the file; expected {SUPPORTED}")
+        raise errors.Invalid(
+            f"{scheme}:// is not read: download it first and name the file; expected {SUPPORTED}"
+        )
     path = None if is_url else _existing(where)
     name = downloads.shown(where) if is_url else path.name
     if downloads.is_s3(where) and not name.lower().endswith((".npz", *ARCHIVES)):
@@ -102,9 +118,15 @@ def _found(where: str, cache: Path) -> Path:
 def _existing(where: str) -> Path:
     path = Path(where).expanduser() if where else None
     if path is None or not path.exists():
-        raise errors.Invalid(f"there is no file or folder {str(path and path.absolute())!r}: expected {SUPPORTED}")
-    if not path.is_dir() and not path.is_file():  # to open a pipe waits for who writes it, a device never ends
-        raise errors.Invalid(f"{str(path.absolute())!r} is neither a file nor a folder (a pipe, a device?): expected {SUPPORTED}")
+        raise errors.Invalid(
+            f"there is no file or folder {str(path and path.absolute())!r}: expected {SUPPORTED}"
+        )
+    if (
+        not path.is_dir() and not path.is_file()
+    ):  # to open a pipe waits for who writes it, a device never ends
+        raise errors.Invalid(
+            f"{str(path.absolute())!r} is neither a file nor a folder (a pipe, a device?): expected {SUPPORTED}"
+        )
     return path
 
 
@@ -114,7 +136,11 @@ def _digits(size: tuple[int, int] | None, location: str | None) -> Source:
 
     digits = load_digits()
     grey = np.rint(digits.images * (255 / 16)).astype(np.uint8)
-    images = pictures.resized(np.repeat(grey[..., None], 3, axis=3), size or (DIGITS_SIZE, DIGITS_SIZE))
+    images = pictures.resized(
+        np.repeat(grey[..., None], 3, axis=3), size or (DIGITS_SIZE, DIGITS_SIZE)
+    )
     train = Part(images, digits.target.astype(np.int64))
-    unused = ("digits come with scikit-learn: --data (or JOB_DATA) is not used",) if location else ()
+    unused = (
+        ("digits come with scikit-learn: --data (or JOB_DATA) is not used",) if location else ()
+    )
     return Source("digits", tuple("0123456789"), train, None, {(8, 8): len(images)}, unused)

@@ -16,7 +16,11 @@ TRIES = 10  # ways to deal into folds before it is said to be impossible
 
 def image_groups(*parts: np.ndarray) -> np.ndarray:
     """Return one number per image, equal for identical pixels. Args: parts: uint8 [n, h, w, c], one after the other."""
-    digests = [hashlib.blake2b(np.ascontiguousarray(i).data, digest_size=16).digest() for images in parts for i in images]
+    digests = [
+        hashlib.blake2b(np.ascontiguousarray(i).data, digest_size=16).digest()
+        for images in parts
+        for i in images
+    ]
     return np.unique(np.array(digests, dtype="S16"), return_inverse=True)[1].astype(np.int64)
 
 
@@ -25,9 +29,13 @@ def joined(images: np.ndarray, named: np.ndarray) -> np.ndarray:
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    first = int(images.max()) + 1  # each row connects the node of its image with the node of its group
+    first = (
+        int(images.max()) + 1
+    )  # each row connects the node of its image with the node of its group
     nodes = first + int(named.max()) + 1
-    graph = coo_array((np.ones(len(images), np.int8), (images, first + named)), shape=(nodes, nodes))
+    graph = coo_array(
+        (np.ones(len(images), np.int8), (images, first + named)), shape=(nodes, nodes)
+    )
     found = connected_components(graph, directed=False)[1][images]
     return np.unique(found, return_inverse=True)[1].astype(np.int64)
 
@@ -67,11 +75,19 @@ def take(
     k = len(np.unique(strata))
     if min(size, len(first) - size) < k:
         least = math.ceil(100 * k / len(first)) / 100
-        fractions = f": a fraction of {least:g} to {1 - least:g}" if least <= 0.5 else ": there are too few images"
+        fractions = (
+            f": a fraction of {least:g} to {1 - least:g}"
+            if least <= 0.5
+            else ": there are too few images"
+        )
         raise Invalid(
             f"{what}: {n} of {len(labels)} images cannot hold each of {k} classes on both sides; ask for at least {k}, and leave as many{fractions}"
         )
-    chosen, _ = next(StratifiedShuffleSplit(1, train_size=size, test_size=len(first) - size, random_state=seed).split(first, strata))
+    chosen, _ = next(
+        StratifiedShuffleSplit(
+            1, train_size=size, test_size=len(first) - size, random_state=seed
+        ).split(first, strata)
+    )
     mask = np.zeros(int(groups.max()) + 1, bool)
     mask[groups[first[chosen]]] = True
     return np.flatnonzero(mask[groups])
@@ -98,7 +114,9 @@ def folds(
     first, strata = _strata(labels, groups)
     _enough(strata, count, what, classes, labels, test)
     of_group = np.empty(int(groups.max()) + 1, np.int64)
-    for fold, (_, left_out) in enumerate(StratifiedKFold(count, shuffle=True, random_state=seed).split(first, strata)):
+    for fold, (_, left_out) in enumerate(
+        StratifiedKFold(count, shuffle=True, random_state=seed).split(first, strata)
+    ):
         of_group[groups[first[left_out]]] = fold
     return of_group[groups]
 
@@ -128,7 +146,9 @@ def _enough(
     kind = _many(least, "group" if labels is None else "distinct image")
     copies = 0 if labels is None else int((labels == fewest).sum()) - least
     held = 0 if test is None else int((test == fewest).sum())
-    others = [_many(copies, "copy", "copies")] * bool(copies) + [f"{_many(held, 'image')} in the test part"] * bool(held)
+    others = [_many(copies, "copy", "copies")] * bool(copies) + [
+        f"{_many(held, 'image')} in the test part"
+    ] * bool(held)
     besides = f", besides {' and '.join(others)}" if others else ""
     name = repr(names[fewest]) if names else fewest
     raise Invalid(
@@ -155,12 +175,16 @@ def _take_whole(labels, groups, n: int, seed: int, what: str, classes, test) -> 
     rng, found = np.random.default_rng(seed), []
     for heaps in (max(2, Fraction(share).limit_denominator(FINEST).denominator), FINEST):
         heap = _dealt(labels, groups, heaps, seed)
-        counts = np.stack([np.bincount(labels[heap == h], minlength=len(total)) for h in range(heaps)])
+        counts = np.stack(
+            [np.bincount(labels[heap == h], minlength=len(total)) for h in range(heaps)]
+        )
         for start, some in np.ndindex(heaps, heaps):
             taken = np.arange(start, start + some) % heaps
             inside = counts[taken].sum(0)
             if ((inside > 0) & (inside < total))[present].all():
-                off = np.append(inside[present] / total[present], inside.sum() / len(labels)) - share
+                off = (
+                    np.append(inside[present] / total[present], inside.sum() / len(labels)) - share
+                )
                 found.append((round(float((off**2).mean()), ABOUT), rng.random(), heap, taken))
     if not found:
         raise Invalid(
@@ -178,7 +202,9 @@ def _folds_whole(labels, groups, count: int, seed: int, what: str, classes, test
         fold = _dealt(labels, groups, count, seed + attempt)
         if len(np.unique(np.stack([labels, fold]), axis=1)[0]) == count * len(np.unique(labels)):
             return fold
-    raise Invalid(f"{what}: {len(np.unique(groups))} groups kept whole do not bring each class into each fold: ask for fewer folds")
+    raise Invalid(
+        f"{what}: {len(np.unique(groups))} groups kept whole do not bring each class into each fold: ask for fewer folds"
+    )
 
 
 def _dealt(labels: np.ndarray, groups: np.ndarray, heaps: int, seed: int) -> np.ndarray:
@@ -191,11 +217,17 @@ def _dealt(labels: np.ndarray, groups: np.ndarray, heaps: int, seed: int) -> np.
     order = np.argsort(groups, kind="stable")
     members = np.split(order, np.flatnonzero(np.diff(groups[order])) + 1)
     shuffled = np.random.default_rng(seed).permutation(len(members))
-    filled, size, heap = np.zeros((heaps, len(total))), np.zeros(heaps), np.empty(len(labels), np.int64)
+    filled, size, heap = (
+        np.zeros((heaps, len(total))),
+        np.zeros(heaps),
+        np.empty(len(labels), np.int64),
+    )
     for g in sorted(shuffled, key=lambda g: -len(members[g])):
         present, counts = np.unique(labels[members[g]], return_counts=True)
         share, part = counts / total[present], len(members[g]) / len(labels)
-        growth = (share * (2 * filled[:, present] + share)).sum(1) + part * (2 * size + part)  # of the sum of squares
+        growth = (share * (2 * filled[:, present] + share)).sum(1) + part * (
+            2 * size + part
+        )  # of the sum of squares
         best = int(growth.argmin())
         filled[best, present] += share
         size[best] += part

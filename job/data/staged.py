@@ -41,7 +41,10 @@ def objects(registered: Registered) -> dict[str, dict]:
     entries |= {f"{folder}/{name}": {} for name in ("manifest.json", "samples.npz")}
     entries |= {entry["key"]: entry for entry in (registered.splits, *registered.weights.values())}
     stored = data.get("stored", {})
-    return {key: entry | stored.get(key, {}) if isinstance(entry, dict) else entry for key, entry in entries.items()}
+    return {
+        key: entry | stored.get(key, {}) if isinstance(entry, dict) else entry
+        for key, entry in entries.items()
+    }
 
 
 def look(store: Store, registered: Registered) -> tuple[dict[str, dict], list[str]]:

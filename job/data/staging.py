@@ -43,8 +43,19 @@ def cut(source: Source, experiment: Experiment) -> tuple[Part, Part]:
         n = data["test"] or round(data["holdout"] * len(train.labels))
         what = f"data.test = {n}" if data["test"] else f"data.holdout = {data['holdout']}"
         together = _together(train.groups, train.images)
-        chosen = splits.take(train.labels, together, n, derive(seed, "holdout"), what, source.classes, train.groups is not None)
-        test, train = _rows(train, chosen), _rows(train, np.setdiff1d(np.arange(len(train.labels)), chosen))
+        chosen = splits.take(
+            train.labels,
+            together,
+            n,
+            derive(seed, "holdout"),
+            what,
+            source.classes,
+            train.groups is not None,
+        )
+        test, train = (
+            _rows(train, chosen),
+            _rows(train, np.setdiff1d(np.arange(len(train.labels)), chosen)),
+        )
     elif data["test"]:
         test = _slice(test, data["test"], derive(seed, "test"), "data.test", source.classes)
     if data["train"]:
@@ -65,8 +76,12 @@ def _together(groups: np.ndarray | None, *images: np.ndarray) -> np.ndarray:
 class Related:
     """Which images of the two parts belong together."""
 
-    train: np.ndarray  # int64 [n], equal for those that stay together in every split of the training part
-    test: np.ndarray | None  # the same of the test part, in the same numbers; None unless groups are named
+    train: (
+        np.ndarray
+    )  # int64 [n], equal for those that stay together in every split of the training part
+    test: (
+        np.ndarray | None
+    )  # the same of the test part, in the same numbers; None unless groups are named
     copies: np.ndarray  # bool: the test image stands in the training part, too
     repeated: int  # images of the training part that are copies of another there
     equal: np.ndarray  # int64 of the training part, equal for identical pixels
@@ -96,7 +111,9 @@ def stage(source: Source, train: Part, test: Part) -> Staged:
         "test-copies.npy": related.copies,
     } | ({} if related.test is None else {"test-groups.npy": related.test})
     files = {name: npy(a) for name, a in arrays.items()}
-    hashes = {name: {"sha256": hashlib.sha256(b).hexdigest(), "size": len(b)} for name, b in files.items()}
+    hashes = {
+        name: {"sha256": hashlib.sha256(b).hexdigest(), "size": len(b)} for name, b in files.items()
+    }
     identity = json.dumps([source.classes, hashes], sort_keys=True)
     files["samples.npz"] = _samples(train, len(source.classes))
     manifest = {
@@ -115,7 +132,10 @@ def stage(source: Source, train: Part, test: Part) -> Staged:
     if source.bits < 16:
         manifest["bits"] = source.bits
     if train.groups is not None:
-        manifest["groups"] = {"train": len(np.unique(train.groups)), "test": len(np.unique(test.groups))}
+        manifest["groups"] = {
+            "train": len(np.unique(train.groups)),
+            "test": len(np.unique(test.groups)),
+        }
     return Staged(manifest, files, related.train)
 
 
@@ -126,7 +146,10 @@ def upload(store: Store, staged: Staged) -> dict[str, dict]:
     """
     folder = f"data/{staged.manifest['id']}"
     content = staged.files | {"manifest.json": json.dumps(staged.manifest, indent=1).encode()}
-    return {f"{folder}/{name}": put_whole(store, f"{folder}/{name}", body) for name, body in content.items()}
+    return {
+        f"{folder}/{name}": put_whole(store, f"{folder}/{name}", body)
+        for name, body in content.items()
+    }
 
 
 @contextmanager
@@ -154,7 +177,10 @@ def open_test_part(cache: Cache, data: dict, attempt) -> tuple[np.ndarray, np.nd
 
 def frozen_splits(cache: Cache, entry: dict) -> tuple[np.ndarray, np.ndarray]:
     """Return validation (bool [n]) and fold (int64 [n]) of each row of the training part, as frozen at `prepare`."""
-    with needed(STAGED_AGAIN), np.load(cache.file(entry["key"], entry["sha256"]), allow_pickle=False) as file:
+    with (
+        needed(STAGED_AGAIN),
+        np.load(cache.file(entry["key"], entry["sha256"]), allow_pickle=False) as file,
+    ):
         return file["validation"], file["folds"]
 
 
@@ -174,14 +200,29 @@ class Splits:
 
 
 def make_splits(
-    experiment: Experiment, classes: Sequence[str], labels: np.ndarray, groups: np.ndarray, test: np.ndarray | None = None
+    experiment: Experiment,
+    classes: Sequence[str],
+    labels: np.ndarray,
+    groups: np.ndarray,
+    test: np.ndarray | None = None,
 ) -> Splits:
     """Return the splits of an experiment. Args: test: labels of the test part, for errors. Raises: Invalid when a class is too small."""
     n, named = round(experiment.data["validation"] * len(labels)), bool(experiment.data["groups"])
-    what, seed = f"data.validation = {experiment.data['validation']}", derive(experiment.seed, "validation")
+    what, seed = (
+        f"data.validation = {experiment.data['validation']}",
+        derive(experiment.seed, "validation"),
+    )
     validation = np.zeros(len(labels), bool)
     validation[splits.take(labels, groups, n, seed, what, classes, named, test)] = True
-    folds = splits.folds(labels, groups, experiment.folds["count"], derive(experiment.seed, "folds"), classes, named, test)
+    folds = splits.folds(
+        labels,
+        groups,
+        experiment.folds["count"],
+        derive(experiment.seed, "folds"),
+        classes,
+        named,
+        test,
+    )
     return Splits(validation, folds)
 
 
@@ -199,11 +240,16 @@ def _open(cache: Cache, data: dict, name: str) -> np.ndarray:
 
 
 def _slice(part: Part, n: int, seed: int, what: str, classes: Sequence[str]) -> Part:
-    return _rows(part, splits.take(part.labels, np.arange(len(part.labels)), n, seed, f"{what} = {n}", classes))
+    return _rows(
+        part,
+        splits.take(part.labels, np.arange(len(part.labels)), n, seed, f"{what} = {n}", classes),
+    )
 
 
 def _rows(part: Part, rows: np.ndarray) -> Part:
-    return Part(part.images[rows], part.labels[rows], None if part.groups is None else part.groups[rows])
+    return Part(
+        part.images[rows], part.labels[rows], None if part.groups is None else part.groups[rows]
+    )
 
 
 def npy(array: np.ndarray) -> bytes:
@@ -218,5 +264,10 @@ def _samples(train: Part, classes: int) -> bytes:
     shown = min(classes, SAMPLE_CLASSES)
     n = min(SAMPLES_PER_CLASS, *np.bincount(train.labels, minlength=classes)[:shown])
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, images=np.stack([train.images[np.flatnonzero(train.labels == c)[:n]] for c in range(shown)]))
+    np.savez_compressed(
+        buffer,
+        images=np.stack(
+            [train.images[np.flatnonzero(train.labels == c)[:n]] for c in range(shown)]
+        ),
+    )
     return buffer.getvalue()

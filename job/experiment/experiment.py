@@ -9,7 +9,12 @@ from job.experiment.parameters import Choice, Range, to_json
 from job.sentences import show
 
 STAGES = ("features", "trial", "fold", "final")
-METRICS = {"accuracy": "maximize", "balanced_accuracy": "maximize", "f1_macro": "maximize", "log_loss": "minimize"}
+METRICS = {
+    "accuracy": "maximize",
+    "balanced_accuracy": "maximize",
+    "f1_macro": "maximize",
+    "log_loss": "minimize",
+}
 TPE_STARTUP_TRIALS = 10
 METHODS = {  # how an experiment computes; a number never changes its meaning, so that old experiments keep their bits
     1: "as the first versions did: none of what 2 changes",
@@ -18,7 +23,9 @@ METHODS = {  # how an experiment computes; a number never changes its meaning, s
     " there nor predicted; hyperband counts its brackets in whole numbers",
 }
 NEWEST = max(METHODS)
-UNSAID = {"method": 1}  # what a stored specification leaves out: those of the first versions have no such key
+UNSAID = {
+    "method": 1
+}  # what a stored specification leaves out: those of the first versions have no such key
 
 
 @dataclass(frozen=True)
@@ -37,8 +44,12 @@ class Experiment:
     enqueue: tuple[dict, ...]
     models: dict[str, dict]  # model -> parameter -> fixed value, Choice or Range
     references: tuple[dict, ...] = ()
-    says_method: bool = field(default=True, compare=False)  # False: a file leaves it to the experiment that exists, or to the newest
-    notes: tuple[str, ...] = field(default=(), compare=False)  # settings without effect, for `prepare` to say
+    says_method: bool = field(
+        default=True, compare=False
+    )  # False: a file leaves it to the experiment that exists, or to the newest
+    notes: tuple[str, ...] = field(
+        default=(), compare=False
+    )  # settings without effect, for `prepare` to say
 
     @property
     def spec(self) -> dict:
@@ -61,7 +72,12 @@ class Experiment:
     def fingerprint(self) -> str:
         """sha256 over all that a result depends on: not over what may grow or only stands beside it."""
         spec = json.loads(json.dumps(self.spec))
-        del spec["search"]["trials"], spec["final"]["seeds"], spec["reference"], spec["features"]["shards"]
+        del (
+            spec["search"]["trials"],
+            spec["final"]["seeds"],
+            spec["reference"],
+            spec["features"]["shards"],
+        )
         return hashlib.sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest()
 
     @property
@@ -96,7 +112,11 @@ class Experiment:
 
     def tasks_of(self, stage: str) -> dict[str, int]:
         """How many tasks a stage has, by model in the order of the file."""
-        number = {"trial": self.search["trials"], "fold": self.folds["count"], "final": self.final["seeds"]}
+        number = {
+            "trial": self.search["trials"],
+            "fold": self.folds["count"],
+            "final": self.final["seeds"],
+        }
         if stage == "features":
             return {m: self.features["shards"] for m in self.models if self.frozen(m)}
         return dict.fromkeys(self.models, number[stage])
@@ -114,7 +134,9 @@ def differences(old: dict, new: dict, where: str = "") -> list[str]:
         if isinstance(a, dict) and isinstance(b, dict) and "low" not in a and "low" not in b:
             found += differences(a, b, path)
         elif a != b:
-            found.append(f"{path}: {show(a) if key in old else 'absent'} -> {show(b) if key in new else 'absent'}")
+            found.append(
+                f"{path}: {show(a) if key in old else 'absent'} -> {show(b) if key in new else 'absent'}"
+            )
     return found
 
 

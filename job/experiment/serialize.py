@@ -13,7 +13,11 @@ def toml(spec: dict, says_method: bool = True) -> str:
     spec = {"name": spec["name"]} | UNSAID | spec
     if not says_method:
         del spec["method"]
-    lines = [f"{key} = {_value(value)}" for key, value in spec.items() if not isinstance(value, (dict, list))]
+    lines = [
+        f"{key} = {_value(value)}"
+        for key, value in spec.items()
+        if not isinstance(value, (dict, list))
+    ]
     for section in ("data", "search", "features", "folds", "final"):
         lines += _table(f"[{section}]", spec[section])
     for model, parameters in spec["models"].items():
@@ -24,7 +28,11 @@ def toml(spec: dict, says_method: bool = True) -> str:
 
 
 def _table(head: str, values: dict) -> list[str]:
-    return ["", head, *(f"{key} = {_value(value)}" for key, value in values.items() if value is not None)]
+    return [
+        "",
+        head,
+        *(f"{key} = {_value(value)}" for key, value in values.items() if value is not None),
+    ]
 
 
 def _value(value) -> str:

@@ -7,7 +7,17 @@ from pathlib import Path
 from job.errors import Invalid
 from job.experiment.backbones import BACKBONES
 from job.experiment.experiment import METRICS, NEWEST, TPE_STARTUP_TRIALS, UNSAID, Experiment
-from job.experiment.parameters import MODELS, OWN, Choice, Kind, Range, contains, own_kinds, read_parameter, to_json
+from job.experiment.parameters import (
+    MODELS,
+    OWN,
+    Choice,
+    Kind,
+    Range,
+    contains,
+    own_kinds,
+    read_parameter,
+    to_json,
+)
 from job.sentences import expect, nearest, show
 from job.settings import HARMLESS
 
@@ -66,11 +76,17 @@ def load(path: str | Path) -> Experiment:
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
     except FileNotFoundError as exc:
-        raise Invalid(f"{path}: no such file; expected an experiment file like examples/quick.toml") from exc
+        raise Invalid(
+            f"{path}: no such file; expected an experiment file like examples/quick.toml"
+        ) from exc
     except OSError as exc:
-        raise Invalid(f"{path}: cannot be read ({exc.strerror}); expected an experiment file like examples/quick.toml") from exc
+        raise Invalid(
+            f"{path}: cannot be read ({exc.strerror}); expected an experiment file like examples/quick.toml"
+        ) from exc
     except UnicodeDecodeError as exc:
-        raise Invalid(f"{path} is not UTF-8 text ({exc.reason} at byte {exc.start}): save it as UTF-8") from exc
+        raise Invalid(
+            f"{path} is not UTF-8 text ({exc.reason} at byte {exc.start}): save it as UTF-8"
+        ) from exc
     try:
         tree = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as exc:
@@ -88,8 +104,14 @@ def _keep_secrets_out(experiment: Experiment) -> None:
     for key in ("source", "groups"):
         scheme, separator, rest = str(experiment.data[key]).partition("://")
         place, _, query = rest.partition("?")
-        if separator and ("@" in place or not HARMLESS.fullmatch(query)):  # a raw "/" in a password hides where it ends
-            way = "give the whole URL by --data or JOB_DATA" if key == "source" else "put the file into the data or beside it"
+        if separator and (
+            "@" in place or not HARMLESS.fullmatch(query)
+        ):  # a raw "/" in a password hides where it ends
+            way = (
+                "give the whole URL by --data or JOB_DATA"
+                if key == "source"
+                else "put the file into the data or beside it"
+            )
             raise Invalid(
                 f"data.{key} is a {scheme}:// URL with a password or a query that may be a secret,"
                 f" and what stands here is stored and shown: {way}"
@@ -112,12 +134,17 @@ def parse(tree: dict) -> Experiment:
     known = [*SECTIONS[""], *(s for s in SECTIONS if s), "parameters", "models", "reference"]
     for key in top:
         expect(key in known, f"unknown key '{key}'{nearest(key, known)}")
-    values = {"": _section("", top)} | {s: _section(s, tree.get(s, {})) for s in SECTIONS if s and s != "search"}
+    values = {"": _section("", top)} | {
+        s: _section(s, tree.get(s, {})) for s in SECTIONS if s and s != "search"
+    }
     values["search"] = _section("search", search)
     name = values[""]["name"]
     expect(bool(NAME.fullmatch(name)), f"name = {show(name)}: expected 1 to 40 of a-z, 0-9 and '-'")
     models = _models(models, _table(shared, "[parameters]"))
-    expect(isinstance(references, list), f"reference = {show(references)}: expected [[reference]] tables")
+    expect(
+        isinstance(references, list),
+        f"reference = {show(references)}: expected [[reference]] tables",
+    )
     experiment = Experiment(
         **values[""],
         says_method="method" in top,
@@ -134,10 +161,19 @@ def _section(section: str, values) -> dict:
     kinds, prefix = SECTIONS[section], f"{section}." if section else ""
     values = _table(values, f"[{section}]")
     for key in values:
-        expect(key in kinds, f"unknown key '{prefix}{key}'{nearest(key, kinds)}; [{section or 'top level'}] knows {', '.join(kinds)}")
+        expect(
+            key in kinds,
+            f"unknown key '{prefix}{key}'{nearest(key, kinds)}; [{section or 'top level'}] knows {', '.join(kinds)}",
+        )
     for key, kind in kinds.items():
-        expect(kind.default is not ... or key in values, f"`{prefix}{key}` is missing: expected {kind.expected()}")
-    return {k: kind.check(values[k], prefix + k) if k in values else kind.default for k, kind in kinds.items()}
+        expect(
+            kind.default is not ... or key in values,
+            f"`{prefix}{key}` is missing: expected {kind.expected()}",
+        )
+    return {
+        k: kind.check(values[k], prefix + k) if k in values else kind.default
+        for k, kind in kinds.items()
+    }
 
 
 def _table(value, where: str) -> dict:
@@ -146,18 +182,29 @@ def _table(value, where: str) -> dict:
 
 
 def _models(models, shared: dict) -> dict[str, dict]:
-    expect(isinstance(models, dict) and bool(models), "`[models.<name>]` is missing: expected at least one of " + ", ".join(MODELS))
+    expect(
+        isinstance(models, dict) and bool(models),
+        "`[models.<name>]` is missing: expected at least one of " + ", ".join(MODELS),
+    )
     known = {key for kinds in MODELS.values() for key in kinds}
     for key in shared:
         expect(key in known, f"unknown key 'parameters.{key}'{nearest(key, known)}")
-        expect(any(key in MODELS.get(m, OWN) for m in models), f"parameters.{key}: none of the models {', '.join(models)} has it")
-    return {name: _model(name, _table(own, f"[models.{name}]"), shared) for name, own in models.items()}
+        expect(
+            any(key in MODELS.get(m, OWN) for m in models),
+            f"parameters.{key}: none of the models {', '.join(models)} has it",
+        )
+    return {
+        name: _model(name, _table(own, f"[models.{name}]"), shared) for name, own in models.items()
+    }
 
 
 def _kinds(name: str, own: dict, shared: dict) -> dict[str, Kind]:
     """Return what each key of a model may be; raise `Invalid` for an unknown model or key."""
     if name not in MODELS and "factory" in own:
-        expect(bool(NAME.fullmatch(name)), f"[models.{name}]: expected a name of 1 to 40 of a-z, 0-9 and '-'")
+        expect(
+            bool(NAME.fullmatch(name)),
+            f"[models.{name}]: expected a name of 1 to 40 of a-z, 0-9 and '-'",
+        )
         return own_kinds(own, f"models.{name}")
     expect(
         name in MODELS,
@@ -165,12 +212,20 @@ def _kinds(name: str, own: dict, shared: dict) -> dict[str, Kind]:
         ' factory = "package.module:function"',
     )
     frozen = name in BACKBONES and not own.get("unfreeze", shared.get("unfreeze"))
-    kinds = MODELS[name] | ({"augment": Kind(dict, {}, tunable=False)} if name in BACKBONES and not frozen else {})
+    kinds = MODELS[name] | (
+        {"augment": Kind(dict, {}, tunable=False)} if name in BACKBONES and not frozen else {}
+    )
     for key in own:
         reason = (
-            "; a frozen base sees clean images once, its features are stored: augment cannot act" if key == "augment" and frozen else ""
+            "; a frozen base sees clean images once, its features are stored: augment cannot act"
+            if key == "augment" and frozen
+            else ""
         )
-        reason = f"; {name} is a model of this program: give yours another name" if key == "factory" else reason
+        reason = (
+            f"; {name} is a model of this program: give yours another name"
+            if key == "factory"
+            else reason
+        )
         expect(
             key in kinds,
             f"unknown key 'models.{name}.{key}'{'' if reason else nearest(key, kinds)}; {name} knows {', '.join(kinds)}{reason}",
@@ -193,18 +248,24 @@ def _model(name: str, own: dict, shared: dict) -> dict:
             del result[key]
     if name == "mobilenetv2":
         alphas = (0.35, 0.5, 0.75, 1.0, 1.3, 1.4)
-        expect(result["alpha"] in alphas, f"models.{name}.alpha = {result['alpha']}: expected one of {', '.join(map(str, alphas))}")
+        expect(
+            result["alpha"] in alphas,
+            f"models.{name}.alpha = {result['alpha']}: expected one of {', '.join(map(str, alphas))}",
+        )
     return result
 
 
 def _enqueue(points, models: dict) -> tuple[dict, ...]:
     expect(
-        isinstance(points, list) and all(isinstance(p, dict) for p in points), f"search.enqueue = {show(points)}: expected a list of tables"
+        isinstance(points, list) and all(isinstance(p, dict) for p in points),
+        f"search.enqueue = {show(points)}: expected a list of tables",
     )
     for i, point in enumerate(points):
         for key, value in point.items():
             where = f"search.enqueue[{i}].{key}"
-            searched = {m: p[key] for m, p in models.items() if isinstance(p.get(key), (Choice, Range))}
+            searched = {
+                m: p[key] for m, p in models.items() if isinstance(p.get(key), (Choice, Range))
+            }
             expect(
                 bool(searched),
                 f"{where}: no model searches '{key}'{nearest(key, {k for m in models.values() for k, v in m.items() if isinstance(v, (Choice, Range))})}",
@@ -228,10 +289,19 @@ def _reference(row, i: int, models: dict) -> dict:
     for key in row:
         expect(key in known, f"unknown key '{where}.{key}'{nearest(key, known)}")
     for key in ("name", "model"):
-        expect(isinstance(row.get(key), str), f"{where}.{key} = {show(row.get(key))}: expected a string")
+        expect(
+            isinstance(row.get(key), str),
+            f"{where}.{key} = {show(row.get(key))}: expected a string",
+        )
     known = list(dict.fromkeys([*models, *MODELS]))
-    expect(row["model"] in known, f"{where}.model = {show(row['model'])}: expected one of {', '.join(known)}")
-    return {k: Kind(float, None, low=0, high=1).check(v, f"{where}.{k}") if k in REFERENCE else v for k, v in row.items()}
+    expect(
+        row["model"] in known,
+        f"{where}.model = {show(row['model'])}: expected one of {', '.join(known)}",
+    )
+    return {
+        k: Kind(float, None, low=0, high=1).check(v, f"{where}.{k}") if k in REFERENCE else v
+        for k, v in row.items()
+    }
 
 
 def _judge(e: Experiment) -> Experiment:
@@ -249,19 +319,33 @@ def _judge(e: Experiment) -> Experiment:
             f"search.min_epochs = {e.search['min_epochs']} is more than models.{model}.epochs = {epochs}",
         )
         rate = e.models[model]["learning_rate"]
-        fastest = rate.high if isinstance(rate, Range) else max(rate.values) if isinstance(rate, Choice) else rate
+        fastest = (
+            rate.high
+            if isinstance(rate, Range)
+            else max(rate.values)
+            if isinstance(rate, Choice)
+            else rate
+        )
         if e.models[model].get("unfreeze") and fastest > TUNING_RATE:
             notes.append(
                 f"{model}: unfreeze with learning rates up to {fastest:g}: above {TUNING_RATE:g} a pretrained base is easily destroyed"
             )
         if not e.space(model):
-            notes.append(f"{model} searches nothing: its {trials} trials differ in their seeds only")
+            notes.append(
+                f"{model} searches nothing: its {trials} trials differ in their seeds only"
+            )
     if e.search["sampler"] == "tpe" and trials <= TPE_STARTUP_TRIALS:
         notes.append(f"trials = {trials}: random search; TPE starts after {TPE_STARTUP_TRIALS}")
     if pruner == "median" and trials <= 5:
-        notes.append(f'pruner = "median" has no effect: it starts after 5 trials, there are {trials}')
+        notes.append(
+            f'pruner = "median" has no effect: it starts after 5 trials, there are {trials}'
+        )
     if len(e.enqueue) > trials:
-        notes.append(f"enqueue has {len(e.enqueue)} points for {trials} trials: the last {len(e.enqueue) - trials} are not tried")
+        notes.append(
+            f"enqueue has {len(e.enqueue)} points for {trials} trials: the last {len(e.enqueue) - trials} are not tried"
+        )
     if e.features["shards"] > 1 and not e.tasks_of("features"):
         notes.append("features.shards has no effect: no model has a frozen base")
-    return Experiment(**{f: getattr(e, f) for f in e.__dataclass_fields__ if f != "notes"}, notes=tuple(notes))
+    return Experiment(
+        **{f: getattr(e, f) for f in e.__dataclass_fields__ if f != "notes"}, notes=tuple(notes)
+    )

@@ -41,9 +41,14 @@ def element(flag: int | None, environ=os.environ) -> Element:
         return Element(_whole(flag, "--index"), "--index")
     if environ.get("SLURM_ARRAY_TASK_ID"):
         offset = _whole(environ.get("JOB_INDEX_OFFSET") or 0, "JOB_INDEX_OFFSET")
-        return Element(_whole(environ["SLURM_ARRAY_TASK_ID"], "SLURM_ARRAY_TASK_ID") + offset, "SLURM_ARRAY_TASK_ID")
+        return Element(
+            _whole(environ["SLURM_ARRAY_TASK_ID"], "SLURM_ARRAY_TASK_ID") + offset,
+            "SLURM_ARRAY_TASK_ID",
+        )
     if environ.get("JOB_COMPLETION_INDEX"):
-        return Element(_whole(environ["JOB_COMPLETION_INDEX"], "JOB_COMPLETION_INDEX"), "JOB_COMPLETION_INDEX")
+        return Element(
+            _whole(environ["JOB_COMPLETION_INDEX"], "JOB_COMPLETION_INDEX"), "JOB_COMPLETION_INDEX"
+        )
     raise UsageError(
         "which task? give --index I, or run under a Slurm array or a Kubernetes Indexed Job (SLURM_ARRAY_TASK_ID, JOB_COMPLETION_INDEX)"
     )
@@ -72,7 +77,9 @@ def resolve(experiment: Experiment, stage: str, element: Element, model: str | N
     raise UsageError(beyond(experiment, stage, element, sum(counts.values()), model))
 
 
-def beyond(experiment: Experiment, stage: str, element: Element, total: int, model: str | None = None) -> str:
+def beyond(
+    experiment: Experiment, stage: str, element: Element, total: int, model: str | None = None
+) -> str:
     """Return the sentence for an index beyond its stage."""
     whose = f" of {model}" if model else ""
     if total == 0:

@@ -36,7 +36,9 @@ def card(collected: Collected, summary: dict, model: str, about: dict) -> str:
         entry=entry,
         run=published(entry),
         key=METRIC_KEY[summary["metric"]],
-        calibration=calibration(predictions.labels, predictions.probabilities)[1] if predictions else None,
+        calibration=calibration(predictions.labels, predictions.probabilities)[1]
+        if predictions
+        else None,
         parameters=experiment.fixed(model) | final.parameters,
         base=model if experiment.frozen(model) or "unfreeze" in experiment.models[model] else None,
         result=result,

@@ -22,7 +22,15 @@ OUT_OF_VOCABULARY = "\x00"  # never comes out; a class may well be called Keras'
 log = logging.getLogger(__name__)
 
 
-def export(cache: Cache, collected: Collected, summary: dict, model: str, artifact: dict, form: str, out: Path) -> None:
+def export(
+    cache: Cache,
+    collected: Collected,
+    summary: dict,
+    model: str,
+    artifact: dict,
+    form: str,
+    out: Path,
+) -> None:
     """Write the published model of an experiment and its card into a new folder: whole, or not at all.
 
     Args:
@@ -47,7 +55,9 @@ def export(cache: Cache, collected: Collected, summary: dict, model: str, artifa
                 out.rmdir()
             settle(half, out)
     except OSError as exc:
-        raise Invalid(f"--out {out} cannot be written: {exc.strerror or exc}; expected a folder this user may make") from exc
+        raise Invalid(
+            f"--out {out} cannot be written: {exc.strerror or exc}; expected a folder this user may make"
+        ) from exc
 
 
 @contextmanager
@@ -60,7 +70,9 @@ def _scratch(folder: str):
         tempfile.tempdir = before
 
 
-def _fill(folder: Path, stored: Path, collected: Collected, summary: dict, model: str, form: str) -> None:
+def _fill(
+    folder: Path, stored: Path, collected: Collected, summary: dict, model: str, form: str
+) -> None:
     from job.export.trained import load
     from job.learning.train import predict
 
@@ -87,7 +99,9 @@ def _fill(folder: Path, stored: Path, collected: Collected, summary: dict, model
         images = collected.samples.reshape(-1, *data["image_shape"])
         _check(of_folder(folder, factory, trust=True), images, predict(net, images))
     else:
-        log.warning("the samples of the data are not in the store: the exported model was not compared with the stored one")
+        log.warning(
+            "the samples of the data are not in the store: the exported model was not compared with the stored one"
+        )
 
 
 def whole(net, image_shape: tuple[int, int, int], classes: list[str]):
@@ -96,9 +110,17 @@ def whole(net, image_shape: tuple[int, int, int], classes: list[str]):
 
     images = keras.Input(image_shape, dtype="uint8", name="image")
     probabilities = net(keras.layers.Rescaling(1 / 255, name="zero_to_one")(images))
-    names = keras.layers.StringLookup(vocabulary=classes, num_oov_indices=0, oov_token=OUT_OF_VOCABULARY, invert=True, name="names")
+    names = keras.layers.StringLookup(
+        vocabulary=classes,
+        num_oov_indices=0,
+        oov_token=OUT_OF_VOCABULARY,
+        invert=True,
+        name="names",
+    )
     best = keras.ops.argmax(probabilities, axis=-1)
-    return keras.Model(images, {"probabilities": probabilities, "label": names(best)}, name=net.name)
+    return keras.Model(
+        images, {"probabilities": probabilities, "label": names(best)}, name=net.name
+    )
 
 
 def _write(path: Path, model, form: str) -> None:
@@ -110,7 +132,9 @@ def _write(path: Path, model, form: str) -> None:
     archive = keras.export.ExportArchive()
     archive.track(model)
     signature = [tf.TensorSpec((None, *model.inputs[0].shape[1:]), tf.uint8, name="image")]
-    archive.add_endpoint("serve", lambda image: model(image, training=False), input_signature=signature)
+    archive.add_endpoint(
+        "serve", lambda image: model(image, training=False), input_signature=signature
+    )
     archive.write_out(path, verbose=False)
 
 
@@ -118,5 +142,7 @@ def _check(exported: Trained, images: np.ndarray, stored: np.ndarray) -> None:
     """Raise `JobError` unless the written folder predicts what the stored model does, on training images that the report shows."""
     worst = float(np.abs(exported.probabilities(images) - stored).max())
     if worst > SAME:
-        raise JobError(f"the exported model predicts otherwise than the stored one, by up to {worst:.2g}: nothing was written")
+        raise JobError(
+            f"the exported model predicts otherwise than the stored one, by up to {worst:.2g}: nothing was written"
+        )
     log.info("%d training images: as the stored model, within %.1g", len(images), SAME)

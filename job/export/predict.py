@@ -36,7 +36,9 @@ def images(paths: Iterable[Path]) -> list[Path]:
     found = []
     for path in paths:
         if not path.is_dir() and not path.is_file():
-            raise UsageError(f"there is no file or folder {str(path)!r}: expected images, or folders of them")
+            raise UsageError(
+                f"there is no file or folder {str(path)!r}: expected images, or folders of them"
+            )
         below = sorted(_below(path)) if path.is_dir() else [path]
         if not below:
             raise UsageError(f"{path} has no image below it ({' '.join(decoding.SUFFIXES)})")
@@ -47,15 +49,21 @@ def images(paths: Iterable[Path]) -> list[Path]:
 def _below(folder: Path) -> Iterator[Path]:
     """Yield the images below a folder; links to folders are not followed."""
 
-    def refuse(exc: OSError):  # without it os.walk, as Path.rglob, would leave the folder out in silence
-        raise Invalid(f"folder {exc.filename!r} cannot be read ({exc.strerror}): this user ({os.getuid()}) needs the right to it") from exc
+    def refuse(
+        exc: OSError,
+    ):  # without it os.walk, as Path.rglob, would leave the folder out in silence
+        raise Invalid(
+            f"folder {exc.filename!r} cannot be read ({exc.strerror}): this user ({os.getuid()}) needs the right to it"
+        ) from exc
 
     for top, folders, found in os.walk(folder, onerror=refuse):
         folders[:] = [name for name in folders if not names.hidden(name)]
         yield from (
             Path(top, name)
             for name in found
-            if layout.is_image(name) and not names.hidden(name) and os.path.isfile(os.path.join(top, name))
+            if layout.is_image(name)
+            and not names.hidden(name)
+            and os.path.isfile(os.path.join(top, name))
         )
 
 
@@ -72,7 +80,9 @@ def answers(model: Trained, paths: list[Path], top: int) -> Iterator[Answer]:
                 continue
             row = next(rows)
             order = np.argsort(-row, kind="stable")[:top]
-            yield Answer(path, tuple(model.classes[c] for c in order), tuple(float(row[c]) for c in order))
+            yield Answer(
+                path, tuple(model.classes[c] for c in order), tuple(float(row[c]) for c in order)
+            )
 
 
 def _decoded(path: Path, model: Trained) -> np.ndarray | Invalid:
@@ -99,14 +109,29 @@ def write(found: Iterable[Answer], form: str, top: int) -> list[Answer]:
 
 def _table(found: Iterator[Answer], top: int) -> None:
     for a in found:
-        print("  ".join([*(f"{p:.3f} {printable(c):16}" for c, p in _pairs(a)), printable(shown(a.path))]))
+        print(
+            "  ".join(
+                [*(f"{p:.3f} {printable(c):16}" for c, p in _pairs(a)), printable(shown(a.path))]
+            )
+        )
 
 
 def _csv(found: Iterator[Answer], top: int) -> None:
     table = csv.writer(sys.stdout, lineterminator="\n")
-    table.writerow(["file", *(f"{name}{'' if i == 0 else f'_{i + 1}'}" for i in range(top) for name in ("class", "probability"))])
+    table.writerow(
+        [
+            "file",
+            *(
+                f"{name}{'' if i == 0 else f'_{i + 1}'}"
+                for i in range(top)
+                for name in ("class", "probability")
+            ),
+        ]
+    )
     for a in found:
-        table.writerow([cell(shown(a.path)), *(value for c, p in _pairs(a) for value in (cell(c), p))])
+        table.writerow(
+            [cell(shown(a.path)), *(value for c, p in _pairs(a) for value in (cell(c), p))]
+        )
 
 
 def _json(found: Iterator[Answer], top: int) -> None:

@@ -21,7 +21,10 @@ from job.storage.store import sha256_of
 
 SQL = queries("trained")
 ABOUT = "model.json"  # what an exported folder says of itself, for programs
-FORMATS = {"keras": "model.keras", "saved_model": "saved_model"}  # format -> what holds the model in an exported folder
+FORMATS = {
+    "keras": "model.keras",
+    "saved_model": "saved_model",
+}  # format -> what holds the model in an exported folder
 
 
 @dataclass(frozen=True)
@@ -42,14 +45,24 @@ def published(database: Database, registered: Registered, model: str) -> dict:
     """
     models = registered.experiment.models
     if model not in models:
-        raise UsageError(f"there is no model {model!r}{nearest(model, models)} in {registered.experiment.name}: it has {', '.join(models)}")
+        raise UsageError(
+            f"there is no model {model!r}{nearest(model, models)} in {registered.experiment.name}: it has {', '.join(models)}"
+        )
     row = database.rows(SQL["published"], experiment=registered.id, model=model)[0]
     if row["state"] == "failed":
-        raise Impossible(f"final 0 of {model} has failed for good ({row['reason']}): `job retry final --model {model} --index 0`")
-    if row["state"] != "complete" and not status.may_be_decided(database, registered, model, "final"):
-        raise Impossible(f"{model} will have no trained model: its features or all of its trials failed or were pruned (`job status`)")
+        raise Impossible(
+            f"final 0 of {model} has failed for good ({row['reason']}): `job retry final --model {model} --index 0`"
+        )
+    if row["state"] != "complete" and not status.may_be_decided(
+        database, registered, model, "final"
+    ):
+        raise Impossible(
+            f"{model} will have no trained model: its features or all of its trials failed or were pruned (`job status`)"
+        )
     if row["state"] != "complete":
-        raise NotReady(f"final 0 of {model} is {row['state']}: its model is there when it is complete (`job status`)")
+        raise NotReady(
+            f"final 0 of {model} is {row['state']}: its model is there when it is complete (`job status`)"
+        )
     return row
 
 
@@ -62,7 +75,13 @@ def of_experiment(cache: Cache, registered: Registered, model: str, row: dict) -
     from job.learning.train import predict
 
     data = registered.data
-    return Trained(model, tuple(data["classes"]), tuple(data["image_shape"]), lambda images: predict(net, images), data.get("bits", 16))
+    return Trained(
+        model,
+        tuple(data["classes"]),
+        tuple(data["image_shape"]),
+        lambda images: predict(net, images),
+        data.get("bits", 16),
+    )
 
 
 def of_folder(folder: Path, factory: str | None = None, trust: bool = False) -> Trained:
@@ -85,7 +104,9 @@ def of_folder(folder: Path, factory: str | None = None, trust: bool = False) -> 
             " if you trust whoever made it, say so by --trust, else ask for the model as .keras (`job export --format keras`)"
         )
     if not path.exists() or digest(path) != about["sha256"]:
-        raise Invalid(f"{path} is not the one `job export` wrote (missing, or other sha256 than in {ABOUT}): export it again")
+        raise Invalid(
+            f"{path} is not the one `job export` wrote (missing, or other sha256 than in {ABOUT}): export it again"
+        )
     if about["format"] == "keras":
         if about["factory"] and not factory:
             raise Invalid(
@@ -100,17 +121,23 @@ def of_folder(folder: Path, factory: str | None = None, trust: bool = False) -> 
         loaded = tf.saved_model.load(str(path))
         ask = lambda images: loaded.serve(images)["probabilities"].numpy()  # noqa: E731
     shape, classes = tuple(about["image_shape"]), tuple(about["classes"])
-    return Trained(about["model"], classes, shape, _answering(ask, path, len(classes)), about.get("bits", 16))
+    return Trained(
+        about["model"], classes, shape, _answering(ask, path, len(classes)), about.get("bits", 16)
+    )
 
 
-def _answering(ask: Callable[[np.ndarray], np.ndarray], path: Path, k: int) -> Callable[[np.ndarray], np.ndarray]:
+def _answering(
+    ask: Callable[[np.ndarray], np.ndarray], path: Path, k: int
+) -> Callable[[np.ndarray], np.ndarray]:
     """Return what is asked as a function that is `Invalid` unless it answers with k probabilities an image."""
 
     def probabilities(images: np.ndarray) -> np.ndarray:
         try:
             found = ask(images)
         except (AttributeError, KeyError, TypeError, ValueError) as exc:
-            raise Invalid(f"{path} cannot be asked ({first_line(exc)}): expected a model that `job export` wrote") from exc
+            raise Invalid(
+                f"{path} cannot be asked ({first_line(exc)}): expected a model that `job export` wrote"
+            ) from exc
         if found.shape != (len(images), k):
             seen = f"{len(images)} images with {found.shape}"
             raise Invalid(f"{path} answers {seen}: expected a probability for each of {k} classes")
@@ -124,7 +151,9 @@ def _compiled(net, image_shape: list[int]) -> Callable[[np.ndarray], np.ndarray]
     from job.learning.backend import tf
 
     taken = [tf.TensorSpec((None, *image_shape), tf.uint8)]
-    function = tf.function(lambda images: net(images, training=False)["probabilities"], taken, autograph=False)
+    function = tf.function(
+        lambda images: net(images, training=False)["probabilities"], taken, autograph=False
+    )
     return lambda images: function(images).numpy()
 
 
@@ -139,7 +168,9 @@ def _about(folder: Path) -> dict:
         if about["format"] in FORMATS and about["schema"] == 1:
             return _sound(about)
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as exc:
-        raise Invalid(f"{folder / ABOUT} cannot be read ({first_line(exc)}): expected a folder written by `job export`") from exc
+        raise Invalid(
+            f"{folder / ABOUT} cannot be read ({first_line(exc)}): expected a folder written by `job export`"
+        ) from exc
     raise Invalid(f"{folder / ABOUT} is of another version of `job export`: export the model again")
 
 
@@ -150,8 +181,12 @@ def _sound(about: dict) -> dict:
         "model": isinstance(about["model"], str),
         "sha256": isinstance(about["sha256"], str),
         "factory": isinstance(about["factory"], str | None),
-        "classes": isinstance(classes, list) and len(classes) > 1 and all(isinstance(name, str) for name in classes),
-        "image_shape": min(height, width) > 0 and 0 < height * width <= decoding.MAX_PIXELS and channels == 3,
+        "classes": isinstance(classes, list)
+        and len(classes) > 1
+        and all(isinstance(name, str) for name in classes),
+        "image_shape": min(height, width) > 0
+        and 0 < height * width <= decoding.MAX_PIXELS
+        and channels == 3,
         "bits": about.get("bits", 16) in decoding.DEPTHS,
     }
     if wrong := [key for key, right in kinds.items() if not right]:
@@ -171,9 +206,13 @@ def load(path: Path, factory: str | None):
     if factory:
         custom_source.function(factory)
     try:
-        return keras.saving.load_model(path, compile=False, safe_mode=True)  # no code of the file's is run
+        return keras.saving.load_model(
+            path, compile=False, safe_mode=True
+        )  # no code of the file's is run
     except (ValueError, TypeError, OSError, KeyError) as exc:
-        why = first_line(exc).partition(" If you trust")[0]  # Keras goes on with how to run the code all the same
+        why = first_line(exc).partition(" If you trust")[
+            0
+        ]  # Keras goes on with how to run the code all the same
         raise Invalid(f"{path} cannot be loaded as a Keras model: {why}") from exc
 
 
@@ -182,4 +221,6 @@ def digest(path: Path) -> str:
     if path.is_file():
         return sha256_of(path)
     names = sorted(p.relative_to(path).as_posix() for p in path.rglob("*") if p.is_file())
-    return hashlib.sha256("".join(f"{name} {sha256_of(path / name)}\n" for name in names).encode()).hexdigest()
+    return hashlib.sha256(
+        "".join(f"{name} {sha256_of(path / name)}\n" for name in names).encode()
+    ).hexdigest()

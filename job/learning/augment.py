@@ -21,7 +21,9 @@ def warp(images, amounts: dict, seed):
     Returns: float32, same shape and scale as `images`.
     """
     shape = tf.shape(images)
-    transforms = matrices(shape[0], tf.cast(shape[1], tf.float32), tf.cast(shape[2], tf.float32), amounts, seed)
+    transforms = matrices(
+        shape[0], tf.cast(shape[1], tf.float32), tf.cast(shape[2], tf.float32), amounts, seed
+    )
     return tf.raw_ops.ImageProjectiveTransformV3(
         images=tf.cast(images, tf.float32),
         transforms=transforms,
@@ -38,7 +40,10 @@ def matrices(n, height, width, amounts: dict, seed):
     angle = draw[0] * (amounts.get("rotation", 0.0) * np.pi / 180)
     shear = draw[1] * amounts.get("shear", 0.0)
     zoom = 1.0 + draw[2] * amounts.get("zoom", 0.0)
-    dx, dy = draw[3] * amounts.get("shift", 0.0) * width, draw[4] * amounts.get("shift", 0.0) * height
+    dx, dy = (
+        draw[3] * amounts.get("shift", 0.0) * width,
+        draw[4] * amounts.get("shift", 0.0) * height,
+    )
     mirror = tf.where(draw[5] < 0, -1.0, 1.0) if amounts.get("flip") else tf.ones_like(zoom)
     cos, sin = tf.cos(angle), tf.sin(angle)
     # rotation @ shear @ diag(mirror, 1) * zoom

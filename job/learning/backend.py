@@ -12,8 +12,16 @@ from contextlib import contextmanager
 
 # Keras imports them where they are installed, for galleries and wrappers: a fifth of its import, and 85 MB.
 SPARE = ("matplotlib", "sklearn")
-DECIDED = {"KERAS_BACKEND": "tensorflow", "KERAS_HOME": os.devnull}  # below a device no keras.json is read or made
-UNWANTED = ("KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH", "KERAS_NNX_ENABLED", "TF_USE_LEGACY_KERAS")
+DECIDED = {
+    "KERAS_BACKEND": "tensorflow",
+    "KERAS_HOME": os.devnull,
+}  # below a device no keras.json is read or made
+UNWANTED = (
+    "KERAS_MAX_EPOCHS",
+    "KERAS_MAX_STEPS_PER_EPOCH",
+    "KERAS_NNX_ENABLED",
+    "TF_USE_LEGACY_KERAS",
+)
 
 
 @contextmanager
@@ -46,7 +54,9 @@ def undecided_by_the_user() -> Iterator[None]:
 def _home() -> str:
     """Return the folder of Keras' downloads, as Keras itself finds it (keras/src/backend/config.py)."""
     home = os.path.expanduser("~")
-    return os.environ.get("KERAS_HOME") or os.path.join(home if os.access(home, os.W_OK) else "/tmp", ".keras")
+    return os.environ.get("KERAS_HOME") or os.path.join(
+        home if os.access(home, os.W_OK) else "/tmp", ".keras"
+    )
 
 
 with without(SPARE), undecided_by_the_user():

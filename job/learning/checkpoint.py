@@ -72,7 +72,9 @@ class Checkpoints:
             except (Damaged, Missing) as exc:
                 log.warning("checkpoint %s is skipped: %s", found.key, exc)
                 continue
-            self._durable(state["step"])  # if the database was away when it was saved, it does not know
+            self._durable(
+                state["step"]
+            )  # if the database was away when it was saved, it does not know
             yield arrays, state
         self._before = []
 
@@ -82,9 +84,13 @@ class Checkpoints:
             raise Damaged("its state is not that of a checkpoint")
         said, wanted = state.pop("of", None), self._said()
         if said is None:
-            raise Damaged("it does not say of which task and parameters it is, as those of an older version do not")
+            raise Damaged(
+                "it does not say of which task and parameters it is, as those of an older version do not"
+            )
         if other := [name for name in wanted if said.get(name) != wanted[name]]:
-            raise Damaged(f"it is of another task, other parameters or other data ({', '.join(other)} differ)")
+            raise Damaged(
+                f"it is of another task, other parameters or other data ({', '.join(other)} differ)"
+            )
         return state.pop("machines")
 
     def _said(self) -> dict:
@@ -133,7 +139,9 @@ class Checkpoints:
         if self._left:
             return
         try:
-            self._store.delete([p.key for p in self._files() if p.mark == mark][:-KEPT], patience_s=0.0)
+            self._store.delete(
+                [p.key for p in self._files() if p.mark == mark][:-KEPT], patience_s=0.0
+            )
         except Unreachable:
             return  # the next save tries again
         except Invalid as exc:
@@ -143,7 +151,9 @@ class Checkpoints:
     def _files(self) -> list[TaskFile]:
         """Return where this task's checkpoints lie, by step; of one step, by attempt."""
         found = (task_file(o.key) for o in self._store.listing(f"{self._folder}/"))
-        return sorted((p for p in found if p and p.step is not None), key=lambda p: (p.step, p.attempt))
+        return sorted(
+            (p for p in found if p and p.step is not None), key=lambda p: (p.step, p.attempt)
+        )
 
 
 def pack(arrays: list[np.ndarray], state: dict) -> bytes:

@@ -20,12 +20,17 @@ SEED, STEPS, BATCH = 7, 3, 4
 SAME = 1e-5  # a loaded model predicts what the saved one did, within this
 
 
-def prove(experiment: Experiment, model: str, image_shape: tuple[int, int, int], classes: int) -> None:
+def prove(
+    experiment: Experiment, model: str, image_shape: tuple[int, int, int], classes: int
+) -> None:
     """Build an own model at every end and listed value of its own keys; train, resume, save and load it at its smallest point.
 
     Raises: Invalid for a model that fails at any of these.
     """
-    log, level = logging.getLogger("job.learning.train"), logging.getLogger("job.learning.train").level
+    log, level = (
+        logging.getLogger("job.learning.train"),
+        logging.getLogger("job.learning.train").level,
+    )
     try:
         for point in _points(experiment, model):
             custom.build(point, image_shape, classes)
@@ -42,7 +47,9 @@ def prove(experiment: Experiment, model: str, image_shape: tuple[int, int, int],
 def _points(experiment: Experiment, model: str) -> list[dict]:
     """Return the smallest point of the search, and it with each other value of one key."""
     least = corner(experiment, model)
-    space = {k: v for k, v in experiment.space(model).items() if k not in ("learning_rate", "batch_size")}
+    space = {
+        k: v for k, v in experiment.space(model).items() if k not in ("learning_rate", "batch_size")
+    }
     values = {k: (v.low, v.high) if isinstance(v, Range) else v.values for k, v in space.items()}
     return [least, *(least | {k: v} for k, found in values.items() for v in found if v != least[k])]
 
@@ -63,10 +70,19 @@ def _prove(parameters: dict, image_shape: tuple, classes: int, method: int) -> N
     custom.check_probabilities(probabilities, factory)
     worst = float(np.abs(_saved_and_loaded(whole, factory, images) - probabilities).max())
     if not worst <= SAME:
-        raise JobError(f"{factory}: saved and loaded, it predicts otherwise, by up to {worst:.2g}: see get_config of its layers")
+        raise JobError(
+            f"{factory}: saved and loaded, it predicts otherwise, by up to {worst:.2g}: see get_config of its layers"
+        )
 
 
-def _trained(parameters: dict, images: np.ndarray, classes: int, method: int, stop_at: int | None = None, snapshot=None):
+def _trained(
+    parameters: dict,
+    images: np.ndarray,
+    classes: int,
+    method: int,
+    stop_at: int | None = None,
+    snapshot=None,
+):
     """Return the net after its steps, and the snapshot where it was stopped."""
     keras.utils.set_random_seed(SEED)
     net, taken = custom.build(parameters, images.shape[1:], classes), []
@@ -78,13 +94,24 @@ def _trained(parameters: dict, images: np.ndarray, classes: int, method: int, st
 
     labels = np.arange(len(images)) % classes
     try:
-        train(net, parameters, Examples(images, labels, np.arange(len(images))), None, SEED, Hooks(offer), snapshot, method=method)
+        train(
+            net,
+            parameters,
+            Examples(images, labels, np.arange(len(images))),
+            None,
+            SEED,
+            Hooks(offer),
+            snapshot,
+            method=method,
+        )
     except Interrupted:
         pass
     except JobError:
         raise
     except Exception as exc:
-        raise JobError(f"{parameters['factory']}: it cannot be trained: {type(exc).__name__}: {first_line(exc)}") from exc
+        raise JobError(
+            f"{parameters['factory']}: it cannot be trained: {type(exc).__name__}: {first_line(exc)}"
+        ) from exc
     return net, taken[-1]
 
 

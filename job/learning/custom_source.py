@@ -18,8 +18,13 @@ from job.errors import Invalid
 from job.experiment.experiment import Experiment
 from job.sentences import first_line
 
-INSTALLED = ("site-packages", "dist-packages")  # what stands beside a package there is no part of it
-WHERE = "it must be installed, in a folder that PYTHONPATH names, or in the folder `job` is called from"
+INSTALLED = (
+    "site-packages",
+    "dist-packages",
+)  # what stands beside a package there is no part of it
+WHERE = (
+    "it must be installed, in a folder that PYTHONPATH names, or in the folder `job` is called from"
+)
 
 
 def seal(experiment: Experiment) -> Experiment:
@@ -28,7 +33,9 @@ def seal(experiment: Experiment) -> Experiment:
     for model, parameters in experiment.factories().items():
         found = source(parameters["factory"])
         if parameters.get("source", found) != found:
-            raise Invalid(f'models.{model}.source = "{parameters["source"]}": {_other(parameters["factory"], found)}')
+            raise Invalid(
+                f'models.{model}.source = "{parameters["source"]}": {_other(parameters["factory"], found)}'
+            )
         models[model] = parameters | {"source": found}
     return dataclasses.replace(experiment, models=models)
 
@@ -58,7 +65,11 @@ def function(factory: str) -> Callable:
         raise Invalid(f'factory = "{factory}": importing {file} failed: {told(exc, file)}') from exc
     found = getattr(imported, name, None)
     if not callable(found):
-        names = [n for n, v in vars(imported).items() if callable(v) and getattr(v, "__module__", "") == imported.__name__]
+        names = [
+            n
+            for n, v in vars(imported).items()
+            if callable(v) and getattr(v, "__module__", "") == imported.__name__
+        ]
         close = difflib.get_close_matches(name, names, n=1)
         raise Invalid(
             f'factory = "{factory}": {file} has no function {name}{f" (did you mean {close[0]}?)" if close else ""}; it defines'
@@ -82,7 +93,9 @@ def told(exc: Exception, file: Path) -> str:
         if os.path.realpath(trace.tb_frame.f_code.co_filename) == str(file):
             line = trace.tb_lineno
         trace = trace.tb_next
-    return f"{type(exc).__name__}: {first_line(exc)}" + (f" ({file.name}, line {line})" if line else "")
+    return f"{type(exc).__name__}: {first_line(exc)}" + (
+        f" ({file.name}, line {line})" if line else ""
+    )
 
 
 def file_of(factory: str) -> Path:
@@ -130,7 +143,11 @@ def _imports(path: Path, name: str) -> set[str]:
         if isinstance(node, ast.Import):
             found |= {a.name for a in node.names}
         elif isinstance(node, ast.ImportFrom):
-            base = [*package[: len(package) + 1 - node.level], *filter(None, [node.module])] if node.level else [node.module]
+            base = (
+                [*package[: len(package) + 1 - node.level], *filter(None, [node.module])]
+                if node.level
+                else [node.module]
+            )
             found |= {".".join([*base, a.name]) for a in node.names}
     return found
 

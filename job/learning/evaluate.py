@@ -27,7 +27,9 @@ def score(metric: str, labels: np.ndarray, probabilities: np.ndarray, *, method:
     return float(weighted_scores(ones, labels, probabilities, auc=False, method=method)[name][0])
 
 
-def evaluate(labels: np.ndarray, probabilities: np.ndarray, classes: list[str], seed: int, *, method: int) -> dict:
+def evaluate(
+    labels: np.ndarray, probabilities: np.ndarray, classes: list[str], seed: int, *, method: int
+) -> dict:
     """Return all scores with 95 % intervals: Wilson for accuracy, stratified bootstrap for the others.
 
     precision, recall and f1 are macro averages, `weighted` the class-weighted ones. The precision of a
@@ -40,17 +42,27 @@ def evaluate(labels: np.ndarray, probabilities: np.ndarray, classes: list[str], 
     support = np.bincount(labels, minlength=k)
     matrix = np.zeros((k, k), int)
     np.add.at(matrix, (labels, probabilities.argmax(1)), 1)
-    precision, recall, f1 = _class_scores(np.diag(matrix).astype(float), matrix.sum(0), matrix.sum(1))
+    precision, recall, f1 = _class_scores(
+        np.diag(matrix).astype(float), matrix.sum(0), matrix.sum(1)
+    )
     aucs = [None if np.isnan(a) else float(a) for a in _aucs(ones, labels, probabilities)[0]]
     scored = weighted_scores(ones, labels, probabilities, auc=None not in aucs, method=method)
-    point, known = {name: float(v[0]) for name, v in scored.items()}, _known(matrix.sum(0), matrix.sum(1), method)
+    point, known = (
+        {name: float(v[0]) for name, v in scored.items()},
+        _known(matrix.sum(0), matrix.sum(1), method),
+    )
     absent = [classes[c] for c in range(k) if aucs[c] is None]
     return {
         "n": len(labels),
         **point,
         "roc_auc": point.get("roc_auc"),
-        "roc_auc_reason": f"no image, or nothing but images, of {', '.join(absent)}" if absent else None,
-        "weighted": {name: float(np.average(v, weights=support)) for name, v in (("precision", precision), ("recall", recall), ("f1", f1))},
+        "roc_auc_reason": f"no image, or nothing but images, of {', '.join(absent)}"
+        if absent
+        else None,
+        "weighted": {
+            name: float(np.average(v, weights=support))
+            for name, v in (("precision", precision), ("recall", recall), ("f1", f1))
+        },
         "per_class": [
             {
                 "class": classes[c],
@@ -62,33 +74,55 @@ def evaluate(labels: np.ndarray, probabilities: np.ndarray, classes: list[str], 
             }
             for c in range(k)
         ],
-        "undefined_precision": [classes[c] for c in range(k) if known[c] and matrix[:, c].sum() == 0],
+        "undefined_precision": [
+            classes[c] for c in range(k) if known[c] and matrix[:, c].sum() == 0
+        ],
         "confusion_matrix": matrix.tolist(),
         "intervals": intervals(labels, probabilities, seed, auc=None not in aucs, method=method),
     }
 
 
-def intervals(labels: np.ndarray, probabilities: np.ndarray, seed: int, auc: bool = True, *, method: int) -> dict[str, list[float]]:
+def intervals(
+    labels: np.ndarray, probabilities: np.ndarray, seed: int, auc: bool = True, *, method: int
+) -> dict[str, list[float]]:
     """Return [low, high] of each score: Wilson for accuracy, 2,000 stratified resamples for the rest."""
     samples = bootstrap(labels, [probabilities], seed, auc, method=method)[0]
     result = {name: quantiles(values) for name, values in samples.items()}
-    return result | {"accuracy": wilson(int((probabilities.argmax(1) == labels).sum()), len(labels))}
+    return result | {
+        "accuracy": wilson(int((probabilities.argmax(1) == labels).sum()), len(labels))
+    }
 
 
-def bootstrap(labels: np.ndarray, models: list[np.ndarray], seed: int, auc: bool = True, *, method: int) -> list[dict[str, np.ndarray]]:
+def bootstrap(
+    labels: np.ndarray, models: list[np.ndarray], seed: int, auc: bool = True, *, method: int
+) -> list[dict[str, np.ndarray]]:
     """Return for each model's probabilities [n, k] its scores over the SAME 2,000 resamples, so that differences pair."""
-    parts = [[weighted_scores(w, labels, p, auc, method=method) for p in models] for w in resamples(labels, seed)]
-    return [{name: np.concatenate([part[m][name] for part in parts]) for name in parts[0][m]} for m in range(len(models))]
+    parts = [
+        [weighted_scores(w, labels, p, auc, method=method) for p in models]
+        for w in resamples(labels, seed)
+    ]
+    return [
+        {name: np.concatenate([part[m][name] for part in parts]) for name in parts[0][m]}
+        for m in range(len(models))
+    ]
 
 
-def bootstrap_interval(score_name: str, labels: np.ndarray, probabilities: np.ndarray, seed: int, *, method: int) -> list[float]:
+def bootstrap_interval(
+    score_name: str, labels: np.ndarray, probabilities: np.ndarray, seed: int, *, method: int
+) -> list[float]:
     """Return the 95 % interval of one score over 2,000 stratified resamples."""
-    return quantiles(bootstrap(labels, [probabilities], seed, auc=score_name == "roc_auc", method=method)[0][score_name])
+    return quantiles(
+        bootstrap(labels, [probabilities], seed, auc=score_name == "roc_auc", method=method)[0][
+            score_name
+        ]
+    )
 
 
 def paired_difference(labels: np.ndarray, a: np.ndarray, b: np.ndarray, seed: int) -> dict:
     """Return the difference a - b of the accuracies with its 95 % interval over the same resamples."""
-    x, y = bootstrap(labels, [a, b], seed, auc=False, method=NEWEST)  # of which an accuracy is independent
+    x, y = bootstrap(
+        labels, [a, b], seed, auc=False, method=NEWEST
+    )  # of which an accuracy is independent
     here = [score("accuracy", labels, p, method=NEWEST) for p in (a, b)]
     return {"difference": here[0] - here[1], "interval": quantiles(x["accuracy"] - y["accuracy"])}
 
@@ -105,7 +139,12 @@ def resamples(labels: np.ndarray, seed: int):
 
 
 def weighted_scores(
-    weights: np.ndarray, labels: np.ndarray, probabilities: np.ndarray, auc: bool = True, *, method: int
+    weights: np.ndarray,
+    labels: np.ndarray,
+    probabilities: np.ndarray,
+    auc: bool = True,
+    *,
+    method: int,
 ) -> dict[str, np.ndarray]:
     """Return each score for each row of weights, float [r, n] -> float64 [r].
 
@@ -115,7 +154,9 @@ def weighted_scores(
     right = np.flatnonzero(guess == labels)
     hits = _by_class(weights[:, right], labels[right], k)
     predicted, true = _by_class(weights, guess, k), _by_class(weights, labels, k)
-    precision, recall, f1 = _class_scores(hits, predicted, true)  # 0 for a class that does not count: the sums are without it
+    precision, recall, f1 = _class_scores(
+        hits, predicted, true
+    )  # 0 for a class that does not count: the sums are without it
     counted = _known(predicted, true, method).sum(1)
     total = weights.sum(1, dtype=float)
     result = {
@@ -127,7 +168,9 @@ def weighted_scores(
         "log_loss": weights.astype(float) @ row_losses(labels, probabilities) / total,
     }
     if auc:
-        result["roc_auc"] = np.mean(np.ascontiguousarray(_aucs(weights, labels, probabilities).T), axis=0)
+        result["roc_auc"] = np.mean(
+            np.ascontiguousarray(_aucs(weights, labels, probabilities).T), axis=0
+        )
     return result
 
 
@@ -136,10 +179,14 @@ def row_losses(labels: np.ndarray, probabilities: np.ndarray, smoothing: float =
 
     Args: smoothing: the share of the truth that is spread over all classes, 0..1, as Keras' `label_smoothing`; 0 for a score.
     """
-    own = -np.log(np.clip(probabilities[np.arange(len(labels)), labels].astype(float), EPSILON, 1.0))
+    own = -np.log(
+        np.clip(probabilities[np.arange(len(labels)), labels].astype(float), EPSILON, 1.0)
+    )
     if not smoothing:
         return own
-    return (1 - smoothing) * own + smoothing * -np.log(np.clip(probabilities.astype(float), EPSILON, 1.0)).mean(1)
+    return (1 - smoothing) * own + smoothing * -np.log(
+        np.clip(probabilities.astype(float), EPSILON, 1.0)
+    ).mean(1)
 
 
 def mistakes(labels: np.ndarray, probabilities: np.ndarray, most: int) -> np.ndarray:
@@ -152,7 +199,9 @@ def wilson(hits: int, n: int) -> list[float]:
     """Return the 95 % Wilson score interval of a proportion (Wilson 1927); rounding takes no end of it out of 0..1."""
     p, z = hits / n, Z95
     centre, half = p + z * z / (2 * n), z * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    return [min(max(float(end / (1 + z * z / n)), 0.0), 1.0) for end in (centre - half, centre + half)]
+    return [
+        min(max(float(end / (1 + z * z / n)), 0.0), 1.0) for end in (centre - half, centre + half)
+    ]
 
 
 def quantiles(values: np.ndarray) -> list[float]:
@@ -160,7 +209,9 @@ def quantiles(values: np.ndarray) -> list[float]:
     return [float(v) for v in np.quantile(values, [0.025, 0.975])]
 
 
-def _class_scores(hits: np.ndarray, predicted: np.ndarray, true: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _class_scores(
+    hits: np.ndarray, predicted: np.ndarray, true: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return precision, recall and f1 per class, float [r, k], of how many were right, predicted and there; 0/0 is 0."""
 
     def ratio(a, b):
@@ -190,14 +241,22 @@ def _by_class(weights: np.ndarray, of: np.ndarray, k: int) -> np.ndarray:
 def _aucs(weights: np.ndarray, labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
     """Return the area under each class' ROC curve, one-vs-rest, float64 [r, k]; ties count half; NaN for a class without both sides."""
     k, support = probabilities.shape[1], np.bincount(labels, minlength=probabilities.shape[1])
-    below = np.zeros(weights.shape)  # of each row: the weight of all that scores below it in its class, ties half
+    below = np.zeros(
+        weights.shape
+    )  # of each row: the weight of all that scores below it in its class, ties half
     for c in np.flatnonzero(support > FEW):
         below[:, labels == c] = _below(weights, labels == c, probabilities[:, c])
-    few, columns, of_class = np.flatnonzero(support[labels] <= FEW), np.ascontiguousarray(weights.T), np.ascontiguousarray(probabilities.T)
+    few, columns, of_class = (
+        np.flatnonzero(support[labels] <= FEW),
+        np.ascontiguousarray(weights.T),
+        np.ascontiguousarray(probabilities.T),
+    )
     for rows in np.array_split(few, -(-len(few) // BLOCK) or 1):
         below[:, rows] = _below_few(columns, rows, labels, of_class)
     positive, total = _by_class(weights, labels, k), weights.sum(1, dtype=float)[:, None]
-    pairs = _by_class(weights * below, labels, k) - positive**2 / 2  # those among the positives count half, whatever their order
+    pairs = (
+        _by_class(weights * below, labels, k) - positive**2 / 2
+    )  # those among the positives count half, whatever their order
     with np.errstate(invalid="ignore"):
         return pairs / (positive * (total - positive))
 
@@ -205,12 +264,17 @@ def _aucs(weights: np.ndarray, labels: np.ndarray, probabilities: np.ndarray) ->
 def _below(weights: np.ndarray, positive: np.ndarray, scores: np.ndarray) -> np.ndarray:
     """Return how much weight scores below each positive row, and half of what scores the same: float64 [r, positives]."""
     order = np.argsort(scores, kind="stable")
-    ties, tie_of = np.unique(scores[order], return_index=True)[1], np.unique(scores, return_inverse=True)[1]
+    ties, tie_of = (
+        np.unique(scores[order], return_index=True)[1],
+        np.unique(scores, return_inverse=True)[1],
+    )
     sums = np.add.reduceat(weights[:, order], ties, axis=1, dtype=float)
     return (np.cumsum(sums, axis=1) - sums / 2)[:, tie_of[positive]]
 
 
-def _below_few(columns: np.ndarray, rows: np.ndarray, labels: np.ndarray, of_class: np.ndarray) -> np.ndarray:
+def _below_few(
+    columns: np.ndarray, rows: np.ndarray, labels: np.ndarray, of_class: np.ndarray
+) -> np.ndarray:
     """Return the same for rows of small classes, by comparing each with all others: one product instead of a sort a class.
 
     A sum of whole and half numbers below 2**23 is exact in float32: both ways give the same bits.

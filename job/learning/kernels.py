@@ -13,8 +13,12 @@ from job.learning.backend import keras, tf
 
 BFLOAT16_CPU = {"avx512_bf16", "amx_bf16", "bf16"}  # flags in /proc/cpuinfo; the last one is Arm's
 BFLOAT16_GPU = (8, 0)  # compute capability: Ampere
-FUSED_BYTES = 1 << 30  # of a layer's input; oneDNN's kernel ends the process when there is no memory for its output, Keras' way is an error
-XLA_STEPS = 20_000  # by estimate, not run here: half a minute to compile, one or two ms saved a step
+FUSED_BYTES = (
+    1 << 30
+)  # of a layer's input; oneDNN's kernel ends the process when there is no memory for its output, Keras' way is an error
+XLA_STEPS = (
+    20_000  # by estimate, not run here: half a minute to compile, one or two ms saved a step
+)
 
 log = logging.getLogger(__name__)
 
@@ -71,10 +75,21 @@ def _normalise(layer: keras.layers.BatchNormalization, inputs, training=None, ma
         return type(layer).call(layer, inputs, training=training, mask=mask)
     gamma, beta = layer.gamma.value, layer.beta.value  # float32, whatever the inputs are
     outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
-        x=inputs, scale=gamma, offset=beta, mean=[], variance=[], epsilon=layer.epsilon, is_training=True
+        x=inputs,
+        scale=gamma,
+        offset=beta,
+        mean=[],
+        variance=[],
+        epsilon=layer.epsilon,
+        is_training=True,
     )
-    values = tf.cast(tf.size(inputs) // inputs.shape[-1], tf.float32)  # the kernel divides by one less than there are; Keras by all
-    for moving, now in ((layer.moving_mean, mean), (layer.moving_variance, variance * ((values - 1) / values))):
+    values = tf.cast(
+        tf.size(inputs) // inputs.shape[-1], tf.float32
+    )  # the kernel divides by one less than there are; Keras by all
+    for moving, now in (
+        (layer.moving_mean, mean),
+        (layer.moving_variance, variance * ((values - 1) / values)),
+    ):
         moving.assign(moving * layer.momentum + now * (1.0 - layer.momentum))
     return outputs
 
@@ -89,11 +104,19 @@ def chosen_dtype(wanted: str) -> str:
         return wanted
     gpus = tf.config.list_physical_devices("GPU")
     if gpus:  # not run here
-        capability = tf.config.experimental.get_device_details(gpus[0]).get("compute_capability", (0, 0))
-        has, why = capability >= BFLOAT16_GPU, f"the GPU's compute capability is {'.'.join(map(str, capability))}, 8.0 has it"
+        capability = tf.config.experimental.get_device_details(gpus[0]).get(
+            "compute_capability", (0, 0)
+        )
+        has, why = (
+            capability >= BFLOAT16_GPU,
+            f"the GPU's compute capability is {'.'.join(map(str, capability))}, 8.0 has it",
+        )
     else:
         flags = BFLOAT16_CPU & cpu_flags()
-        has, why = bool(flags), f"the processor has {', '.join(sorted(flags)) or 'none of ' + ', '.join(sorted(BFLOAT16_CPU))}"
+        has, why = (
+            bool(flags),
+            f"the processor has {', '.join(sorted(flags)) or 'none of ' + ', '.join(sorted(BFLOAT16_CPU))}",
+        )
     chosen = wanted if has else "float32"
     log.info("dtype: %s, because %s", chosen, why)
     return chosen
@@ -101,14 +124,23 @@ def chosen_dtype(wanted: str) -> str:
 
 def antialiases(net: keras.Model) -> bool:
     """Tell whether a layer of a net resizes images with antialiasing."""
-    return any(isinstance(layer, keras.layers.Resizing) and layer.antialias for layer in leaves(net))
+    return any(
+        isinstance(layer, keras.layers.Resizing) and layer.antialias for layer in leaves(net)
+    )
 
 
 def cpu_flags() -> set[str]:
     """Return the features of this processor, empty where Linux does not tell."""
     path = Path("/proc/cpuinfo")
     lines = path.read_text().splitlines() if path.exists() else []
-    return next((set(line.partition(":")[2].split()) for line in lines if line.startswith(("flags", "Features"))), set())
+    return next(
+        (
+            set(line.partition(":")[2].split())
+            for line in lines
+            if line.startswith(("flags", "Features"))
+        ),
+        set(),
+    )
 
 
 def compiles(expected_steps: int, net: keras.Model) -> bool:
@@ -123,5 +155,10 @@ def compiles(expected_steps: int, net: keras.Model) -> bool:
         log.info("XLA: off, because it cannot compile how this net shrinks its images")
         return False
     pays = expected_steps >= XLA_STEPS  # not run here
-    log.info("XLA: %s, because %d steps are expected and it pays from %d on", "on" if pays else "off", expected_steps, XLA_STEPS)
+    log.info(
+        "XLA: %s, because %d steps are expected and it pays from %d on",
+        "on" if pays else "off",
+        expected_steps,
+        XLA_STEPS,
+    )
     return pays

@@ -40,7 +40,11 @@ def git_commit() -> str | None:
         return None
     try:
         return subprocess.run(
-            ["git", "-C", str(top), "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=True
+            ["git", "-C", str(top), "rev-parse", "HEAD"],
+            capture_output=True,
+            text=True,
+            timeout=5,
+            check=True,
         ).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return None
@@ -58,7 +62,9 @@ def sha256(content: bytes) -> str:
 
 def cpu_model() -> str:
     """Return the processor's name: a CPU result is bit for bit only on the same one."""
-    for line in Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else ():
+    for line in (
+        Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else ()
+    ):
         if line.startswith("model name"):
             return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
@@ -74,7 +80,11 @@ def device() -> str:
     from job.learning.backend import tf
 
     gpus = tf.config.list_physical_devices("GPU")
-    return tf.config.experimental.get_device_details(gpus[0]).get("device_name", "gpu") if gpus else "cpu"
+    return (
+        tf.config.experimental.get_device_details(gpus[0]).get("device_name", "gpu")
+        if gpus
+        else "cpu"
+    )
 
 
 @cache
@@ -104,16 +114,24 @@ def layers(net) -> list[dict]:
 def _output_shape(layer) -> list[int]:
     try:
         return [int(s) for s in layer.output.shape[1:]]
-    except (AttributeError, ValueError, TypeError):  # of an own model: a layer with several outputs, or of unknown size
+    except (
+        AttributeError,
+        ValueError,
+        TypeError,
+    ):  # of an own model: a layer with several outputs, or of unknown size
         return []
 
 
 def history_csv(history: list[dict]) -> bytes:
     """Return the epochs as CSV: no clock columns, so that equal runs have equal bytes."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(history[0]) if history else ["epoch"], lineterminator="\n")
+    writer = csv.DictWriter(
+        text, fieldnames=list(history[0]) if history else ["epoch"], lineterminator="\n"
+    )
     writer.writeheader()
-    writer.writerows({k: repr(v) if isinstance(v, float) else v for k, v in row.items()} for row in history)
+    writer.writerows(
+        {k: repr(v) if isinstance(v, float) else v for k, v in row.items()} for row in history
+    )
     return text.getvalue().encode()
 
 

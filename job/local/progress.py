@@ -35,23 +35,41 @@ class Output:
         """Return the distinct warnings, of many the first; where the others are is the last."""
         found = list(dict.fromkeys(WARNING.findall(self.text())))
         more = len(found) - MOST_WARNINGS
-        return found[:MOST_WARNINGS] + ([f"and {more} more warnings in {self.path}"] if more > 0 else [])
+        return found[:MOST_WARNINGS] + (
+            [f"and {more} more warnings in {self.path}"] if more > 0 else []
+        )
 
 
 class Progress:
     """Bars on a terminal, plain lines elsewhere."""
 
     def __init__(self, keys: list[Key]):
-        self.total, self.count, self.started = Counter(k.stage for k in keys), Counter(), time.monotonic()
+        self.total, self.count, self.started = (
+            Counter(k.stage for k in keys),
+            Counter(),
+            time.monotonic(),
+        )
         self.bars = None
         if sys.stderr.isatty():
             from rich.console import Console
-            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+            from rich.progress import (
+                BarColumn,
+                MofNCompleteColumn,
+                Progress,
+                TextColumn,
+                TimeElapsedColumn,
+            )
 
             self.bars = Progress(
-                TextColumn("{task.description:9}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=Console(stderr=True)
+                TextColumn("{task.description:9}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeElapsedColumn(),
+                console=Console(stderr=True),
             )
-            self.ids = {stage: self.bars.add_task(stage, total=n) for stage, n in self.total.items()}
+            self.ids = {
+                stage: self.bars.add_task(stage, total=n) for stage, n in self.total.items()
+            }
 
     def __enter__(self):
         if self.bars:
@@ -73,4 +91,6 @@ class Progress:
     def say(self, text: str) -> None:
         """Print a line, above the bars if there are any."""
         line = f"[{time.monotonic() - self.started:6.0f} s] {printable(text)}"
-        self.bars.console.print(line, markup=False, highlight=False) if self.bars else click.echo(line, err=True)
+        self.bars.console.print(line, markup=False, highlight=False) if self.bars else click.echo(
+            line, err=True
+        )

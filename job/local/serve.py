@@ -41,4 +41,6 @@ def _tell(url: str, file: Path) -> None:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_private(file, f"{url}\n")
     except OSError as exc:
-        raise Invalid(f"--url-file {file}: cannot be written ({exc.strerror}); give a file in a folder this user may write") from exc
+        raise Invalid(
+            f"--url-file {file}: cannot be written ({exc.strerror}); give a file in a folder this user may write"
+        ) from exc

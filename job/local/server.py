@@ -20,7 +20,9 @@ from job.files import write_whole
 
 START_S = 60
 # Another process took the port, or one that was killed a moment ago still holds the data. Both pass.
-BUSY = re.compile(r"address already in use|lock file .* already exists|pre-existing shared memory", re.IGNORECASE)
+BUSY = re.compile(
+    r"address already in use|lock file .* already exists|pre-existing shared memory", re.IGNORECASE
+)
 
 
 class Server:
@@ -102,7 +104,9 @@ class Server:
             return
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if (owner := self.folder.stat().st_uid) != os.geteuid():
-            raise Invalid(f"{self.folder} belongs to user {owner}, this is user {os.geteuid()}: choose another folder")
+            raise Invalid(
+                f"{self.folder} belongs to user {owner}, this is user {os.geteuid()}: choose another folder"
+            )
         with ExitStack() as stack:
             lock = stack.enter_context(open(self.folder / "lock", "w"))
             try:
@@ -130,7 +134,9 @@ class Server:
     def _attempt(self, deadline: float) -> bool:
         """Start the server once; return False if something that will pass was in its way."""
         log, ports = self.folder / "log", self.folder / "ports"
-        self.ports = free_ports(json.loads(ports.read_text()) if ports.exists() else [], self.port_count, self.host)
+        self.ports = free_ports(
+            json.loads(ports.read_text()) if ports.exists() else [], self.port_count, self.host
+        )
         # Before the start: by them a later run finds what a killed server left.
         write_private(ports, json.dumps(self.ports))
         begin = log.stat().st_size if log.exists() else 0
@@ -167,11 +173,19 @@ class Server:
 
     def _environment(self, **more: str) -> dict[str, str]:
         """Return what the programs see: no variable of the caller (PGOPTIONS, AWS_..., TZ) changes what they do."""
-        return {"PATH": os.environ.get("PATH", os.defpath), "HOME": str(self.folder), "LC_ALL": "C", "TZ": "UTC", **more}
+        return {
+            "PATH": os.environ.get("PATH", os.defpath),
+            "HOME": str(self.folder),
+            "LC_ALL": "C",
+            "TZ": "UTC",
+            **more,
+        }
 
     def _failure(self, what: str, output: str) -> JobError:
         last = "\n".join(output.splitlines()[-15:])
-        return JobError(f"the embedded {self.name} server {what}; the last lines of {self.folder / 'log'}:\n{last}")
+        return JobError(
+            f"the embedded {self.name} server {what}; the last lines of {self.folder / 'log'}:\n{last}"
+        )
 
     def _forget(self) -> None:
         """Remove what a killed server leaves behind; called when its process is gone."""
@@ -198,7 +212,10 @@ def _bind(stack: ExitStack, host: str, port: int) -> int:
 
 def grpc_sockets(port: int) -> list[Path]:
     """Name the sockets weed makes for a gRPC port, in /tmp whatever TMPDIR says, and leaves there when it is killed."""
-    return [Path(f"/tmp/seaweedfs-{part}-grpc-{port}.sock") for part in ("master", "volume", "filer", "s3")]
+    return [
+        Path(f"/tmp/seaweedfs-{part}-grpc-{port}.sock")
+        for part in ("master", "volume", "filer", "s3")
+    ]
 
 
 def born(pid: int) -> str | None:

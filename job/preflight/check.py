@@ -41,12 +41,25 @@ class Facts:
 class Preflight:
     """The findings, one after the other; `facts` and `found` carry what later ones need of earlier ones."""
 
-    def __init__(self, settings: Settings, experiment: Experiment | None, location: str | None, weights_place: str | None):
-        self.settings, self.experiment, self.location, self.weights_place = settings, experiment, location, weights_place
+    def __init__(
+        self,
+        settings: Settings,
+        experiment: Experiment | None,
+        location: str | None,
+        weights_place: str | None,
+    ):
+        self.settings, self.experiment, self.location, self.weights_place = (
+            settings,
+            experiment,
+            location,
+            weights_place,
+        )
         self.database: Database | None = None
         self.store: Store | None = None
         self.facts: Facts | None = None
-        self.found: dict[str, str | None] = {}  # model -> file of its weights, None where it is not on this machine
+        self.found: dict[
+            str, str | None
+        ] = {}  # model -> file of its weights, None where it is not on this machine
 
     def findings(self) -> Iterator[Finding]:
         """Yield every finding, as soon as it is there."""
@@ -84,8 +97,15 @@ class Preflight:
     def _database(self) -> Finding:
         if self.settings.database_url is None:
             return _not_set("database", "database_url")
-        database = Database(self.settings.database_url, PATIENCE_S, INTERRUPT.sleep, auth=self.settings.database_auth)
-        version = database.rows("select current_setting('server_version'::text) as version")[0]["version"]
+        database = Database(
+            self.settings.database_url,
+            PATIENCE_S,
+            INTERRUPT.sleep,
+            auth=self.settings.database_auth,
+        )
+        version = database.rows("select current_setting('server_version'::text) as version")[0][
+            "version"
+        ]
         self.database = database
         try:
             database.check_schema()
@@ -98,15 +118,23 @@ class Preflight:
     def _store(self) -> Finding:
         if self.settings.store_url is None:
             return _not_set("store", "store_url")
-        store, key, content = open_store(self.settings.store_url, PATIENCE_S, INTERRUPT.sleep), f"check-{uuid.uuid4().hex}", b"job check"
+        store, key, content = (
+            open_store(self.settings.store_url, PATIENCE_S, INTERRUPT.sleep),
+            f"check-{uuid.uuid4().hex}",
+            b"job check",
+        )
         try:
             store.put(key, content)
             if store.get(key) != content:
-                raise JobError(f"{redact(self.settings.store_url)}: an object came back with other bytes")
+                raise JobError(
+                    f"{redact(self.settings.store_url)}: an object came back with other bytes"
+                )
         finally:
             self._remove(store, key)
         self.store = store
-        return Finding("store", f"{redact(self.settings.store_url)}: an object was written, read and removed")
+        return Finding(
+            "store", f"{redact(self.settings.store_url)}: an object was written, read and removed"
+        )
 
     def _remove(self, store: Store, key: str) -> None:
         """Remove what was written. Raises: Invalid, saying what needs the right to: tasks go on without it."""
@@ -126,9 +154,15 @@ class Preflight:
             with tempfile.TemporaryFile(dir=there):
                 pass
         except OSError as exc:
-            raise Invalid(f"JOB_CACHE_DIR = {folder}: {there} cannot be written ({exc.strerror}): name a folder of this user") from exc
+            raise Invalid(
+                f"JOB_CACHE_DIR = {folder}: {there} cannot be written ({exc.strerror}): name a folder of this user"
+            ) from exc
         free = shutil.disk_usage(there).free / 1e9
-        least = "" if free > self.settings.cache_gb else f", less than JOB_CACHE_GB = {self.settings.cache_gb:g}"
+        least = (
+            ""
+            if free > self.settings.cache_gb
+            else f", less than JOB_CACHE_GB = {self.settings.cache_gb:g}"
+        )
         return Finding("cache", f"{folder}: can be written, {free:.0f} GB free{least}")
 
     def _device(self) -> Finding:
@@ -137,34 +171,68 @@ class Preflight:
             return Finding("device", answer["error"], answer["code"])
         found = answer["machine"]
         where = found["cpu"] if found["device"] == "cpu" else f"{found['device']} ({found['cpu']})"
-        return Finding("device", f"{where}, {os.cpu_count()} cores, TensorFlow {found['tensorflow']}", measured=found)
+        return Finding(
+            "device",
+            f"{where}, {os.cpu_count()} cores, TensorFlow {found['tensorflow']}",
+            measured=found,
+        )
 
     def _data(self) -> Finding:
         wanted = self.experiment.data
         if known := self._prepared():
             manifest = known.data
-            self.facts = Facts(tuple(manifest["image_shape"]), len(manifest["classes"]), manifest["train"])
+            self.facts = Facts(
+                tuple(manifest["image_shape"]), len(manifest["classes"]), manifest["train"]
+            )
             return Finding("data", f"prepared already, as {known.id}: {_facts(self.facts)}")
         where = self.location or wanted["source"]
-        remote = downloads.is_url(where) or (where == "cifar10" and cifar10.cached(self.settings.cache_dir) is None)
+        remote = downloads.is_url(where) or (
+            where == "cifar10" and cifar10.cached(self.settings.cache_dir) is None
+        )
         if not remote:
-            source = sources.read(wanted["source"], wanted["image_size"], self.location, self.settings.cache_dir, wanted["groups"])
+            source = sources.read(
+                wanted["source"],
+                wanted["image_size"],
+                self.location,
+                self.settings.cache_dir,
+                wanted["groups"],
+            )
             train, test = staging.cut(source, self.experiment)
             staging.make_splits(
-                self.experiment, source.classes, train.labels, staging.relate(train, test).train, test.labels
+                self.experiment,
+                source.classes,
+                train.labels,
+                staging.relate(train, test).train,
+                test.labels,
             )  # raises what `prepare` would
-            self.facts = Facts(tuple(train.images.shape[1:]), len(source.classes), len(train.labels))
+            self.facts = Facts(
+                tuple(train.images.shape[1:]), len(source.classes), len(train.labels)
+            )
             noted = "".join(f"; note: {note}" for note in source.notes)
-            return Finding("data", f"{source.name}: {_facts(self.facts)}{noted}", measured={"notes": list(source.notes)})
+            return Finding(
+                "data",
+                f"{source.name}: {_facts(self.facts)}{noted}",
+                measured={"notes": list(source.notes)},
+            )
         if where == "cifar10":
-            self.facts = Facts(_shape(wanted["image_size"] or cifar10.SIDE), cifar10.CLASSES, wanted["train"] or cifar10.TRAIN_IMAGES)
+            self.facts = Facts(
+                _shape(wanted["image_size"] or cifar10.SIDE),
+                cifar10.CLASSES,
+                wanted["train"] or cifar10.TRAIN_IMAGES,
+            )
             where = cifar10.URL
         elif wanted["image_size"] and wanted["train"]:
             self.facts = Facts(_shape(wanted["image_size"]), 10, wanted["train"])
         shown = downloads.shown(where)
         if not downloads.is_s3(where) and not reachable(where):
-            raise JobError(f"{shown} cannot be downloaded from here within minutes: name a file by --data")
-        guess = f"the models are measured as if it were {_facts(self.facts)}" if self.facts else "what is in it is not known before"
+            raise JobError(
+                f"{shown} cannot be downloaded from here within minutes: name a file by --data"
+            )
+        guess = (
+            f"the models are measured as if it were {_facts(self.facts)}"
+            if self.facts
+            else "what is in it is not known before"
+        )
         return Finding("data", f"{shown}: not downloaded yet; {guess}")
 
     def _prepared(self) -> tasks.Registered | None:
@@ -182,7 +250,8 @@ class Preflight:
         self.found[model] = None
         if self.weights_place and downloads.is_url(self.weights_place):
             return Finding(
-                what, f"{downloads.shown(self.weights_place)} is asked for {weights.names(model, parameters)[0]} by `job prepare`"
+                what,
+                f"{downloads.shown(self.weights_place)} is asked for {weights.names(model, parameters)[0]} by `job prepare`",
             )
         if path := weights.find(model, parameters, self.weights_place, self.settings.cache_dir):
             self.found[model] = str(path)
@@ -199,12 +268,18 @@ class Preflight:
     def _model(self, model: str) -> Finding:
         what, e = f"model {model}", self.experiment
         if self.facts is None:
-            raise JobError("not measured: the data is not there; data.image_size and data.train in the file would do")
+            raise JobError(
+                "not measured: the data is not there; data.image_size and data.train in the file would do"
+            )
         found = self._probe(model)
         if "error" in found:
             return Finding(what, found["error"], found["code"])
         cost = costs(e, model, self.facts.train, found)
-        point = f" at the costliest point ({', '.join(f'{k} {v}' for k, v in found['point'].items())})" if found["point"] else ""
+        point = (
+            f" at the costliest point ({', '.join(f'{k} {v}' for k, v in found['point'].items())})"
+            if found["point"]
+            else ""
+        )
         batches = ", ".join(f"{s:.2g} s with batches of {b}" for b, s in cost["epoch_s"].items())
         features = f", features once {cost['features_s']:.2g} s" if e.frozen(model) else ""
         epochs = e.models[model]["epochs"]
@@ -221,12 +296,22 @@ class Preflight:
         request = {"model": model}
         if model:
             facts = self.facts
-            request |= {"spec": self.experiment.spec, "image_shape": facts.image_shape, "classes": facts.classes}
+            request |= {
+                "spec": self.experiment.spec,
+                "image_shape": facts.image_shape,
+                "classes": facts.classes,
+            }
             request["weights"] = self.found.get(model)
-        with tempfile.TemporaryFile("w+") as asked, tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+        with (
+            tempfile.TemporaryFile("w+") as asked,
+            tempfile.TemporaryFile("w+") as out,
+            tempfile.TemporaryFile("w+") as err,
+        ):
             asked.write(json.dumps(request))
             asked.seek(0)
-            child = subprocess.Popen(command(module="job.preflight.probe"), stdin=asked, stdout=out, stderr=err)
+            child = subprocess.Popen(
+                command(module="job.preflight.probe"), stdin=asked, stdout=out, stderr=err
+            )
             try:
                 while child.poll() is None:
                     INTERRUPT.sleep(POLL_S)
@@ -238,7 +323,9 @@ class Preflight:
             if child.returncode == 0:
                 return json.loads(out.read().splitlines()[-1])
             if child.returncode == -9:
-                raise JobError("killed, by all appearances out of memory: give it more, or search smaller batches and nets")
+                raise JobError(
+                    "killed, by all appearances out of memory: give it more, or search smaller batches and nets"
+                )
             said = err.read().strip().splitlines() or ["no word"]
             raise JobError(f"its process ended with {child.returncode}: {said[-1]}")
 

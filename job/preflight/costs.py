@@ -18,7 +18,10 @@ def costs(experiment: Experiment, model: str, train: int, found: dict) -> dict:
         return n / found["predict_batch"] * found["predict_s"]
 
     def epoch(n: int, scored: int) -> dict:
-        return {batch: math.ceil(n / int(batch)) * s + forward(scored) for batch, s in found["step_s"].items()}
+        return {
+            batch: math.ceil(n / int(batch)) * s + forward(scored)
+            for batch, s in found["step_s"].items()
+        }
 
     features_s = train / found["predict_batch"] * found["features_s"]
     trial = epoch(train - validation, validation)
@@ -27,9 +30,19 @@ def costs(experiment: Experiment, model: str, train: int, found: dict) -> dict:
         + e.folds["count"] * max(epoch(train - fold, fold).values())
         + e.final["seeds"] * max(epoch(train, 0).values())
     )
-    return {"epoch_s": trial, "features_s": features_s, "device_hours": (seconds + features_s) / 3600}
+    return {
+        "epoch_s": trial,
+        "features_s": features_s,
+        "device_hours": (seconds + features_s) / 3600,
+    }
 
 
 def device_time(hours: float) -> str:
     """Return device hours as a person says them."""
-    return f"{hours * 60:.2g} device minutes" if hours < 1 else f"{hours:,.0f} device hours" if hours >= 10 else f"{hours:.1f} device hours"
+    return (
+        f"{hours * 60:.2g} device minutes"
+        if hours < 1
+        else f"{hours:,.0f} device hours"
+        if hours >= 10
+        else f"{hours:.1f} device hours"
+    )

@@ -19,7 +19,13 @@ TIMED_S, MOST_STEPS = 5.0, 9  # of one batch size: the first step traces, at lea
 NOT_THE_NET = ("learning_rate", "batch_size", "schedule", "weight_decay", "label_smoothing")
 
 
-def measure(experiment: Experiment, model: str, image_shape: tuple[int, int, int], classes: int, weights: Path | None) -> dict:
+def measure(
+    experiment: Experiment,
+    model: str,
+    image_shape: tuple[int, int, int],
+    classes: int,
+    weights: Path | None,
+) -> dict:
     """Train a model a few steps on random images, at the costliest point of its search.
 
     Returns: parameters (count), point, step_s by batch size (the smallest and the largest), predict_s of a batch of predict_batch,
@@ -48,14 +54,18 @@ def measure(experiment: Experiment, model: str, image_shape: tuple[int, int, int
     step_s = {}
     for batch in dict.fromkeys((point["batch_size"], least(sizes))):
         net = build(experiment, model, point, inputs.shape[1:], classes, weights)
-        step_s[batch] = _step_s(net, point | {"batch_size": batch, "epochs": 1}, inputs, classes, experiment.method)
+        step_s[batch] = _step_s(
+            net, point | {"batch_size": batch, "epochs": 1}, inputs, classes, experiment.method
+        )
         if batch == point["batch_size"]:
             predict_s = _second(lambda net=net: predict(net, inputs))[1]
             memory = provenance.peak_memory()
             parameters += net.count_params()
     return {
         "parameters": parameters,
-        "point": {k: v for k, v in point.items() if k in experiment.space(model) and k not in NOT_THE_NET},
+        "point": {
+            k: v for k, v in point.items() if k in experiment.space(model) and k not in NOT_THE_NET
+        },
         "step_s": step_s,
         "predict_s": predict_s,
         "predict_batch": PREDICT_BATCH,
@@ -65,7 +75,9 @@ def measure(experiment: Experiment, model: str, image_shape: tuple[int, int, int
     }
 
 
-def costliest(experiment: Experiment, model: str, image_shape: tuple[int, int, int], classes: int) -> dict:
+def costliest(
+    experiment: Experiment, model: str, image_shape: tuple[int, int, int], classes: int
+) -> dict:
     """Return the point of a search that is measured: the largest of every number; of an own model's own keys, one after
     the other, the listed value or end of a range with the most parameters."""
     point = corner(experiment, model, max)
@@ -76,7 +88,10 @@ def costliest(experiment: Experiment, model: str, image_shape: tuple[int, int, i
     for key, space in experiment.space(model).items():
         if key not in NOT_THE_NET:
             values = (space.low, space.high) if isinstance(space, Range) else space.values
-            counts = {v: custom.build(point | {key: v}, image_shape, classes).count_params() for v in values}
+            counts = {
+                v: custom.build(point | {key: v}, image_shape, classes).count_params()
+                for v in values
+            }
             point[key] = max(counts, key=counts.get)
     return point
 
@@ -122,7 +137,9 @@ def answer(request: dict) -> dict:
             return {"machine": provenance.machine()}
         weights = Path(request["weights"]) if request["weights"] else None
         experiment = stored(request["spec"])
-        return measure(experiment, request["model"], tuple(request["image_shape"]), request["classes"], weights)
+        return measure(
+            experiment, request["model"], tuple(request["image_shape"]), request["classes"], weights
+        )
     except JobError as exc:
         return {"error": str(exc), "code": exc.exit_code}
     except Exception as exc:
@@ -132,7 +149,10 @@ def answer(request: dict) -> dict:
 
         if out_of_memory(exc):
             return {"error": "out of memory", "code": 1}
-        return {"error": f"{type(exc).__name__}: {str(exc).splitlines()[0] if str(exc) else ''}", "code": 1}
+        return {
+            "error": f"{type(exc).__name__}: {str(exc).splitlines()[0] if str(exc) else ''}",
+            "code": 1,
+        }
 
 
 if __name__ == "__main__":

@@ -18,11 +18,15 @@ class Absent(ChainableUndefined):
 
     def __init__(self, hint=None, obj=missing, name=None, exc=UndefinedError):
         super().__init__(hint, obj, name, exc)
-        if obj is missing and name is not None:  # not a value that is missing: a variable that the template was never given
+        if (
+            obj is missing and name is not None
+        ):  # not a value that is missing: a variable that the template was never given
             self._fail_with_undefined_error()
 
     def __str__(self) -> str:
-        return "" if self._undefined_hint else DASH  # only an inline `if` without `else` has a hint: it says nothing, on purpose
+        return (
+            "" if self._undefined_hint else DASH
+        )  # only an inline `if` without `else` has a hint: it says nothing, on purpose
 
     __html__ = __str__
 
@@ -32,7 +36,9 @@ class Absent(ChainableUndefined):
     def _false(self, _) -> bool:
         return False
 
-    __call__ = __neg__ = __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = _absent
+    __call__ = __neg__ = __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = (
+        __truediv__
+    ) = __rtruediv__ = _absent
     __lt__ = __le__ = __gt__ = __ge__ = _false
 
 
@@ -52,7 +58,11 @@ class Forgiving(Environment):
 def environment(filters: tuple[Callable, ...], **options) -> Environment:
     """Return the environment that templates of figures are rendered in; each filter goes by its function's name."""
     made = Forgiving(
-        trim_blocks=True, lstrip_blocks=True, undefined=Absent, finalize=lambda value: DASH if value is None else value, **options
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=Absent,
+        finalize=lambda value: DASH if value is None else value,
+        **options,
     )
     made.filters |= {f.__name__: f for f in filters}
     made.tests["none"] = is_absent

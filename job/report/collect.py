@@ -60,7 +60,9 @@ class Attempt:
     @property
     def lost_s(self) -> float:
         """Time that came to nothing."""
-        return lost_s(self.outcome, self.wall_s, self.seconds, (self.last_step or 0) > (self.first_step or 0))
+        return lost_s(
+            self.outcome, self.wall_s, self.seconds, (self.last_step or 0) > (self.first_step or 0)
+        )
 
 
 @dataclass(frozen=True)
@@ -79,11 +81,17 @@ class Model:
     name: str
     tasks: dict[str, list[Task]] = field(default_factory=dict)  # stage -> in order of index
     selection: dict | None = None  # trial, value, parameters
-    epochs: dict[tuple[str, int], list[dict]] = field(default_factory=dict)  # (stage, index) -> metrics by epoch
+    epochs: dict[tuple[str, int], list[dict]] = field(
+        default_factory=dict
+    )  # (stage, index) -> metrics by epoch
     predictions: dict[tuple[str, int], Predictions] = field(default_factory=dict)
     results: dict[tuple[str, int], dict] = field(default_factory=dict)  # result.json
-    augmentation: tuple[np.ndarray, np.ndarray] | None = None  # originals uint8 [8, h, w, 3], variants uint8 [8, 8, h, w, 3]
-    mistakes: dict[str, np.ndarray] | None = None  # of final 0: images uint8 [m, h, w, 3], rows, labels, predictions, confidence
+    augmentation: tuple[np.ndarray, np.ndarray] | None = (
+        None  # originals uint8 [8, h, w, 3], variants uint8 [8, 8, h, w, 3]
+    )
+    mistakes: dict[str, np.ndarray] | None = (
+        None  # of final 0: images uint8 [m, h, w, 3], rows, labels, predictions, confidence
+    )
 
     def stage(self, stage: str, *states: str) -> list[Task]:
         """Return the tasks of a stage, of the given states only if any are given."""
@@ -108,7 +116,9 @@ class Collected:
     attempts: list[Attempt] = field(default_factory=list)
     openings: list[dict] = field(default_factory=list)  # model, stage, index, attempt
     samples: np.ndarray | None = None  # uint8 [k, n, h, w, 3]
-    problems: list[str] = field(default_factory=list)  # artifacts that are missing or not what their row says
+    problems: list[str] = field(
+        default_factory=list
+    )  # artifacts that are missing or not what their row says
 
 
 def collect(database: Database, store: Store, registered: Registered) -> Collected:
@@ -120,9 +130,19 @@ def collect(database: Database, store: Store, registered: Registered) -> Collect
     for row in rows["selections"]:
         models[row.pop("model")].selection = row
     for row in rows["epochs"]:
-        models[row["model"]].epochs.setdefault((row["stage"], row["index"]), []).append(row["metrics"])
+        models[row["model"]].epochs.setdefault((row["stage"], row["index"]), []).append(
+            row["metrics"]
+        )
     attempts = [Attempt(**row) for row in rows["attempts"]]
-    collected = Collected(registered.id, registered.experiment, registered.fingerprint, registered.data, models, attempts, rows["openings"])
+    collected = Collected(
+        registered.id,
+        registered.experiment,
+        registered.fingerprint,
+        registered.data,
+        models,
+        attempts,
+        rows["openings"],
+    )
     for model in models.values():
         _read_artifacts(store, model, collected.problems)
         read_best_trial(store, model, collected)
@@ -150,15 +170,23 @@ def _read_artifacts(store: Store, model: Model, problems: list[str]) -> None:
         key = (task.stage, task.index)
         where = f"{model.name} {task.stage} {task.index}"
         if content := _read(store, task, "predictions.npz", where, problems):
-            model.predictions[key] = Predictions(**_arrays(content, "probabilities", "labels", "rows"))
+            model.predictions[key] = Predictions(
+                **_arrays(content, "probabilities", "labels", "rows")
+            )
         if content := _read(store, task, "result.json", where, problems):
             model.results[key] = json.loads(content)
         if key != ("final", 0):
             continue
-        if "augmentation.npz" in task.artifact and (content := _read(store, task, "augmentation.npz", where, problems)):
+        if "augmentation.npz" in task.artifact and (
+            content := _read(store, task, "augmentation.npz", where, problems)
+        ):
             model.augmentation = tuple(_arrays(content, "originals", "variants").values())
-        if "mistakes.npz" in task.artifact and (content := _read(store, task, "mistakes.npz", where, problems)):
-            model.mistakes = _arrays(content, "images", "rows", "labels", "predictions", "confidence")
+        if "mistakes.npz" in task.artifact and (
+            content := _read(store, task, "mistakes.npz", where, problems)
+        ):
+            model.mistakes = _arrays(
+                content, "images", "rows", "labels", "predictions", "confidence"
+            )
 
 
 def read_best_trial(store: Store, model: Model, collected: Collected) -> None:
@@ -166,8 +194,12 @@ def read_best_trial(store: Store, model: Model, collected: Collected) -> None:
     best = model.best_trial(collected.experiment.direction)
     if best is None or collected.experiment.search["metric"] == "accuracy":
         return
-    if content := _read(store, best, "predictions.npz", f"{model.name} trial {best.index}", collected.problems):
-        model.predictions[("trial", best.index)] = Predictions(**_arrays(content, "probabilities", "labels", "rows"))
+    if content := _read(
+        store, best, "predictions.npz", f"{model.name} trial {best.index}", collected.problems
+    ):
+        model.predictions[("trial", best.index)] = Predictions(
+            **_arrays(content, "probabilities", "labels", "rows")
+        )
 
 
 def _read(store: Store, task: Task, file: str, where: str, problems: list[str]) -> bytes | None:
@@ -182,7 +214,9 @@ def _read(store: Store, task: Task, file: str, where: str, problems: list[str]) 
         problems.append(f"{where}: {file} is not in the store under {entry['key']}")
         return None
     if hashlib.sha256(content).hexdigest() != entry["sha256"]:
-        problems.append(f"{where}: {file} in the store is not the one its row names (other sha256); it is left out")
+        problems.append(
+            f"{where}: {file} in the store is not the one its row names (other sha256); it is left out"
+        )
         return None
     return content
 
@@ -194,7 +228,9 @@ def _read_samples(store: Store, data: dict, problems: list[str]) -> np.ndarray |
         problems.append("The samples of the data set are not in the store")
         return None
     except UNREADABLE as exc:
-        problems.append(f"The samples of the data set in the store are damaged ({first_line(exc)}): `job prepare` stages them again")
+        problems.append(
+            f"The samples of the data set in the store are damaged ({first_line(exc)}): `job prepare` stages them again"
+        )
         return None
 
 

@@ -4,7 +4,14 @@ import json
 
 from job.report.collect import Attempt, Collected
 
-PARTS = ("import", "stage", "build", "train", "evaluate", "upload")  # of a worker's life, as attempts store them
+PARTS = (
+    "import",
+    "stage",
+    "build",
+    "train",
+    "evaluate",
+    "upload",
+)  # of a worker's life, as attempts store them
 STAGES = ("features", "trial", "fold", "final")
 
 
@@ -13,8 +20,12 @@ def cost(collected: Collected, model: str | None = None) -> dict:
     attempts = [a for a in collected.attempts if model in (None, a.model)]
     ends = [a.ended or a.last_beat for a in attempts]
     return {
-        "wall_s": (max(ends) - min(a.started for a in attempts)).total_seconds() if attempts else 0.0,
-        "train_s": float(sum(_seconds(a, "train") for a in attempts if a.outcome in ("complete", "pruned"))),
+        "wall_s": (max(ends) - min(a.started for a in attempts)).total_seconds()
+        if attempts
+        else 0.0,
+        "train_s": float(
+            sum(_seconds(a, "train") for a in attempts if a.outcome in ("complete", "pruned"))
+        ),
         "lost_s": float(sum(a.lost_s for a in attempts)),
     }
 
@@ -32,7 +43,15 @@ def times(collected: Collected) -> list[dict]:
             rest = max(wall_s - sum(parts.values()), 0.0)
             lost_s = float(sum(a.lost_s for a in own))
             found.append(
-                {"model": model, "stage": stage, "attempts": len(own), **parts, "other_s": rest, "wall_s": wall_s, "lost_s": lost_s}
+                {
+                    "model": model,
+                    "stage": stage,
+                    "attempts": len(own),
+                    **parts,
+                    "other_s": rest,
+                    "wall_s": wall_s,
+                    "lost_s": lost_s,
+                }
             )
     return found
 
@@ -48,7 +67,10 @@ def attempts(collected: Collected) -> dict:
     return {
         "tasks": len(tasks),
         "attempts": len(outcomes),
-        **{o: outcomes.count(o) for o in ("complete", "pruned", "interrupted", "error", "vanished", "running")},
+        **{
+            o: outcomes.count(o)
+            for o in ("complete", "pruned", "interrupted", "error", "vanished", "running")
+        },
     }
 
 
@@ -65,6 +87,17 @@ def versions(collected: Collected) -> list[dict]:
     found: dict[str, dict] = {}
     for model in collected.models.values():
         for result in model.results.values():
-            own = {k: result.get(k) for k in ("versions", "git_commit", "image_digest", "device", "dtype", "machines", "threads")}
+            own = {
+                k: result.get(k)
+                for k in (
+                    "versions",
+                    "git_commit",
+                    "image_digest",
+                    "device",
+                    "dtype",
+                    "machines",
+                    "threads",
+                )
+            }
             found.setdefault(json.dumps(own, sort_keys=True), own | {"results": 0})["results"] += 1
     return list(found.values())

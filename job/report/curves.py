@@ -38,7 +38,11 @@ def calibration(labels: np.ndarray, probabilities: np.ndarray) -> tuple[list[dic
     confidence, right = probabilities.max(1).astype(float), probabilities.argmax(1) == labels
     bin_of = np.minimum((confidence * BINS).astype(int), BINS - 1)
     bins = [
-        {"n": int(m.sum()), "confidence": float(confidence[m].mean()), "accuracy": float(right[m].mean())}
+        {
+            "n": int(m.sum()),
+            "confidence": float(confidence[m].mean()),
+            "accuracy": float(right[m].mean()),
+        }
         for m in (bin_of == b for b in range(BINS))
         if m.any()
     ]
@@ -48,7 +52,9 @@ def calibration(labels: np.ndarray, probabilities: np.ndarray) -> tuple[list[dic
 def counted(matrix: list[list[int]] | None) -> np.ndarray | None:
     """Return a confusion matrix, int [k, k], or None when it or a count of it is not there."""
     rows = matrix or []
-    whole = bool(rows) and all(row is not None and len(row) == len(rows) and None not in row for row in rows)
+    whole = bool(rows) and all(
+        row is not None and len(row) == len(rows) and None not in row for row in rows
+    )
     return np.array(rows) if whole else None
 
 
@@ -63,7 +69,12 @@ def confusions(matrix: np.ndarray | list[list[int]], classes: list[str], most: i
     worst = np.argsort(-counts, axis=None, kind="stable")[:most]
     pairs = [(int(i), int(j)) for i, j in zip(*np.unravel_index(worst, counts.shape), strict=True)]
     return [
-        {"true": classes[i], "predicted": classes[j], "n": int(counts[i, j]), "share": counts[i, j] / support[i]}
+        {
+            "true": classes[i],
+            "predicted": classes[j],
+            "n": int(counts[i, j]),
+            "share": counts[i, j] / support[i],
+        }
         for i, j in pairs
         if counts[i, j]
     ]

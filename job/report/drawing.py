@@ -80,7 +80,9 @@ def shorten(name: str, limit: int = 16) -> str:
 def svg(figure: Figure, alt: str) -> Picture:
     """Save without dates, versions and other texts that change."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    figure.savefig(
+        buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None}
+    )
     return Picture(_small(buffer.getvalue().decode()).encode(), alt)
 
 

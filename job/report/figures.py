@@ -15,7 +15,11 @@ def draw(collected: Collected, summary: dict) -> dict[str, Picture]:
     with style():
         pictures = samples(collected)
         for name, model in collected.models.items():
-            pictures |= {kind.format(name): picture for kind, picture in _of_model(model, collected, summary).items() if picture}
+            pictures |= {
+                kind.format(name): picture
+                for kind, picture in _of_model(model, collected, summary).items()
+                if picture
+            }
             pictures |= mistakes(model, collected.data["classes"])
         lines = macro_rocs(collected, summary)
         return pictures | ({"roc.svg": lines} if lines else {})

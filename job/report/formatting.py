@@ -7,7 +7,11 @@ from job.report.absent import DASH, is_absent
 
 def num(value, digits: int = 3) -> str:
     """Return a score with fixed digits, a half rounded up however a float holds it; what is not there is a dash."""
-    return DASH if is_absent(value) else f"{value + math.copysign(1e-9, value):.{digits}f}".replace("-", "−")
+    return (
+        DASH
+        if is_absent(value)
+        else f"{value + math.copysign(1e-9, value):.{digits}f}".replace("-", "−")
+    )
 
 
 def interval(pair, digits: int = 3) -> str:

@@ -17,7 +17,11 @@ def hopeless(model: Model) -> str | None:
 def no_winner_ever(collected: Collected) -> str | None:
     """Return why no model can get a mean fold score without `job retry`, or None while one can."""
     why = {name: hopeless(model) for name, model in collected.models.items()}
-    return "; ".join(f"{name}: {reason}" for name, reason in why.items()) if all(why.values()) else None
+    return (
+        "; ".join(f"{name}: {reason}" for name, reason in why.items())
+        if all(why.values())
+        else None
+    )
 
 
 def missing(collected: Collected, models: dict) -> list[str]:
@@ -33,12 +37,16 @@ def missing(collected: Collected, models: dict) -> list[str]:
                 lacking["failed"] = there["failed"]
             if lacking:
                 counts = ", ".join(f"{n} {s}" for s, n in lacking.items())
-                found.append(f"{name}: {sum(lacking.values())} of {len(tasks)} {stage} tasks missing ({counts}).")
+                found.append(
+                    f"{name}: {sum(lacking.values())} of {len(tasks)} {stage} tasks missing ({counts})."
+                )
         fold = models[name]["fold"]
         if fold["mean"] is None and not hopeless(model):
             found.append(f"{name} has no mean fold score: a missing fold is not averaged away.")
         elif fold["mean"] is not None and fold["out_of_fold"] is None:
-            found.append(f"{name} has no pooled out-of-fold accuracy: its folds' predictions are not every training image once.")
+            found.append(
+                f"{name} has no pooled out-of-fold accuracy: its folds' predictions are not every training image once."
+            )
     return found + [f"{problem}." for problem in collected.problems]
 
 

@@ -18,9 +18,13 @@ def samples(collected: Collected) -> dict[str, Picture]:
     if collected.samples is None:
         return {}
     found = {}
-    for i, (images, name) in enumerate(zip(collected.samples, collected.data["classes"], strict=False)):
+    for i, (images, name) in enumerate(
+        zip(collected.samples, collected.data["classes"], strict=False)
+    ):
         content, kind = _mosaic(images[None])
-        found[f"samples-{i:02d}.{kind}"] = Picture(content, f"{len(images)} training images of {name}")
+        found[f"samples-{i:02d}.{kind}"] = Picture(
+            content, f"{len(images)} training images of {name}"
+        )
     return found
 
 
@@ -29,8 +33,13 @@ def augmentation(model: Model) -> Picture | None:
     if model.augmentation is None:
         return None
     originals, variants = model.augmentation
-    content, _ = _mosaic(np.concatenate([originals[:, None], variants], axis=1), first_gap=6, jpeg=False)
-    return Picture(content, f"{len(originals)} training images, each with {variants.shape[1]} variants as {model.name} sees them")
+    content, _ = _mosaic(
+        np.concatenate([originals[:, None], variants], axis=1), first_gap=6, jpeg=False
+    )
+    return Picture(
+        content,
+        f"{len(originals)} training images, each with {variants.shape[1]} variants as {model.name} sees them",
+    )
 
 
 def mistakes(model: Model, classes: list[str]) -> dict[str, Picture]:
@@ -45,10 +54,24 @@ def mistakes(model: Model, classes: list[str]) -> dict[str, Picture]:
 
 def told(model: Model, classes: list[str]) -> list[dict]:
     """Return what is said of each mistake: image, row, true, predicted, confidence; the most confident first."""
-    m = model.mistakes or {"images": [], "rows": [], "labels": [], "predictions": [], "confidence": []}
+    m = model.mistakes or {
+        "images": [],
+        "rows": [],
+        "labels": [],
+        "predictions": [],
+        "confidence": [],
+    }
     return [
-        {"image": image, "row": int(row), "true": classes[label], "predicted": classes[guess], "confidence": float(confidence)}
-        for image, row, label, guess, confidence in zip(m["images"], m["rows"], m["labels"], m["predictions"], m["confidence"], strict=True)
+        {
+            "image": image,
+            "row": int(row),
+            "true": classes[label],
+            "predicted": classes[guess],
+            "confidence": float(confidence),
+        }
+        for image, row, label, guess, confidence in zip(
+            m["images"], m["rows"], m["labels"], m["predictions"], m["confidence"], strict=True
+        )
     ]
 
 
@@ -72,5 +95,9 @@ def _mosaic(images: np.ndarray, first_gap: int = 2, jpeg: bool = True) -> tuple[
             tile = tile if scale == 1.0 else tile.resize((w, h), Image.Resampling.LANCZOS)
             canvas.paste(tile, (c * (w + 2) + (first_gap - 2 if c else 0), r * (h + 2)))
     buffer = io.BytesIO()
-    canvas.save(buffer, "JPEG" if kind == "jpg" else "PNG", **({"quality": 82} if kind == "jpg" else {"optimize": True}))
+    canvas.save(
+        buffer,
+        "JPEG" if kind == "jpg" else "PNG",
+        **({"quality": 82} if kind == "jpg" else {"optimize": True}),
+    )
     return buffer.getvalue(), kind

@@ -39,7 +39,10 @@ SCORES = {
 def render(collected: Collected, summary: dict, pictures: dict[str, Picture]) -> str:
     """Return the page; the same values give the same text."""
     script, style = _own("page.js"), _own("page.css")
-    views = {name: _view(collected, summary, collected.models[name], pictures) for name in by_rank(summary)}
+    views = {
+        name: _view(collected, summary, collected.models[name], pictures)
+        for name in by_rank(summary)
+    }
     return _template().render(
         s=summary,
         e=collected.experiment,
@@ -68,9 +71,11 @@ def render(collected: Collected, summary: dict, pictures: dict[str, Picture]) ->
 def _template() -> Template:
     """Return the page's template with the parts that it includes."""
     filters = (num, interval, count, duration, plain, share, shape, plural, some, shorten)
-    return environment(filters, loader=FunctionLoader(lambda name: (_own(name), name, lambda: True)), autoescape=True).get_template(
-        "page.html"
-    )
+    return environment(
+        filters,
+        loader=FunctionLoader(lambda name: (_own(name), name, lambda: True)),
+        autoescape=True,
+    ).get_template("page.html")
 
 
 def _own(name: str) -> str:
@@ -104,10 +109,14 @@ def _view(collected: Collected, summary: dict, model: Model, pictures: dict[str,
         "mistakes": _mistakes(model, collected.data["classes"], pictures),
         "whole": at(entry, "fold", "mean") is not None,
         "references": [r for r in summary["references"] if r["model"] == model.name],
-        "confusions": confusions(matrix, collected.data["classes"], 20 if len(matrix) > MATRIX_MAX_CLASSES else 5)
+        "confusions": confusions(
+            matrix, collected.data["classes"], 20 if len(matrix) > MATRIX_MAX_CLASSES else 5
+        )
         if matrix is not None
         else [],
-        "calibration": calibration(predictions.labels, predictions.probabilities)[1] if predictions else None,
+        "calibration": calibration(predictions.labels, predictions.probabilities)[1]
+        if predictions
+        else None,
         "difference": next((d for d in summary["differences"] if d["model"] == model.name), None),
     }
 
@@ -116,7 +125,10 @@ def _trials(model: Model, direction: str) -> list:
     """Return the trials: complete ones best first, then pruned, then the others."""
     sign = -1 if direction == "maximize" else 1
     rank = {"complete": 0, "pruned": 1, "failed": 2, "running": 3, "waiting": 4}
-    return sorted(model.stage("trial"), key=lambda t: (rank[t.state], math.inf if t.value is None else sign * t.value, t.index))
+    return sorted(
+        model.stage("trial"),
+        key=lambda t: (rank[t.state], math.inf if t.value is None else sign * t.value, t.index),
+    )
 
 
 def _points(model: Model, experiment) -> list[dict]:
@@ -125,10 +137,21 @@ def _points(model: Model, experiment) -> list[dict]:
     for point in experiment.enqueue:
         own = {k: v for k, v in point.items() if k in experiment.space(model.name)}
         trial = next(
-            (t for t in model.stage("trial") if t.parameters and all(_close(t.parameters.get(k), v) for k, v in own.items())), None
+            (
+                t
+                for t in model.stage("trial")
+                if t.parameters and all(_close(t.parameters.get(k), v) for k, v in own.items())
+            ),
+            None,
         )
         if own:
-            found.append({"values": own, "trial": trial, "original": all(_close(point.get(k), v) for k, v in ORIGINAL_POINT.items())})
+            found.append(
+                {
+                    "values": own,
+                    "trial": trial,
+                    "original": all(_close(point.get(k), v) for k, v in ORIGINAL_POINT.items()),
+                }
+            )
     return found
 
 
@@ -151,13 +174,20 @@ def _device_s(summary: dict, model: str | None = None) -> float | None:
 
 def _worst_classes(rows: list[dict]) -> list[dict]:
     """Return the rows of the classes' table: all of them, or where they are many those with the lowest F1."""
-    return rows if len(rows) <= MOST_CLASSES else sorted(rows, key=lambda row: (row.get("f1") is None, row.get("f1")))[:MOST_CLASSES]
+    return (
+        rows
+        if len(rows) <= MOST_CLASSES
+        else sorted(rows, key=lambda row: (row.get("f1") is None, row.get("f1")))[:MOST_CLASSES]
+    )
 
 
 def _mistakes(model: Model, classes: list[str], pictures: dict[str, Picture]) -> list[dict] | None:
     """Return the mistakes to show, each with the name of its picture; None when the final stored none."""
     names = sorted(name for name in pictures if name.startswith(f"mistake-{model.name}-"))
-    found = [one | {"picture": name} for one, name in zip_longest(told(model, classes), names, fillvalue="")]
+    found = [
+        one | {"picture": name}
+        for one, name in zip_longest(told(model, classes), names, fillvalue="")
+    ]
     return None if model.mistakes is None else found
 
 
@@ -165,12 +195,22 @@ def _runner_up(summary: dict) -> dict | None:
     """Return the second by mean fold score, its distance, and whether the folds' ranges overlap; None unless all of that is there."""
     if summary["winner"] is None or len(summary["order"]) < 2:
         return None
-    key, folds = METRIC_KEY[summary["metric"]], [summary["models"][name]["fold"] for name in summary["order"][:2]]
-    means, ranges = [at(fold, "mean", key) for fold in folds], [pair_at(fold, "range", key) for fold in folds]
+    key, folds = (
+        METRIC_KEY[summary["metric"]],
+        [summary["models"][name]["fold"] for name in summary["order"][:2]],
+    )
+    means, ranges = (
+        [at(fold, "mean", key) for fold in folds],
+        [pair_at(fold, "range", key) for fold in folds],
+    )
     if None in means or None in ranges:
         return None
     (a, b), (c, d) = ranges
-    return {"name": summary["order"][1], "gap": abs(means[0] - means[1]), "overlap": a <= d and c <= b}
+    return {
+        "name": summary["order"][1],
+        "gap": abs(means[0] - means[1]),
+        "overlap": a <= d and c <= b,
+    }
 
 
 def _original(summary: dict) -> dict | None:
@@ -197,7 +237,9 @@ def _inline(name: str, picture: Picture) -> Markup:
     if kind == "svg":
         return Markup(_themed(picture.content.decode(), name.removesuffix(".svg"), picture.alt))
     data = base64.b64encode(picture.content).decode()
-    return Markup('<img class="pixels" src="data:{};base64,{}" alt="{}">').format(MIME[kind], Markup(data), picture.alt)
+    return Markup('<img class="pixels" src="data:{};base64,{}" alt="{}">').format(
+        MIME[kind], Markup(data), picture.alt
+    )
 
 
 def _themed(svg: str, prefix: str, alt: str) -> str:
@@ -205,7 +247,9 @@ def _themed(svg: str, prefix: str, alt: str) -> str:
     view = re.search(r'viewBox="([^"]+)"', svg)[1]
     body = svg[svg.index(">", svg.index("<svg")) + 1 :]
     body = re.sub(r"<defs>\s*<style[^>]*>.*?</style>\s*</defs>", "", body, flags=re.S)
-    body = re.sub(r'( id="|xlink:href="#|url\(#)', lambda m: f"{m[1].replace('xlink:', '')}{prefix}-", body).replace("xlink:href", "href")
+    body = re.sub(
+        r'( id="|xlink:href="#|url\(#)', lambda m: f"{m[1].replace('xlink:', '')}{prefix}-", body
+    ).replace("xlink:href", "href")
     body = re.sub(r"<!--.*?-->\s*", "", body, flags=re.S)
     body = re.sub(r"font-family: [^;\"]+;?\s*", "", body)
     body = re.sub(r"font: ([\d.]+px) [^;\"]+", r"font: \1 var(--sans)", body)

@@ -58,5 +58,9 @@ def _replace(folder: Path, name: str, content: bytes) -> None:
         write_whole(folder / name, content, 0o644)
     except OSError as exc:
         if exc.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise Unreachable(f"no space left to write {folder / name}: free some, then run `job report` again") from exc
-        raise Invalid(f"--out {folder}: {name} cannot be written: {exc.strerror or exc}; expected a folder this user may write to") from exc
+            raise Unreachable(
+                f"no space left to write {folder / name}: free some, then run `job report` again"
+            ) from exc
+        raise Invalid(
+            f"--out {folder}: {name} cannot be written: {exc.strerror or exc}; expected a folder this user may write to"
+        ) from exc

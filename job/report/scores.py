@@ -5,7 +5,19 @@ from matplotlib.patches import Rectangle
 
 from job.report.collect import Collected
 from job.report.curves import GRID, calibration, confusions, macro, rocs
-from job.report.drawing import ACCENT, INK, MATRIX_MAX_CLASSES, PALETTE, SERIES, SOFT, Picture, axes, legend, shorten, svg
+from job.report.drawing import (
+    ACCENT,
+    INK,
+    MATRIX_MAX_CLASSES,
+    PALETTE,
+    SERIES,
+    SOFT,
+    Picture,
+    axes,
+    legend,
+    shorten,
+    svg,
+)
 from job.report.formatting import num
 from job.report.summary import published
 
@@ -22,18 +34,44 @@ def confusion(name: str, counts: np.ndarray | None, classes: list[str]) -> Pictu
         for j in range(k):
             if counts[i, j]:
                 ax.add_patch(
-                    Rectangle((j - 0.5, i - 0.5), 1, 1, facecolor=PALETTE["cell"], alpha=round(0.06 + 0.94 * float(share[i, j]), 3), lw=0)
+                    Rectangle(
+                        (j - 0.5, i - 0.5),
+                        1,
+                        1,
+                        facecolor=PALETTE["cell"],
+                        alpha=round(0.06 + 0.94 * float(share[i, j]), 3),
+                        lw=0,
+                    )
                 )
             color = PALETTE["on-cell"] if share[i, j] > 0.78 else INK if counts[i, j] else SOFT
-            ax.text(j, i, counts[i, j] or "·", ha="center", va="center", fontsize=8.5 if k <= 12 else 6, color=color)
+            ax.text(
+                j,
+                i,
+                counts[i, j] or "·",
+                ha="center",
+                va="center",
+                fontsize=8.5 if k <= 12 else 6,
+                color=color,
+            )
     labels = [shorten(c) for c in classes]
-    ax.set(xlim=(-0.5, k - 0.5), ylim=(k - 0.5, -0.5), aspect="equal", xticks=range(k), yticks=range(k), xlabel="predicted", ylabel="true")
+    ax.set(
+        xlim=(-0.5, k - 0.5),
+        ylim=(k - 0.5, -0.5),
+        aspect="equal",
+        xticks=range(k),
+        yticks=range(k),
+        xlabel="predicted",
+        ylabel="true",
+    )
     ax.set_xticklabels(labels, rotation=45, ha="right", rotation_mode="anchor")
     ax.set_yticklabels(labels)
     ax.grid(False)
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
-    worst = "; ".join(f"{c['true']} taken for {c['predicted']} {c['n']} times" for c in confusions(counts, classes, 3))
+    worst = "; ".join(
+        f"{c['true']} taken for {c['predicted']} {c['n']} times"
+        for c in confusions(counts, classes, 3)
+    )
     return svg(
         figure,
         f"Confusion matrix of {name} on the test part, {counts.trace()} of {counts.sum()} right. Most frequent: {worst or 'no confusion'}.",
@@ -43,7 +81,10 @@ def confusion(name: str, counts: np.ndarray | None, classes: list[str]) -> Pictu
 def roc(name: str, predictions, run: dict, classes: list[str]) -> Picture | None:
     """Draw one line per class, of up to 20, and the macro line over them; None where neither can be drawn."""
     lines = rocs(predictions.labels, predictions.probabilities)
-    mean, shown = macro(lines), [line for line in lines if line is not None] if len(classes) <= MATRIX_MAX_CLASSES else []
+    mean, shown = (
+        macro(lines),
+        [line for line in lines if line is not None] if len(classes) <= MATRIX_MAX_CLASSES else [],
+    )
     if mean is None and not shown:
         return None
     figure, ax = axes(4.4, 4.2)
@@ -54,7 +95,9 @@ def roc(name: str, predictions, run: dict, classes: list[str]) -> Picture | None
         ax.plot(GRID, mean, color=ACCENT, lw=2, label=f"macro{auc}")
     _diagonal(ax, "false positive rate", "true positive rate")
     legend(ax, ax, loc="lower right")
-    drawn = [f"{len(shown)} of {len(classes)} classes"] * bool(shown) + [f"the macro average{auc}"] * (mean is not None)
+    drawn = [f"{len(shown)} of {len(classes)} classes"] * bool(shown) + [
+        f"the macro average{auc}"
+    ] * (mean is not None)
     return svg(figure, f"ROC of {name} on the test part, one-vs-rest: {' and '.join(drawn)}.")
 
 
@@ -70,11 +113,22 @@ def macro_rocs(collected: Collected, summary: dict) -> Picture | None:
         return None
     figure, ax = axes(4.4, 4.2)
     for i, (name, line) in enumerate(found.items()):
-        ax.plot(GRID, line, color=SERIES[i % len(SERIES)], lw=1.8, ls=("-", "--", ":")[i // len(SERIES) % 3], label=name)
+        ax.plot(
+            GRID,
+            line,
+            color=SERIES[i % len(SERIES)],
+            lw=1.8,
+            ls=("-", "--", ":")[i // len(SERIES) % 3],
+            label=name,
+        )
     _diagonal(ax, "false positive rate", "true positive rate")
     ax.legend(loc="lower right")
     runs = {name: published(summary["models"][name]) or {} for name in found}
-    areas = [name + (f" (AUC {num(runs[name]['roc_auc'])})" if runs[name].get("roc_auc") is not None else "") for name in found]
+    areas = [
+        name
+        + (f" (AUC {num(runs[name]['roc_auc'])})" if runs[name].get("roc_auc") is not None else "")
+        for name in found
+    ]
     return svg(figure, f"Macro ROC lines on the test part: {', '.join(areas)}.")
 
 

@@ -16,7 +16,12 @@ from job.report.gaps import hopeless, missing, states
 from job.report.trials import best, importances
 
 SCORES = ("accuracy", "precision", "recall", "f1", "roc_auc", "balanced_accuracy", "log_loss")
-METRIC_KEY = {"accuracy": "accuracy", "balanced_accuracy": "balanced_accuracy", "f1_macro": "f1", "log_loss": "log_loss"}
+METRIC_KEY = {
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced_accuracy",
+    "f1_macro": "f1",
+    "log_loss": "log_loss",
+}
 BOOTSTRAP_SEED = 0
 ORIGINAL = "original work"  # what the name of its references begins with
 ORIGINAL_N = 100  # two decimals fit about so many images
@@ -73,7 +78,11 @@ def leaderboard(summary: dict) -> str:
 
 def _standing(summary: dict, name: str, rank: int) -> dict:
     """Return a model's row of the leaderboard; without a mean fold score it has no rank."""
-    key, model, run = METRIC_KEY[summary["metric"]], summary["models"][name], published(summary["models"][name]) or {}
+    key, model, run = (
+        METRIC_KEY[summary["metric"]],
+        summary["models"][name],
+        published(summary["models"][name]) or {},
+    )
     fold = model["fold"]
     low, high = pair_at(fold, "range", key) or (None, None)
     test_low, test_high = pair_at(run, "intervals", "accuracy") or (None, None)
@@ -124,11 +133,17 @@ def _model(model: Model, collected: Collected) -> dict:
     return {
         "trial": {
             "tasks": len(model.stage("trial")),
-            **{s: counted.get(s, 0) for s in ("complete", "pruned", "failed", "waiting", "running")},
+            **{
+                s: counted.get(s, 0) for s in ("complete", "pruned", "failed", "waiting", "running")
+            },
             "best": best(model, collected),
             "importances": importances(model, collected),
         },
-        "selection": {"index": selection["trial"], "value": selection["value"], "parameters": selection["parameters"]}
+        "selection": {
+            "index": selection["trial"],
+            "value": selection["value"],
+            "parameters": selection["parameters"],
+        }
         if selection
         else None,
         "fold": _folds(model, collected),
@@ -154,7 +169,9 @@ def _folds(model: Model, collected: Collected) -> dict:
             for t in tasks
         ],
         "mean": {s: _mean([t.metrics.get(s) for t in tasks]) for s in SCORES} if complete else None,
-        "range": {s: _range([t.metrics.get(s) for t in tasks]) for s in SCORES} if complete else None,
+        "range": {s: _range([t.metrics.get(s) for t in tasks]) for s in SCORES}
+        if complete
+        else None,
         "out_of_fold": _out_of_fold(model, collected.data["train"]) if complete else None,
     }
 
@@ -176,7 +193,10 @@ def _out_of_fold(model: Model, n_train: int) -> dict | None:
     rows = np.concatenate([p.rows for p in parts])
     if len(rows) != n_train or len(np.unique(rows)) != n_train:
         return None
-    labels, probabilities = np.concatenate([p.labels for p in parts]), np.concatenate([p.probabilities for p in parts])
+    labels, probabilities = (
+        np.concatenate([p.labels for p in parts]),
+        np.concatenate([p.probabilities for p in parts]),
+    )
     return {
         "n": n_train,
         "accuracy": float((probabilities.argmax(1) == labels).mean()),
@@ -191,21 +211,43 @@ def _finals(model: Model, collected: Collected) -> dict:
     for task in model.stage("final", "complete"):
         result = model.results.get(("final", task.index), {})
         artifact = task.artifact.get("model.keras", {}).get("key")
-        runs.append({"seed_index": task.index, **dict.fromkeys(SCORES), **task.metrics, "seed": result.get("seed"), "model": artifact})
-    unfinished = [{"seed_index": t.index, "state": t.state, "reason": t.reason} for t in model.stage("final") if t.state != "complete"]
-    return {"n_train": collected.data["train"], "n_test": collected.data["test"], "runs": runs, "unfinished": unfinished}
+        runs.append(
+            {
+                "seed_index": task.index,
+                **dict.fromkeys(SCORES),
+                **task.metrics,
+                "seed": result.get("seed"),
+                "model": artifact,
+            }
+        )
+    unfinished = [
+        {"seed_index": t.index, "state": t.state, "reason": t.reason}
+        for t in model.stage("final")
+        if t.state != "complete"
+    ]
+    return {
+        "n_train": collected.data["train"],
+        "n_test": collected.data["test"],
+        "runs": runs,
+        "unfinished": unfinished,
+    }
 
 
 def _order(models: dict, key: str, direction: str) -> list[str]:
     """Return the models that have a mean fold score, best first; ties by the order of the file."""
     means = {name: (m["fold"]["mean"] or {}).get(key) for name, m in models.items()}
     sign = -1 if direction == "maximize" else 1
-    return sorted((name for name, mean in means.items() if mean is not None), key=lambda name: sign * means[name])
+    return sorted(
+        (name for name, mean in means.items() if mean is not None),
+        key=lambda name: sign * means[name],
+    )
 
 
 def _winner(collected: Collected, models: dict, order: list[str]) -> str | None:
     """Return the first of the order once no other model can still overtake it."""
-    open_ones = [name for name in models if name not in order and not hopeless(collected.models[name])]
+    open_ones = [
+        name for name in models if name not in order and not hopeless(collected.models[name])
+    ]
     return order[0] if order and not open_ones else None
 
 
@@ -220,13 +262,24 @@ def differences(collected: Collected, winner: str | None) -> list[dict]:
         if name == winner or other is None:
             continue
         a, b = first.rows.argsort(kind="stable"), other.rows.argsort(kind="stable")
-        if not np.array_equal(first.rows[a], other.rows[b]) or not np.array_equal(first.labels[a], other.labels[b]):
-            found.append({"model": name, "difference": None, "interval": None, "reason": "its test rows are not the winner's"})
+        if not np.array_equal(first.rows[a], other.rows[b]) or not np.array_equal(
+            first.labels[a], other.labels[b]
+        ):
+            found.append(
+                {
+                    "model": name,
+                    "difference": None,
+                    "interval": None,
+                    "reason": "its test rows are not the winner's",
+                }
+            )
             continue
         found.append(
             {
                 "model": name,
-                **evaluate.paired_difference(first.labels[a], first.probabilities[a], other.probabilities[b], BOOTSTRAP_SEED),
+                **evaluate.paired_difference(
+                    first.labels[a], first.probabilities[a], other.probabilities[b], BOOTSTRAP_SEED
+                ),
                 "reason": None,
             }
         )
@@ -234,7 +287,19 @@ def differences(collected: Collected, winner: str | None) -> list[dict]:
 
 
 def _data(data: dict) -> dict:
-    keys = ("source", "train", "validation", "test", "classes", "id", "image_shape", "train_counts", "test_counts", "duplicates", "groups")
+    keys = (
+        "source",
+        "train",
+        "validation",
+        "test",
+        "classes",
+        "id",
+        "image_shape",
+        "train_counts",
+        "test_counts",
+        "duplicates",
+        "groups",
+    )
     return {key: data.get(key) for key in keys}
 
 

@@ -7,7 +7,11 @@ from job.report.collect import Collected, Model, Task
 MIN_TRIALS = 20  # complete ones; of fewer a forest of trees learns noise
 MOST_TRIALS = 400  # 3 s; of 2,000 fANOVA takes minutes and says the same
 BOOTSTRAP_SEED = 0
-SCORE = {"balanced_accuracy": "balanced_accuracy", "f1_macro": "f1", "log_loss": "log_loss"}  # as evaluate.py calls them
+SCORE = {
+    "balanced_accuracy": "balanced_accuracy",
+    "f1_macro": "f1",
+    "log_loss": "log_loss",
+}  # as evaluate.py calls them
 
 
 def best(model: Model, collected: Collected) -> dict | None:
@@ -19,7 +23,11 @@ def best(model: Model, collected: Collected) -> dict | None:
     if found is None:
         return None
     band = _interval(model, found, collected)
-    others = [t.value for t in model.stage("trial", "complete") if t.value is not None and t.index != found.index]
+    others = [
+        t.value
+        for t in model.stage("trial", "complete")
+        if t.value is not None and t.index != found.index
+    ]
     return {
         "index": found.index,
         "value": found.value,
@@ -36,7 +44,13 @@ def _interval(model: Model, trial: Task, collected: Collected) -> list[float] | 
     said = model.predictions.get(("trial", trial.index))
     if said is None:
         return None
-    return evaluate.bootstrap_interval(SCORE[metric], said.labels, said.probabilities, BOOTSTRAP_SEED, method=collected.experiment.method)
+    return evaluate.bootstrap_interval(
+        SCORE[metric],
+        said.labels,
+        said.probabilities,
+        BOOTSTRAP_SEED,
+        method=collected.experiment.method,
+    )
 
 
 def importances(model: Model, collected: Collected) -> dict:
@@ -54,5 +68,7 @@ def importances(model: Model, collected: Collected) -> dict:
     elif not collected.experiment.space(model.name):
         reason = "nothing was searched"
     else:
-        values = study.importances(collected.experiment, model.name, [(t.parameters, t.value) for t in trials])
+        values = study.importances(
+            collected.experiment, model.name, [(t.parameters, t.value) for t in trials]
+        )
     return {"trials": len(trials), "values": values, "reason": reason}

@@ -31,7 +31,9 @@ from job.storage.store import Store, sha256_of
 
 LOCK_POLL_S = 0.2
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
-IN_USE: dict[Path, int] = {}  # the files this process uses, each with the descriptor that holds its lock
+IN_USE: dict[
+    Path, int
+] = {}  # the files this process uses, each with the descriptor that holds its lock
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +73,11 @@ class Cache:
             return self.array(*next(iter(keys.items())))
         name = hashlib.sha256(json.dumps(keys).encode()).hexdigest()[:16]
         key = PurePosixPath(next(iter(keys))).with_name(f"{name}.npy").as_posix()
-        return np.load(self._have(key, None, lambda partial: self._join(keys, partial)), mmap_mode="r", allow_pickle=False)
+        return np.load(
+            self._have(key, None, lambda partial: self._join(keys, partial)),
+            mmap_mode="r",
+            allow_pickle=False,
+        )
 
     def damaged(self, known: dict[str, str]) -> Iterator[str]:
         """Yield each cached file, as a sentence, that has not its hash, read in full; nothing is changed.
@@ -86,7 +92,11 @@ class Cache:
         for path in (path for _, _, path in self._cached()):
             key = path.relative_to(top).as_posix()
             if key.rpartition("/")[0] in folders:
-                with self._guard(), contextlib.suppress(FileNotFoundError), _descriptor(files.opened(path)) as file:
+                with (
+                    self._guard(),
+                    contextlib.suppress(FileNotFoundError),
+                    _descriptor(files.opened(path)) as file,
+                ):
                     made = self._noted(path)
                     wanted = known.get(key) or (made and made.sha256)
                     if wanted and _digest(file) != wanted:
@@ -146,7 +156,11 @@ class Cache:
 
     def _noted(self, path: Path) -> stamps.Stamp | None:
         """Return a file's stamp, None for none."""
-        with self._guard(), contextlib.suppress(FileNotFoundError), _descriptor(files.opened(_lock_of(path))) as note:
+        with (
+            self._guard(),
+            contextlib.suppress(FileNotFoundError),
+            _descriptor(files.opened(_lock_of(path))) as note,
+        ):
             return stamps.read(note)
         return None
 
@@ -160,7 +174,9 @@ class Cache:
                 stamps.write(note, now)
                 return True
             if wanted:
-                log.warning("%s was damaged after it had come here: it is removed, and fetched again", path)
+                log.warning(
+                    "%s was damaged after it had come here: it is removed, and fetched again", path
+                )
             os.close(IN_USE.pop(path))
             path.unlink(missing_ok=True)
         return False
@@ -178,8 +194,14 @@ class Cache:
     def _join(self, keys: dict[str, str], partial: Path) -> str:
         parts = [self.array(key, sha256) for key, sha256 in keys.items()]
         shape = (sum(len(part) for part in parts), *parts[0].shape[1:])
-        with open(partial, "wb") as whole:  # not by memory map: a disk that fills would end the process
-            header = {"descr": np.lib.format.dtype_to_descr(parts[0].dtype), "fortran_order": False, "shape": shape}
+        with open(
+            partial, "wb"
+        ) as whole:  # not by memory map: a disk that fills would end the process
+            header = {
+                "descr": np.lib.format.dtype_to_descr(parts[0].dtype),
+                "fortran_order": False,
+                "shape": shape,
+            }
             np.lib.format.write_array_header_1_0(whole, header)
             for part in parts:
                 whole.write(part.data)
@@ -230,7 +252,9 @@ class Cache:
     def _cached(self):
         """Yield of each file that a Cache made when it was used last (ns), its size and its path: it has its lock beside it."""
         for folder, _, names in os.walk(self.folder):
-            for path in (Path(folder, name) for name in names if _lock_of(Path(name)).name in names):
+            for path in (
+                Path(folder, name) for name in names if _lock_of(Path(name)).name in names
+            ):
                 with contextlib.suppress(FileNotFoundError):  # deleted by hand
                     yield _lock_of(path).lstat().st_mtime_ns, path.lstat().st_size, path
 
@@ -242,7 +266,10 @@ class Cache:
             top.mkdir(exist_ok=True)
         with self._lock(top / "all"), self._guard():
             for left in top.glob("[!.]*"):
-                with contextlib.suppress(FileNotFoundError), _alone(left) as dead:  # its living owner removes it, too
+                with (
+                    contextlib.suppress(FileNotFoundError),
+                    _alone(left) as dead,
+                ):  # its living owner removes it, too
                     if dead:
                         shutil.rmtree(left)
             mine = Path(tempfile.mkdtemp(dir=top))

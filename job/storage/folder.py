@@ -16,7 +16,9 @@ from job import files
 from job.errors import BROKEN, Invalid, JobError, Missing, Unreachable, on_this_node
 from job.storage.keys import below
 
-HALF = ".put-"  # how the name of a file begins that a put is still writing, or was when it was killed
+HALF = (
+    ".put-"  # how the name of a file begins that a put is still writing, or was when it was killed
+)
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +56,10 @@ class Patient:
             raise self._translate(exc, key) from exc
 
     def _patiently(self, call, patience_s: float | None = None):
-        deadline, delay = time.monotonic() + (self.outage_s if patience_s is None else patience_s), 0.5
+        deadline, delay = (
+            time.monotonic() + (self.outage_s if patience_s is None else patience_s),
+            0.5,
+        )
         while True:
             try:
                 return call()
@@ -107,8 +112,14 @@ class FolderStore(Patient):
 
         def found():
             top = self._path(parent) if parent else self.root
-            paths = [Path(folder) / name for folder, _, names in os.walk(top, onerror=_unless_missing) for name in names]
-            objects = [self._object(path) for path in paths if halves or not path.name.startswith(HALF)]
+            paths = [
+                Path(folder) / name
+                for folder, _, names in os.walk(top, onerror=_unless_missing)
+                for name in names
+            ]
+            objects = [
+                self._object(path) for path in paths if halves or not path.name.startswith(HALF)
+            ]
             return [o for o in objects if o and o.key.startswith(prefix)]
 
         return sorted(self._try(prefix, found), key=lambda o: o.key)
@@ -123,8 +134,12 @@ class FolderStore(Patient):
                 self.root.stat()
                 self._seen = True
             except FileNotFoundError as exc:
-                if self._seen:  # not mounted: a put must not make it anew on this machine's own disk
-                    raise Unreachable(f"the store {self.url} is gone: mount or restore the folder, then run me again") from exc
+                if (
+                    self._seen
+                ):  # not mounted: a put must not make it anew on this machine's own disk
+                    raise Unreachable(
+                        f"the store {self.url} is gone: mount or restore the folder, then run me again"
+                    ) from exc
             return call()
 
         return super()._once(key, here)
@@ -132,11 +147,24 @@ class FolderStore(Patient):
     def _translate(self, exc: OSError, key: str) -> JobError:
         """What another node, or waiting, may mend is `Unreachable`; the rest is `Invalid`."""
         if exc.errno in (errno.ENOSPC, errno.EDQUOT):
-            return Unreachable(f"no space left in {self.url} for {key}: free some, then run me again")
+            return Unreachable(
+                f"no space left in {self.url} for {key}: free some, then run me again"
+            )
         if exc.errno in BROKEN:
-            return on_this_node(f"{self.url} cannot be written or read: {exc.strerror} ({exc.filename or key})")
-        if exc.errno in (errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP):
-            return Invalid(f"{self.url} cannot be written or read: {exc.strerror} ({exc.filename or key}); check the folder and its mode")
+            return on_this_node(
+                f"{self.url} cannot be written or read: {exc.strerror} ({exc.filename or key})"
+            )
+        if exc.errno in (
+            errno.EACCES,
+            errno.EPERM,
+            errno.ENOTDIR,
+            errno.EISDIR,
+            errno.ENAMETOOLONG,
+            errno.ELOOP,
+        ):
+            return Invalid(
+                f"{self.url} cannot be written or read: {exc.strerror} ({exc.filename or key}); check the folder and its mode"
+            )
         return Unreachable(f"{self.url} failed at {key}: {exc}")
 
     def _path(self, key: str) -> Path:
@@ -172,7 +200,12 @@ class FolderStore(Patient):
         if not stat.S_ISREG(found.st_mode):
             return None
         modified = datetime.fromtimestamp(found.st_mtime, UTC)
-        return Object(path.relative_to(self.root).as_posix(), found.st_size, f"{found.st_mtime_ns:x}", modified)
+        return Object(
+            path.relative_to(self.root).as_posix(),
+            found.st_size,
+            f"{found.st_mtime_ns:x}",
+            modified,
+        )
 
 
 def _unless_missing(exc: OSError) -> None:

@@ -20,7 +20,9 @@ def is_below(key: str) -> bool:
 def checked(key: str, whence: str) -> str:
     """Return a key that is a relative path downwards. Args: whence: where it stands or is asked for, for the error. Raises: Invalid."""
     if not is_below(key):
-        raise Invalid(f"{whence}: the key {key!r} leads elsewhere; expected a path downwards, such as data/ID/manifest.json")
+        raise Invalid(
+            f"{whence}: the key {key!r} leads elsewhere; expected a path downwards, such as data/ID/manifest.json"
+        )
     return key
 
 
@@ -34,5 +36,7 @@ def below(folder: Path, key: str, whence: str) -> Path:
         except (FileNotFoundError, NotADirectoryError):
             return folder / key
         if stat.S_ISLNK(mode):
-            raise Invalid(f"{path} is a link: expected a file or folder of {whence} itself; remove it")
+            raise Invalid(
+                f"{path} is a link: expected a file or folder of {whence} itself; remove it"
+            )
     return path

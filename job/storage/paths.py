@@ -55,7 +55,9 @@ def task_file(key: str) -> TaskFile | None:
     if found is None:
         return None
     task = Key(found["model"], found["stage"], int(found["index"]))
-    return TaskFile(key, found["experiment"], task, int(found["attempt"]), found["owner"], found["name"])
+    return TaskFile(
+        key, found["experiment"], task, int(found["attempt"]), found["owner"], found["name"]
+    )
 
 
 def attempt_of(experiment: str, task: Key, files: dict[str, str]) -> tuple[int, str | None] | None:

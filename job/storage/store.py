@@ -26,10 +26,16 @@ RETRIED_CODES = {
     "BadDigest", "IncompleteBody", "NoSuchUpload", "OperationAborted", "RequestTimeout", "SlowDown",
     "XAmzContentChecksumMismatch", "XAmzContentSHA256Mismatch",
 }  # fmt: skip
-ONE_PUT = 1 << 30  # bytes; S3 takes 5 GiB in one request, and of parts only the one that failed is sent again
+ONE_PUT = (
+    1 << 30
+)  # bytes; S3 takes 5 GiB in one request, and of parts only the one that failed is sent again
 SKEW_S = 300  # a clock that is 15 minutes off is refused, by any code, and without one where the answer has no body
 NOT_YET = "certificate is not yet valid"  # by this machine's clock
-UNTRUSTED = ("CERTIFICATE_VERIFY_FAILED", "[Errno 2]", "NO_CERTIFICATE_OR_CRL_FOUND")  # any other error of TLS may be a cut
+UNTRUSTED = (
+    "CERTIFICATE_VERIFY_FAILED",
+    "[Errno 2]",
+    "NO_CERTIFICATE_OR_CRL_FOUND",
+)  # any other error of TLS may be a cut
 NO_BULK_STATUS = {400, 405, 501}  # of a store that does not delete several objects in one request
 MISSING_CODES = {"NoSuchKey", "404", "NotFound"}
 _KEYS = "check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and the bucket's policy: it must allow to get, put, delete and list"
@@ -41,9 +47,23 @@ HINTS = {
     **dict.fromkeys(("AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "403"), _KEYS),
     **dict.fromkeys(("NoSuchBucket", "InvalidBucketName"), _BUCKET),
     **dict.fromkeys(("ExpiredToken", "InvalidToken", "TokenRefreshRequired"), _TOKEN),
-    **dict.fromkeys(("PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException", "301", "400"), _REGION),
-    **dict.fromkeys(("InvalidArgument", "InvalidRequest", "NotImplemented", "MissingContentLength", "501"), _CHECKSUM),
-    **dict.fromkeys(("BadDigest", "XAmzContentChecksumMismatch", "XAmzContentSHA256Mismatch"), _CHECKSUM),
+    **dict.fromkeys(
+        (
+            "PermanentRedirect",
+            "AuthorizationHeaderMalformed",
+            "IllegalLocationConstraintException",
+            "301",
+            "400",
+        ),
+        _REGION,
+    ),
+    **dict.fromkeys(
+        ("InvalidArgument", "InvalidRequest", "NotImplemented", "MissingContentLength", "501"),
+        _CHECKSUM,
+    ),
+    **dict.fromkeys(
+        ("BadDigest", "XAmzContentChecksumMismatch", "XAmzContentSHA256Mismatch"), _CHECKSUM
+    ),
 }
 
 
@@ -90,7 +110,14 @@ class S3Store(Patient):
     """A store in an S3 bucket; endpoint, keys, region and CA bundle by boto3's own variables."""
 
     def __init__(
-        self, bucket: str, prefix: str, outage_s: float, sleep, connect_s: float = 5.0, read_s: float = 20.0, one_put: int = ONE_PUT
+        self,
+        bucket: str,
+        prefix: str,
+        outage_s: float,
+        sleep,
+        connect_s: float = 5.0,
+        read_s: float = 20.0,
+        one_put: int = ONE_PUT,
     ):
         """Args:
         connect_s: to connect, and to be rid of the next block of an upload (urllib3 has one limit for both).
@@ -109,11 +136,22 @@ class S3Store(Patient):
 
         super().__init__(f"s3://{bucket}/{prefix}".rstrip("/"), outage_s, sleep)
         for name in (n for n in S3_VARIABLES if os.environ.get(n) == ""):
-            del os.environ[name]  # empty means unset, as for our own variables; boto3 would take it for a value
+            del os.environ[
+                name
+            ]  # empty means unset, as for our own variables; boto3 would take it for a value
         self.bucket, self.prefix, self._one_put = bucket, f"{prefix}/" if prefix else "", one_put
         # The last three: http.client takes an answer that was cut within its headers for whole, with those it has.
         cut = (KeyError, ValueError, ResponseParserError)
-        self._errors = (BotoCoreError, ClientError, Boto3Error, S3DownloadFailedError, S3ValidationError, HTTPError, RecursionError, *cut)
+        self._errors = (
+            BotoCoreError,
+            ClientError,
+            Boto3Error,
+            S3DownloadFailedError,
+            S3ValidationError,
+            HTTPError,
+            RecursionError,
+            *cut,
+        )
         config = Config(
             signature_version="s3v4",
             connect_timeout=connect_s,
@@ -123,42 +161,65 @@ class S3Store(Patient):
             s3={"addressing_style": "path"} if os.environ.get("AWS_ENDPOINT_URL_S3") else None,
         )
         # Four times boto3's pieces: a quarter less time for 150 MB, which pays for most of the hashing after it.
-        self._transfer = TransferConfig(num_download_attempts=2, multipart_chunksize=16 << 20, io_chunksize=1 << 20)
+        self._transfer = TransferConfig(
+            num_download_attempts=2, multipart_chunksize=16 << 20, io_chunksize=1 << 20
+        )
         region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
         try:  # a session of its own: the default one keeps the first credentials it saw
             self._client = boto3.Session().client("s3", region_name=region, config=config)
             self._at = f"the store {self.url} at {describe(self._client.meta.endpoint_url)}"
         except (BotoCoreError, ValueError) as exc:
-            raise Invalid(f"the store {self.url} cannot be opened: {redact(str(exc))}; check AWS_ENDPOINT_URL_S3 and AWS_REGION") from exc
+            raise Invalid(
+                f"the store {self.url} cannot be opened: {redact(str(exc))}; check AWS_ENDPOINT_URL_S3 and AWS_REGION"
+            ) from exc
         self._client.meta.events.register_last("before-call.s3", _expect_nothing)
 
     def put(self, key: str, source: bytes | Path) -> Object:
         if isinstance(source, Path):
-            self._try(key, lambda: self._client.upload_file(str(source), self.bucket, self._name(key)))
+            self._try(
+                key, lambda: self._client.upload_file(str(source), self.bucket, self._name(key))
+            )
             return self.head(key)
         if len(source) > self._one_put:
-            self._try(key, lambda: self._client.upload_fileobj(io.BytesIO(source), self.bucket, self._name(key)))
+            self._try(
+                key,
+                lambda: self._client.upload_fileobj(
+                    io.BytesIO(source), self.bucket, self._name(key)
+                ),
+            )
             return self.head(key)
 
         def put():
             answer = self._client.put_object(Bucket=self.bucket, Key=self._name(key), Body=source)
             date = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
-            return _object(key, len(source), answer["ETag"], parsedate_to_datetime(date)) if date else None
+            return (
+                _object(key, len(source), answer["ETag"], parsedate_to_datetime(date))
+                if date
+                else None
+            )
 
-        return self._try(key, put) or self.head(key)  # an answer without a date was cut: it is stored, but ask what
+        return self._try(key, put) or self.head(
+            key
+        )  # an answer without a date was cut: it is stored, but ask what
 
     def get(self, key: str) -> bytes:
         def get():
             answer = self._client.get_object(Bucket=self.bucket, Key=self._name(key))
-            answer["ContentLength"]  # without it botocore cannot, and with it does, tell a body that was cut
+            answer[
+                "ContentLength"
+            ]  # without it botocore cannot, and with it does, tell a body that was cut
             return answer["Body"].read()
 
         return self._try(key, get)
 
     def download(self, key: str, path: Path) -> None:
         def download():
-            size = self._client.head_object(Bucket=self.bucket, Key=self._name(key))["ContentLength"]
-            self._client.download_file(self.bucket, self._name(key), str(path), Config=self._transfer)
+            size = self._client.head_object(Bucket=self.bucket, Key=self._name(key))[
+                "ContentLength"
+            ]
+            self._client.download_file(
+                self.bucket, self._name(key), str(path), Config=self._transfer
+            )
             if path.stat().st_size != size:
                 path.unlink()
                 raise ValueError(f"the object has {size} bytes, fewer came")
@@ -181,7 +242,10 @@ class S3Store(Patient):
             answers = list(paginator.paginate(Bucket=self.bucket, Prefix=self.prefix + prefix))
             answers[-1]["IsTruncated"]  # an answer without a body, which was cut, has none
             found = [o for answer in answers for o in answer.get("Contents", [])]
-            return [_object(o["Key"][len(self.prefix) :], o["Size"], o["ETag"], o["LastModified"]) for o in found]
+            return [
+                _object(o["Key"][len(self.prefix) :], o["Size"], o["ETag"], o["LastModified"])
+                for o in found
+            ]
 
         return self._try(prefix, pages)
 
@@ -195,7 +259,9 @@ class S3Store(Patient):
 
         objects = [{"Key": self._name(key)} for key in keys]
         try:
-            answer = self._client.delete_objects(Bucket=self.bucket, Delete={"Objects": objects, "Quiet": True})
+            answer = self._client.delete_objects(
+                Bucket=self.bucket, Delete={"Objects": objects, "Quiet": True}
+            )
         except ClientError as exc:  # boto3 sends no Content-MD5, without which some front ends delete one at a time only
             if exc.response["ResponseMetadata"]["HTTPStatusCode"] not in NO_BULK_STATUS:
                 raise
@@ -205,38 +271,81 @@ class S3Store(Patient):
         failed = [e for e in answer.get("Errors", []) if e["Code"] not in MISSING_CODES]
         if failed:  # a status for each key is not told
             status = 403 if failed[0]["Code"] == "AccessDenied" else 503
-            raise ClientError({"Error": failed[0], "ResponseMetadata": {"HTTPStatusCode": status}}, "DeleteObjects")
+            raise ClientError(
+                {"Error": failed[0], "ResponseMetadata": {"HTTPStatusCode": status}},
+                "DeleteObjects",
+            )
 
     def _name(self, key: str) -> str:
         """Return what S3 calls an object; below the store, whoever named the key: some front ends make paths of keys."""
-        checked(key.removesuffix("/"), self.url)  # with one at its end it is a "folder", as consoles make them
+        checked(
+            key.removesuffix("/"), self.url
+        )  # with one at its end it is a "folder", as consoles make them
         return self.prefix + key
 
     def _translate(self, exc: Exception, key: str) -> JobError:
-        from botocore.exceptions import NoCredentialsError, ParamValidationError, PartialCredentialsError, SSLError
+        from botocore.exceptions import (
+            NoCredentialsError,
+            ParamValidationError,
+            PartialCredentialsError,
+            SSLError,
+        )
 
         if isinstance(exc, (NoCredentialsError, PartialCredentialsError)):
             hint = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give the machine a role"
             return Invalid(f"the store {self.url} needs credentials: {exc}; {hint}")
-        if isinstance(exc, RecursionError):  # botocore asks for the region, is redirected, asks for the region...
-            return Invalid(f"{self._at} refused {key or 'us'}: every request is redirected; {_REGION}")
-        response = getattr(exc, "response", None) or getattr(exc.__context__, "response", None) or {}
-        status, error = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0), response.get("Error", {})
+        if isinstance(
+            exc, RecursionError
+        ):  # botocore asks for the region, is redirected, asks for the region...
+            return Invalid(
+                f"{self._at} refused {key or 'us'}: every request is redirected; {_REGION}"
+            )
+        response = (
+            getattr(exc, "response", None) or getattr(exc.__context__, "response", None) or {}
+        )
+        status, error = (
+            response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0),
+            response.get("Error", {}),
+        )
         code = error.get("Code", "")
-        if code in MISSING_CODES and getattr(exc, "operation_name", "") in ("GetObject", "HeadObject"):
+        if code in MISSING_CODES and getattr(exc, "operation_name", "") in (
+            "GetObject",
+            "HeadObject",
+        ):
             return Missing(f"{self.url} has no {key}")
-        if (status == 403 and _is_skewed(response, code)) or (isinstance(exc, SSLError) and NOT_YET in str(exc)):
-            return on_this_node(f"{self._at} refused {key or 'us'}: {code or redact(str(exc))}, for the clock of this machine is off")
-        if (300 <= status < 500 or status == 501) and status not in RETRIED_STATUS and code not in RETRIED_CODES:
-            hint = HINTS.get(code, _KEYS if status in (401, 403) else "check JOB_STORE_URL and AWS_ENDPOINT_URL_S3")
-            said = f" ({redact(error['Message'])})" if error.get("Message") and hint not in (_KEYS, _BUCKET) else ""
+        if (status == 403 and _is_skewed(response, code)) or (
+            isinstance(exc, SSLError) and NOT_YET in str(exc)
+        ):
+            return on_this_node(
+                f"{self._at} refused {key or 'us'}: {code or redact(str(exc))}, for the clock of this machine is off"
+            )
+        if (
+            (300 <= status < 500 or status == 501)
+            and status not in RETRIED_STATUS
+            and code not in RETRIED_CODES
+        ):
+            hint = HINTS.get(
+                code,
+                _KEYS if status in (401, 403) else "check JOB_STORE_URL and AWS_ENDPOINT_URL_S3",
+            )
+            said = (
+                f" ({redact(error['Message'])})"
+                if error.get("Message") and hint not in (_KEYS, _BUCKET)
+                else ""
+            )
             what = error.get("Key", "").removeprefix(self.prefix) or key or "us"
             return Invalid(f"{self._at} refused {what}: {code}{said}; {hint}")
         if isinstance(exc, ParamValidationError):
             return Invalid(f"{self._at} cannot have {key}: {redact(str(exc))}; check JOB_STORE_URL")
         if isinstance(exc, SSLError) and any(sign in str(exc) for sign in UNTRUSTED):
-            return Invalid(f"{self._at} is not trusted: {redact(str(exc))}; set AWS_CA_BUNDLE to the file with its authority's certificate")
-        told = f"an answer that was cut ({exc!r})" if isinstance(exc, (KeyError, ValueError)) else str(getattr(exc, "last_exception", exc))
+            return Invalid(
+                f"{self._at} is not trusted: {redact(str(exc))}; set AWS_CA_BUNDLE to the file with its authority's certificate"
+            )
+        told = (
+            f"an answer that was cut ({exc!r})"
+            if isinstance(exc, (KeyError, ValueError))
+            else str(getattr(exc, "last_exception", exc))
+        )
         hint = f"; {HINTS[code]}" if code in HINTS else ""
         return Unreachable(f"{self._at} cannot be reached for {key or 'us'}: {redact(told)}{hint}")
 
@@ -245,7 +354,11 @@ def _is_skewed(response: dict, code: str) -> bool:
     """Tell whether a refusal comes of this machine's clock: the answer says so, or bears quite another time."""
     date = response["ResponseMetadata"].get("HTTPHeaders", {}).get("date")
     try:
-        off_s = abs((datetime.now(UTC) - parsedate_to_datetime(date).astimezone(UTC)).total_seconds()) if date else 0
+        off_s = (
+            abs((datetime.now(UTC) - parsedate_to_datetime(date).astimezone(UTC)).total_seconds())
+            if date
+            else 0
+        )
     except ValueError:  # cut, or no date
         off_s = 0
     return code == "RequestTimeTooSkewed" or off_s > SKEW_S

@@ -25,7 +25,9 @@ class Task:
     key: Key
     row: dict
     attempts: list[dict] = field(default_factory=list)
-    epochs: dict[str, list] = field(default_factory=lambda: {k: [] for k in ("epoch", "attempt", "value", "pruned", "metrics")})
+    epochs: dict[str, list] = field(
+        default_factory=lambda: {k: [] for k in ("epoch", "attempt", "value", "pruned", "metrics")}
+    )
 
     @property
     def decided(self) -> bool:
@@ -44,7 +46,11 @@ class Task:
     @property
     def first_finished(self) -> datetime | None:
         """When it was decided or failed for the first time, None if it never was."""
-        return min([a["ended"] for a in self.undone] + [t for t in [self.row["finished"]] if t is not None], default=None)
+        return min(
+            [a["ended"] for a in self.undone]
+            + [t for t in [self.row["finished"]] if t is not None],
+            default=None,
+        )
 
     @property
     def exact(self) -> bool:
@@ -75,7 +81,9 @@ class Recorded:
 
     def stage(self, stage: str, model: str | None = None) -> list[Task]:
         """Return the tasks of a stage, of one model or of all."""
-        return [t for t in self.tasks.values() if t.key.stage == stage and model in (None, t.key.model)]
+        return [
+            t for t in self.tasks.values() if t.key.stage == stage and model in (None, t.key.model)
+        ]
 
     def parameters(self, task: Task) -> dict:
         """Return all parameters of a task: the experiment's fixed ones and its own."""
@@ -93,7 +101,9 @@ class Promise:
     skipped: bool = False  # nothing could be compared
 
 
-def read(database: Database, name: str | None, deep: bool = False) -> tuple[list[Recorded], list[Promise]]:
+def read(
+    database: Database, name: str | None, deep: bool = False
+) -> tuple[list[Recorded], list[Promise]]:
     """Return every experiment (or the one of this name) as of one moment, and what of them cannot be read.
 
     Raises: UsageError for a name that is not there.
@@ -102,12 +112,25 @@ def read(database: Database, name: str | None, deep: bool = False) -> tuple[list
     found, broken = [], []
     for row, rows in database.run(lambda cursor: _snapshot(cursor, name, deep)):
         try:
-            registered = Registered(row["id"], stored(row["spec"]), row["fingerprint"], row["data"], row["weights"], row["splits"])
+            registered = Registered(
+                row["id"],
+                stored(row["spec"]),
+                row["fingerprint"],
+                row["data"],
+                row["weights"],
+                row["splits"],
+            )
             found.append(_recorded(registered, row["spec"], rows))
         except (Invalid, *UNREADABLE) as exc:
-            broken.append(Promise(row["id"], "exactly N", "", [f"the stored specification cannot be read: {exc}"]))
+            broken.append(
+                Promise(
+                    row["id"], "exactly N", "", [f"the stored specification cannot be read: {exc}"]
+                )
+            )
     if name is not None and not found and not broken:
-        raise UsageError(f"there is no experiment '{name}' (from JOB_EXPERIMENT or --experiment) in the database; unset it to check all")
+        raise UsageError(
+            f"there is no experiment '{name}' (from JOB_EXPERIMENT or --experiment) in the database; unset it to check all"
+        )
     return found, broken
 
 
@@ -133,7 +156,9 @@ def _snapshot(cursor, name: str | None, deep: bool) -> list[tuple[dict, dict]]:
     result = []
     for row in rows("experiments", name=name):
         own = {"experiment": row["id"]}
-        tables = {table: rows(table, **own) for table in ("tasks", "attempts", "selections", "openings")}
+        tables = {
+            table: rows(table, **own) for table in ("tasks", "attempts", "selections", "openings")
+        }
         tables["epochs"] = rows("epochs", **own, deep=deep)
         tables["studies"] = rows("studies", name=row["name"])
         for study in tables["studies"]:
@@ -147,7 +172,9 @@ def _recorded(registered: Registered, spec: dict, rows: dict[str, list[dict]]) -
     for row in rows["attempts"]:
         tasks[_key(row)].attempts.append(row)
     for row in rows["epochs"]:
-        tasks[_key(row)].epochs = {name: row[name] or [] for name in ("epoch", "attempt", "value", "pruned", "metrics")}
+        tasks[_key(row)].epochs = {
+            name: row[name] or [] for name in ("epoch", "attempt", "value", "pruned", "metrics")
+        }
     selections = {row["model"]: row for row in rows["selections"]}
     studies = {row["study_name"].partition("/")[2]: row for row in rows["studies"]}
     return Recorded(registered, spec, tasks, selections, rows["openings"], studies)

@@ -26,7 +26,9 @@ class Contents:
 
     def __init__(self, store: Store, recorded: Recorded):
         self.store, self.recorded = store, recorded
-        self.left_out: dict[str, dict[int, np.ndarray]] = {m: {} for m in recorded.experiment.models}  # model -> fold -> rows
+        self.left_out: dict[str, dict[int, np.ndarray]] = {
+            m: {} for m in recorded.experiment.models
+        }  # model -> fold -> rows
         self._staged: dict | None = None
 
     def bytes_first(self) -> Iterator[str]:
@@ -59,7 +61,9 @@ class Contents:
     def _array(self, name: str) -> np.ndarray:
         """Return a staged array, checked."""
         registered = self.recorded.registered
-        content = self._checked(f"data/{registered.data['id']}/{name}", registered.data["files"][name]["sha256"])
+        content = self._checked(
+            f"data/{registered.data['id']}/{name}", registered.data["files"][name]["sha256"]
+        )
         return np.load(io.BytesIO(content), allow_pickle=False)
 
     def _hash(self, key: str, entry: dict) -> Iterator[str]:
@@ -68,7 +72,10 @@ class Contents:
             yield "has another hash than it was staged with"
         if key.endswith("/manifest.json"):
             manifest, registered = json.loads(content), self.recorded.registered.data
-            if any(manifest[name] != registered[name] for name in ("id", "classes", "train", "test", "files")):
+            if any(
+                manifest[name] != registered[name]
+                for name in ("id", "classes", "train", "test", "files")
+            ):
                 yield "is not the one the experiment was prepared with"
 
     def _task(self, task: Task) -> Iterator[str]:
@@ -88,14 +95,25 @@ class Contents:
         if "history.csv" in files:
             yield from sentences("history.csv", _history(task, files["history.csv"]))
         if "predictions.npz" in files:
-            yield from sentences("predictions.npz", self._predictions(task, files["predictions.npz"]))
-        if files.keys() >= {"predictions.npz", "mistakes.npz"}:  # a final of an older version has none
-            yield from sentences("mistakes.npz", _mistakes(files["predictions.npz"], files["mistakes.npz"]))
+            yield from sentences(
+                "predictions.npz", self._predictions(task, files["predictions.npz"])
+            )
+        if files.keys() >= {
+            "predictions.npz",
+            "mistakes.npz",
+        }:  # a final of an older version has none
+            yield from sentences(
+                "mistakes.npz", _mistakes(files["predictions.npz"], files["mistakes.npz"])
+            )
 
     def _result(self, task: Task, content: bytes) -> Iterator[str]:
         """The sealed result agrees with the row, the files and the experiment."""
         result, registered, row = provenance.unseal(content), self.recorded.registered, task.row
-        others = {name: {"sha256": e["sha256"], "size": e["size"]} for name, e in task.files.items() if name != "result.json"}
+        others = {
+            name: {"sha256": e["sha256"], "size": e["size"]}
+            for name, e in task.files.items()
+            if name != "result.json"
+        }
         expected = {
             "experiment_id": registered.id,
             "fingerprint": registered.fingerprint,
@@ -107,7 +125,9 @@ class Contents:
             "parameters": self.recorded.parameters(task),
             "value": row["value"],
             "metrics": row["metrics"],
-            "seed": derive(registered.experiment.seed, task.key.model, task.key.stage, task.key.index),
+            "seed": derive(
+                registered.experiment.seed, task.key.model, task.key.stage, task.key.index
+            ),
             "threads": registered.experiment.threads,
             "step": row["progress"],
             "files": others,
@@ -121,15 +141,22 @@ class Contents:
     def _predictions(self, task: Task, content: bytes) -> Iterator[str]:
         """The predictions are of the right rows with the right labels, and the scores are theirs."""
         with np.load(io.BytesIO(content), allow_pickle=False) as file:
-            probabilities, labels, rows = (file[name] for name in ("probabilities", "labels", "rows"))
+            probabilities, labels, rows = (
+                file[name] for name in ("probabilities", "labels", "rows")
+            )
         registered, row = self.recorded.registered, task.row
         if task.key.stage == "final":  # the test part stays closed: only its counts are known here
-            expected, counts = np.arange(registered.data["test"]), np.bincount(labels, minlength=len(registered.data["classes"]))
+            expected, counts = (
+                np.arange(registered.data["test"]),
+                np.bincount(labels, minlength=len(registered.data["classes"])),
+            )
             if counts.tolist() != registered.data["test_counts"]:
                 yield "has other numbers of labels than the test part"
         else:
             validation, folds, staged_labels = self._splits()
-            expected = np.flatnonzero(validation if task.key.stage == "trial" else folds == task.key.index)
+            expected = np.flatnonzero(
+                validation if task.key.stage == "trial" else folds == task.key.index
+            )
             if not np.array_equal(labels, staged_labels[rows]):
                 yield "has other labels than the staged ones of its rows"
         if not np.array_equal(rows, expected):
@@ -137,11 +164,17 @@ class Contents:
         if task.key.stage == "fold" and row["state"] == "complete":
             self.left_out[task.key.model][task.key.index] = rows
         method, auc = self.recorded.experiment.method, row["metrics"].get("roc_auc") is not None
-        scores = evaluate.weighted_scores(np.ones((1, len(labels)), np.float32), labels, probabilities, auc, method=method)
-        for name, again in {name: float(v[0]) for name, v in scores.items() if name in row["metrics"]}.items():
+        scores = evaluate.weighted_scores(
+            np.ones((1, len(labels)), np.float32), labels, probabilities, auc, method=method
+        )
+        for name, again in {
+            name: float(v[0]) for name, v in scores.items() if name in row["metrics"]
+        }.items():
             if not math.isclose(again, row["metrics"][name], rel_tol=SAME, abs_tol=SAME):
                 yield f"gives {name} {again:.6g}, stored is {row['metrics'][name]:.6g}"
-        again = evaluate.score(self.recorded.experiment.search["metric"], labels, probabilities, method=method)
+        again = evaluate.score(
+            self.recorded.experiment.search["metric"], labels, probabilities, method=method
+        )
         if not math.isclose(again, row["value"], rel_tol=SAME, abs_tol=SAME):
             yield f"gives the value {again:.6g}, stored is {row['value']:.6g}"
         parameters, epochs = self.recorded.parameters(task), len(task.epochs["epoch"])
@@ -165,7 +198,10 @@ class Contents:
         """Return validation, folds and labels of the training part as they were staged. Raises: Damaged, Missing."""
         if self._staged is None:
             registered = self.recorded.registered
-            with np.load(io.BytesIO(self._checked(registered.splits["key"], registered.splits["sha256"])), allow_pickle=False) as file:
+            with np.load(
+                io.BytesIO(self._checked(registered.splits["key"], registered.splits["sha256"])),
+                allow_pickle=False,
+            ) as file:
                 validation, folds = file["validation"], file["folds"]
             self._staged = validation, folds, self._array("train-labels.npy")
         return self._staged
@@ -182,9 +218,17 @@ def _mistakes(predictions: bytes, mistakes: bytes) -> Iterator[str]:
     with np.load(io.BytesIO(predictions), allow_pickle=False) as file:
         probabilities, labels = file["probabilities"], file["labels"]
     with np.load(io.BytesIO(mistakes), allow_pickle=False) as file:
-        stored, shown = {name: file[name] for name in ("rows", "labels", "predictions", "confidence")}, len(file["images"])
+        stored, shown = (
+            {name: file[name] for name in ("rows", "labels", "predictions", "confidence")},
+            len(file["images"]),
+        )
     rows = evaluate.mistakes(labels, probabilities, len(stored["rows"]))
-    again = {"rows": rows, "labels": labels[rows], "predictions": probabilities[rows].argmax(1), "confidence": probabilities[rows].max(1)}
+    again = {
+        "rows": rows,
+        "labels": labels[rows],
+        "predictions": probabilities[rows].argmax(1),
+        "confidence": probabilities[rows].max(1),
+    }
     for name, values in again.items():
         if not np.array_equal(values, stored[name]):
             yield f"has other {name} than the most confident mistakes of predictions.npz"
@@ -199,10 +243,15 @@ def _history(task: Task, content: bytes) -> Iterator[str]:
         {"epoch": e, **m} | ({} if v is None else {"value": v})
         for e, m, v in zip(epochs["epoch"], epochs["metrics"], epochs["value"], strict=True)
     ]
-    found = [{k: float(v) for k, v in row.items()} for row in csv.DictReader(io.StringIO(content.decode()))]
+    found = [
+        {k: float(v) for k, v in row.items()}
+        for row in csv.DictReader(io.StringIO(content.decode()))
+    ]
     if len(found) != len(expected):
         yield f"has {len(found)} epochs, the database {len(expected)}"
     for ours, theirs in zip(expected, found, strict=False):
         for name in dict.fromkeys([*ours, *theirs]):
-            if ours.get(name) != theirs.get(name) and (task.exact or name == "epoch" or None in (ours.get(name), theirs.get(name))):
+            if ours.get(name) != theirs.get(name) and (
+                task.exact or name == "epoch" or None in (ours.get(name), theirs.get(name))
+            ):
                 yield f"says {name} {theirs.get(name)} in epoch {ours['epoch']}, the database {ours.get(name)}"

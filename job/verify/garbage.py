@@ -28,9 +28,14 @@ def garbage(database: Database, store: Store, name: str | None, lease_s: float) 
     than a lease ago. Raises: UsageError for a name that is not there.
     """
     database.check_schema()
-    experiments, found = database.rows(SQL["ids"], name=name), _of_dropped(database, store, name, lease_s)
+    experiments, found = (
+        database.rows(SQL["ids"], name=name),
+        _of_dropped(database, store, name, lease_s),
+    )
     if name is not None and not experiments and not found:
-        raise UsageError(f"there is no experiment '{name}' (from JOB_EXPERIMENT or --experiment) in the database; unset it for all")
+        raise UsageError(
+            f"there is no experiment '{name}' (from JOB_EXPERIMENT or --experiment) in the database; unset it for all"
+        )
     for row in experiments:
         listed = store.listing(
             f"{experiment_folder(row['id'])}/", halves=True
@@ -70,8 +75,14 @@ def _of_task(task: dict, left: list[tuple[TaskFile, Object]]) -> list[Object]:
     if task["state"] not in DECIDED:
         kept |= _checkpoints_kept([found for found, _ in left if found.step is not None])
         # A paused owner may yet complete its result, and the next attempt adopt it.
-        kept |= {found.key for found, _ in left if found.step is None and not found.name.startswith(HALF)}
-    old = (o for found, o in left if found.attempt in task["ended"] and o.modified < task["a_lease_ago"])
+        kept |= {
+            found.key for found, _ in left if found.step is None and not found.name.startswith(HALF)
+        }
+    old = (
+        o
+        for found, o in left
+        if found.attempt in task["ended"] and o.modified < task["a_lease_ago"]
+    )
     return [o for o in old if o.key not in kept]
 
 

@@ -24,7 +24,9 @@ def secrets(database_url: str) -> dict[str, re.Pattern]:
     """Return what must stand nowhere, by what it is called."""
     parts = urlsplit(database_url)
     public = {parts.username, parts.hostname, parts.path.strip("/")}
-    known = {"the database's password": unquote(parts.password or "")} | {v: os.environ.get(v, "") for v in VARIABLES}
+    known = {"the database's password": unquote(parts.password or "")} | {
+        v: os.environ.get(v, "") for v in VARIABLES
+    }
     patterns = {
         name: re.compile(rf"(?<!\w)({re.escape(value)}|{re.escape(quote(value, safe=''))})(?!\w)")
         for name, value in known.items()
@@ -36,7 +38,11 @@ def secrets(database_url: str) -> dict[str, re.Pattern]:
 def rows(recorded: Recorded, known: dict[str, re.Pattern]) -> Iterator[str]:
     """No row of the experiment holds a secret."""
     registered = recorded.registered
-    yield from _found(known, "the experiment's row", [recorded.spec, registered.data, registered.weights, registered.splits])
+    yield from _found(
+        known,
+        "the experiment's row",
+        [recorded.spec, registered.data, registered.weights, registered.splits],
+    )
     for task in recorded.tasks.values():
         yield from _found(known, str(task.key), task.row)
         for attempt in task.attempts:
@@ -60,4 +66,6 @@ def _text(known: dict[str, re.Pattern], content: bytes) -> Iterator[str]:
 def _found(known: dict[str, re.Pattern], subject: str, value) -> Iterator[str]:
     """Look through each string of a row, keys included."""
     text = json.dumps(value, default=str, ensure_ascii=False)
-    yield from (f"{subject} holds {name}" for name, pattern in known.items() if pattern.search(text))
+    yield from (
+        f"{subject} holds {name}" for name, pattern in known.items() if pattern.search(text)
+    )

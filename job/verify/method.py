@@ -9,7 +9,10 @@ from job.verify.collect import Recorded, Task, sentences
 def selected(recorded: Recorded) -> str:
     """Return which trial each model goes on with."""
     rows = recorded.selections
-    return ", ".join(f"{m} trial {rows[m]['trial']}" if m in rows else f"{m} not yet" for m in recorded.experiment.models)
+    return ", ".join(
+        f"{m} trial {rows[m]['trial']}" if m in rows else f"{m} not yet"
+        for m in recorded.experiment.models
+    )
 
 
 def selection(recorded: Recorded) -> Iterator[str]:
@@ -23,16 +26,28 @@ def selection(recorded: Recorded) -> Iterator[str]:
 
 def _model(recorded: Recorded, model: str) -> Iterator[str]:
     row, trials = recorded.selections.get(model), recorded.stage("trial", model)
-    later = [t for stage in ("fold", "final") for t in recorded.stage(stage, model) if t.attempts or t.row["parameters"] is not None]
+    later = [
+        t
+        for stage in ("fold", "final")
+        for t in recorded.stage(stage, model)
+        if t.attempts or t.row["parameters"] is not None
+    ]
     if row is None:
         yield from (f"has no selection, but {t.key.stage} {t.key.index} has begun" for t in later)
         return
-    best, comparable = _best(recorded, trials), all(t.decided and t.exact for t in trials if t.undone)
+    best, comparable = (
+        _best(recorded, trials),
+        all(t.decided and t.exact for t in trials if t.undone),
+    )
     if comparable and (best is None or best.key.index != row["trial"]):
         yield f"goes on with trial {row['trial']}, its best complete one is {best.key.index if best else 'none'}"
     chosen = next((t for t in trials if t.key.index == row["trial"]), None)
     for name in ("value", "parameters"):
-        if chosen is not None and chosen.row[name] != row[name] and (comparable or name == "parameters"):
+        if (
+            chosen is not None
+            and chosen.row[name] != row[name]
+            and (comparable or name == "parameters")
+        ):
             yield f"was selected with other {name} than trial {row['trial']} has"
     for t in trials:
         if t.first_finished is None:
@@ -77,10 +92,14 @@ def _opening(recorded: Recorded, row: dict, task: Task | None) -> Iterator[str]:
     if row["stage"] != "final":
         yield "is not by a final"
         return
-    attempt = next((a for a in task.attempts if a["number"] == row["attempt"]), None) if task else None
+    attempt = (
+        next((a for a in task.attempts if a["number"] == row["attempt"]), None) if task else None
+    )
     if attempt is None:
         yield "is by an attempt that never was"
-    elif row["opened"] < attempt["started"] or (attempt["ended"] is not None and row["opened"] > attempt["ended"]):
+    elif row["opened"] < attempt["started"] or (
+        attempt["ended"] is not None and row["opened"] > attempt["ended"]
+    ):
         yield "is not within that attempt's time"
     if task and len(task.epochs["epoch"]) < recorded.parameters(task)["epochs"]:
         yield "is of a final that had not trained all its epochs"

@@ -55,7 +55,9 @@ def _task(recorded: Recorded, task: Task, listing: Listing) -> Iterator[str]:
             yield f"names {name}, which is not in the store: {entry['key']}"
         elif stored.size != entry["size"]:
             yield f"names {name} of {entry['size']} bytes, in the store it has {stored.size}: {entry['key']}"
-        elif stored.etag != entry["etag"] and not (task.key.stage == "features" and listing.store.url.startswith("file:")):
+        elif stored.etag != entry["etag"] and not (
+            task.key.stage == "features" and listing.store.url.startswith("file:")
+        ):
             # Two attempts may store the same features twice; in a folder the etag is the time of that.
             yield f"names {name}, in the store is another of this size (etag): {entry['key']}"
 
@@ -68,7 +70,9 @@ def folder_number(recorded: Recorded, task: Task) -> int | None:
     if task.key.stage == "features":
         folder = f"features/{recorded.registered.data['id']}/"
         return 0 if all(e["key"].startswith(folder) for e in task.files.values()) else None
-    found = attempt_of(recorded.registered.id, task.key, {name: entry["key"] for name, entry in task.files.items()})
+    found = attempt_of(
+        recorded.registered.id, task.key, {name: entry["key"] for name, entry in task.files.items()}
+    )
     if found is None:
         return None
     number, owner = found
@@ -87,14 +91,18 @@ def cached(recorded: Recorded, cache: Cache) -> Iterator[str]:
         entry["key"]: entry for task in recorded.tasks.values() for entry in task.files.values()
     }
     try:
-        yield from cache.damaged({key: entry["sha256"] for key, entry in entries.items() if "sha256" in entry})
+        yield from cache.damaged(
+            {key: entry["sha256"] for key, entry in entries.items() if "sha256" in entry}
+        )
     except JobError as exc:  # not ours alone, or its disk is broken
         yield str(exc)
 
 
 def data(recorded: Recorded, listing: Listing) -> Iterator[str]:
     """Data, splits and weights are in the store, and the specification is the one that was fingerprinted."""
-    in_a_folder = listing.store.url.startswith("file:")  # where the etag is the time of the latest of several equal puts
+    in_a_folder = listing.store.url.startswith(
+        "file:"
+    )  # where the etag is the time of the latest of several equal puts
     for key, entry in staged.objects(recorded.registered).items():
         stored = listing.find(key)
         if stored is None:

@@ -26,9 +26,15 @@ def exactly_n(recorded: Recorded) -> Iterator[str]:
     """The tasks are those of the plan, and Optuna's studies have the same trials with the same content."""
     for stage, models in recorded.experiment.plan().items():
         for model in dict.fromkeys([*models, *(t.key.model for t in recorded.stage(stage))]):
-            yield from _planned(f"{model} {stage}", [t.key.index for t in recorded.stage(stage, model)], models.get(model, 0))
+            yield from _planned(
+                f"{model} {stage}",
+                [t.key.index for t in recorded.stage(stage, model)],
+                models.get(model, 0),
+            )
     for model in recorded.experiment.models:
-        yield from sentences(f"Optuna's study {recorded.experiment.name}/{model}", _study(recorded, model))
+        yield from sentences(
+            f"Optuna's study {recorded.experiment.name}/{model}", _study(recorded, model)
+        )
 
 
 def _planned(subject: str, indices: list[int], n: int) -> Iterator[str]:
@@ -64,19 +70,28 @@ def _trial(recorded: Recorded, task: Task, trial: dict) -> Iterator[str]:
     row, epochs = task.row, task.epochs
     if trial["number"] != task.key.index:
         yield f"is bound to {task.key}: number and index differ"
-    state = OPTUNA_STATES.get(row["state"]) or ("WAITING" if row["parameters"] is None else "RUNNING")
+    state = OPTUNA_STATES.get(row["state"]) or (
+        "WAITING" if row["parameters"] is None else "RUNNING"
+    )
     if trial["state"] != state:
         yield f"is {trial['state']}, its task is {row['state']}"
     value = [row["value"]] if task.decided and row["value"] is not None else []
     if (trial["values"] or []) != value:
         yield f"has the value {trial['values']}, its task {row['value']}"
     space = study.distributions(recorded.experiment, task.key.model)
-    ours = {name: float(space[name].to_internal_repr(v)) for name, v in (row["parameters"] or {}).items()}
+    ours = {
+        name: float(space[name].to_internal_repr(v))
+        for name, v in (row["parameters"] or {}).items()
+    }
     if task.decided and row["parameters"] is None:
         yield f"is {trial['state']}, its task has no parameters"
     if (trial["parameters"] or {}) != ours:
         yield f"has other parameters than its task ({row['parameters']})"
-    steps = {str(e + 1): v for e, v in zip(epochs["epoch"], epochs["value"], strict=True) if v is not None}
+    steps = {
+        str(e + 1): v
+        for e, v in zip(epochs["epoch"], epochs["value"], strict=True)
+        if v is not None
+    }
     if (trial["steps"] or {}) != steps:
         yield "has other intermediate values than its task has epochs"
 
@@ -171,9 +186,20 @@ def _epochs(recorded: Recorded, task: Task) -> Iterator[str]:
     pruned = [e for e, p in zip(epochs, task.epochs["pruned"], strict=True) if p]
     if row["state"] == "pruned" and not task.diverged and pruned != epochs[-1:]:
         yield f"was pruned, but the epochs that say so are {_some(pruned) or 'none'} of {n}"
-    elif pruned and (pruned != epochs[-1:] or row["state"] == "complete" or task.diverged or task.key.stage != "trial"):
+    elif pruned and (
+        pruned != epochs[-1:]
+        or row["state"] == "complete"
+        or task.diverged
+        or task.key.stage != "trial"
+    ):
         yield f"is {row['state']}, but epoch {pruned[0]} of {n} was to be its last"
-    if task.decided and epochs and task.exact and not task.diverged and task.epochs["value"][-1] not in (None, row["value"]):
+    if (
+        task.decided
+        and epochs
+        and task.exact
+        and not task.diverged
+        and task.epochs["value"][-1] not in (None, row["value"])
+    ):
         yield f"has the value {row['value']}, its last epoch {task.epochs['value'][-1]}"
     if task.decided and not task.diverged and row["value"] is None and task.key.stage != "features":
         yield f"is {row['state']} without a value"
@@ -187,7 +213,10 @@ def _steps(recorded: Recorded, task: Task, due: int) -> Iterator[str]:
         if not 0 <= a["first_step"] <= a["last_step"] <= progress:
             yield f"is at step {progress}, its attempt {a['number']} went from {a['first_step']} to {a['last_step']}"
     if "batch_size" in recorded.parameters(task):
-        most = math.ceil(recorded.registered.data["train"] / recorded.parameters(task)["batch_size"]) * due
+        most = (
+            math.ceil(recorded.registered.data["train"] / recorded.parameters(task)["batch_size"])
+            * due
+        )
         if task.key.stage != "features" and progress > most:
             yield f"is at step {progress}, beyond the {most} of its plan"
 
@@ -195,7 +224,9 @@ def _steps(recorded: Recorded, task: Task, due: int) -> Iterator[str]:
 def _some(values) -> str:
     """Return the first of many values as text."""
     values = list(values)
-    return ", ".join(map(str, values[:8])) + (f" and {len(values) - 8} more" if len(values) > 8 else "")
+    return ", ".join(map(str, values[:8])) + (
+        f" and {len(values) - 8} more" if len(values) > 8 else ""
+    )
 
 
 def _word(n: int) -> str:

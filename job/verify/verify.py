@@ -21,7 +21,13 @@ from job.verify.contents import Contents
 __all__ = ["Promise", "Recorded", "check", "choose", "entry", "lines", "read", "replayed"]
 
 
-def check(recorded: Recorded, store: Store, database: Database, deep: bool = False, cache: Cache | None = None) -> Iterator[Promise]:
+def check(
+    recorded: Recorded,
+    store: Store,
+    database: Database,
+    deep: bool = False,
+    cache: Cache | None = None,
+) -> Iterator[Promise]:
     """Yield every promise about one experiment with its violations.
 
     The rows were read before: an attempt names its bytes after it wrote them, so what a row names is there.
@@ -33,17 +39,35 @@ def check(recorded: Recorded, store: Store, database: Database, deep: bool = Fal
     try:
         listing, prepared = objects.Listing(store, recorded), staged.objects(recorded.registered)
     except UNREADABLE as exc:
-        yield Promise(recorded.registered.id, "data", "", [f"the experiment's row cannot be read: {type(exc).__name__} {exc}"])
+        yield Promise(
+            recorded.registered.id,
+            "data",
+            "",
+            [f"the experiment's row cannot be read: {type(exc).__name__} {exc}"],
+        )
         return
     contents, known = Contents(store, recorded) if deep else None, leaks.secrets(database.url)
 
     def promise(name: str, detail: str, *found: Iterator[str]) -> Promise:
-        return Promise(recorded.registered.id, name, detail, [redact(s) for part in found for s in _to_the_end(part)])
+        return Promise(
+            recorded.registered.id,
+            name,
+            detail,
+            [redact(s) for part in found for s in _to_the_end(part)],
+        )
 
     tasks, attempts = recorded.tasks.values(), sum(len(t.attempts) for t in recorded.tasks.values())
     yield promise("exactly N", tables.counts(recorded), tables.exactly_n(recorded))
-    yield promise("done is done", f"{sum(t.decided for t in tasks)} decided tasks, {attempts} attempts", tables.done_is_done(recorded))
-    yield promise("one owner", f"{sum(t.row['state'] == 'running' for t in tasks)} tasks at work", tables.one_owner(recorded))
+    yield promise(
+        "done is done",
+        f"{sum(t.decided for t in tasks)} decided tasks, {attempts} attempts",
+        tables.done_is_done(recorded),
+    )
+    yield promise(
+        "one owner",
+        f"{sum(t.row['state'] == 'running' for t in tasks)} tasks at work",
+        tables.one_owner(recorded),
+    )
     yield promise("epochs", tables.epochs(recorded), tables.every_epoch_once(recorded))
     read_too = ", hashed and recomputed" if deep else ", listed"
     yield promise(
@@ -53,7 +77,9 @@ def check(recorded: Recorded, store: Store, database: Database, deep: bool = Fal
         contents.bytes_first() if contents else iter(()),
     )
     yield promise("selection", method.selected(recorded), method.selection(recorded))
-    yield promise("the test part is locked", method.openings(recorded), method.test_part_is_locked(recorded))
+    yield promise(
+        "the test part is locked", method.openings(recorded), method.test_part_is_locked(recorded)
+    )
     yield promise(
         "data",
         f"{len(prepared)} files{', hashed' if deep else ', listed'}",
@@ -67,7 +93,11 @@ def check(recorded: Recorded, store: Store, database: Database, deep: bool = Fal
         leaks.texts(store, listing, known) if deep else iter(()),
     )
     if cache:
-        yield promise("this node's cache", f"what it has of this experiment, hashed: {cache.folder}", objects.cached(recorded, cache))
+        yield promise(
+            "this node's cache",
+            f"what it has of this experiment, hashed: {cache.folder}",
+            objects.cached(recorded, cache),
+        )
 
 
 def _to_the_end(found: Iterator[str]) -> Iterator[str]:
@@ -80,11 +110,18 @@ def _to_the_end(found: Iterator[str]) -> Iterator[str]:
 
 def choose(experiments: list[Recorded], count: int, seed: int) -> list[tuple[Recorded, Key]]:
     """Return `count` decided tasks that have a result (or all, if there are fewer), drawn with a seed."""
-    candidates = [(r, t.key) for r in experiments for t in r.tasks.values() if t.files.keys() & {"result.json", "features.npy"}]
+    candidates = [
+        (r, t.key)
+        for r in experiments
+        for t in r.tasks.values()
+        if t.files.keys() & {"result.json", "features.npy"}
+    ]
     return random.Random(seed).sample(candidates, min(count, len(candidates)))
 
 
-def replayed(recorded: Recorded, key: Key, replay: Callable[[], str | None], skipped: type) -> Promise:
+def replayed(
+    recorded: Recorded, key: Key, replay: Callable[[], str | None], skipped: type
+) -> Promise:
     """Return how one task came out when it was trained again; `replay` answers with a sentence unless it is the same.
 
     What it needs and the store has lost is a violation, too.
@@ -102,7 +139,12 @@ def replayed(recorded: Recorded, key: Key, replay: Callable[[], str | None], ski
 
 def entry(promise: Promise) -> dict:
     """Return a promise for programs."""
-    return {"experiment": promise.experiment, "promise": promise.name, "ok": not promise.violations, "skipped": promise.skipped} | {
+    return {
+        "experiment": promise.experiment,
+        "promise": promise.name,
+        "ok": not promise.violations,
+        "skipped": promise.skipped,
+    } | {
         "detail": promise.detail,
         "violations": promise.violations,
     }

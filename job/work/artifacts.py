@@ -24,7 +24,11 @@ SHOWN_MISTAKES, SHOWN_SIDE = 16, 96  # images; pixels
 
 def predictions(probabilities: np.ndarray, labels: np.ndarray, rows: np.ndarray) -> bytes:
     """Return predictions.npz: probabilities float32 [n, k], labels int64 [n], rows int64 [n]."""
-    return _npz(probabilities=probabilities.astype(np.float32), labels=labels.astype(np.int64), rows=rows.astype(np.int64))
+    return _npz(
+        probabilities=probabilities.astype(np.float32),
+        labels=labels.astype(np.int64),
+        rows=rows.astype(np.int64),
+    )
 
 
 def mistakes(images: np.ndarray, labels: np.ndarray, probabilities: np.ndarray) -> bytes:
@@ -51,7 +55,9 @@ def model_file(r: Run, model: keras.Model, images: np.ndarray, stored: np.ndarra
         again = predict(keras.saving.load_model(path, compile=False), np.asarray(images))
     worst = float(np.abs(again - stored).max())
     if worst > SAME:
-        raise JobError(f"{r.key}: the saved model predicts otherwise than the trained one, by up to {worst:.2g}")
+        raise JobError(
+            f"{r.key}: the saved model predicts otherwise than the trained one, by up to {worst:.2g}"
+        )
     return content
 
 
@@ -61,7 +67,10 @@ def augmentation(r: Run) -> bytes:
 
     images = np.asarray(staging.training_part(r.cache, r.registered.data)[0][:SHOWN_IMAGES])
     variants = [
-        warp(images, r.parameters["augment"], tf.constant([derive(r.seed, "shown"), i], tf.int32)).numpy() for i in range(SHOWN_IMAGES)
+        warp(
+            images, r.parameters["augment"], tf.constant([derive(r.seed, "shown"), i], tf.int32)
+        ).numpy()
+        for i in range(SHOWN_IMAGES)
     ]
     return _npz(originals=images, variants=np.stack(variants, 1).round().astype(np.uint8))
 

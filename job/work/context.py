@@ -47,7 +47,9 @@ class Run:
     @property
     def attempt_folder(self) -> str:
         """The store's folder that this attempt, and no other, writes to."""
-        return paths.attempt_folder(self.registered.id, self.key, self.attempt.number, self.attempt.owner)
+        return paths.attempt_folder(
+            self.registered.id, self.key, self.attempt.number, self.attempt.owner
+        )
 
     @property
     def seed(self) -> int:
@@ -76,14 +78,27 @@ class Run:
 
     def _checkpoint_identity(self) -> dict:
         """What a checkpoint says beside it: a result has the bits of its data in its scores, a checkpoint only in its weights."""
-        dtype = self.parameters.get("dtype", "float32")  # that is asked for: a training may go on where another is chosen
-        return self.identity | {"data": self.registered.data["id"], "splits": self.registered.splits["sha256"], "dtype": dtype}
+        dtype = self.parameters.get(
+            "dtype", "float32"
+        )  # that is asked for: a training may go on where another is chosen
+        return self.identity | {
+            "data": self.registered.data["id"],
+            "splits": self.registered.splits["sha256"],
+            "dtype": dtype,
+        }
 
     @cached_property
     def checkpoints(self) -> Checkpoints:
         """The checkpoints of this task."""
         folders = self.folder, self.attempt_folder
-        return Checkpoints(self.store, folders, self.checkpoint_s, self._checkpoint_identity, provenance.machine, self.attempt.durable)
+        return Checkpoints(
+            self.store,
+            folders,
+            self.checkpoint_s,
+            self._checkpoint_identity,
+            provenance.machine,
+            self.attempt.durable,
+        )
 
     @cached_property
     def reports(self) -> Outbox:
@@ -93,7 +108,11 @@ class Run:
     @cached_property
     def decided(self) -> dict[int, bool]:
         """The epochs that earlier attempts reported, and whether the pruner ended the trial there."""
-        return {row["epoch"]: row["pruned"] for row in self.attempt.epochs()} if self.attempt.number > 1 else {}
+        return (
+            {row["epoch"]: row["pruned"] for row in self.attempt.epochs()}
+            if self.attempt.number > 1
+            else {}
+        )
 
     def report(self, epoch: int, metrics: dict, value: float | None, rule: dict = UNJUDGED) -> bool:
         """Report an epoch, in the background unless a pruner judges it; return whether to prune."""
@@ -112,7 +131,9 @@ class Run:
         try:
             yield
         finally:
-            self.attempt.seconds[part] = round(self.attempt.seconds.get(part, 0.0) + time.monotonic() - started, 3)
+            self.attempt.seconds[part] = round(
+                self.attempt.seconds.get(part, 0.0) + time.monotonic() - started, 3
+            )
 
     def check(self) -> None:
         """Stop between two steps: for a signal, a lost lease, or an outage that lasted too long."""

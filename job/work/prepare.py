@@ -56,7 +56,10 @@ def prepare(
     stored, lacking = staged.look(cache.store, known) if known else ({}, [])
     trusted = frozenset(row["sha256"] for row in database.rows(SQL["weights"]))
     if known and not lacking:
-        log.info("%s: data, weights and splits stay as they were frozen by the first `job prepare`", experiment.name)
+        log.info(
+            "%s: data, weights and splits stay as they were frozen by the first `job prepare`",
+            experiment.name,
+        )
         for note in known.data.get("notes", ()):
             log.warning("%s: %s", experiment.name, note)
         found = {"data": known.data, "weights": known.weights, "splits": known.splits}
@@ -73,16 +76,32 @@ def prepare(
 
 
 def _stage_again(
-    known: Registered, experiment: Experiment, lacking: list[str], cache: Cache, location, weights_place, trusted: frozenset[str]
+    known: Registered,
+    experiment: Experiment,
+    lacking: list[str],
+    cache: Cache,
+    location,
+    weights_place,
+    trusted: frozenset[str],
 ) -> dict:
     """Put again what the store has lost; it is to be the same. Raises: what reading the source does, with what it was for; Invalid."""
-    name, what = experiment.name, f"{lacking[0]}{f' and {len(lacking) - 1} more' if len(lacking) > 1 else ''}"
-    log.warning("%s: %s is missing in the store, or not what was staged; it is staged again", name, what)
+    name, what = (
+        experiment.name,
+        f"{lacking[0]}{f' and {len(lacking) - 1} more' if len(lacking) > 1 else ''}",
+    )
+    log.warning(
+        "%s: %s is missing in the store, or not what was staged; it is staged again", name, what
+    )
     try:
         found = _stage(experiment, cache, location, weights_place, trusted)
     except JobError as exc:
-        raise type(exc)(f"{name}: {what} is missing in the store, or not what was staged, and cannot be staged again: {exc}") from exc
-    compared = {"data": (known.data["id"], found["data"]["id"]), "splits": (known.splits["sha256"], found["splits"]["sha256"])}
+        raise type(exc)(
+            f"{name}: {what} is missing in the store, or not what was staged, and cannot be staged again: {exc}"
+        ) from exc
+    compared = {
+        "data": (known.data["id"], found["data"]["id"]),
+        "splits": (known.splits["sha256"], found["splits"]["sha256"]),
+    }
     for model, entry in known.weights.items():
         compared[f"weights of {model}"] = entry["sha256"], found["weights"][model]["sha256"]
     for part, (before, now) in compared.items():
@@ -109,7 +128,10 @@ def compare(database: Database, known: Registered, experiment: Experiment) -> No
     found = differences(UNSAID | known.experiment.spec, UNSAID | experiment.spec)
     growing = [d for d in found if d.partition(":")[0] in GROWS]
     refused = [d for d in found if d not in growing and not d.startswith("reference")]
-    refused = [f"{d} (the code of its factory)" if d.startswith("models.") and ".source: " in d else d for d in refused]
+    refused = [
+        f"{d} (the code of its factory)" if d.startswith("models.") and ".source: " in d else d
+        for d in refused
+    ]
     if refused:
         raise Invalid(
             f"experiment {experiment.name} exists and differs: {'; '.join(refused)}. Give the file a new name, take the change back, or `job drop {experiment.name}`"
@@ -121,7 +143,9 @@ def compare(database: Database, known: Registered, experiment: Experiment) -> No
             raise Invalid(
                 f"experiment {experiment.name}: {key} = {new}, but {old} {word} exist already; they may only grow: set at least {old}"
             )
-    _check_growth(known.experiment.spec, experiment, database.rows(SQL["selected"], experiment=known.id))
+    _check_growth(
+        known.experiment.spec, experiment, database.rows(SQL["selected"], experiment=known.id)
+    )
 
 
 def _check_growth(old: dict, experiment: Experiment, selected: list[dict]) -> None:
@@ -134,15 +158,30 @@ def _check_growth(old: dict, experiment: Experiment, selected: list[dict]) -> No
             )
 
 
-def _stage(experiment: Experiment, cache: Cache, location, weights_place, trusted: frozenset[str]) -> dict:
+def _stage(
+    experiment: Experiment, cache: Cache, location, weights_place, trusted: frozenset[str]
+) -> dict:
     """Put data, splits and weights into the store; return what the database keeps of them."""
     store = cache.store
-    found_weights = {m: weights.fetch(cache, m, experiment.fixed(m), weights_place, trusted) for m in experiment.pretrained()}
-    source = sources.read(experiment.data["source"], experiment.data["image_size"], location, cache.folder, experiment.data["groups"])
+    found_weights = {
+        m: weights.fetch(cache, m, experiment.fixed(m), weights_place, trusted)
+        for m in experiment.pretrained()
+    }
+    source = sources.read(
+        experiment.data["source"],
+        experiment.data["image_size"],
+        location,
+        cache.folder,
+        experiment.data["groups"],
+    )
     train, test = staging.cut(source, experiment)
-    source = replace(source, train=train, test=test)  # what was cut from is let go: images are large
+    source = replace(
+        source, train=train, test=test
+    )  # what was cut from is let go: images are large
     made_of = staging.stage(source, train, test)
-    made = staging.make_splits(experiment, source.classes, train.labels, made_of.groups, test.labels)
+    made = staging.make_splits(
+        experiment, source.classes, train.labels, made_of.groups, test.labels
+    )
     content, manifest = made.content, made_of.manifest | {"validation": int(made.validation.sum())}
     log.info(
         "data: %s, %d training and %d test images of %d classes",
@@ -160,8 +199,12 @@ def _stage(experiment: Experiment, cache: Cache, location, weights_place, truste
     digest = provenance.sha256(content)
     splits = {"key": f"data/{manifest['id']}/splits-{digest[:16]}.npz", "sha256": digest}
     stored[splits["key"]] = staged.put_whole(store, splits["key"], content)
-    uploaded = {m: weights.upload(store, m, experiment.fixed(m), p) for m, p in found_weights.items()}
-    stored |= {e["key"]: {name: e[name] for name in ("sha256", "size", "etag")} for e in uploaded.values()}
+    uploaded = {
+        m: weights.upload(store, m, experiment.fixed(m), p) for m, p in found_weights.items()
+    }
+    stored |= {
+        e["key"]: {name: e[name] for name in ("sha256", "size", "etag")} for e in uploaded.values()
+    }
     return {
         "data": manifest | {"stored": stored},
         "splits": splits,
@@ -172,7 +215,13 @@ def _stage(experiment: Experiment, cache: Cache, location, weights_place, truste
 def _copies(manifest: dict) -> list[str]:
     """Return what is to be said of test images that are copies of training images."""
     n = manifest["duplicates"]["train_test"]
-    return [f"{n} test images stand in the training part too; the report adds the accuracy without them"] if n else []
+    return (
+        [
+            f"{n} test images stand in the training part too; the report adds the accuracy without them"
+        ]
+        if n
+        else []
+    )
 
 
 def _check_models(experiment: Experiment, manifest: dict, found: dict[str, Path]) -> None:
@@ -210,16 +259,23 @@ def _register(database: Database, experiment: Experiment, found: dict) -> None:
             raise Invalid(
                 f"experiment {experiment.name} was prepared at the same time from another file or other data: run `job prepare` again to see the difference"
             )
-        cursor.execute(SQL["selected"], {"experiment": row["id"]})  # who selects locks the experiment's row as we do
+        cursor.execute(
+            SQL["selected"], {"experiment": row["id"]}
+        )  # who selects locks the experiment's row as we do
         _check_growth(row["spec"], experiment, cursor.fetchall())
         merged = dict(row["spec"])
-        merged["search"]["trials"] = max(row["spec"]["search"]["trials"], experiment.search["trials"])
+        merged["search"]["trials"] = max(
+            row["spec"]["search"]["trials"], experiment.search["trials"]
+        )
         merged["reference"] = experiment.spec["reference"]  # figures that only stand beside ours
         merged["final"]["seeds"] = max(row["spec"]["final"]["seeds"], experiment.final["seeds"])
         cursor.execute(SQL["set_spec"], {"id": row["id"], "spec": json_value(merged)})
         for stage in STAGES:
             for model, tasks in experiment.tasks_of(stage).items():
-                cursor.execute(SQL["add_tasks"], {"experiment": row["id"], "model": model, "stage": stage, "tasks": tasks})
+                cursor.execute(
+                    SQL["add_tasks"],
+                    {"experiment": row["id"], "model": model, "stage": stage, "tasks": tasks},
+                )
         for model, study_id in study.create(database, experiment).items():
             study.add_trials(cursor, row["id"], model, study_id, merged["search"]["trials"])
 
@@ -234,7 +290,9 @@ def drop(database: Database, store: Store, name: str) -> None:
     try:
         registered = find(database, name)
     except NotReady as exc:
-        raise UsageError(f"there is no experiment '{name}' in the database: nothing to remove") from exc
+        raise UsageError(
+            f"there is no experiment '{name}' in the database: nothing to remove"
+        ) from exc
     note, at_work = note_of(registered.id), bool(database.rows(SQL["at_work"], id=registered.id))
     store.put(note, json.dumps({"experiment": name}).encode())
 
@@ -244,9 +302,14 @@ def drop(database: Database, store: Store, name: str) -> None:
         study.drop(database, registered.experiment)
 
     database.run(work)
-    store.delete([o.key for o in store.listing(f"{experiment_folder(registered.id)}/", halves=True)])
+    store.delete(
+        [o.key for o in store.listing(f"{experiment_folder(registered.id)}/", halves=True)]
+    )
     if at_work:
-        log.warning("%s: workers are at it and leave by themselves; `job gc` removes what they write meanwhile, a lease later", name)
+        log.warning(
+            "%s: workers are at it and leave by themselves; `job gc` removes what they write meanwhile, a lease later",
+            name,
+        )
     else:
         store.delete([note])
     log.info("%s is removed", name)

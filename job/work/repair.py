@@ -45,7 +45,10 @@ def losses(recorded: Recorded, store: Store, deep: bool) -> Iterator[Loss]:
             noted = {name: dict(entry) for name, entry in task.files.items()}
             why = "; ".join(_lost(recorded, task, listing, noted, deep))
         except UNREADABLE as exc:
-            noted, why = {}, f"what its row says of its files cannot be read: {type(exc).__name__} {exc}"
+            noted, why = (
+                {},
+                f"what its row says of its files cannot be read: {type(exc).__name__} {exc}",
+            )
         if why or noted != task.files:
             yield Loss(task.key, why, task.row["artifact"], noted)
 
@@ -57,20 +60,31 @@ def lost_data(recorded: Recorded, store: Store) -> list[str]:
 
 def again(database: Database, recorded: Recorded, loss: Loss) -> bool:
     """Let a task wait again, or note its files anew; return whether it was as it was found, and this was done."""
-    values, done = recorded.registered.values(loss.key) | {"artifact": json_value(loss.artifact)}, False
-    statement, more = ("undo", {"reason": f"{UNDONE}{loss.why}"}) if loss.why else ("note", {"noted": json_value(loss.noted)})
+    values, done = (
+        recorded.registered.values(loss.key) | {"artifact": json_value(loss.artifact)},
+        False,
+    )
+    statement, more = (
+        ("undo", {"reason": f"{UNDONE}{loss.why}"})
+        if loss.why
+        else ("note", {"noted": json_value(loss.noted)})
+    )
 
     def work(cursor):
         nonlocal done
         cursor.execute(SQL["close"], values)
         cursor.execute(SQL[statement], values | more)
-        done = cursor.fetchone() is not None or done  # a try before may have been done, and its answer lost
+        done = (
+            cursor.fetchone() is not None or done
+        )  # a try before may have been done, and its answer lost
         return done
 
     return database.run(work)
 
 
-def _lost(recorded: Recorded, task: Task, listing: Listing, noted: dict, deep: bool) -> Iterator[str]:
+def _lost(
+    recorded: Recorded, task: Task, listing: Listing, noted: dict, deep: bool
+) -> Iterator[str]:
     """Yield what a task has lost; write into `noted` what size and etag are now of bytes that are the same."""
     yield from (f"it names no {name}" for name in named(recorded, task) if name not in task.files)
     for name, entry in task.files.items():

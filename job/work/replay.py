@@ -28,16 +28,27 @@ class Recorded:
     def __init__(self, database: Database, registered: Registered, key: Key):
         self.key, self._database, self._values = key, database, registered.values(key)
         row = database.rows(SQL["record"], **self._values)[0]
-        self.parameters, self.artifact, self.reason = row["parameters"], row["artifact"], row["reason"]
-        self.pruned = {e["epoch"]: e["pruned"] for e in database.rows(SQL["epochs"], **self._values)}
+        self.parameters, self.artifact, self.reason = (
+            row["parameters"],
+            row["artifact"],
+            row["reason"],
+        )
+        self.pruned = {
+            e["epoch"]: e["pruned"] for e in database.rows(SQL["epochs"], **self._values)
+        }
         self.seconds: dict[str, float] = {}
 
     def artifacts(self, stage: str) -> list[dict]:
         """Return the committed artifacts of a stage of this task's model, in order of the index."""
-        return [row["artifact"] for row in self._database.rows(SQL["artifacts"], **self._values | {"stage": stage})]
+        return [
+            row["artifact"]
+            for row in self._database.rows(SQL["artifacts"], **self._values | {"stage": stage})
+        ]
 
 
-def replay(database: Database, store: Store, registered: Registered, cache: Cache, key: Key) -> str | None:
+def replay(
+    database: Database, store: Store, registered: Registered, cache: Cache, key: Key
+) -> str | None:
     """Return None when a decided task comes out bit for bit the same, else why not: other bits, or `Skipped`.
 
     Weights, history and, but for finals, predictions are compared: the test part stays closed.
@@ -55,16 +66,30 @@ def replay(database: Database, store: Store, registered: Registered, cache: Cach
     try:
         set_up(r.experiment.threads)
     except RuntimeError:  # TensorFlow's threads are fixed with its first operation
-        return Skipped(f"not comparable in this process, which began with other threads than {r.experiment.threads}: name its experiment")
-    hooks = Hooks(report=lambda epoch, metrics, value: attempt.pruned.get(epoch, False), score=stages.scorer(r))
+        return Skipped(
+            f"not comparable in this process, which began with other threads than {r.experiment.threads}: name its experiment"
+        )
+    hooks = Hooks(
+        report=lambda epoch, metrics, value: attempt.pruned.get(epoch, False),
+        score=stages.scorer(r),
+    )
     if key.stage == "features":
         if f"-{stages.made_here()}-" not in attempt.artifact["features.npy"]["key"]:
             return Skipped("not comparable: made on another processor, or by another TensorFlow")
-        same = provenance.sha256(npy(stages.shard(r, hooks))) == attempt.artifact["features.npy"]["sha256"]
+        same = (
+            provenance.sha256(npy(stages.shard(r, hooks)))
+            == attempt.artifact["features.npy"]["sha256"]
+        )
         return None if same else "the features have other bits"
-    result = provenance.unseal(store.get(attempt.artifact["result.json"]["key"])) if attempt.artifact else None
+    result = (
+        provenance.unseal(store.get(attempt.artifact["result.json"]["key"]))
+        if attempt.artifact
+        else None
+    )
     if result and not provenance.exact([*result["machines"], provenance.machine()]):
-        return Skipped(f"not comparable: trained on {_names(result['machines'])}, this is {_names([provenance.machine()])}")
+        return Skipped(
+            f"not comparable: trained on {_names(result['machines'])}, this is {_names([provenance.machine()])}"
+        )
     try:
         learned = stages.learn(r, hooks)
     except Diverged as exc:
@@ -78,7 +103,9 @@ def replay(database: Database, store: Store, registered: Registered, cache: Cach
     }
     if learned.rows is not None:
         again["predictions_sha256"] = provenance.sha256(learned.predictions)
-    other = [name.removesuffix("_sha256") for name, digest in again.items() if digest != result[name]]
+    other = [
+        name.removesuffix("_sha256") for name, digest in again.items() if digest != result[name]
+    ]
     return f"other bits: {', '.join(other)}" if other else None
 
 

@@ -18,13 +18,29 @@ from job.storage.paths import TaskFile, task_file
 from job.storage.store import Object
 from job.work.context import Run
 
-ADOPTED = ("attempt", "state", "reason", "value", "metrics", "step", "files", "machines")  # what a commit needs of a result
+ADOPTED = (
+    "attempt",
+    "state",
+    "reason",
+    "value",
+    "metrics",
+    "step",
+    "files",
+    "machines",
+)  # what a commit needs of a result
 
 log = logging.getLogger(__name__)
 
 
 def publish(
-    r: Run, net, outcome, metrics: dict, value: float | None, files: dict, state: str = "complete", reason: str | None = None
+    r: Run,
+    net,
+    outcome,
+    metrics: dict,
+    value: float | None,
+    files: dict,
+    state: str = "complete",
+    reason: str | None = None,
 ) -> None:
     """Write every file under this attempt, then commit.
 
@@ -39,7 +55,10 @@ def publish(
         "value": value,
         "metrics": metrics,
         "step": outcome.step,
-        "files": {name: {"sha256": provenance.sha256(content), "size": len(content)} for name, content in files.items()},
+        "files": {
+            name: {"sha256": provenance.sha256(content), "size": len(content)}
+            for name, content in files.items()
+        },
         "weights_sha256": hash_arrays([np.asarray(v) for v in net.weights]),
         "history_sha256": provenance.sha256(files["history.csv"]),
         "predictions_sha256": provenance.sha256(files["predictions.npz"]),
@@ -68,7 +87,12 @@ def publish(
         r.reports.flush()
     r.check()
     r.attempt.commit(state, value, metrics, artifact, reason, outcome.step)
-    log.info("%s is %s: %s", r.key, state, f"{r.experiment.search['metric']} {value:.4f}" if value is not None else reason)
+    log.info(
+        "%s is %s: %s",
+        r.key,
+        state,
+        f"{r.experiment.search['metric']} {value:.4f}" if value is not None else reason,
+    )
     clear(r)
 
 
@@ -87,9 +111,19 @@ def adopt(r: Run) -> bool:
             continue
         r.attempt.computes_on(result["machines"][-1])
         r.attempt.tell_again(_epochs(r, history, result["state"]))
-        r.attempt.commit(result["state"], result["value"], result["metrics"], artifact, result["reason"], result["step"])
+        r.attempt.commit(
+            result["state"],
+            result["value"],
+            result["metrics"],
+            artifact,
+            result["reason"],
+            result["step"],
+        )
         log.info(
-            "%s is %s: the complete result of attempt %d is committed, nothing trained again", r.key, result["state"], result["attempt"]
+            "%s is %s: the complete result of attempt %d is committed, nothing trained again",
+            r.key,
+            result["state"],
+            result["attempt"],
         )
         clear(r)
         return True
@@ -104,14 +138,25 @@ def _epochs(r: Run, history: list[dict], state: str) -> list[dict]:
         metrics = {k: v for k, v in past.items() if k not in ("epoch", "value")}
         pruned = state == "pruned" and past is history[-1]
         bracket = study.rule(r.experiment, r.key, past["epoch"])["bracket"]
-        return {"epoch": past["epoch"], "metrics": metrics, "value": past.get("value"), "bracket": bracket, "pruned": pruned}
+        return {
+            "epoch": past["epoch"],
+            "metrics": metrics,
+            "value": past.get("value"),
+            "bracket": bracket,
+            "pruned": pruned,
+        }
 
     return [row(past) for past in history]
 
 
 def entry(stored: Object, content: bytes) -> dict:
     """Return what a task's row says of a file."""
-    return {"key": stored.key, "sha256": provenance.sha256(content), "size": stored.size, "etag": stored.etag}
+    return {
+        "key": stored.key,
+        "sha256": provenance.sha256(content),
+        "size": stored.size,
+        "etag": stored.etag,
+    }
 
 
 def clear(r: Run) -> None:

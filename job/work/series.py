@@ -42,7 +42,9 @@ def _wait(child: subprocess.Popen) -> int:
         try:
             code = child.wait(0.2)
         except subprocess.TimeoutExpired:
-            if INTERRUPT.signal:  # until it hears, and never as its second: the signal may have reached both of us
+            if (
+                INTERRUPT.signal
+            ):  # until it hears, and never as its second: the signal may have reached both of us
                 child.send_signal(ASKED_AGAIN)
             continue
         if INTERRUPT.signal and code == -INTERRUPT.signal:  # it had not taken over the signals yet

@@ -23,7 +23,17 @@ from job.learning.backend import keras, tf
 from job.learning.checkpoint import Damaged
 from job.learning.models import transfer
 from job.learning.models.build import build
-from job.learning.train import PREDICT_BATCH, Examples, Hooks, Outcome, batches, out_of_memory, predict, set_up, train
+from job.learning.train import (
+    PREDICT_BATCH,
+    Examples,
+    Hooks,
+    Outcome,
+    batches,
+    out_of_memory,
+    predict,
+    set_up,
+    train,
+)
 from job.randomness import derive
 from job.storage.store import Object, Store
 from job.work import artifacts
@@ -60,7 +70,9 @@ def run(r: Run) -> None:
     log.info("device: %(device)s (%(cpu)s, TensorFlow %(tensorflow)s)", machine)
     r.attempt.computes_on(machine)
     try:
-        {"features": run_features, "trial": run_trial, "fold": run_fold, "final": run_final}[r.key.stage](r)
+        {"features": run_features, "trial": run_trial, "fold": run_fold, "final": run_final}[
+            r.key.stage
+        ](r)
     except tf.errors.OpError as exc:
         if not out_of_memory(exc):
             raise
@@ -81,10 +93,14 @@ def run_features(r: Run) -> None:
         stored, content = next(_made(r.store, prefix), (None, None))
     if stored is None:
         content = staging.npy(shard(r, _hooks(r)))
-        with r.clock("upload"):  # its hash in the key: no put of another attempt or experiment replaces other bytes, but for damaged ones
+        with r.clock(
+            "upload"
+        ):  # its hash in the key: no put of another attempt or experiment replaces other bytes, but for damaged ones
             stored = r.store.put(_named(prefix, content), content)
     rows = len(np.load(io.BytesIO(content), allow_pickle=False))
-    r.attempt.commit("complete", None, {"images": rows}, {"features.npy": entry(stored, content)}, step=rows)
+    r.attempt.commit(
+        "complete", None, {"images": rows}, {"features.npy": entry(stored, content)}, step=rows
+    )
     clear(r)
 
 
@@ -104,7 +120,11 @@ def shard(r: Run, hooks: Hooks) -> np.ndarray:
         rows = np.array_split(np.arange(len(images)), r.experiment.features["shards"])[r.key.index]
     with r.clock("build"):
         base = _base(r)
-    parts = next(([arrays[0]] for arrays, _ in r.checkpoints.newest()), []) if r.attempt.number > 1 else []
+    parts = (
+        next(([arrays[0]] for arrays, _ in r.checkpoints.newest()), [])
+        if r.attempt.number > 1
+        else []
+    )
     done = began = sum(len(part) for part in parts)
 
     def take():
@@ -130,12 +150,28 @@ def run_trial(r: Run) -> None:
     learned = learn(r, _hooks(r))
     outcome = learned.outcome
     metrics = {
-        name: evaluate.score(name, learned.scored, outcome.probabilities, method=r.experiment.method) for name in ("accuracy", "log_loss")
+        name: evaluate.score(
+            name, learned.scored, outcome.probabilities, method=r.experiment.method
+        )
+        for name in ("accuracy", "log_loss")
     }
     pruned = outcome.pruned_at is not None
-    reason = f"pruned after epoch {outcome.pruned_at + 1} by {r.experiment.search['pruner']}" if pruned else None
+    reason = (
+        f"pruned after epoch {outcome.pruned_at + 1} by {r.experiment.search['pruner']}"
+        if pruned
+        else None
+    )
     files = {"predictions.npz": learned.predictions}
-    publish(r, learned.net, outcome, metrics, outcome.value, files, "pruned" if pruned else "complete", reason)
+    publish(
+        r,
+        learned.net,
+        outcome,
+        metrics,
+        outcome.value,
+        files,
+        "pruned" if pruned else "complete",
+        reason,
+    )
 
 
 def run_fold(r: Run) -> None:
@@ -147,7 +183,14 @@ def run_fold(r: Run) -> None:
     images, _ = staging.training_part(r.cache, r.registered.data)
     model = whole(r, learned.net)
     content = artifacts.model_file(r, model, images[learned.rows[:64]], outcome.probabilities[:64])
-    publish(r, model, outcome, metrics, outcome.value, {"predictions.npz": learned.predictions, "model.keras": content})
+    publish(
+        r,
+        model,
+        outcome,
+        metrics,
+        outcome.value,
+        {"predictions.npz": learned.predictions, "model.keras": content},
+    )
 
 
 def run_final(r: Run) -> None:
@@ -162,12 +205,18 @@ def run_final(r: Run) -> None:
         metrics = _scores(r, labels, probabilities)
         value = scorer(r)(labels, probabilities)
         metrics["without_copies"] = (
-            {"n": int((~copies).sum()), "accuracy": float((probabilities.argmax(1) == labels)[~copies].mean())}
+            {
+                "n": int((~copies).sum()),
+                "accuracy": float((probabilities.argmax(1) == labels)[~copies].mean()),
+            }
             if copies.any() and not copies.all()
             else None
         )
     content = artifacts.model_file(r, model, images[:64], probabilities[:64])
-    files = {"predictions.npz": artifacts.predictions(probabilities, labels, np.arange(len(labels))), "model.keras": content}
+    files = {
+        "predictions.npz": artifacts.predictions(probabilities, labels, np.arange(len(labels))),
+        "model.keras": content,
+    }
     files["mistakes.npz"] = artifacts.mistakes(images, labels, probabilities)
     if r.parameters.get("augment"):
         files["augmentation.npz"] = artifacts.augmentation(r)
@@ -178,9 +227,17 @@ def features_prefix(registered: Registered, model: str, shard: int) -> str:
     """Return how the keys of one shard begin: data, base, weights, size, and all that its bits depend on; its hash follows."""
     experiment, fixed = registered.experiment, registered.experiment.fixed(model)
     alpha = f"-{fixed['alpha']:g}" if "alpha" in fixed else ""
-    shrunk = "-antialias" if transfer.antialiased(registered.data["image_shape"], fixed["input_size"], experiment.method) else ""
+    shrunk = (
+        "-antialias"
+        if transfer.antialiased(
+            registered.data["image_shape"], fixed["input_size"], experiment.method
+        )
+        else ""
+    )
     folder = f"features/{registered.data['id']}/{model}{alpha}-{registered.weights[model]['sha256'][:12]}-{fixed['input_size']}{shrunk}"
-    return f"{folder}/{shard}-of-{experiment.features['shards']}-{experiment.threads}-{made_here()}-"
+    return (
+        f"{folder}/{shard}-of-{experiment.features['shards']}-{experiment.threads}-{made_here()}-"
+    )
 
 
 def _named(prefix: str, content: bytes) -> str:
@@ -195,12 +252,22 @@ def made_here() -> str:
 def learn(r: Run, hooks: Hooks) -> Learned:
     """Train this task's net on its rows of the training part, from the newest checkpoint on."""
     with r.clock("stage"):
-        inputs, labels = _inputs(r), np.asarray(staging.training_part(r.cache, r.registered.data)[1])
+        inputs, labels = (
+            _inputs(r),
+            np.asarray(staging.training_part(r.cache, r.registered.data)[1]),
+        )
         rows, scored = _rows(r, len(labels))
     with r.clock("build"):
         keras.utils.set_random_seed(r.seed)
         weights = None if r.experiment.frozen(r.key.model) else _weights(r)
-        net = build(r.experiment, r.key.model, r.parameters, inputs.shape[1:], len(r.registered.data["classes"]), weights)
+        net = build(
+            r.experiment,
+            r.key.model,
+            r.parameters,
+            inputs.shape[1:],
+            len(r.registered.data["classes"]),
+            weights,
+        )
     validation = Examples(inputs, labels, scored) if scored is not None else None
     r.begin()
     with r.clock("train"):
@@ -216,10 +283,23 @@ def _train(r: Run, net, training: Examples, validation: Examples | None, hooks: 
     compiled, method = kernels.compiles(_expected_steps(r, len(training)), net), r.experiment.method
     for snapshot in r.checkpoints.newest() if r.attempt.number > 1 else ():
         try:
-            return train(net, r.parameters, training, validation, r.seed, hooks, snapshot, fixed, compiled, method=method)
+            return train(
+                net,
+                r.parameters,
+                training,
+                validation,
+                r.seed,
+                hooks,
+                snapshot,
+                fixed,
+                compiled,
+                method=method,
+            )
         except Damaged as exc:
             log.warning("a checkpoint is skipped: %s", exc)
-    return train(net, r.parameters, training, validation, r.seed, hooks, None, fixed, compiled, method=method)
+    return train(
+        net, r.parameters, training, validation, r.seed, hooks, None, fixed, compiled, method=method
+    )
 
 
 def _expected_steps(r: Run, images: int) -> int:
@@ -240,12 +320,20 @@ def _hooks(r: Run) -> Hooks:
 def scorer(r: Run):
     """Return the experiment's metric as a function of labels and probabilities."""
     metric, method = r.experiment.search["metric"], r.experiment.method
-    return lambda labels, probabilities: evaluate.score(metric, labels, probabilities, method=method)
+    return lambda labels, probabilities: evaluate.score(
+        metric, labels, probabilities, method=method
+    )
 
 
 def _scores(r: Run, labels: np.ndarray, probabilities: np.ndarray) -> dict:
     """Return all scores of a fold or final."""
-    return evaluate.evaluate(labels, probabilities, r.registered.data["classes"], derive(r.seed, "bootstrap"), method=r.experiment.method)
+    return evaluate.evaluate(
+        labels,
+        probabilities,
+        r.registered.data["classes"],
+        derive(r.seed, "bootstrap"),
+        method=r.experiment.method,
+    )
 
 
 def _rows(r: Run, n: int) -> tuple[np.ndarray, np.ndarray | None]:
@@ -263,9 +351,13 @@ def _inputs(r: Run) -> np.ndarray:
         return staging.training_part(r.cache, r.registered.data)[0]
     shards = r.attempt.artifacts("features")
     if len(shards) != r.experiment.features["shards"]:
-        raise NotReady(f"{r.key}: {len(shards)} of {r.experiment.features['shards']} feature shards are there; the others are done again")
+        raise NotReady(
+            f"{r.key}: {len(shards)} of {r.experiment.features['shards']} feature shards are there; the others are done again"
+        )
     with staging.needed("`job repair` has it done again"):
-        return r.cache.joined({a["features.npy"]["key"]: a["features.npy"]["sha256"] for a in shards})
+        return r.cache.joined(
+            {a["features.npy"]["key"]: a["features.npy"]["sha256"] for a in shards}
+        )
 
 
 def _weights(r: Run) -> Path | None:
@@ -277,7 +369,9 @@ def _weights(r: Run) -> Path | None:
 
 def _base(r: Run) -> keras.Model:
     experiment, shape = r.experiment, tuple(r.registered.data["image_shape"])
-    return transfer.base(r.key.model, experiment.fixed(r.key.model), shape, _weights(r), method=experiment.method)
+    return transfer.base(
+        r.key.model, experiment.fixed(r.key.model), shape, _weights(r), method=experiment.method
+    )
 
 
 def whole(r: Run, net: keras.Model) -> keras.Model:

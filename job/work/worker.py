@@ -9,7 +9,16 @@ from job import logs
 from job.coordination import tasks
 from job.coordination.database import Database
 from job.coordination.tasks import Attempt, Registered, Tasks, Worker
-from job.errors import Impossible, Interrupted, Invalid, JobError, LeaseLost, Missing, NotReady, Unreachable
+from job.errors import (
+    Impossible,
+    Interrupted,
+    Invalid,
+    JobError,
+    LeaseLost,
+    Missing,
+    NotReady,
+    Unreachable,
+)
 from job.experiment.task import Element, Key, beyond, resolve
 from job.interrupt import INTERRUPT
 from job.learning import custom_source
@@ -27,12 +36,19 @@ def work(settings: Settings, stage: str, element: Element, model: str | None) ->
     A decided task returns without importing TensorFlow, Optuna or boto3.
     Raises: what the exit codes say.
     """
-    database = Database(settings.need("database_url"), patience_s(settings), INTERRUPT.sleep, auth=settings.database_auth)
+    database = Database(
+        settings.need("database_url"),
+        patience_s(settings),
+        INTERRUPT.sleep,
+        auth=settings.database_auth,
+    )
     registered = found(settings, database)
     key = resolve(registered.experiment, stage, element, model)
     if key is None:
         counts = registered.experiment.tasks_of(stage)
-        log.warning("%s; nothing to do", beyond(registered.experiment, stage, element, sum(counts.values())))
+        log.warning(
+            "%s; nothing to do", beyond(registered.experiment, stage, element, sum(counts.values()))
+        )
         return
     logs.about(model=key.model, index=key.index)
     attempt = Tasks(database, registered, Worker(), settings.lease_s, settings.wait_s).claim(key)
@@ -69,7 +85,9 @@ def _do(settings: Settings, registered: Registered, attempt: Attempt) -> None:
     except Exception as exc:
         if lacks_memory(exc):
             attempt.error("out of memory")
-            raise JobError(f"{attempt.key}: out of memory; give the task more, or search smaller batches and widths") from exc
+            raise JobError(
+                f"{attempt.key}: out of memory; give the task more, or search smaller batches and widths"
+            ) from exc
         if known := outside(exc):  # another node may have it
             _release(attempt, known)
             raise known from exc
@@ -93,8 +111,12 @@ def found(settings: Settings, database: Database, wait_s: float | None = None) -
     from job.storage.store import open_store
 
     with suppress(Missing):
-        open_store(settings.need("store_url"), patience_s(settings), INTERRUPT.sleep).get("asked-whether-we-may")
-    return tasks.patiently(lambda: tasks.find(database, name), settings.wait_s if wait_s is None else wait_s)
+        open_store(settings.need("store_url"), patience_s(settings), INTERRUPT.sleep).get(
+            "asked-whether-we-may"
+        )
+    return tasks.patiently(
+        lambda: tasks.find(database, name), settings.wait_s if wait_s is None else wait_s
+    )
 
 
 def _run(settings: Settings, registered: Registered, attempt: Attempt) -> None:
@@ -106,7 +128,14 @@ def _run(settings: Settings, registered: Registered, attempt: Attempt) -> None:
 
     store = open_store(settings.need("store_url"), patience_s(settings), INTERRUPT.sleep)
     cache = Cache(store, settings.cache_dir, settings.cache_gb)
-    run = Run(attempt, registered, store, cache, settings.checkpoint_s, lambda: setattr(store, "outage_s", settings.outage_s))
+    run = Run(
+        attempt,
+        registered,
+        store,
+        cache,
+        settings.checkpoint_s,
+        lambda: setattr(store, "outage_s", settings.outage_s),
+    )
     if attempt.number > 1 and adopt(run):
         return
     if own := registered.experiment.factories().get(attempt.key.model):
@@ -140,7 +169,10 @@ def _note(attempt: Attempt, sentences: list[str]) -> None:
         return
     INTERRUPT.leave()
     try:
-        attempt.note([f"{attempt.key}, attempt {attempt.number}: {sentence}" for sentence in sentences], RELEASE_PATIENCE_S)
+        attempt.note(
+            [f"{attempt.key}, attempt {attempt.number}: {sentence}" for sentence in sentences],
+            RELEASE_PATIENCE_S,
+        )
     except (JobError, OSError) as exc:
         log.warning("what was warned of stands in this log alone: %s", exc)
 

@@ -28,7 +28,9 @@ def test_from_prepare_to_report(tiny):
     for index in range(4):
         tiny.job("trial", "--index", index, check=0)
     for n, path in enumerate(sorted((tiny.folder / "cache").rglob("*.npy"))):
-        os.truncate(path, n % 2 * path.stat().st_size // 2)  # as a power cut leaves a file: fetched again, no task's error
+        os.truncate(
+            path, n % 2 * path.stat().st_size // 2
+        )  # as a power cut leaves a file: fetched again, no task's error
     for index in range(4):
         tiny.job("fold", check=0, JOB_COMPLETION_INDEX=str(index))
     assert database.rows("select * from opening") == []
@@ -43,15 +45,35 @@ def test_from_prepare_to_report(tiny):
     report = json.loads((tiny.folder / "report" / "report.json").read_text())
     assert "tiny" in page
     files = {path.name for path in (tiny.folder / "report").iterdir()}
-    assert files == {o.key.rpartition("/")[2] for o in store.listing("experiments/") if "/report/" in o.key}
-    assert {"leaderboard.csv", "roc.svg", "confusion-cnn.svg", "curves-cnn-loss.svg", "augmentation-cnn.png"} <= files
-    assert report["data"] == report["data"] | {"train": 90, "validation": 18, "test": 30, "classes": ["rows", "columns", "none"]}
+    assert files == {
+        o.key.rpartition("/")[2] for o in store.listing("experiments/") if "/report/" in o.key
+    }
+    assert {
+        "leaderboard.csv",
+        "roc.svg",
+        "confusion-cnn.svg",
+        "curves-cnn-loss.svg",
+        "augmentation-cnn.png",
+    } <= files
+    assert report["data"] == report["data"] | {
+        "train": 90,
+        "validation": 18,
+        "test": 30,
+        "classes": ["rows", "columns", "none"],
+    }
     for model in ("cnn", "mobilenetv2"):
         entry = report["models"][model]
-        assert entry["trial"] == entry["trial"] | {"tasks": 2, "complete": 2, "pruned": 0, "failed": 0}
+        assert entry["trial"] == entry["trial"] | {
+            "tasks": 2,
+            "complete": 2,
+            "pruned": 0,
+            "failed": 0,
+        }
         assert [f["state"] for f in entry["fold"]["folds"]] == ["complete", "complete"]
         check_stored(database, store, model, entry)
-    assert report["winner"] == max(report["models"], key=lambda m: report["models"][m]["fold"]["mean"]["accuracy"])
+    assert report["winner"] == max(
+        report["models"], key=lambda m: report["models"][m]["fold"]["mean"]["accuracy"]
+    )
     with open(tiny.folder / "report" / "leaderboard.csv") as file:
         assert [row["model"] for row in csv.DictReader(file)][0] == report["winner"]
     check_predict(tiny, stored(database, store, "cnn"))
@@ -61,7 +83,9 @@ def test_from_prepare_to_report(tiny):
 
 def stored(database, store, model) -> np.ndarray:
     """Return the probabilities of the published final of a model."""
-    (row,) = database.rows("select artifact from task where model = %(m)s and stage = 'final'", m=model)
+    (row,) = database.rows(
+        "select artifact from task where model = %(m)s and stage = 'final'", m=model
+    )
     return np.load(_file(store, row["artifact"]["predictions.npz"]["key"]))["probabilities"]
 
 
@@ -75,12 +99,19 @@ def check_predict(tiny, probabilities):
     (photos / "notes.PNG").write_text("no image")
     (photos / ".hidden.png").write_text("not asked for")
     done = tiny.job("predict", "cnn", photos, "--format", "json", "--top", 3, check=1)
-    assert "photos/notes.PNG' is no PNG" in done.stderr and "1 of 31 images could not be read" in done.stderr
+    assert (
+        "photos/notes.PNG' is no PNG" in done.stderr
+        and "1 of 31 images could not be read" in done.stderr
+    )
     answers = json.loads(done.stdout)
-    assert len(answers) == len(images) and [a["file"] for a in answers] == sorted(a["file"] for a in answers)
+    assert len(answers) == len(images) and [a["file"] for a in answers] == sorted(
+        a["file"] for a in answers
+    )
     check_answers(answers, probabilities)
     for answer in answers:
-        assert [t["probability"] for t in answer["top"]] == sorted((t["probability"] for t in answer["top"]), reverse=True)
+        assert [t["probability"] for t in answer["top"]] == sorted(
+            (t["probability"] for t in answer["top"]), reverse=True
+        )
     assert "did you mean 'cnn'" in tiny.job("predict", "cn", photos, check=2).stderr
 
 
@@ -105,25 +136,59 @@ def check_export(tiny, form, model, probabilities):
     card = (out / "README.md").read_text()
     error = calibration(np.load(tiny.folder / "images.npz")["y_test"], probabilities)[1]
     assert f"| expected calibration error, ten bins | {error:.3f} | |" in card
-    assert f"# {model} of tiny" in card and (out / "labels.txt").read_text() == "rows\ncolumns\nnone\n"
+    assert (
+        f"# {model} of tiny" in card and (out / "labels.txt").read_text() == "rows\ncolumns\nnone\n"
+    )
     sideways = Image.Exif()
-    sideways[ExifTags.Base.Orientation] = 6  # as telephones write it: to be turned right by a quarter
-    Image.open(tiny.folder / "photos" / "0.png").transpose(Image.Transpose.ROTATE_90).save(out / "photo.png", exif=sideways)
-    code = re.search(r"```python\n(.*?)```", card, re.S)[1] + "\nimport sys\nassert 'job' not in sys.modules\n"
-    done = subprocess.run([sys.executable, "-c", code], cwd=out, capture_output=True, text=True, timeout=120)
+    sideways[ExifTags.Base.Orientation] = (
+        6  # as telephones write it: to be turned right by a quarter
+    )
+    Image.open(tiny.folder / "photos" / "0.png").transpose(Image.Transpose.ROTATE_90).save(
+        out / "photo.png", exif=sideways
+    )
+    code = (
+        re.search(r"```python\n(.*?)```", card, re.S)[1]
+        + "\nimport sys\nassert 'job' not in sys.modules\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=out, capture_output=True, text=True, timeout=120
+    )
     assert done.returncode == 0, done.stderr
     label, probability = done.stdout.split()
     check_answers([{"file": "0.png", "class": label, "probability": probability}], probabilities)
     if form == "saved_model":
         alone = {k: v for k, v in os.environ.items() if not k.startswith(("JOB_", "AWS_"))}
-        command = [sys.executable, "-m", "job", "predict", "saved_model", "photos/deeper", "--format", "csv", "--trust"]
-        done = subprocess.run(command, env=alone, cwd=tiny.folder, capture_output=True, text=True, timeout=120)
+        command = [
+            sys.executable,
+            "-m",
+            "job",
+            "predict",
+            "saved_model",
+            "photos/deeper",
+            "--format",
+            "csv",
+            "--trust",
+        ]
+        done = subprocess.run(
+            command, env=alone, cwd=tiny.folder, capture_output=True, text=True, timeout=120
+        )
         assert done.returncode == 0, done.stderr
         answers = list(csv.DictReader(io.StringIO(done.stdout)))
         assert len(answers) == len(probabilities) // 2
         check_answers(answers, probabilities)
-        done = subprocess.run([*command[:4], "exprted", "photos"], env=alone, cwd=tiny.folder, capture_output=True, text=True, timeout=60)
-        assert done.returncode == 2 and "'exprted' is no folder that `job export` wrote, and no database is named" in done.stderr
+        done = subprocess.run(
+            [*command[:4], "exprted", "photos"],
+            env=alone,
+            cwd=tiny.folder,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert (
+            done.returncode == 2
+            and "'exprted' is no folder that `job export` wrote, and no database is named"
+            in done.stderr
+        )
 
 
 def test_a_model_that_is_not_there_yet(tiny):
@@ -132,7 +197,10 @@ def test_a_model_that_is_not_there_yet(tiny):
     write.save(tiny.folder / "one.png")
     assert "final 0 of cnn is waiting" in tiny.job("predict", "cnn", "one.png", check=75).stderr
     assert "there is no winner yet" in tiny.job("export", "--out", "exported", check=75).stderr
-    assert "final 0 of cnn is waiting" in tiny.job("export", "--model", "cnn", "--out", "exported", check=75).stderr
+    assert (
+        "final 0 of cnn is waiting"
+        in tiny.job("export", "--model", "cnn", "--out", "exported", check=75).stderr
+    )
     assert not (tiny.folder / "exported").exists()
     (tiny.folder / "empty").mkdir()
     for arguments, words in (
@@ -146,11 +214,17 @@ def test_a_model_that_is_not_there_yet(tiny):
 def check_stored(database, store, model, entry):
     """The report's figures are those of the stored predictions, and the folds cover the training part once."""
     rows = database.rows(
-        "select index, stage, artifact from task where model = %(m)s and stage in ('fold', 'final') order by stage, index", m=model
+        "select index, stage, artifact from task where model = %(m)s and stage in ('fold', 'final') order by stage, index",
+        m=model,
     )
-    loaded = {(r["stage"], r["index"]): np.load(_file(store, r["artifact"]["predictions.npz"]["key"])) for r in rows}
+    loaded = {
+        (r["stage"], r["index"]): np.load(_file(store, r["artifact"]["predictions.npz"]["key"]))
+        for r in rows
+    }
     final = loaded["final", 0]
-    assert entry["final"]["runs"][0]["accuracy"] == pytest.approx((final["probabilities"].argmax(1) == final["labels"]).mean())
+    assert entry["final"]["runs"][0]["accuracy"] == pytest.approx(
+        (final["probabilities"].argmax(1) == final["labels"]).mean()
+    )
     assert sorted(np.concatenate([loaded["fold", i]["rows"] for i in range(2)])) == list(range(90))
     side = [i for i in range(2) if 0 in loaded["fold", i]["rows"]]
     assert 3 in loaded["fold", side[0]]["rows"], "the copy of image 0 fell into another fold"
@@ -165,7 +239,11 @@ def test_weights_are_staged_once(tiny):
     """What one experiment staged, the next finds in the store: it needs no folder of weights and no network."""
     text = (tiny.folder / "tiny.toml").read_text().replace('name = "tiny"', 'name = "second"')
     (tiny.folder / "second.toml").write_text(text)
-    offline = {"https_proxy": "http://127.0.0.1:9", "NO_PROXY": "127.0.0.1", "KERAS_HOME": str(tiny.folder / "none")}
+    offline = {
+        "https_proxy": "http://127.0.0.1:9",
+        "NO_PROXY": "127.0.0.1",
+        "KERAS_HOME": str(tiny.folder / "none"),
+    }
     tiny.job("prepare", "second.toml", check=0, **offline)
     rows = Database(tiny.database_url, 5).rows("select weights from experiment")
     assert rows[0]["weights"] == rows[1]["weights"]
@@ -198,7 +276,14 @@ def test_an_old_experiment_ends_by_its_own_method(site, weights):
     rng = np.random.default_rng(0)
     x, y = rng.integers(0, 255, (60, 48, 48, 3), np.uint8), np.arange(60) % 3
     test, labels = rng.integers(0, 255, (8, 48, 48, 3), np.uint8), np.arange(8) % 2
-    np.savez(site.folder / "images.npz", x_train=x, y_train=y, x_test=test, y_test=labels, classes=np.array(["a", "b", "c"]))
+    np.savez(
+        site.folder / "images.npz",
+        x_train=x,
+        y_train=y,
+        x_test=test,
+        y_test=labels,
+        classes=np.array(["a", "b", "c"]),
+    )
     site.environ["JOB_EXPERIMENT"] = "old"
     (site.folder / "old.toml").write_text(OLD.replace("METHOD", "method = 1"))
     site.job("prepare", "old.toml", "--weights", weights, check=0)
@@ -209,13 +294,27 @@ def test_an_old_experiment_ends_by_its_own_method(site, weights):
         site.job(*arguments, check=0)
     registered = find(Database(site.database_url, 5), "old")
     assert registered.experiment.method == 1
-    (final,) = Database(site.database_url, 5).rows("select metrics, value, artifact from task where stage = 'final'")
-    assert final["metrics"]["f1"] == final["value"] == pytest.approx(sum(c["f1"] for c in final["metrics"]["per_class"]) / 3)
+    (final,) = Database(site.database_url, 5).rows(
+        "select metrics, value, artifact from task where stage = 'final'"
+    )
+    assert (
+        final["metrics"]["f1"]
+        == final["value"]
+        == pytest.approx(sum(c["f1"] for c in final["metrics"]["per_class"]) / 3)
+    )
     done = site.job("verify", "--deep", "--replay", 9, check=0).stdout
     assert done.count("is bit for bit the same") == 3, done
-    (shard,) = Database(site.database_url, 5).rows("select artifact from task where stage = 'features'")
+    (shard,) = Database(site.database_url, 5).rows(
+        "select artifact from task where stage = 'features'"
+    )
     newest = replace(registered, experiment=replace(registered.experiment, method=2))
-    assert shard["artifact"]["features.npy"]["key"].startswith(features_prefix(registered, "mobilenetv2", 0))
-    assert "-32-antialias/0-of-1-" in features_prefix(newest, "mobilenetv2", 0), "other bits have another key"
+    assert shard["artifact"]["features.npy"]["key"].startswith(
+        features_prefix(registered, "mobilenetv2", 0)
+    )
+    assert "-32-antialias/0-of-1-" in features_prefix(newest, "mobilenetv2", 0), (
+        "other bits have another key"
+    )
     same = replace(newest, data=newest.data | {"image_shape": [32, 32, 3]})
-    assert features_prefix(same, "mobilenetv2", 0) == features_prefix(registered, "mobilenetv2", 0), "equal bits are shared"
+    assert features_prefix(same, "mobilenetv2", 0) == features_prefix(
+        registered, "mobilenetv2", 0
+    ), "equal bits are shared"

@@ -21,8 +21,21 @@ SPEC = {
     "search": {"trials": 10, "metric": "log_loss", "pruner": "median", "sampler": "random", "min_epochs": 1},
     "models": {"cnn": {"epochs": 3, "learning_rate": {"low": 1e-3, "high": 1e-1, "log": True}, "batch_size": [32, 64]}},
 }  # fmt: skip
-STAGED = {"data": {"id": "d", "files": {}, "train": 100, "validation": 20}, "weights": {}, "splits": {}}
-TABLES = ("task", "attempt", "epoch", "studies", "trials", "trial_values", "trial_params", "trial_intermediate_values")
+STAGED = {
+    "data": {"id": "d", "files": {}, "train": 100, "validation": 20},
+    "weights": {},
+    "splits": {},
+}
+TABLES = (
+    "task",
+    "attempt",
+    "epoch",
+    "studies",
+    "trials",
+    "trial_values",
+    "trial_params",
+    "trial_intermediate_values",
+)
 ROWS = " union all ".join(f"select '{table}' || t::text as x from {table} t" for table in TABLES)
 EVERYTHING = f"select md5(string_agg(x, ';' order by x)) as digest from ({ROWS}) y"
 
@@ -51,7 +64,9 @@ def _lived(url: str) -> Database:
         for epoch in range(3):
             value = index / 10 + 1 / (epoch + 2)
             if found.report(epoch, {}, value, study.rule(registered.experiment, key, epoch)):
-                found.commit("pruned", value, {}, {}, reason=f"pruned after epoch {epoch + 1} by median")
+                found.commit(
+                    "pruned", value, {}, {}, reason=f"pruned after epoch {epoch + 1} by median"
+                )
                 break
         else:
             found.commit("complete", value, {}, {}, step=3)
@@ -63,9 +78,14 @@ def _lived(url: str) -> Database:
 
 def _get(url: str, method: str = "GET", body: dict | None = None, **headers: str):
     request = urllib.request.Request(
-        url, json.dumps(body).encode() if body else None, {"Content-Type": "application/json", **headers}, method=method
+        url,
+        json.dumps(body).encode() if body else None,
+        {"Content-Type": "application/json", **headers},
+        method=method,
     )
-    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=20) as answer:
+    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(
+        request, timeout=20
+    ) as answer:
         return json.load(answer)
 
 
@@ -85,13 +105,24 @@ def test_it_shows_what_is(site):
     ours = database.rows("select * from task where stage = 'trial' order by index")
     assert {row["state"] for row in ours} == {"complete", "pruned", "failed", "running", "waiting"}
     for trial, row in zip(shown, ours, strict=True):
-        begun = "Running" if row["parameters"] else "Waiting"  # Optuna has no word for one that waits for its next attempt
-        states = {"complete": "Complete", "pruned": "Pruned", "failed": "Fail", "running": "Running", "waiting": begun}
+        begun = (
+            "Running" if row["parameters"] else "Waiting"
+        )  # Optuna has no word for one that waits for its next attempt
+        states = {
+            "complete": "Complete",
+            "pruned": "Pruned",
+            "failed": "Fail",
+            "running": "Running",
+            "waiting": begun,
+        }
         assert (trial["number"], trial["state"]) == (row["index"], states[row["state"]])
         assert trial.get("values") == (None if row["value"] is None else [row["value"]])
         parameters = {p["name"]: p["param_external_value"] for p in trial["params"]}
         assert {k: str(v) for k, v in (row["parameters"] or {}).items()} == parameters
-        epochs = database.rows("select epoch + 1 as step, value from epoch where index = %(i)s order by epoch", i=row["index"])
+        epochs = database.rows(
+            "select epoch + 1 as step, value from epoch where index = %(i)s order by epoch",
+            i=row["index"],
+        )
         assert trial["intermediate_values"] == epochs
         reasons = {a["key"]: a["value"] for a in trial["user_attrs"]}
         assert reasons == ({"reason": row["reason"]} if row["reason"] else {})
@@ -123,7 +154,10 @@ def test_it_changes_nothing(site):
         _get(f"{url}api/studies", Host="rebound.example")
     assert database.rows(EVERYTHING) == before
     storage = study.reader(database)
-    for change in (lambda: storage.delete_study(summary["study_id"]), lambda: storage.set_study_user_attr(summary["study_id"], "a", 1)):
+    for change in (
+        lambda: storage.delete_study(summary["study_id"]),
+        lambda: storage.set_study_user_attr(summary["study_id"], "a", 1),
+    ):
         with pytest.raises(Exception) as refused:  # noqa: B017
             change()
         assert "read-only transaction" in str(refused.value.__cause__ or refused.value)
@@ -133,11 +167,19 @@ def test_it_changes_nothing(site):
 def test_what_it_cannot_show(site):
     """No database of `job local`, no tables, a port that is taken: one sentence each."""
     empty = site.job("dashboard", "--local", site.folder / "none", JOB_DATABASE_URL="")
-    assert (empty.returncode, "there is no database; `job local` makes one" in empty.stderr) == (78, True)
-    assert "is not set: give postgresql://" in (unsaid := site.job("dashboard", JOB_DATABASE_URL="", check=2).stderr)
+    assert (empty.returncode, "there is no database; `job local` makes one" in empty.stderr) == (
+        78,
+        True,
+    )
+    assert "is not set: give postgresql://" in (
+        unsaid := site.job("dashboard", JOB_DATABASE_URL="", check=2).stderr
+    )
     assert unsaid.endswith("after `job local`: --local DIR\n")
     both = ("list", "--local", "out", "--database-url", site.database_url)
-    assert "--local out and --database-url both say where things are: give one of them" in site.job(*both, check=2).stderr
+    assert (
+        "--local out and --database-url both say where things are: give one of them"
+        in site.job(*both, check=2).stderr
+    )
     assert "has no tables yet" in site.job("dashboard", "--port", 0, check=75).stderr
 
 
@@ -151,17 +193,37 @@ def test_on_the_servers_of_a_local_run(site):
     with Postgres(folder) as server:
         url = _lived(site.database_url).url
         _lived(server.url)
-        running = site.start("dashboard", "--local", site.folder / "out", "--port", 0, JOB_DATABASE_URL="")
-        assert _get(f"{_address(running)}api/studies")["study_summaries"][0]["study_name"] == "small/cnn"
+        running = site.start(
+            "dashboard", "--local", site.folder / "out", "--port", 0, JOB_DATABASE_URL=""
+        )
+        assert (
+            _get(f"{_address(running)}api/studies")["study_summaries"][0]["study_name"]
+            == "small/cnn"
+        )
         running.send(signal.SIGTERM)
         running.wait(20, check=0)
-        state = json.loads(site.job("status", "--json", "--local", "out", check=0, JOB_DATABASE_URL="", JOB_EXPERIMENT="").stdout)
+        state = json.loads(
+            site.job(
+                "status",
+                "--json",
+                "--local",
+                "out",
+                check=0,
+                JOB_DATABASE_URL="",
+                JOB_EXPERIMENT="",
+            ).stdout
+        )
         assert state["experiment"] == "small", "the experiment that `job local` has there"
         Database(server.url, 0).rows("select 1")
-    started = site.start("dashboard", "--local", site.folder / "out", "--port", 0, JOB_DATABASE_URL="")
+    started = site.start(
+        "dashboard", "--local", site.folder / "out", "--port", 0, JOB_DATABASE_URL=""
+    )
     assert len(_get(f"{_address(started)}api/studies")["study_summaries"]) == 1
     taken = _address(started).split(":")[2].strip("/")
-    assert f"--port {taken}: cannot be listened on" in site.job("dashboard", "--port", taken, JOB_DATABASE_URL=url, check=2).stderr
+    assert (
+        f"--port {taken}: cannot be listened on"
+        in site.job("dashboard", "--port", taken, JOB_DATABASE_URL=url, check=2).stderr
+    )
     started.send(signal.SIGTERM)
     started.wait(60, check=0)
     assert not (folder / "postgres" / "pid").exists()

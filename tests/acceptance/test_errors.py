@@ -22,23 +22,36 @@ def sentence(done):
 
 def test_before_prepare(small):
     """A worker that comes before `prepare` leaves with 75 and says what to run."""
-    assert "has no tables yet: run `job prepare" in sentence(small.job("trial", "--index", 0, check=75))
+    assert "has no tables yet: run `job prepare" in sentence(
+        small.job("trial", "--index", 0, check=75)
+    )
     small.job("prepare", "small.toml", check=0)
-    assert "experiment 'other' (from JOB_EXPERIMENT or --experiment) is not in the database yet" in sentence(
-        small.job("trial", "--index", 0, "--experiment", "other", check=75)
+    assert (
+        "experiment 'other' (from JOB_EXPERIMENT or --experiment) is not in the database yet"
+        in sentence(small.job("trial", "--index", 0, "--experiment", "other", check=75))
     )
 
 
 def test_the_database_says_no(small):
     """Wrong password: 78; no server: 69; no setting: 2; and the password is never shown."""
     host = small.database_url.rpartition("@")[2]
-    refused = small.job("prepare", "small.toml", "--database-url", f"postgresql://job:wrongpw@{host}", check=78)
+    refused = small.job(
+        "prepare", "small.toml", "--database-url", f"postgresql://job:wrongpw@{host}", check=78
+    )
     assert "refused us" in sentence(refused)
     assert "wrongpw" not in refused.stderr
-    away = small.job("prepare", "small.toml", check=69, JOB_DATABASE_URL="postgresql://u:secretpw@127.0.0.1:9/x", JOB_OUTAGE_S="1")
+    away = small.job(
+        "prepare",
+        "small.toml",
+        check=69,
+        JOB_DATABASE_URL="postgresql://u:secretpw@127.0.0.1:9/x",
+        JOB_OUTAGE_S="1",
+    )
     assert "cannot be reached" in sentence(away)
     assert "secretpw" not in away.stderr
-    assert "JOB_DATABASE_URL (or JOB_DATABASE_URL_FILE) is not set" in sentence(small.job("status", check=2, JOB_DATABASE_URL=""))
+    assert "JOB_DATABASE_URL (or JOB_DATABASE_URL_FILE) is not set" in sentence(
+        small.job("status", check=2, JOB_DATABASE_URL="")
+    )
 
 
 def test_a_database_that_may_only_be_read(small, postgres):
@@ -51,7 +64,9 @@ def test_a_database_that_may_only_be_read(small, postgres):
             "prepare",
             "small.toml",
             check=78,
-            JOB_DATABASE_URL=small.database_url.replace(postgres.url.partition("@")[0], "postgresql://reader:x"),
+            JOB_DATABASE_URL=small.database_url.replace(
+                postgres.url.partition("@")[0], "postgresql://reader:x"
+            ),
         )
         assert "reader may not make the schema job, where our tables are" in sentence(refused)
     finally:
@@ -60,26 +75,58 @@ def test_a_database_that_may_only_be_read(small, postgres):
 
 def test_the_store_says_no(small):
     """A missing bucket and wrong keys: 78; nothing is registered."""
-    assert "NoSuchBucket; create the bucket" in sentence(small.job("prepare", "small.toml", "--store-url", "s3://absent/x", check=78))
-    assert "403; check AWS_ACCESS_KEY_ID" in sentence(small.job("prepare", "small.toml", check=78, AWS_SECRET_ACCESS_KEY="wrongkey"))
+    assert "NoSuchBucket; create the bucket" in sentence(
+        small.job("prepare", "small.toml", "--store-url", "s3://absent/x", check=78)
+    )
+    assert "403; check AWS_ACCESS_KEY_ID" in sentence(
+        small.job("prepare", "small.toml", check=78, AWS_SECRET_ACCESS_KEY="wrongkey")
+    )
     assert "needs credentials" in sentence(
-        small.job("prepare", "small.toml", check=78, AWS_ACCESS_KEY_ID="", AWS_SECRET_ACCESS_KEY="", AWS_EC2_METADATA_DISABLED="true")
+        small.job(
+            "prepare",
+            "small.toml",
+            check=78,
+            AWS_ACCESS_KEY_ID="",
+            AWS_SECRET_ACCESS_KEY="",
+            AWS_EC2_METADATA_DISABLED="true",
+        )
     )
     assert Database(small.database_url, 5).rows("select * from experiment") == []
 
 
 @pytest.mark.parametrize(
     ("size", "blocks", "limit_kb"),
-    [(32, 5, 5_000_000), (96, 1, 6_000_000)],  # weights of 2 GB while the net is built; 3 GB of one layer in the first step
+    [
+        (32, 5, 5_000_000),
+        (96, 1, 6_000_000),
+    ],  # weights of 2 GB while the net is built; 3 GB of one layer in the first step
 )
 def test_a_net_too_large_for_the_memory(small, size, blocks, limit_kb):
     """TensorFlow's words for it become ours, 1, and the attempt counts."""
     large = SMALL.replace("width = 2", "width = 640").replace("blocks = 1", f"blocks = {blocks}")
-    (small.folder / "small.toml").write_text(large.replace('"digits"', f'"digits"\nimage_size = {size}'))
+    (small.folder / "small.toml").write_text(
+        large.replace('"digits"', f'"digits"\nimage_size = {size}')
+    )
     small.job("prepare", "small.toml", check=0)
-    limited = ["sh", "-c", f'ulimit -v {limit_kb} && exec "$@"', "sh", sys.executable, "-m", "job", "trial", "--index", "0"]
-    done = subprocess.run(limited, env=small.environ, cwd=small.folder, capture_output=True, text=True, timeout=300)
-    assert sentence(done) == "job: cnn trial 0: out of memory; give the task more, or search smaller batches and widths"
+    limited = [
+        "sh",
+        "-c",
+        f'ulimit -v {limit_kb} && exec "$@"',
+        "sh",
+        sys.executable,
+        "-m",
+        "job",
+        "trial",
+        "--index",
+        "0",
+    ]
+    done = subprocess.run(
+        limited, env=small.environ, cwd=small.folder, capture_output=True, text=True, timeout=300
+    )
+    assert (
+        sentence(done)
+        == "job: cnn trial 0: out of memory; give the task more, or search smaller batches and widths"
+    )
     assert done.returncode == 1
     (row,) = Database(small.database_url, 5).rows("select outcome, reason from attempt")
     assert row == {"outcome": "error", "reason": "out of memory"}
@@ -89,22 +136,36 @@ def test_no_memory_to_begin_with(small):
     """A limit so low that TensorFlow cannot be mapped is want of memory, no missing package: 1, and the attempt counts."""
     small.job("prepare", "small.toml", check=0)
     limited = ["sh", "-c", 'ulimit -v 800000 && exec "$@"', "sh", sys.executable, "-P", "-m", "job"]
-    done = subprocess.run([*limited, "trial", "--index", "0"], env=small.environ, cwd=small.folder, capture_output=True, text=True)
+    done = subprocess.run(
+        [*limited, "trial", "--index", "0"],
+        env=small.environ,
+        cwd=small.folder,
+        capture_output=True,
+        text=True,
+    )
     assert (done.returncode, sentence(done)) == (
         1,
         "job: cnn trial 0: out of memory; give the task more, or search smaller batches and widths",
     )
-    done = subprocess.run([*limited, "check"], env=small.environ, cwd=small.folder, capture_output=True, text=True)
+    done = subprocess.run(
+        [*limited, "check"], env=small.environ, cwd=small.folder, capture_output=True, text=True
+    )
     assert "out of memory (" in done.stdout and "`ulimit -v` allows" in done.stdout
 
 
 def test_an_index_beyond(small):
     """An index beyond the stage: 2 from a person, 0 with a warning from a scheduler."""
     small.job("prepare", "small.toml", check=0)
-    assert "trial index 5 (from --index) is not in 0..0" in sentence(small.job("trial", "--index", 5, check=2))
+    assert "trial index 5 (from --index) is not in 0..0" in sentence(
+        small.job("trial", "--index", 5, check=2)
+    )
     assert "nothing to do" in small.job("trial", check=0, JOB_COMPLETION_INDEX="5").stderr
-    assert "--index = 'x': expected a whole number from 0" in sentence(small.job("trial", "--index", "x", check=2))
-    assert "--model cn (did you mean 'cnn'?)" in sentence(small.job("trial", "--index", 0, "--model", "cn", check=2))
+    assert "--index = 'x': expected a whole number from 0" in sentence(
+        small.job("trial", "--index", "x", check=2)
+    )
+    assert "--model cn (did you mean 'cnn'?)" in sentence(
+        small.job("trial", "--index", 0, "--model", "cn", check=2)
+    )
 
 
 def test_weights_of_another_architecture(small):
@@ -116,31 +177,48 @@ def test_weights_of_another_architecture(small):
     with h5py.File(folder / "vgg16_no_top.weights.h5", "w") as file:
         file.create_dataset("layers/dense/vars/0", data=np.zeros(3))
     (small.folder / "small.toml").write_text(
-        SMALL.replace("[models.cnn]\nepochs = 1\nwidth = 2\nblocks = 1", "[models.vgg16]\nepochs = 1\ninput_size = 32")
+        SMALL.replace(
+            "[models.cnn]\nepochs = 1\nwidth = 2\nblocks = 1",
+            "[models.vgg16]\nepochs = 1\ninput_size = 32",
+        )
     )
-    assert "weights vgg16_no_top.weights.h5 do not fit vgg16" in sentence(small.job("prepare", "small.toml", "--weights", folder, check=78))
+    assert "weights vgg16_no_top.weights.h5 do not fit vgg16" in sentence(
+        small.job("prepare", "small.toml", "--weights", folder, check=78)
+    )
     assert open_store(small.store_url, 5).listing("") == []
 
 
 def test_a_loss_that_is_not_finite(small):
     """A diverged trial is decided: pruned with its reason, exit 0, not tried again; without another trial folds exit 70."""
     (small.folder / "small.toml").write_text(
-        SMALL.replace("learning_rate = 0.01", 'learning_rate = 10\nweight_decay = 10\nschedule = "constant"').replace(
-            "epochs = 1\n", "epochs = 30\n"
-        )
+        SMALL.replace(
+            "learning_rate = 0.01", 'learning_rate = 10\nweight_decay = 10\nschedule = "constant"'
+        ).replace("epochs = 1\n", "epochs = 30\n")
     )
     small.job("prepare", "small.toml", check=0)
     small.job("trial", "--index", 0, check=0)
-    row = Database(small.database_url, 5).rows("select state, reason from task where stage = 'trial'")[0]
+    row = Database(small.database_url, 5).rows(
+        "select state, reason from task where stage = 'trial'"
+    )[0]
     if row["state"] != "pruned":
         pytest.fail(f"it did not diverge: {row}")
     assert "loss is not finite in epoch" in row["reason"]
-    assert "is decided already: pruned (diverged" in small.job("trial", "--index", 0, check=0).stderr
-    assert "cnn has no complete trial to go on with: 1 pruned" in sentence(small.job("fold", "--index", 0, check=70))
+    assert (
+        "is decided already: pruned (diverged" in small.job("trial", "--index", 0, check=0).stderr
+    )
+    assert "cnn has no complete trial to go on with: 1 pruned" in sentence(
+        small.job("fold", "--index", 0, check=70)
+    )
     (small.folder / "photo.png").touch()
-    assert "cnn will have no trained model" in sentence(small.job("predict", "cnn", "photo.png", check=70))
-    assert "there will be no winner: cnn: no trial is complete" in sentence(small.job("export", "--out", "out", check=70))
-    assert "cnn will have no trained model" in sentence(small.job("export", "--model", "cnn", "--out", "out", check=70))
+    assert "cnn will have no trained model" in sentence(
+        small.job("predict", "cnn", "photo.png", check=70)
+    )
+    assert "there will be no winner: cnn: no trial is complete" in sentence(
+        small.job("export", "--out", "out", check=70)
+    )
+    assert "cnn will have no trained model" in sentence(
+        small.job("export", "--model", "cnn", "--out", "out", check=70)
+    )
 
 
 def test_altered_data_is_not_trained_on(small):
@@ -159,33 +237,62 @@ def test_a_row_that_names_a_file_elsewhere(small):
     """Who can write a row cannot have a worker write, read or map a file elsewhere: the key is refused in one sentence, the task given back."""
     small.job("prepare", "small.toml", check=0)
     database, victim = Database(small.database_url, 5), small.folder / "victim"
-    database.rows("update experiment set splits = jsonb_set(splits, '{key}', to_jsonb(%(key)s::text))", key=str(victim))
-    assert f"the key '{victim}' leads elsewhere" in sentence(small.job("trial", "--index", 0, check=78))
+    database.rows(
+        "update experiment set splits = jsonb_set(splits, '{key}', to_jsonb(%(key)s::text))",
+        key=str(victim),
+    )
+    assert f"the key '{victim}' leads elsewhere" in sentence(
+        small.job("trial", "--index", 0, check=78)
+    )
     assert not victim.exists()
-    assert database.rows("select state, counted from task where stage = 'trial'") == [{"state": "waiting", "counted": 0}]
+    assert database.rows("select state, counted from task where stage = 'trial'") == [
+        {"state": "waiting", "counted": 0}
+    ]
 
 
 def test_a_cache_that_cannot_be_used(small):
     """A cache below a file is invalid; the task is given back."""
     small.job("prepare", "small.toml", check=0)
-    assert "JOB_CACHE_DIR = " in sentence(small.job("trial", "--index", 0, "--cache-dir", "/dev/null/x", check=78))
-    assert Database(small.database_url, 5).rows("select state from task where stage = 'trial'")[0]["state"] == "waiting"
+    assert "JOB_CACHE_DIR = " in sentence(
+        small.job("trial", "--index", 0, "--cache-dir", "/dev/null/x", check=78)
+    )
+    assert (
+        Database(small.database_url, 5).rows("select state from task where stage = 'trial'")[0][
+            "state"
+        ]
+        == "waiting"
+    )
 
 
 def test_many_in_turn(small):
     """--count K does the tasks from I*K on in turn; the code of one that did not end well is the code of all."""
     (small.folder / "small.toml").write_text(SMALL.replace("trials = 1", "trials = 3"))
-    (small.folder / "job.py").write_text("raise SystemExit('a file of the user')")  # takes no child's place
+    (small.folder / "job.py").write_text(
+        "raise SystemExit('a file of the user')"
+    )  # takes no child's place
     small.job("prepare", "small.toml", check=0)
     small.job("trial", "--count", 2, check=0, SLURM_ARRAY_TASK_ID="1")
-    states = [r["state"] for r in Database(small.database_url, 5).rows("select state from task where stage = 'trial' order by index")]
+    states = [
+        r["state"]
+        for r in Database(small.database_url, 5).rows(
+            "select state from task where stage = 'trial' order by index"
+        )
+    ]
     assert states == ["waiting", "waiting", "complete"]
     small.job("fold", "--index", 0, "--count", 2, check=75)
     database = Database(small.database_url, 5)
-    database.rows("update task set state = 'failed', reason = 'x', finished = now() where stage = 'trial' and index = 0")
-    database.rows("update task set state = 'running', owner = 'x', lease_until = 'infinity' where stage = 'trial' and index = 1")
-    small.job("trial", "--index", 0, "--count", 3, check=75)  # the 70 before it must not make it final
-    database.rows("update task set state = 'waiting', owner = null, lease_until = null where stage = 'trial' and index = 1")
+    database.rows(
+        "update task set state = 'failed', reason = 'x', finished = now() where stage = 'trial' and index = 0"
+    )
+    database.rows(
+        "update task set state = 'running', owner = 'x', lease_until = 'infinity' where stage = 'trial' and index = 1"
+    )
+    small.job(
+        "trial", "--index", 0, "--count", 3, check=75
+    )  # the 70 before it must not make it final
+    database.rows(
+        "update task set state = 'waiting', owner = null, lease_until = null where stage = 'trial' and index = 1"
+    )
     small.job("trial", "--index", 0, "--count", 3, check=70)
     small.job("trial", "--experiment", "trial", "--index", 0, "--count", 1, check=75)
     assert small.job("trial", "--index", 1, "--count", 2, check=2).returncode == 2
@@ -199,9 +306,17 @@ def test_plan_needs_nothing(small):
 
 def test_nothing_to_do_imports_nothing_heavy(small):
     """A finished task and one too many exit without TensorFlow, Optuna or boto3; status and report never import TensorFlow."""
-    heavy, looking = ("tensorflow", "keras", "optuna", "boto3"), {"check": 0, "PYTHONPROFILEIMPORTTIME": "1"}
+    heavy, looking = (
+        ("tensorflow", "keras", "optuna", "boto3"),
+        {"check": 0, "PYTHONPROFILEIMPORTTIME": "1"},
+    )
     small.job("prepare", "small.toml", check=0)
-    assert imports(small.job("trial", "--index", 0, **looking), *heavy) == ["boto3", "keras", "optuna", "tensorflow"]
+    assert imports(small.job("trial", "--index", 0, **looking), *heavy) == [
+        "boto3",
+        "keras",
+        "optuna",
+        "tensorflow",
+    ]
     assert imports(small.job("trial", "--index", 0, **looking), *heavy) == []
     assert imports(small.job("trial", **looking, SLURM_ARRAY_TASK_ID="999"), *heavy) == []
     assert imports(small.job("status", **looking), *heavy) == []

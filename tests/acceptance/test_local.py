@@ -52,7 +52,12 @@ SHELL = {
     "MPLBACKEND": "module://matplotlib_inline.backend_inline",
 }
 AWS_CONFIG = "[default]\nregion = eu-west-1\nignore_configured_endpoint_urls = true\ns3 =\n  addressing_style = virtual\n"
-KERAS_JSON = {"backend": "torch", "image_data_format": "channels_first", "floatx": "float16", "epsilon": 1}
+KERAS_JSON = {
+    "backend": "torch",
+    "image_data_format": "channels_first",
+    "floatx": "float16",
+    "epsilon": 1,
+}
 
 
 @pytest.fixture
@@ -72,12 +77,28 @@ def folder(tmp_path):
 def start(folder, *arguments) -> subprocess.Popen:
     """Start `job local` on a machine that has no network, no data and no weights, in a shell that was set up for other work."""
     command = [*JOB, "local", "small.toml", "--out", "out", *arguments]
-    return subprocess.Popen(command, cwd=folder, env=shell(folder), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return subprocess.Popen(
+        command,
+        cwd=folder,
+        env=shell(folder),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
 
 
 def shell(folder) -> dict:
-    offline = {"https_proxy": PORT_NOBODY_HAS, "http_proxy": PORT_NOBODY_HAS, "HOME": str(folder), "KERAS_HOME": str(folder / "keras")}
-    return {k: v for k, v in os.environ.items() if not k.startswith(("JOB_", "no_proxy", "NO_PROXY"))} | SHELL | offline
+    offline = {
+        "https_proxy": PORT_NOBODY_HAS,
+        "http_proxy": PORT_NOBODY_HAS,
+        "HOME": str(folder),
+        "KERAS_HOME": str(folder / "keras"),
+    }
+    return (
+        {k: v for k, v in os.environ.items() if not k.startswith(("JOB_", "no_proxy", "NO_PROXY"))}
+        | SHELL
+        | offline
+    )
 
 
 def running(folder) -> list[int]:
@@ -101,7 +122,9 @@ def workers(folder) -> set[str]:
 
 def trial_runs(folder):
     """Tell whether a trial has begun its second epoch."""
-    logs = [p.read_text(errors="replace") for p in (folder / "out" / "logs").glob("trial-cnn-*.log")]
+    logs = [
+        p.read_text(errors="replace") for p in (folder / "out" / "logs").glob("trial-cnn-*.log")
+    ]
     return any("epoch 1 of 12" in text for text in logs)
 
 
@@ -149,11 +172,18 @@ def check_its_model_can_be_used(folder):
     Image.new("L", (8, 8)).save(folder / "photo.png")
     environ = shell(folder)
     command = [*JOB, "predict", "cnn", "photo.png", "--local"]
-    done = subprocess.run([*command, "out"], cwd=folder, env=environ, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [*command, "out"], cwd=folder, env=environ, capture_output=True, text=True, timeout=120
+    )
     assert (done.returncode, done.stdout.split()[2]) == (0, "photo.png"), done.stderr
     assert running(folder) == []
-    done = subprocess.run([*command, "other"], cwd=folder, env=environ, capture_output=True, text=True, timeout=60)
-    assert (done.returncode, "there is no database; `job local` makes one" in done.stderr) == (78, True), done.stderr
+    done = subprocess.run(
+        [*command, "other"], cwd=folder, env=environ, capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, "there is no database; `job local` makes one" in done.stderr) == (
+        78,
+        True,
+    ), done.stderr
 
 
 def test_wrong_arguments(folder):

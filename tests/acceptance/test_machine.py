@@ -21,9 +21,17 @@ SHORTAGES = {
     "nobody reads": (f"{PLAN} | head -c0; exit ${{PIPESTATUS[0]}}", 1, ""),
     "no output": (f"{PLAN} >&-", 0, ""),
     "no output and no errors": (f"{PLAN} >&- 2>&-", 0, ""),
-    "a full disk for output": (f"{PLAN} >/dev/full", 69, "job: no space left on what is written to: free some, then run me again\n"),
+    "a full disk for output": (
+        f"{PLAN} >/dev/full",
+        69,
+        "job: no space left on what is written to: free some, then run me again\n",
+    ),
     "a full disk for errors": (f"{sys.executable} -m job plan none.toml 2>/dev/full", 78, ""),
-    "nobody reads the log": (f"{sys.executable} -m job trial | head -c0; exit ${{PIPESTATUS[0]}}", 2, ""),
+    "nobody reads the log": (
+        f"{sys.executable} -m job trial | head -c0; exit ${{PIPESTATUS[0]}}",
+        2,
+        "",
+    ),
     "a folder closed to us": (
         f"{sys.executable} -m job serve --folder /sys/x --url-file u",
         78,
@@ -55,7 +63,11 @@ def test_a_shortage(tmp_path, name):
     (tmp_path / "binary").write_bytes(bytes(range(256)))
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("JOB_", "SLURM_", "AWS_"))}
     done = subprocess.run(
-        ["bash", "-c", command], env=clean | {"JOB_LOG": "json"} if "log" in name else clean, cwd=tmp_path, capture_output=True, text=True
+        ["bash", "-c", command],
+        env=clean | {"JOB_LOG": "json"} if "log" in name else clean,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
     )
     assert (done.returncode, done.stderr) == (code, words)
 
@@ -64,7 +76,12 @@ def test_a_database_url_written_by_an_editor(site):
     """A byte order mark before a URL, or an experiment, is no part of it."""
     (site.folder / "url").write_bytes(b"\xef\xbb\xbf" + site.database_url.encode() + b"\r\n")
     (site.folder / "small.toml").write_bytes(b"\xef\xbb\xbf" + SMALL.encode())
-    assert "has no tables yet" in site.job("list", check=75, JOB_DATABASE_URL="", JOB_DATABASE_URL_FILE=str(site.folder / "url")).stderr
+    assert (
+        "has no tables yet"
+        in site.job(
+            "list", check=75, JOB_DATABASE_URL="", JOB_DATABASE_URL_FILE=str(site.folder / "url")
+        ).stderr
+    )
     site.job("plan", "small.toml", check=0)
 
 
@@ -74,7 +91,12 @@ def test_a_user_without_a_home():
     environ = {k: v for k, v in os.environ.items() if k != "KERAS_HOME"} | {"HOME": "/root"}
     if os.getuid():
         pytest.skip("only root can become a user without a name")
-    assert subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True).stdout == "/tmp/.keras/models\n"
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code], env=environ, capture_output=True, text=True
+        ).stdout
+        == "/tmp/.keras/models\n"
+    )
 
 
 BLOCKED = """
@@ -97,15 +119,27 @@ def _without(site, *names: str) -> dict:
 
 def test_a_package_that_is_not_installed(small):
     """It is named with the command that installs it: 78. A task is given back uncounted: three of them would fail it for good."""
-    for command, name, extra in ((("list",), "psycopg2", ""), (("status",), "rich", ""), (("dashboard",), "optuna_dashboard", "[local]")):
+    for command, name, extra in (
+        (("list",), "psycopg2", ""),
+        (("status",), "rich", ""),
+        (("dashboard",), "optuna_dashboard", "[local]"),
+    ):
         done = small.job(*command, check=78, **_without(small, name))
-        assert f"run `pip install 'image-tuning-job{extra}'`" in done.stderr and "Traceback" not in done.stderr
+        assert (
+            f"run `pip install 'image-tuning-job{extra}'`" in done.stderr
+            and "Traceback" not in done.stderr
+        )
     small.job("prepare", "small.toml", check=0)
     done = small.job("trial", "--index", 0, check=78, **_without(small, "tensorflow", "keras"))
-    assert "job: the package keras is not installed: run `pip install 'image-tuning-job[cpu]'`, or [gpu]" in done.stderr
+    assert (
+        "job: the package keras is not installed: run `pip install 'image-tuning-job[cpu]'`, or [gpu]"
+        in done.stderr
+    )
     assert "Traceback" not in done.stderr
     rows = Database(small.database_url, 5)
-    assert rows.rows("select state, counted from task where stage = 'trial'") == [{"state": "waiting", "counted": 0}]
+    assert rows.rows("select state, counted from task where stage = 'trial'") == [
+        {"state": "waiting", "counted": 0}
+    ]
     assert [r["outcome"] for r in rows.rows("select outcome from attempt")] == ["interrupted"]
 
 
@@ -118,7 +152,11 @@ def test_a_bug_of_ours(site):
     )
     done = site.job("plan", "x.toml", check=1, PYTHONPATH=str(folder), JOB_DATABASE_URL="")
     assert "this is a bug of ours" in done.stderr and "the project's issues" in done.stderr
-    assert f"job {__version__}" in done.stderr and "`job plan x.toml`" in done.stderr and "KeyError: 'oh'" in done.stderr
+    assert (
+        f"job {__version__}" in done.stderr
+        and "`job plan x.toml`" in done.stderr
+        and "KeyError: 'oh'" in done.stderr
+    )
 
 
 def test_a_signal_at_any_moment(site):
@@ -136,4 +174,6 @@ def test_a_postgresql_that_is_too_old(database_url, monkeypatch):
     monkeypatch.setattr(database, "OLDEST_POSTGRESQL", 990000)
     with pytest.raises(Invalid, match=r"PostgreSQL 1[5-9]\.\d.* 99 or newer"):
         Database(database_url, 5).create_schema()
-    assert Database(database_url, 5).rows("select to_regclass('job_schema') as found") == [{"found": None}]
+    assert Database(database_url, 5).rows("select to_regclass('job_schema') as found") == [
+        {"found": None}
+    ]

@@ -54,7 +54,11 @@ def picture(rng, i: int, sick: bool) -> bytes:
 @pytest.fixture
 def xrays(site, s3):
     """60 healthy and 18 sick pictures of 13 patients in a bucket, six of each patient, named in groups.csv; the experiment on them."""
-    rng, rows, store = np.random.default_rng(0), ["image,group"], open_store(f"{site.store_url}-data", 20)
+    rng, rows, store = (
+        np.random.default_rng(0),
+        ["image,group"],
+        open_store(f"{site.store_url}-data", 20),
+    )
     for i in range(78):
         name = f"{'healthy' if i % 13 < 10 else 'sick'}/Aufnahme {i} ü.PNG"
         store.put(name, picture(rng, i, "sick" in name))
@@ -69,8 +73,13 @@ def xrays(site, s3):
 def test_from_a_bucket_to_the_report(xrays):
     """They are described, prepared as they are, searched, cross-validated, tested and reported; no patient is on two sides, which verify sees."""
     found = json.loads(xrays.job("prepare", "xrays.toml", "--describe", "--json", check=0).stdout)
-    assert found["image_shape"] == [HEIGHT, WIDTH, 3] and found["found"] == {"train": 78, "test": None}
-    assert found["groups"]["largest"] == 6 and found["groups"]["train"] + found["groups"]["test"] == 13
+    assert found["image_shape"] == [HEIGHT, WIDTH, 3] and found["found"] == {
+        "train": 78,
+        "test": None,
+    }
+    assert (
+        found["groups"]["largest"] == 6 and found["groups"]["train"] + found["groups"]["test"] == 13
+    )
     assert found["test"] == 6 * found["groups"]["test"] and found["validation"] % 6 == 0
     assert all(size % 6 == 0 for size in found["folds"])
     assert sum("images of 16 bits hold 12" in note for note in found["notes"]) == 1
@@ -83,11 +92,20 @@ def test_from_a_bucket_to_the_report(xrays):
         xrays.job(*arguments, check=0)
     xrays.job("report", "--out", "report", check=0)
     report = json.loads((xrays.folder / "report/report.json").read_text())
-    assert report["data"]["groups"] == {"train": found["groups"]["train"], "test": found["groups"]["test"]}
-    assert report["data"]["image_shape"] == [HEIGHT, WIDTH, 3] and report["models"]["cnn"]["final"]["runs"][0]["n"] == found["test"]
+    assert report["data"]["groups"] == {
+        "train": found["groups"]["train"],
+        "test": found["groups"]["test"],
+    }
+    assert (
+        report["data"]["image_shape"] == [HEIGHT, WIDTH, 3]
+        and report["models"]["cnn"]["final"]["runs"][0]["n"] == found["test"]
+    )
     assert "data.groups" in (xrays.folder / "report/index.html").read_text()
     xrays.job("verify", "--deep", check=0)
-    assert "tear 1 groups of images apart: the validation part" in _torn(xrays).job("verify", "--deep", check=1).stdout
+    assert (
+        "tear 1 groups of images apart: the validation part"
+        in _torn(xrays).job("verify", "--deep", check=1).stdout
+    )
 
 
 def _torn(site):
@@ -102,7 +120,10 @@ def _torn(site):
     buffer = io.BytesIO()
     np.savez_compressed(buffer, validation=validation, folds=folds)
     store.put(splits["key"], buffer.getvalue())
-    database.rows("update experiment set splits = jsonb_set(splits, '{sha256}', to_jsonb(%(sha)s::text))", sha=sha256(buffer.getvalue()))
+    database.rows(
+        "update experiment set splits = jsonb_set(splits, '{sha256}', to_jsonb(%(sha)s::text))",
+        sha=sha256(buffer.getvalue()),
+    )
     return site
 
 

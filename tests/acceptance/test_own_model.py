@@ -18,7 +18,12 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "own"
 def own(site):
     """The example's two files in a folder of the user's, made smaller; its module is found by PYTHONPATH."""
     shutil.copytree(EXAMPLE, site.folder / "code")
-    small = {"trials = 4": "trials = 1", "epochs = 3": "epochs = 1", "filters = 16": "filters = 4", "depth = [1, 2, 3]": "depth = [1, 2]"}
+    small = {
+        "trials = 4": "trials = 1",
+        "epochs = 3": "epochs = 1",
+        "filters = 16": "filters = 4",
+        "depth = [1, 2, 3]": "depth = [1, 2]",
+    }
     text = (EXAMPLE / "own.toml").read_text()
     for old, new in small.items():
         assert old in text
@@ -48,10 +53,28 @@ def test_an_own_model_from_prepare_to_verify(own):
     module = own.folder / "code" / "residual.py"
     module.write_text(module.read_text().replace("0.1", "0.2"))
     refused = own.job("prepare", "own.toml", check=78).stderr
-    assert f'models.residual.source: "{source}" -> "' in refused and "(the code of its factory). Give the file a new name" in refused
+    assert (
+        f'models.residual.source: "{source}" -> "' in refused
+        and "(the code of its factory). Give the file a new name" in refused
+    )
     refused = own.job("fold", "--index", 1, check=78).stderr
-    assert f"model residual was prepared with the source {source}, but {module} and what it imports are" in refused
-    assert "was prepared with the source" in own.job("predict", "residual", "picture.png", check=78).stderr
-    assert database.rows("select state, counted from task where stage = 'fold' and index = 1") == [{"state": "waiting", "counted": 0}]
+    assert (
+        f"model residual was prepared with the source {source}, but {module} and what it imports are"
+        in refused
+    )
+    assert (
+        "was prepared with the source"
+        in own.job("predict", "residual", "picture.png", check=78).stderr
+    )
+    assert database.rows("select state, counted from task where stage = 'fold' and index = 1") == [
+        {"state": "waiting", "counted": 0}
+    ]
     module.unlink()
-    assert imports(own.job("trial", "--index", 0, check=0, PYTHONPROFILEIMPORTTIME="1"), "residual", "tensorflow") == []
+    assert (
+        imports(
+            own.job("trial", "--index", 0, check=0, PYTHONPROFILEIMPORTTIME="1"),
+            "residual",
+            "tensorflow",
+        )
+        == []
+    )

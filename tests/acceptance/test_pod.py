@@ -43,10 +43,29 @@ def test_the_reason_of_an_end(small):
         (("trial", "--index", "9"), {}, 2, "ERROR", "trial index 9 (from --index) is not in 0..0"),
         (("trial", "--indexx", "9"), {}, 2, "ERROR", "No such option"),
         (("fold", "--index", "0"), {}, 75, "WARNING", "1 trial tasks of cnn are not finished yet"),
-        (trial, {"JOB_DATABASE_URL": "", "JOB_DATABASE_URL_FILE": "/run/none/url"}, 78, "ERROR", "/run/none/url: cannot be read"),
-        (trial, {"JOB_DATABASE_URL": "postgresql://job:hidden0@127.0.0.1:9/x"}, 69, "WARNING", "cannot be reached"),
+        (
+            trial,
+            {"JOB_DATABASE_URL": "", "JOB_DATABASE_URL_FILE": "/run/none/url"},
+            78,
+            "ERROR",
+            "/run/none/url: cannot be read",
+        ),
+        (
+            trial,
+            {"JOB_DATABASE_URL": "postgresql://job:hidden0@127.0.0.1:9/x"},
+            69,
+            "WARNING",
+            "cannot be reached",
+        ),
     ):
-        done = small.job(*arguments, check=code, JOB_LOG="json", JOB_REASON_FILE=str(reason), JOB_WAIT_S="0.5", **environ)
+        done = small.job(
+            *arguments,
+            check=code,
+            JOB_LOG="json",
+            JOB_REASON_FILE=str(reason),
+            JOB_WAIT_S="0.5",
+            **environ,
+        )
         (last,) = records(done)[-1:]
         assert (last["level"], last["message"]) == (level, reason.read_text())
         assert words in last["message"]
@@ -60,14 +79,28 @@ def test_a_reason_for_a_person(small):
     assert done.stderr.splitlines()[-1] == "job: " + reason.read_text()
     assert "has no tables yet" in reason.read_text()
     done = small.job("trial", "--index", 0, check=75, JOB_REASON_FILE="/nowhere/reason")
-    assert "JOB_REASON_FILE = /nowhere/reason: cannot be written (No such file or directory)" in done.stderr
-    assert "JOB_LOG = 'xml': expected text or json" in small.job("trial", "--index", 0, check=2, JOB_LOG="xml").stderr
+    assert (
+        "JOB_REASON_FILE = /nowhere/reason: cannot be written (No such file or directory)"
+        in done.stderr
+    )
+    assert (
+        "JOB_LOG = 'xml': expected text or json"
+        in small.job("trial", "--index", 0, check=2, JOB_LOG="xml").stderr
+    )
 
 
 def test_no_device_is_held_for_a_database_that_is_not_there(small):
     """Before it owns a task a worker waits JOB_WAIT_S for the database, not JOB_OUTAGE_S: there is nothing to lose yet."""
     started = time.monotonic()
-    small.job("trial", "--index", 0, check=69, JOB_DATABASE_URL="postgresql://u:p@127.0.0.1:9/x", JOB_WAIT_S="1", JOB_OUTAGE_S="600")
+    small.job(
+        "trial",
+        "--index",
+        0,
+        check=69,
+        JOB_DATABASE_URL="postgresql://u:p@127.0.0.1:9/x",
+        JOB_WAIT_S="1",
+        JOB_OUTAGE_S="600",
+    )
     assert time.monotonic() - started < 60
 
 
@@ -75,10 +108,16 @@ def test_nobody_waits_for_a_prepare_that_was_refused(small):
     """A store that has no place for us refused `prepare`, too: who waits for the experiment ends with 78 as well, and says why."""
     bucket = small.store_url.removeprefix("s3://").partition("/")[0]
     waiting = (("trial", "--index", "0"), ("report", "--wait", "--out", "report"))
-    for refused in ({"AWS_SECRET_ACCESS_KEY": "wrong"}, {"JOB_STORE_URL": small.store_url.replace(bucket, "no-such-bucket")}):
+    for refused in (
+        {"AWS_SECRET_ACCESS_KEY": "wrong"},
+        {"JOB_STORE_URL": small.store_url.replace(bucket, "no-such-bucket")},
+    ):
         said = small.job("prepare", "small.toml", check=78, **refused).stderr.splitlines()[-1]
         for arguments in waiting:
-            assert small.job(*arguments, check=78, **refused).stderr.splitlines()[-1].partition(":")[0] == said.partition(":")[0]
+            assert (
+                small.job(*arguments, check=78, **refused).stderr.splitlines()[-1].partition(":")[0]
+                == said.partition(":")[0]
+            )
     for arguments in waiting:
         small.job(*arguments, check=75)
 
@@ -89,7 +128,10 @@ def test_a_report_that_waits(small):
     waiting = ("report", "--wait", "--out", "report")
     assert "has no tables yet" in small.job(*waiting, check=75).stderr
     small.job("prepare", "small.toml", check=0)
-    assert "not every task is decided: 1 of trial, 2 of fold, 1 of final to go" in small.job(*waiting, check=75).stderr
+    assert (
+        "not every task is decided: 1 of trial, 2 of fold, 1 of final to go"
+        in small.job(*waiting, check=75).stderr
+    )
     assert not (small.folder / "report").exists()
     child = small.start(*waiting, JOB_WAIT_S=200)
     child.until("not every task is decided")
@@ -103,18 +145,29 @@ def test_a_report_that_waits(small):
 def test_a_report_does_not_wait_for_what_never_comes(small):
     """Tasks behind a stage that failed for good are never decided: the report is written without them."""
     small.job("prepare", "small.toml", check=0)
-    Database(small.database_url, 5).rows("update task set state = 'failed', reason = 'a test', finished = now() where stage = 'trial'")
+    Database(small.database_url, 5).rows(
+        "update task set state = 'failed', reason = 'a test', finished = now() where stage = 'trial'"
+    )
     small.job("report", "--wait", "--out", "report", check=0)
     assert "a test" in (small.folder / "report" / "index.html").read_text()
 
 
 def test_a_plan_that_is_not_the_manifests(small):
     """`prepare --expect` refuses a file with other tasks or another name, before anything is made, and says what to set."""
-    right = [f"--expect={text}" for text in ("experiment=small", "features=0", "trial=1", "fold=5", "final=1")]
+    right = [
+        f"--expect={text}"
+        for text in ("experiment=small", "features=0", "trial=1", "fold=5", "final=1")
+    ]
     done = small.job("prepare", "small.toml", *right[:2], "--expect=trial=7", check=2)
     assert "--expect trial=7: the file says trial = 1 (`job plan`); set trial to 1" in done.stderr
-    assert "the file says experiment = small" in small.job("prepare", "small.toml", "--expect=experiment=x", check=2).stderr
-    assert "KEY one of experiment, features, trial, fold, final" in small.job("prepare", "small.toml", "--expect=x=1", check=2).stderr
+    assert (
+        "the file says experiment = small"
+        in small.job("prepare", "small.toml", "--expect=experiment=x", check=2).stderr
+    )
+    assert (
+        "KEY one of experiment, features, trial, fold, final"
+        in small.job("prepare", "small.toml", "--expect=x=1", check=2).stderr
+    )
     assert "has no tables yet" in small.job("status", check=75).stderr
     small.job("prepare", "small.toml", *right, check=0)
 
@@ -124,14 +177,35 @@ def test_data_and_weights_from_s3(tiny, weights):
     bucket, _, prefix = tiny.store_url.removeprefix("s3://").partition("/")
     mirror = open_store(f"s3://{bucket}/mirror-{prefix}", 5)
     mirror.put("images.npz", tiny.folder / "images.npz")
-    mirror.put("weights/mobilenetv2_0.35_224_no_top.weights.h5", weights / "mobilenetv2_0.35_224_no_top.weights.h5")
+    mirror.put(
+        "weights/mobilenetv2_0.35_224_no_top.weights.h5",
+        weights / "mobilenetv2_0.35_224_no_top.weights.h5",
+    )
     os.remove(tiny.folder / "images.npz")
     tiny.job("drop", "tiny", check=0)
-    (tiny.folder / "tiny.toml").write_text((tiny.folder / "tiny.toml").read_text().replace('"tiny"', '"far"'))
-    environ = {"JOB_DATA": f"{mirror.url}/images.npz", "JOB_WEIGHTS": f"{mirror.url}/weights/", "HOME": str(tiny.folder)}
-    missing = tiny.job("prepare", "tiny.toml", check=78, **environ | {"JOB_DATA": f"{mirror.url}/other.npz"})
-    assert f'--data (or JOB_DATA) = "{mirror.url}/other.npz": {mirror.url}/other.npz is not there' in missing.stderr
-    missing = tiny.job("prepare", "tiny.toml", check=78, **environ | {"JOB_WEIGHTS": f"{mirror.url}/none"})
-    assert f"--weights (or JOB_WEIGHTS) = {mirror.url}/none: expected mobilenetv2_0.35_224_no_top.weights.h5 below it" in missing.stderr
-    tiny.job("prepare", "tiny.toml", check=0, AWS_CA_BUNDLE="", **environ)  # empty means unset, also for boto3's variables
+    (tiny.folder / "tiny.toml").write_text(
+        (tiny.folder / "tiny.toml").read_text().replace('"tiny"', '"far"')
+    )
+    environ = {
+        "JOB_DATA": f"{mirror.url}/images.npz",
+        "JOB_WEIGHTS": f"{mirror.url}/weights/",
+        "HOME": str(tiny.folder),
+    }
+    missing = tiny.job(
+        "prepare", "tiny.toml", check=78, **environ | {"JOB_DATA": f"{mirror.url}/other.npz"}
+    )
+    assert (
+        f'--data (or JOB_DATA) = "{mirror.url}/other.npz": {mirror.url}/other.npz is not there'
+        in missing.stderr
+    )
+    missing = tiny.job(
+        "prepare", "tiny.toml", check=78, **environ | {"JOB_WEIGHTS": f"{mirror.url}/none"}
+    )
+    assert (
+        f"--weights (or JOB_WEIGHTS) = {mirror.url}/none: expected mobilenetv2_0.35_224_no_top.weights.h5 below it"
+        in missing.stderr
+    )
+    tiny.job(
+        "prepare", "tiny.toml", check=0, AWS_CA_BUNDLE="", **environ
+    )  # empty means unset, also for boto3's variables
     tiny.job("features", "--index", 0, check=0, JOB_EXPERIMENT="far")

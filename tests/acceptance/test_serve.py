@@ -15,13 +15,26 @@ def test_it_goes_on_where_it_was(site):
     """The URL, of an address others can reach, is in a file of mode 0600 and asks for SCRAM; a signal ends the server with 75, the next one has the same data and password."""
     folder, file = site.folder / "services", site.folder / "services" / "database-url"
     for row in range(2):
-        child = site.start("serve", "--folder", folder, "--url-file", file, "--host", address(), JOB_PROGRESS_FILE=site.folder / "progress")
+        child = site.start(
+            "serve",
+            "--folder",
+            folder,
+            "--url-file",
+            file,
+            "--host",
+            address(),
+            JOB_PROGRESS_FILE=site.folder / "progress",
+        )
         child.until("its URL is in")
         assert file.stat().st_mode & 0o777 == 0o600
         url = file.read_text().strip()
         assert f"@{address()}:" in url and url.endswith("?require_auth=scram-sha-256")
-        database = Database(url.partition("?")[0], 0)  # asked for in any case, of what is not loopback
-        database.rows("create schema if not exists job; create table if not exists job.kept (n int)")
+        database = Database(
+            url.partition("?")[0], 0
+        )  # asked for in any case, of what is not loopback
+        database.rows(
+            "create schema if not exists job; create table if not exists job.kept (n int)"
+        )
         database.rows("insert into kept values (%(n)s)", n=row)
         assert len(database.rows("select n from kept")) == row + 1
         assert database.url.split(":")[2] not in child.text(), "the password"
@@ -54,12 +67,21 @@ def test_it_starts_again_what_dies(site):
 
 @pytest.mark.parametrize(
     "host, file, sentence",
-    [("192.0.2.1", "url", "must be an address of this machine"), ("127.0.0.1", "/proc/url", "--url-file /proc/url: cannot be written")],
+    [
+        ("192.0.2.1", "url", "must be an address of this machine"),
+        ("127.0.0.1", "/proc/url", "--url-file /proc/url: cannot be written"),
+    ],
 )
 def test_where_it_cannot_be(site, host, file, sentence):
     """A foreign address, or a file that cannot be written, is one sentence."""
-    done = site.job("serve", "--folder", site.folder / "services", "--url-file", file, "--host", host)
-    assert (done.returncode in (1, 78), sentence in done.stderr, "Traceback" in done.stderr) == (True, True, False), done.stderr
+    done = site.job(
+        "serve", "--folder", site.folder / "services", "--url-file", file, "--host", host
+    )
+    assert (done.returncode in (1, 78), sentence in done.stderr, "Traceback" in done.stderr) == (
+        True,
+        True,
+        False,
+    ), done.stderr
 
 
 def test_progress_is_a_checkpoint_or_a_decision(small):

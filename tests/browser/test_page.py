@@ -15,7 +15,18 @@ from job.report.summary import summarise
 HERE = Path(__file__).parent
 LOOKS = ("light", "dark", "phone", "phone dark")
 LONG = "a class with a name longer than any label should be, " * 4
-ODD = ["<b>&amp;</b><script>alert(1)</script>", "日本語のクラス", "عربى", LONG, "x" * 300, "🦆", "cat", "dog", "' onload='", "$x_1$"]
+ODD = [
+    "<b>&amp;</b><script>alert(1)</script>",
+    "日本語のクラス",
+    "عربى",
+    LONG,
+    "x" * 300,
+    "🦆",
+    "cat",
+    "dog",
+    "' onload='",
+    "$x_1$",
+]
 LARGE = 5_000_000
 BROKEN = """<!doctype html><title>broken</title><body style="margin:0"><img src="http://127.0.0.1:9/x.png">
 <main><p style="font-size:16px;width:2000px;color:#eee;background:#fff">pale</p></main><details><summary>more</summary><pre>closed</pre></details>
@@ -33,16 +44,30 @@ def partial():
     collected.attempts, collected.openings, collected.samples = [], [], None
     for model in collected.models.values():
         model.tasks = {stage: [] for stage in model.tasks}
-        model.selection, model.epochs, model.predictions, model.results, model.mistakes, model.augmentation = None, {}, {}, {}, None, None
+        (
+            model.selection,
+            model.epochs,
+            model.predictions,
+            model.results,
+            model.mistakes,
+            model.augmentation,
+        ) = None, {}, {}, {}, None, None
     return collected
 
 
 MADE = {
     "three": make,
-    "two": lambda: make(["cat", "dog"], train=200, test=60, spec=SPEC | {"search": SPEC["search"] | {"metric": "log_loss"}}),
+    "two": lambda: make(
+        ["cat", "dog"],
+        train=200,
+        test=60,
+        spec=SPEC | {"search": SPEC["search"] | {"metric": "log_loss"}},
+    ),
     "odd": lambda: make(ODD, train=200, test=100),
     "trials": lambda: make([f"class {i}" for i in range(10)], train=400, test=400, trials=200),
-    "thousand": lambda: make([f"class {i}" for i in range(1000)], train=2000, test=999, trials=25, spec=ONE_MODEL),
+    "thousand": lambda: make(
+        [f"class {i}" for i in range(1000)], train=2000, test=999, trials=25, spec=ONE_MODEL
+    ),
     "partial": partial,
 }
 
@@ -94,7 +119,10 @@ def test_every_picture_has_words(page):
 
 def test_pictures_are_there(looked):
     """A finished experiment shows its pictures: the tests above looked at something."""
-    assert looked["three"]["looks"]["light"]["figures"] > 60 and looked["partial"]["looks"]["light"]["figures"] == 0
+    assert (
+        looked["three"]["looks"]["light"]["figures"] > 60
+        and looked["partial"]["looks"]["light"]["figures"] == 0
+    )
 
 
 def test_tables_are_sorted_by_the_keyboard(looked):
@@ -104,10 +132,14 @@ def test_tables_are_sorted_by_the_keyboard(looked):
     for i, state in enumerate(found):
         column, first = divmod(i, 2)
         assert state["focused"]
-        assert [a for c, a in enumerate(state["aria"]) if c != column] == [None] * (len(state["aria"]) - 1)
+        assert [a for c, a in enumerate(state["aria"]) if c != column] == [None] * (
+            len(state["aria"]) - 1
+        )
         assert state["aria"][column] == ("descending" if not first else "ascending")
         key = (lambda v: float(v)) if column else (lambda v: v)
-        assert [key(v) for v in state["values"]] == sorted(map(key, state["values"]), reverse=not first)
+        assert [key(v) for v in state["values"]] == sorted(
+            map(key, state["values"]), reverse=not first
+        )
 
 
 def test_paper_hides_nothing(page):
@@ -120,12 +152,18 @@ def test_paper_hides_nothing(page):
 def test_the_keyboard_goes_through_it(page):
     """Tab comes to the skip link first, is seen wherever it stands, and leaves the page at the end."""
     walked = page["walked"]
-    assert walked["first"] == "A Skip to the sections" and 12 < walked["stops"] < 2000 and walked["unseen"] == []
+    assert (
+        walked["first"] == "A Skip to the sections"
+        and 12 < walked["stops"] < 2000
+        and walked["unseen"] == []
+    )
 
 
 def test_letters_grow_with_the_readers_setting(page):
     """Letters set twice as large in the browser are so on the page, which still fits the window."""
-    assert page["grown"] == {"times": 2, "over": page["grown"]["over"]} and page["grown"]["over"] <= 0
+    assert (
+        page["grown"] == {"times": 2, "over": page["grown"]["over"]} and page["grown"]["over"] <= 0
+    )
 
 
 def test_a_finger_can_hit_what_it_points_at(page):
@@ -152,9 +190,20 @@ def test_it_can_be_sent_by_mail(page):
 def test_a_broken_page_is_noticed(looked):
     """Each check above can fail: a page with every fault has every finding."""
     broken = looked["broken"]
-    assert any("said" in e for e in broken["errors"]) and any("thrown" in e for e in broken["errors"])
+    assert any("said" in e for e in broken["errors"]) and any(
+        "thrown" in e for e in broken["errors"]
+    )
     assert broken["requests"] == ["http://127.0.0.1:9/x.png"] * 5
-    assert {"color-contrast", "image-alt", "html-has-lang"} <= {v.partition(":")[0] for v in broken["axe"]["light"]}
-    assert broken["looks"]["phone"]["over"] > 1000 and broken["looks"]["light"]["nameless"] == broken["looks"]["light"]["broken"] == 1
-    assert broken["walked"]["stops"] == 1 and broken["grown"]["times"] == 1 and broken["looks"]["phone"]["small"] == 1
+    assert {"color-contrast", "image-alt", "html-has-lang"} <= {
+        v.partition(":")[0] for v in broken["axe"]["light"]
+    }
+    assert (
+        broken["looks"]["phone"]["over"] > 1000
+        and broken["looks"]["light"]["nameless"] == broken["looks"]["light"]["broken"] == 1
+    )
+    assert (
+        broken["walked"]["stops"] == 1
+        and broken["grown"]["times"] == 1
+        and broken["looks"]["phone"]["small"] == 1
+    )
     assert broken["looks"]["paper"]["hidden"] == 1 and broken["printed"]["paper"] == 1

@@ -41,8 +41,20 @@ def chaos(folder: Path, minutes: float, seed: int) -> list[str]:
     with Servers(folder / "servers") as servers:
         trials = trials_of_random(minutes)
         calm, rand, tpe = (
-            Subject(label, text, n, folder, servers.environ, servers.database(label), f"s3://{servers.s3.bucket}/{label}")
-            for label, text, n in (("calm", RANDOM, trials), ("random", RANDOM, trials), ("tpe", TPE, TPE_TRIALS))
+            Subject(
+                label,
+                text,
+                n,
+                folder,
+                servers.environ,
+                servers.database(label),
+                f"s3://{servers.s3.bucket}/{label}",
+            )
+            for label, text, n in (
+                ("calm", RANDOM, trials),
+                ("random", RANDOM, trials),
+                ("tpe", TPE, TPE_TRIALS),
+            )
         )
         weights = make_weights(folder / "weights")
         with ThreadPoolExecutor() as pool:
@@ -51,7 +63,9 @@ def chaos(folder: Path, minutes: float, seed: int) -> list[str]:
         (folder / "logs").mkdir()
         crew = Crew([rand, tpe], WORKERS, random.Random(f"{seed} crew"), folder / "logs")
         try:
-            storm = Storm(servers, crew, tpe, lambda: tpe.grow(weights), random.Random(seed), minutes)
+            storm = Storm(
+                servers, crew, tpe, lambda: tpe.grow(weights), random.Random(seed), minutes
+            )
             storm.run()
             clock.part("storm")
             crew.subjects, crew.size = [rand, tpe, calm], CALM_WORKERS
@@ -78,22 +92,38 @@ def report(storm: Storm, crew: Crew, subjects: list[Subject]) -> None:
     """Print what happened."""
     wanted = needed(storm.minutes)
     for kind in PLANNED:
-        hits = f", {storm.hits[kind]} hits between first and last step (needed {wanted[kind]})" if kind in wanted else ""
+        hits = (
+            f", {storm.hits[kind]} hits between first and last step (needed {wanted[kind]})"
+            if kind in wanted
+            else ""
+        )
         print(f"{kind:16} {storm.happened[kind]:4} of {storm.planned[kind]} planned{hits}")
     for what, count in sorted(storm.notes.items()):
         print(f"{what}: {count}")
     for subject in subjects:
         tasks, longest, outcomes = audit.attempts(subject)
-        print(f"{subject.label}: {tasks} tasks, {sum(outcomes.values())} attempts {outcomes}, at most {longest} of one task")
+        print(
+            f"{subject.label}: {tasks} tasks, {sum(outcomes.values())} attempts {outcomes}, at most {longest} of one task"
+        )
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    print(f"{len(crew.ended)} processes, {used.ru_utime + used.ru_stime:.0f} s of processor time with the servers", flush=True)
+    print(
+        f"{len(crew.ended)} processes, {used.ru_utime + used.ru_stime:.0f} s of processor time with the servers",
+        flush=True,
+    )
 
 
 def main() -> int:
     """Return 0 when every promise held and the storm was hard enough, else 1."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
-    parser.add_argument("--minutes", type=float, default=2.0, help="of storm; the whole takes about three times as long for short ones")
-    parser.add_argument("--seed", type=int, default=None, help="of the plan of the storm; any other by default")
+    parser.add_argument(
+        "--minutes",
+        type=float,
+        default=2.0,
+        help="of storm; the whole takes about three times as long for short ones",
+    )
+    parser.add_argument(
+        "--seed", type=int, default=None, help="of the plan of the storm; any other by default"
+    )
     asked = parser.parse_args()
     seed = random.randrange(2**31) if asked.seed is None else asked.seed
     print(f"storm of {asked.minutes:g} min, SEED={seed}", flush=True)
@@ -107,7 +137,10 @@ def main() -> int:
         raise
     finally:
         if keep:
-            print(f"logs, database and store: {folder}; the same storm again: make chaos MINUTES={asked.minutes:g} SEED={seed}", flush=True)
+            print(
+                f"logs, database and store: {folder}; the same storm again: make chaos MINUTES={asked.minutes:g} SEED={seed}",
+                flush=True,
+            )
         else:
             shutil.rmtree(folder)
     for reason in reasons:

@@ -14,7 +14,10 @@ BITS = ("weights_sha256", "history_sha256", "predictions_sha256", "value", "para
 def counts(subject: Subject) -> list[str]:
     """Return what is wrong with the numbers: exactly N tasks decided, by one attempt each, and as many Optuna trials."""
     rows, keys = subject.database.rows, subject.keys()
-    tasks = {(r["model"], r["stage"], r["index"]): r["state"] for r in rows("select model, stage, index, state from task")}
+    tasks = {
+        (r["model"], r["stage"], r["index"]): r["state"]
+        for r in rows("select model, stage, index, state from task")
+    }
     wanted = {(k.model, k.stage, k.index) for k in keys}
     found = []
     if tasks.keys() != wanted:
@@ -23,14 +26,21 @@ def counts(subject: Subject) -> list[str]:
         found.append(f"not decided: {undecided}")
     finishing = Counter(
         (r["model"], r["stage"], r["index"])
-        for r in rows("select model, stage, index from attempt where outcome in ('complete', 'pruned')")
+        for r in rows(
+            "select model, stage, index from attempt where outcome in ('complete', 'pruned')"
+        )
     )
     if wrong := {k: finishing[k] for k in wanted if finishing[k] != 1}:
         found.append(f"finishing attempts other than one: {wrong}")
     if left := rows("select model, stage, index, number from attempt where outcome is null"):
         found.append(f"attempts without an end: {left}")
     trials = Counter(state for (_, stage, _), state in tasks.items() if stage == "trial")
-    optuna = Counter({r["state"].lower(): r["n"] for r in rows("select state::text, count(*)::int as n from trials group by state")})
+    optuna = Counter(
+        {
+            r["state"].lower(): r["n"]
+            for r in rows("select state::text, count(*)::int as n from trials group by state")
+        }
+    )
     if optuna != trials or optuna.total() != sum(k.stage == "trial" for k in keys):
         found.append(f"Optuna's trials are {dict(optuna)}, ours {dict(trials)}")
     return [f"{subject.label}: {what}" for what in found]
@@ -40,7 +50,11 @@ def attempts(subject: Subject) -> tuple[int, int, dict[str, int]]:
     """Return the number of tasks, the longest row of attempts of one, and the attempts by outcome."""
     rows = subject.database.rows("select model, stage, index, outcome from attempt")
     longest = Counter((r["model"], r["stage"], r["index"]) for r in rows)
-    return len(subject.keys()), max(longest.values(), default=0), dict(Counter(r["outcome"] for r in rows))
+    return (
+        len(subject.keys()),
+        max(longest.values(), default=0),
+        dict(Counter(r["outcome"] for r in rows)),
+    )
 
 
 def differences(subject: Subject, calm: Subject) -> list[str]:
@@ -59,18 +73,26 @@ def differences(subject: Subject, calm: Subject) -> list[str]:
 def _bits(subject: Subject) -> dict[tuple, dict]:
     """Return what is given by the file alone, of every task: hashes, value, parameters, and the epochs' rows."""
     store, bits = open_store(subject.store_url, 30), {}
-    for row in subject.database.rows("select model, stage, index, artifact from task where state in ('complete', 'pruned')"):
+    for row in subject.database.rows(
+        "select model, stage, index, artifact from task where state in ('complete', 'pruned')"
+    ):
         artifact = row["artifact"]
         if row["stage"] == "features":
             values = {"features_sha256": artifact["features.npy"]["sha256"]}
         else:
             result = json.loads(store.get(artifact["result.json"]["key"]))
             values = {name: result[name] for name in BITS}
-            values |= {file: artifact[file]["sha256"] for file in ("history.csv", "predictions.npz")}
+            values |= {
+                file: artifact[file]["sha256"] for file in ("history.csv", "predictions.npz")
+            }
         bits[row["model"], row["stage"], row["index"]] = values
-    for row in subject.database.rows("select model, stage, index, epoch, metrics, value, pruned from epoch order by epoch"):
+    for row in subject.database.rows(
+        "select model, stage, index, epoch, metrics, value, pruned from epoch order by epoch"
+    ):
         key = row["model"], row["stage"], row["index"]
-        bits.setdefault(key, {}).setdefault("epochs", []).append([row["epoch"], row["metrics"], row["value"], row["pruned"]])
+        bits.setdefault(key, {}).setdefault("epochs", []).append(
+            [row["epoch"], row["metrics"], row["value"], row["pruned"]]
+        )
     return bits
 
 

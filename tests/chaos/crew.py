@@ -27,10 +27,25 @@ class Worker:
         self.sent: list[tuple[signal.Signals, float]] = []
         self.paused = self.overtaken = False
         self.ended: float | None = None
-        command = [sys.executable, "-m", "job", key.stage, "--model", key.model, "--index", str(key.index)]
+        command = [
+            sys.executable,
+            "-m",
+            "job",
+            key.stage,
+            "--model",
+            key.model,
+            "--index",
+            str(key.index),
+        ]
         with open(log, "ab") as file:
             self.process = subprocess.Popen(
-                command, env=subject.environ, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=file, stderr=file, start_new_session=True
+                command,
+                env=subject.environ,
+                cwd=ROOT,
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=file,
+                start_new_session=True,
             )
         threading.Thread(target=self._wait, daemon=True).start()
 
@@ -54,13 +69,21 @@ class Worker:
 
     def tail(self, lines: int = 15) -> str:
         """Return its last lines, without TensorFlow's own."""
-        said = [line for line in self.log.read_text(errors="replace").splitlines() if not line.startswith(CHATTER)]
+        said = [
+            line
+            for line in self.log.read_text(errors="replace").splitlines()
+            if not line.startswith(CHATTER)
+        ]
         return "\n".join("    " + line for line in said[-lines:])
 
     def complaint(self) -> str | None:
         """Return what is wrong with how it ended, None if nothing."""
         code, sent = self.process.returncode, [number for number, _ in self.sent]
-        asked = [(number, at) for number, at in self.sent if number not in (signal.SIGKILL, signal.SIGSTOP, signal.SIGCONT)]
+        asked = [
+            (number, at)
+            for number, at in self.sent
+            if number not in (signal.SIGKILL, signal.SIGSTOP, signal.SIGCONT)
+        ]
         killed = code == -signal.SIGKILL and signal.SIGKILL in sent
         second = len(asked) > 1 and code == 128 + asked[1][0]
         if not (code in ALLOWED or killed or second):
@@ -91,7 +114,9 @@ class Crew:
                 self.complaints.append(complaint)
                 print(f"!! {complaint.splitlines()[0]}", flush=True)
         if self.look():
-            while sum(not w.paused for w in self.workers) < self.size and (choice := self._choice(doubles)):
+            while sum(not w.paused for w in self.workers) < self.size and (
+                choice := self._choice(doubles)
+            ):
                 self.start(*choice)
 
     def look(self) -> bool:
@@ -112,7 +137,11 @@ class Crew:
     def start(self, subject: Subject, key: Key) -> Worker:
         """Start a worker for a task."""
         number = len(self.workers) + len(self.ended)
-        worker = Worker(subject, key, self.folder / f"{number:04d}-{subject.label}-{key.model}-{key.stage}-{key.index}.log")
+        worker = Worker(
+            subject,
+            key,
+            self.folder / f"{number:04d}-{subject.label}-{key.model}-{key.stage}-{key.index}.log",
+        )
         self.workers.append(worker)
         return worker
 
@@ -125,14 +154,27 @@ class Crew:
 
     def _choice(self, doubles: bool) -> tuple[Subject, Key] | None:
         """Return any task that is undecided, could be done, and has no worker - or now and then one that has."""
-        busy = [(w.subject, w.key) for w in self.workers if not w.paused]  # a paused one's task is to be taken
-        again = [(s, k) for s, k in busy if busy.count((s, k)) == 1 and self.tasks[s.label][k].counted == 0]
+        busy = [
+            (w.subject, w.key) for w in self.workers if not w.paused
+        ]  # a paused one's task is to be taken
+        again = [
+            (s, k)
+            for s, k in busy
+            if busy.count((s, k)) == 1 and self.tasks[s.label][k].counted == 0
+        ]
         if doubles and again and self.rng.random() < DOUBLED:
             return self.rng.choice(again)
-        for subject in self.rng.sample(self.subjects, len(self.subjects)):  # the small experiment is met as often as the large
+        for subject in self.rng.sample(
+            self.subjects, len(self.subjects)
+        ):  # the small experiment is met as often as the large
             left = self.undecided(subject)
             waiting = {(k.model, k.stage) for k in left}
-            free = [k for k in left if (subject, k) not in busy and not any((k.model, stage) in waiting for stage in BEFORE[k.stage])]
+            free = [
+                k
+                for k in left
+                if (subject, k) not in busy
+                and not any((k.model, stage) in waiting for stage in BEFORE[k.stage])
+            ]
             if free:
                 return subject, self.rng.choice(free)
         return None

@@ -14,7 +14,12 @@ from job.experiment.specification import load
 from job.experiment.task import Key
 
 ROOT = Path(__file__).parents[2]
-BEFORE = {"features": (), "trial": ("features",), "fold": ("features", "trial"), "final": ("features", "trial")}
+BEFORE = {
+    "features": (),
+    "trial": ("features",),
+    "fold": ("features", "trial"),
+    "final": ("features", "trial"),
+}
 
 # Random sampling and no pruner: every bit of it is given by the file. Its tasks train for 10 to 20 s among four on two cores.
 RANDOM = """
@@ -102,7 +107,16 @@ class Task:
 class Subject:
     """An experiment in a database and a store of its own."""
 
-    def __init__(self, label: str, text: str, trials: int, folder: Path, environ: dict, database_url: str, store_url: str):
+    def __init__(
+        self,
+        label: str,
+        text: str,
+        trials: int,
+        folder: Path,
+        environ: dict,
+        database_url: str,
+        store_url: str,
+    ):
         self.label, self.text, self.trials, self.folder = label, text, trials, folder / label
         self.folder.mkdir()
         self.database, self.store_url = Database(database_url, 30), store_url
@@ -122,7 +136,12 @@ class Subject:
 
     def keys(self) -> list[Key]:
         """Return every task the file asks for."""
-        return [Key(m, stage, i) for stage, models in self.experiment.plan().items() for m, n in models.items() for i in range(n)]
+        return [
+            Key(m, stage, i)
+            for stage, models in self.experiment.plan().items()
+            for m, n in models.items()
+            for i in range(n)
+        ]
 
     def job(self, *arguments) -> str:
         """Run a `job` command to its end and return its output. Raises: JobError for any code but 0."""
@@ -131,7 +150,9 @@ class Subject:
             env=self.environ, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
         if done.returncode:
-            raise JobError(f"{self.label}: `job {' '.join(map(str, arguments))}` ended with {done.returncode}:\n{done.stdout[-3000:]}")
+            raise JobError(
+                f"{self.label}: `job {' '.join(map(str, arguments))}` ended with {done.returncode}:\n{done.stdout[-3000:]}"
+            )
         return done.stdout
 
     def prepare(self, weights: Path) -> None:
@@ -148,8 +169,13 @@ class Subject:
         """Return all rows. Raises: Unreachable when the database is away for longer."""
 
         def work(cursor):
-            cursor.execute("select model, stage, index, state, attempt, progress, counted, counted_at from task")
-            return {Key(r.pop("model"), r.pop("stage"), r.pop("index")): Task(**r) for r in map(dict, cursor.fetchall())}
+            cursor.execute(
+                "select model, stage, index, state, attempt, progress, counted, counted_at from task"
+            )
+            return {
+                Key(r.pop("model"), r.pop("stage"), r.pop("index")): Task(**r)
+                for r in map(dict, cursor.fetchall())
+            }
 
         return self.database.run(work, patience_s)
 
@@ -162,5 +188,7 @@ def trials_of_random(minutes: float) -> int:
 def make_weights(folder: Path) -> Path:
     """Return a folder with random MobileNetV2 weights: the architecture is real, the numbers need not be."""
     folder.mkdir()
-    subprocess.run([sys.executable, "-c", WEIGHTS, str(folder)], check=True, stderr=subprocess.DEVNULL)
+    subprocess.run(
+        [sys.executable, "-c", WEIGHTS, str(folder)], check=True, stderr=subprocess.DEVNULL
+    )
     return folder

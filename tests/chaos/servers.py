@@ -67,7 +67,9 @@ class Servers:
         time.sleep(away_s)
         server.start()
         if server.ports != ports:
-            raise JobError(f"{server.name} came back on other ports: another program took them; run the storm again")
+            raise JobError(
+                f"{server.name} came back on other ports: another program took them; run the storm again"
+            )
 
     def cut(self, databases: list[Database], seconds: float) -> int:
         """End every connection that is seen within some seconds; return how many."""

@@ -55,19 +55,38 @@ def plan(rng: random.Random, minutes: float) -> list[Event]:
     events, length = [], minutes * 60 - LAST_S
     for kind, rate in PLANNED.items():
         count = max(ceil(rate * minutes), 2 * (kind in NEEDED))
-        events += [Event(length * (i + rng.random()) / count, kind, rng.random()) for i in range(count)]
+        events += [
+            Event(length * (i + rng.random()) / count, kind, rng.random()) for i in range(count)
+        ]
     return sorted(events, key=lambda e: e.at)
 
 
 class Storm:
     """Plays a plan over a crew; an event that finds no victim waits for one."""
 
-    def __init__(self, servers: Servers, crew: Crew, growing: Subject, grow: Callable[[], None], rng: random.Random, minutes: float):
-        self.servers, self.crew, self.growing, self.grow, self.rng, self.minutes = servers, crew, growing, grow, rng, minutes
+    def __init__(
+        self,
+        servers: Servers,
+        crew: Crew,
+        growing: Subject,
+        grow: Callable[[], None],
+        rng: random.Random,
+        minutes: float,
+    ):
+        self.servers, self.crew, self.growing, self.grow, self.rng, self.minutes = (
+            servers,
+            crew,
+            growing,
+            grow,
+            rng,
+            minutes,
+        )
         self.events = plan(rng, minutes)
         self.planned = Counter(e.kind for e in self.events)
         self.happened, self.hits, self.notes = Counter(), Counter(), Counter()
-        self.pauses: list[tuple[Worker, float, int]] = []  # who, until when, the attempt that was paused
+        self.pauses: list[
+            tuple[Worker, float, int]
+        ] = []  # who, until when, the attempt that was paused
         self.asked: list[tuple[Worker, str]] = []  # got a signal while training; its end will tell
         self.started = time.monotonic()
 
@@ -84,11 +103,16 @@ class Storm:
                 self.crew.tend(doubles=True)
                 self._wake(now)
                 self._count_asked()
-                if sum(key.stage == "trial" for key in self.crew.undecided(self.growing)) < GROW_BELOW:
+                if (
+                    sum(key.stage == "trial" for key in self.crew.undecided(self.growing))
+                    < GROW_BELOW
+                ):
                     self.grow()  # so that there is something left to hit
                     self.crew.look()
                 due = [e for e in self.events if e.at <= now < self.minutes * 60]
-                if now >= quiet_until and (event := next((e for e in due if self._happen(e)), None)):
+                if now >= quiet_until and (
+                    event := next((e for e in due if self._happen(e)), None)
+                ):
                     self.events.remove(event)
                     self.happened[event.kind] += 1
                     quiet_until = now + GAP_S
@@ -129,7 +153,9 @@ class Storm:
         elif event.kind == "pause":
             self._pause(victim, event)
         elif event.kind == "cut":
-            self.notes["connections cut"] += self.servers.cut([s.database for s in self.crew.subjects], 3.0)
+            self.notes["connections cut"] += self.servers.cut(
+                [s.database for s in self.crew.subjects], 3.0
+            )
         else:
             self._restart(event)
         return True
@@ -138,9 +164,17 @@ class Storm:
         """Return a worker that may be met: one that trains, or (unless aimed) any that is old enough; never one that was met before."""
         if not self.crew.look():
             return None
-        met = [w for w in self.crew.workers if not w.sent and not w.ended and time.monotonic() - w.started > BORN_S]
+        met = [
+            w
+            for w in self.crew.workers
+            if not w.sent and not w.ended and time.monotonic() - w.started > BORN_S
+        ]
         met = [w for w in met if self.crew.task(w).may_vanish and (not aimed or w.training)]
-        better = [w for w in met if self.crew.task(w).progress > self.crew.task(w).counted_at] if aimed else []
+        better = (
+            [w for w in met if self.crew.task(w).progress > self.crew.task(w).counted_at]
+            if aimed
+            else []
+        )
         return self.rng.choice(better or met) if met else None
 
     def _kill(self, victim: Worker, event: Event) -> None:
@@ -153,14 +187,23 @@ class Storm:
         victim.send(signal.SIGSTOP)
         if victim.training and not victim.ended:
             victim.paused = True
-            self.pauses.append((victim, time.monotonic() - self.started + LEASE_S + 3 + 6 * event.detail, self.crew.task(victim).attempt))
+            self.pauses.append(
+                (
+                    victim,
+                    time.monotonic() - self.started + LEASE_S + 3 + 6 * event.detail,
+                    self.crew.task(victim).attempt,
+                )
+            )
             self.crew.start(victim.subject, victim.key)
         else:
             victim.send(signal.SIGCONT)
 
     def _rival(self, victim: Worker) -> bool:
         """Tell whether somebody is after a paused worker's task: one that waited for its lease in vain has left."""
-        return any((w.subject, w.key) == (victim.subject, victim.key) and not w.paused for w in self.crew.workers)
+        return any(
+            (w.subject, w.key) == (victim.subject, victim.key) and not w.paused
+            for w in self.crew.workers
+        )
 
     def _wake(self, now: float) -> None:
         """Let those go on whose pause is over and whose task was taken meanwhile; they must not publish."""
@@ -188,7 +231,11 @@ class Storm:
             self.asked.remove((worker, kind))
 
     def _say(self, event: Event, victim: Worker) -> None:
-        whom = f" {victim.subject.label} {victim.key}" if event.kind not in ("database", "store", "cut") else ""
+        whom = (
+            f" {victim.subject.label} {victim.key}"
+            if event.kind not in ("database", "store", "cut")
+            else ""
+        )
         print(f"[{time.monotonic() - self.started:5.1f} s] {event.kind}{whom}", flush=True)
 
 

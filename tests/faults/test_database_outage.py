@@ -36,18 +36,24 @@ def test_a_restart_of_postgresql(long, away_s, tmp_path):
 def test_connections_dropped_one_by_one(long):
     """A worker's connections dropped again and again, wherever they are: it comes through in one attempt."""
     with Proxy(*long.address) as proxy:
-        child = long.site.start(*TRIAL, 0, JOB_DATABASE_URL=long.through(proxy.port), JOB_LEASE_S=20)
+        child = long.site.start(
+            *TRIAL, 0, JOB_DATABASE_URL=long.through(proxy.port), JOB_LEASE_S=20
+        )
         child.until("element 0")
 
         def over() -> bool:
             return "training: over" in child.text() or child.process.poll() is not None
 
-        for after in itertools.cycle((50, 250, 450, 700, 1000)):  # from a connection's first words to the middle of a statement
+        for after in itertools.cycle(
+            (50, 250, 450, 700, 1000)
+        ):  # from a connection's first words to the middle of a statement
             proxy.set("cut", after=after, side="client")
             wait_for(lambda: proxy.fault == "pass" or over())
             if over():
                 break
-            arrived = len(long.epochs(0))  # whoever is cut each time would never come through: until an epoch has arrived, nobody is
+            arrived = len(
+                long.epochs(0)
+            )  # whoever is cut each time would never come through: until an epoch has arrived, nobody is
             wait_for(lambda: len(long.epochs(0)) > arrived or over())
         proxy.fault = "pass"
         child.wait(check=0)
@@ -63,21 +69,33 @@ def test_the_test_part_is_opened_after_the_last_epoch(long):
         p='{"learning_rate": 0.005}',
     )
     with Proxy(*long.address) as proxy:
-        child = long.site.start("final", "--model", "cnn", "--index", 0, JOB_DATABASE_URL=long.through(proxy.port), JOB_LEASE_S=60)
+        child = long.site.start(
+            "final",
+            "--model",
+            "cnn",
+            "--index",
+            0,
+            JOB_DATABASE_URL=long.through(proxy.port),
+            JOB_LEASE_S=60,
+        )
         child.until("saved at step")
         proxy.fault = "refuse"
         child.until("training: over")
         time.sleep(2)  # so that the waits between two tries have grown
         proxy.fault = "pass"
         wait_for(lambda: long.database.rows("select 1 as n from opening"))
-        assert long.database.rows("select count(*)::int as n from epoch where stage = 'final'") == [{"n": EPOCHS}]
+        assert long.database.rows("select count(*)::int as n from epoch where stage = 'final'") == [
+            {"n": EPOCHS}
+        ]
         child.wait(check=0)
 
 
 def test_an_outage_that_lasts(long):
     """The database stays away for longer than `outage_s`: saved, exit 69, uncounted; the next attempt goes on from there."""
     with Proxy(*long.address) as proxy:
-        child = long.site.start(*TRIAL, 0, JOB_DATABASE_URL=long.through(proxy.port), JOB_OUTAGE_S=2)
+        child = long.site.start(
+            *TRIAL, 0, JOB_DATABASE_URL=long.through(proxy.port), JOB_OUTAGE_S=2
+        )
         child.until("saved at step")
         proxy.fault = "refuse"
         child.wait(check=69)

@@ -21,7 +21,14 @@ GRACE_S = 5.0
 def test_a_killed_trial_is_resumed_bit_for_bit(long):
     """A trial ended by TERM, INT, USR1, USR2 and twice by KILL has the weights, history and predictions of an undisturbed one."""
     calm = long.calm(0)
-    for number in (signal.SIGTERM, signal.SIGKILL, signal.SIGINT, signal.SIGUSR1, signal.SIGKILL, signal.SIGUSR2):
+    for number in (
+        signal.SIGTERM,
+        signal.SIGKILL,
+        signal.SIGINT,
+        signal.SIGUSR1,
+        signal.SIGKILL,
+        signal.SIGUSR2,
+    ):
         progress = long.task(0)["progress"]
         child = long.site.start(*TRIAL, 0)
         wait_for(lambda: long.task(0)["progress"] > progress + 3)
@@ -31,7 +38,15 @@ def test_a_killed_trial_is_resumed_bit_for_bit(long):
     long.site.job(*TRIAL, 0, check=0)
     assert long.bits(0) == calm
     outcomes = [a["outcome"] for a in long.attempts(0)]
-    assert outcomes == ["interrupted", "vanished", "interrupted", "interrupted", "vanished", "interrupted", "complete"]
+    assert outcomes == [
+        "interrupted",
+        "vanished",
+        "interrupted",
+        "interrupted",
+        "vanished",
+        "interrupted",
+        "complete",
+    ]
     assert all(a["last_step"] > a["first_step"] for a in long.attempts(0))
     assert long.objects(0, "checkpoint") == []
 
@@ -65,7 +80,11 @@ def test_tasks_in_turn_obey_a_signal(long, both):
     assert time.monotonic() - began < GRACE_S + 1
     assert (long.task(0)["state"], long.task(0)["counted"]) == ("waiting", 0)
     assert [a["outcome"] for a in long.attempts(0)] == ["interrupted"]
-    assert long.attempts(0)[0]["last_step"] == long.task(0)["progress"] == max(task_file(key).step for key in long.objects(0, "checkpoint"))
+    assert (
+        long.attempts(0)[0]["last_step"]
+        == long.task(0)["progress"]
+        == max(task_file(key).step for key in long.objects(0, "checkpoint"))
+    )
     assert long.attempts(1) == []
 
 
@@ -95,7 +114,10 @@ def test_a_signal_is_obeyed_behind_a_silent_store(long, s3, cache, silent_from, 
     """TERM while a download or an upload hangs: the watchdog gives the task back, says why, exit 75 within the grace, and nothing is lost."""
     reason = long.site.folder / "reason"
     with Proxy("127.0.0.1", s3.ports[6]) as proxy:
-        environ = {"AWS_ENDPOINT_URL_S3": f"http://127.0.0.1:{proxy.port}", "JOB_CACHE_DIR": long.site.folder / cache}
+        environ = {
+            "AWS_ENDPOINT_URL_S3": f"http://127.0.0.1:{proxy.port}",
+            "JOB_CACHE_DIR": long.site.folder / cache,
+        }
         child = long.site.start(*TRIAL, 0, JOB_GRACE_S=GRACE_S, JOB_REASON_FILE=reason, **environ)
         child.until(silent_from)
         proxy.fault = "hang"
@@ -125,7 +147,10 @@ for _ in range(2):
 
 @pytest.mark.parametrize(
     "times, code, why",
-    [(1, 75, "SIGTERM: not done when the grace was nearly over"), (2, 128 + signal.SIGTERM, "SIGTERM: the second signal")],
+    [
+        (1, 75, "SIGTERM: not done when the grace was nearly over"),
+        (2, 128 + signal.SIGTERM, "SIGTERM: the second signal"),
+    ],
     ids=["watchdog", "second"],
 )
 @pytest.mark.parametrize("hangs", [False, True], ids=["", "no place for the reason"])
@@ -139,7 +164,9 @@ def test_a_signal_is_obeyed_in_native_code(tmp_path, times, code, why, hangs):
     if hangs:
         os.mkfifo(reason)  # nobody reads it
     environ = os.environ | {"JOB_REASON_FILE": str(reason)}
-    child = subprocess.Popen([sys.executable, "-c", NATIVE], env=environ, stdout=subprocess.PIPE, text=True)
+    child = subprocess.Popen(
+        [sys.executable, "-c", NATIVE], env=environ, stdout=subprocess.PIPE, text=True
+    )
     try:
         assert child.stdout.readline() == "ready\n"
         began = time.monotonic()
@@ -196,10 +223,19 @@ time.sleep(60)
 
 def test_the_watchdog_leaves_without_the_database(tmp_path):
     """Its last words are an attempt: a database that is away makes a line of the log, and no traceback."""
-    child = subprocess.Popen([sys.executable, "-c", HELD], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path)
+    child = subprocess.Popen(
+        [sys.executable, "-c", HELD],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+    )
     child.stdout.readline()
     child.send_signal(signal.SIGTERM)
     said = child.communicate(timeout=30)[1]
     assert child.returncode == 75
-    assert "the lease was not released, it will expire: the database postgresql://127.0.0.1:1/job cannot be reached" in said
+    assert (
+        "the lease was not released, it will expire: the database postgresql://127.0.0.1:1/job cannot be reached"
+        in said
+    )
     assert "not done when the grace was nearly over" in said and len(said.splitlines()) == 2

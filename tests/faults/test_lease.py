@@ -57,7 +57,9 @@ def test_a_requeued_job_goes_on_at_once(long):
     killed.until("saved at step")
     killed.send(signal.SIGKILL)
     killed.wait(check=-9)
-    long.site.job(*TRIAL, 0, check=75, **{k: str(v) for k, v in environ.items()} | {"SLURM_JOB_ID": "4712"})
+    long.site.job(
+        *TRIAL, 0, check=75, **{k: str(v) for k, v in environ.items()} | {"SLURM_JOB_ID": "4712"}
+    )
     requeued = long.site.start(*TRIAL, 0, **environ)
     requeued.until("going on from the checkpoint")
     requeued.wait(check=0)
@@ -68,7 +70,9 @@ def test_an_early_lease_outlives_the_import(long, tmp_path):
     (tmp_path / "sitecustomize.py").write_text(SLOW_IMPORT)
     environ = {"JOB_LEASE_S": 6, "PYTHONPATH": tmp_path}
     first = long.site.start(*TRIAL, 0, **environ)
-    wait_for(lambda: any((a["last_beat"] - a["started"]).total_seconds() > 0.5 for a in long.attempts(0)))
+    wait_for(
+        lambda: any((a["last_beat"] - a["started"]).total_seconds() > 0.5 for a in long.attempts(0))
+    )
     assert "training: at step" not in first.text()
     second = long.site.start(*TRIAL, 0, **environ, JOB_WAIT_S=120)
     first.wait(check=0)

@@ -11,4 +11,6 @@ def test_killed_anywhere(small):
         child.process.kill()
         child.process.wait()
     small.job("prepare", "small.toml", check=0)
-    assert "1 trial, 5 fold, 1 final tasks, 0 decided" in small.job("verify", "--deep", check=0).stdout
+    assert (
+        "1 trial, 5 fold, 1 final tasks, 0 decided" in small.job("verify", "--deep", check=0).stdout
+    )

@@ -18,13 +18,21 @@ from job.experiment.task import Key
 from job.local.embedded import Postgres
 from job.work.prepare import _register
 
-SPEC = {"name": "small", "data": {"source": "digits"}, "search": {"trials": 1}, "folds": {"count": 2}, "models": {"cnn": {"epochs": 2}}}
+SPEC = {
+    "name": "small",
+    "data": {"source": "digits"},
+    "search": {"trials": 1},
+    "folds": {"count": 2},
+    "models": {"cnn": {"epochs": 2}},
+}
 TRIAL = Key("cnn", "trial", 0)
 LEASE_S = 3.0
 
 
 def worker(database, name: str) -> Tasks:
-    return Tasks(database, tasks.find(database, "small"), Worker(owner=name, host=name), LEASE_S, 0.0)
+    return Tasks(
+        database, tasks.find(database, "small"), Worker(owner=name, host=name), LEASE_S, 0.0
+    )
 
 
 def silent(server: Postgres) -> None:
@@ -46,7 +54,9 @@ def test_the_living_are_not_robbed(trouble, tmp_path):
     with Postgres(tmp_path / "own") as server:
         database = Database(server.url, 60)
         database.create_schema()
-        _register(database, parse(SPEC), {"data": {"id": "d", "files": {}}, "weights": {}, "splits": {}})
+        _register(
+            database, parse(SPEC), {"data": {"id": "d", "files": {}}, "weights": {}, "splits": {}}
+        )
         attempt = worker(database, "owner").claim(TRIAL)
         claimants = [worker(database, f"claimant {i}") for i in range(4)]
         trouble(server)

@@ -31,7 +31,11 @@ def test_a_complete_result_is_committed_not_trained_again(long):
     assert "training" not in text.replace("nothing trained", "")
     assert long.bits(0) == calm
     assert [e["epoch"] for e in long.epochs(0)] == list(range(EPOCHS))
-    assert (long.task(0)["state"], long.task(0)["value"], long.task(0)["attempt"]) == ("complete", calm["value"], 3)
+    assert (long.task(0)["state"], long.task(0)["value"], long.task(0)["attempt"]) == (
+        "complete",
+        calm["value"],
+        3,
+    )
     assert long.objects(0, "checkpoint") == []
 
 
@@ -54,7 +58,10 @@ def test_a_damaged_checkpoint_is_skipped(long):
     assert "going on" not in child.text()
     assert long.bits(0) == calm
     said = "note: cnn trial 0, attempt 3: checkpoint "
-    assert any(line.startswith(said) and "is skipped" in line for line in long.site.job("status", check=0).stdout.splitlines())
+    assert any(
+        line.startswith(said) and "is skipped" in line
+        for line in long.site.job("status", check=0).stdout.splitlines()
+    )
     assert long.objects(0, "checkpoint") == []
     check_seconds(long)
 
@@ -67,7 +74,9 @@ def test_a_database_that_went_back_in_time(long):
     kill_after_saves(long, 4)
     before = max(task_file(key).step for key in long.objects(0, "checkpoint"))
     long.database.rows("delete from epoch")
-    long.database.rows(set_parameters, p=json.dumps({"learning_rate": calm["parameters"]["learning_rate"]}))
+    long.database.rows(
+        set_parameters, p=json.dumps({"learning_rate": calm["parameters"]["learning_rate"]})
+    )
     child = long.site.start(*TRIAL, 0)
     child.wait(check=0)
     assert "other parameters or other data (parameters differ)" in child.text()
@@ -89,18 +98,33 @@ def test_another_processor_trains_the_same_epochs_again(long):
         "update epoch set metrics = jsonb_set(metrics, '{loss}', to_jsonb((metrics->>'loss')::float + 1e-7)) where epoch = 0"
     )
     assert "history.csv says loss" in long.site.job("verify", "--deep", check=1).stdout
-    long.database.rows("update attempt set machine = jsonb_set(machine, '{cpu}', '\"another\"') where number = 1")
+    long.database.rows(
+        "update attempt set machine = jsonb_set(machine, '{cpu}', '\"another\"') where number = 1"
+    )
     assert reported["attempt"] == 1
-    assert "the numbers of 1 task are not compared" in long.site.job("verify", "--deep", check=0).stdout
+    assert (
+        "the numbers of 1 task are not compared"
+        in long.site.job("verify", "--deep", check=0).stdout
+    )
 
 
 def check_seconds(long):
     """A result says how the life of its attempt was split, and what those before it lost: all of theirs, as they vanished."""
     result = json.loads(long.store.get(long.task(0)["artifact"]["result.json"]["key"]))
-    assert set(result["seconds"]) == {"import", "stage", "build", "train", "evaluate", "upload", "lost"}
+    assert set(result["seconds"]) == {
+        "import",
+        "stage",
+        "build",
+        "train",
+        "evaluate",
+        "upload",
+        "lost",
+    }
     gone = [a for a in long.attempts(0) if a["outcome"] == "vanished"]
     assert len(gone) == result["attempt"] - 1 == 2
-    assert result["seconds"]["lost"] == pytest.approx(sum((a["last_beat"] - a["started"]).total_seconds() for a in gone), abs=0.002)
+    assert result["seconds"]["lost"] == pytest.approx(
+        sum((a["last_beat"] - a["started"]).total_seconds() for a in gone), abs=0.002
+    )
 
 
 def die_before_the_commit(long):

@@ -12,7 +12,15 @@ from engine import CLIENT, IMAGE, TIMES, Docker, dockerd, make_base, make_image,
 from world import Child, Site
 
 USER = 12345
-HARDENED = ("--rm", "--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges", f"--user={USER}", "--network=host", "--tmpfs=/tmp")
+HARDENED = (
+    "--rm",
+    "--read-only",
+    "--cap-drop=ALL",
+    "--security-opt=no-new-privileges",
+    f"--user={USER}",
+    "--network=host",
+    "--tmpfs=/tmp",
+)
 HOST_CAS = Path("/etc/ssl/certs/ca-certificates.crt")
 
 
@@ -70,9 +78,13 @@ class Boxed(Site):
     def job(self, *arguments, check: int | None = None, **environ) -> subprocess.CompletedProcess:
         environ = self.environ | {k: str(v) for k, v in environ.items()}
         command = self.command(arguments, environ)
-        done = subprocess.run(command, env=self.docker.environ | environ, capture_output=True, text=True, timeout=300)
+        done = subprocess.run(
+            command, env=self.docker.environ | environ, capture_output=True, text=True, timeout=300
+        )
         if check is not None:
-            assert done.returncode == check, f"exit {done.returncode}, expected {check}\n{done.stdout}\n{done.stderr}"
+            assert done.returncode == check, (
+                f"exit {done.returncode}, expected {check}\n{done.stdout}\n{done.stderr}"
+            )
         return done
 
     def start(self, *arguments, **environ) -> Child:
@@ -80,7 +92,9 @@ class Boxed(Site):
         log = self.folder / f"{uuid.uuid4().hex}.log"
         with open(log, "wb") as file:
             command = self.command(arguments, environ, f"--name={log.stem}")
-            process = subprocess.Popen(command, env=self.docker.environ | environ, stdout=file, stderr=file)
+            process = subprocess.Popen(
+                command, env=self.docker.environ | environ, stdout=file, stderr=file
+            )
         self.children.append(Child(process, log))
         return self.children[-1]
 

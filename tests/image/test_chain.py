@@ -15,7 +15,11 @@ def test_from_prepare_to_report(tiny, docker, image):
 
     def stage(name, count):
         with timed(f"{name}, {count} in turn by two"), ThreadPoolExecutor(2) as two:
-            list(two.map(lambda index: tiny.job(name, check=0, JOB_COMPLETION_INDEX=index), range(count)))
+            list(
+                two.map(
+                    lambda index: tiny.job(name, check=0, JOB_COMPLETION_INDEX=index), range(count)
+                )
+            )
 
     stage("features", 1)
     stage("trial", 4)
@@ -26,15 +30,21 @@ def test_from_prepare_to_report(tiny, docker, image):
     with timed("report"):
         tiny.job("report", "--out", "report", check=0)
     report = json.loads((tiny.folder / "report" / "report.json").read_text())
-    assert {m: (len(of["fold"]["folds"]), len(of["final"]["runs"])) for m, of in report["models"].items()} == {
+    assert {
+        m: (len(of["fold"]["folds"]), len(of["final"]["runs"]))
+        for m, of in report["models"].items()
+    } == {
         "cnn": (2, 1),
         "mobilenetv2": (2, 1),
     }
-    assert f"commit <code>{docker.labels(image)['revision']}</code>" in (tiny.folder / "report" / "index.html").read_text(), (
-        "a result names its commit"
-    )
+    assert (
+        f"commit <code>{docker.labels(image)['revision']}</code>"
+        in (tiny.folder / "report" / "index.html").read_text()
+    ), "a result names its commit"
     tiny.job("status", "--json", check=0)
-    promises = json.loads(tiny.job("verify", "--deep", "--replay", 1, "--json", check=0).stdout.splitlines()[-1])
+    promises = json.loads(
+        tiny.job("verify", "--deep", "--replay", 1, "--json", check=0).stdout.splitlines()[-1]
+    )
     assert promises and not any(promise["violations"] for promise in promises)
 
 
@@ -45,7 +55,9 @@ def test_stopped_in_the_middle(long, docker):
     child.until("saved at step")
     name = child.log.stem
     process = Path("/proc", docker.run("inspect", "--format={{.State.Pid}}", name).strip())
-    docker.run("kill", "--signal=STOP", name)  # held until it is asked, so that this is no race against its end
+    docker.run(
+        "kill", "--signal=STOP", name
+    )  # held until it is asked, so that this is no race against its end
     stop = subprocess.Popen([CLIENT, "stop", name], env=docker.environ, stdout=subprocess.DEVNULL)
     wait_for(lambda: signal.SIGTERM in pending(process))
     docker.run("kill", "--signal=CONT", name)
@@ -59,5 +71,7 @@ def test_stopped_in_the_middle(long, docker):
 
 def pending(process: Path) -> set[int]:
     """Return the signals that wait for a process."""
-    line = next(line for line in (process / "status").read_text().splitlines() if line.startswith("ShdPnd:"))
+    line = next(
+        line for line in (process / "status").read_text().splitlines() if line.startswith("ShdPnd:")
+    )
     return {number + 1 for number in range(64) if int(line.split()[1], 16) >> number & 1}

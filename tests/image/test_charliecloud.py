@@ -15,7 +15,9 @@ from world import TINY, wait_for, write_images
 
 # The desk before a Slurm, from the tests of the scripts; their conftest has the name of ours.
 sys.path.append(str(ROOT / "tests" / "slurm"))
-_spec = importlib.util.spec_from_file_location("slurm_conftest", ROOT / "tests" / "slurm" / "conftest.py")
+_spec = importlib.util.spec_from_file_location(
+    "slurm_conftest", ROOT / "tests" / "slurm" / "conftest.py"
+)
 sys.modules[_spec.name] = _conftest = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(_conftest)
 cluster, desk = _conftest.cluster, _conftest.desk
@@ -30,7 +32,9 @@ def folder(docker, image):
         with timed("docker export, ch-convert"):
             with docker.exported(image) as stream, open(tar, "wb") as file:
                 shutil.copyfileobj(stream, file, 1 << 20)
-            subprocess.run(["ch-convert", "-i", "tar", "-o", "dir", tar, made], check=True, capture_output=True)
+            subprocess.run(
+                ["ch-convert", "-i", "tar", "-o", "dir", tar, made], check=True, capture_output=True
+            )
         tar.unlink()
         yield made
 
@@ -45,9 +49,19 @@ def test_the_whole_chain(desk, site, folder, weights, docker, image):
     """From one command to the report, every `job` in the image; a trial requeued in the middle goes on. The bits are those of the host."""
     write_images(desk.folder / "images.npz")
     (desk.folder / "tiny.toml").write_text(TINY)
-    outside = shutil.copytree(weights, folder.parent / "weights")  # so that a folder is to be mounted which the image does not have
-    desk.add("RUNTIME=charliecloud", "VENV=/nowhere", f"IMAGE={folder}", f"BINDS=({outside})", f"export JOB_WEIGHTS={outside}")
-    ids = re.search(r"tiny is submitted: (.*)", desk.submit("tiny.toml", "--throttle", 2))[1].split()
+    outside = shutil.copytree(
+        weights, folder.parent / "weights"
+    )  # so that a folder is to be mounted which the image does not have
+    desk.add(
+        "RUNTIME=charliecloud",
+        "VENV=/nowhere",
+        f"IMAGE={folder}",
+        f"BINDS=({outside})",
+        f"export JOB_WEIGHTS={outside}",
+    )
+    ids = re.search(r"tiny is submitted: (.*)", desk.submit("tiny.toml", "--throttle", 2))[
+        1
+    ].split()
     trial = f"{ids[1]}_0"
     wait_for(lambda: desk.log(trial))
     with desk.held(trial):
@@ -57,7 +71,10 @@ def test_the_whole_chain(desk, site, folder, weights, docker, image):
     assert desk.cluster.job(trial)["Restarts"] == "1"
     assert "going on from the checkpoint" in desk.log(trial)
     report = json.loads((desk.folder / "out" / "tiny" / "report" / "report.json").read_text())
-    assert {m: len(of["fold"]["folds"]) for m, of in report["models"].items()} == {"cnn": 2, "mobilenetv2": 2}
+    assert {m: len(of["fold"]["folds"]) for m, of in report["models"].items()} == {
+        "cnn": 2,
+        "mobilenetv2": 2,
+    }
     page = (desk.folder / "out" / "tiny" / "report" / "index.html").read_text()
     assert f"commit <code>{docker.labels(image)['revision']}</code>" in page
     site.job("verify", "--deep", "--replay", 2, check=0, JOB_EXPERIMENT="tiny")

@@ -40,8 +40,13 @@ class Jobs:
     def __post_init__(self):
         objects = list(yaml.safe_load_all(MANIFESTS.read_text()))
         self.manifests = {o["metadata"]["name"]: o for o in objects if o["kind"] == "Job"}
-        self.config = {o["metadata"]["name"]: o["data"] for o in objects if o["kind"] == "ConfigMap"}
-        self.config["job"] |= {"JOB_STORE_URL": self.site.store_url, "AWS_ENDPOINT_URL_S3": self.site.environ["AWS_ENDPOINT_URL_S3"]}
+        self.config = {
+            o["metadata"]["name"]: o["data"] for o in objects if o["kind"] == "ConfigMap"
+        }
+        self.config["job"] |= {
+            "JOB_STORE_URL": self.site.store_url,
+            "AWS_ENDPOINT_URL_S3": self.site.environ["AWS_ENDPOINT_URL_S3"],
+        }
         (self.folder / "experiment").mkdir()
         for name, text in self.config["experiment"].items():
             (self.folder / "experiment" / name).write_text(text)
@@ -61,7 +66,11 @@ class Jobs:
         spec, uid = self.manifests[name]["spec"], uuid.uuid4().hex
         self.codes[name], self.messages[name] = [], []
         with ThreadPoolExecutor(spec.get("parallelism", 1)) as pool:
-            ends = set(pool.map(lambda index: self._index(name, index, uid), range(spec.get("completions", 1))))
+            ends = set(
+                pool.map(
+                    lambda index: self._index(name, index, uid), range(spec.get("completions", 1))
+                )
+            )
         self.done[name] = "Complete" if ends <= {"done"} else sorted(ends - {"done"})[0]
 
     def _index(self, name: str, index: int, uid: str) -> str:
@@ -82,7 +91,11 @@ class Jobs:
         return "FailJob"
 
     def _action(self, name: str, code: int) -> str:
-        rules = [r for r in self.manifests[name]["spec"]["podFailurePolicy"]["rules"] if "onExitCodes" in r]
+        rules = [
+            r
+            for r in self.manifests[name]["spec"]["podFailurePolicy"]["rules"]
+            if "onExitCodes" in r
+        ]
         return next((r["action"] for r in rules if code in r["onExitCodes"]["values"]), "Count")
 
     def _pod(self, name: str, index: int, uid: str) -> tuple[int, str]:
@@ -102,7 +115,9 @@ class Jobs:
             if "emptyDir" in volume:
                 options.append(f"--tmpfs={mount['mountPath']}")
                 continue
-            folder = self.folder / (volume.get("secret", {}).get("secretName") or volume["configMap"]["name"])
+            folder = self.folder / (
+                volume.get("secret", {}).get("secretName") or volume["configMap"]["name"]
+            )
             if not folder.exists():  # `optional`: an empty folder
                 folder = self.folder / "none"
                 folder.mkdir(exist_ok=True)
@@ -112,18 +127,26 @@ class Jobs:
         message.touch()
         message.chmod(0o666)  # as the kubelet does
         context = container["securityContext"]
-        assert context["readOnlyRootFilesystem"] and not context["allowPrivilegeEscalation"] and context["capabilities"]["drop"] == ["ALL"]
+        assert (
+            context["readOnlyRootFilesystem"]
+            and not context["allowPrivilegeEscalation"]
+            and context["capabilities"]["drop"] == ["ALL"]
+        )
         with open(self.folder / f"{pod_name}.log", "wb") as log:
             command = [
                 CLIENT, "run", "--rm", f"--name={pod_name}", "--network=host", "--read-only", "--security-opt=no-new-privileges", "--cap-drop=ALL",
                 f"--volume={message}:/dev/termination-log", *options, *(f"--env={name}" for name in environ), IMAGE, *container["args"],
             ]  # fmt: skip
-            code = subprocess.run(command, env=self.site.docker.environ | environ, stdout=log, stderr=log, timeout=400).returncode
+            code = subprocess.run(
+                command, env=self.site.docker.environ | environ, stdout=log, stderr=log, timeout=400
+            ).returncode
         return code, message.read_text()
 
     def log(self, name: str) -> str:
         """Return what the pods of a Job have said."""
-        return "\n".join(path.read_text(errors="replace") for path in sorted(self.folder.glob(f"*-{name}-*.log")))
+        return "\n".join(
+            path.read_text(errors="replace") for path in sorted(self.folder.glob(f"*-{name}-*.log"))
+        )
 
     def running(self, name: str, words: str) -> str:
         """Wait for a pod of a Job that has said these words and still runs; return its name."""
@@ -131,7 +154,12 @@ class Jobs:
 
         def seen() -> bool:
             up = self.site.docker.run("ps", "--format={{.Names}}").split()
-            found[:] = [p for p in up if f"-{name}-" in p and words in (self.folder / f"{p}.log").read_text(errors="replace")]
+            found[:] = [
+                p
+                for p in up
+                if f"-{name}-" in p
+                and words in (self.folder / f"{p}.log").read_text(errors="replace")
+            ]
             return bool(found)
 
         wait_for(seen)
@@ -144,7 +172,9 @@ def jobs(site, tmp_path):
     folder = tmp_path / f"pods-{uuid.uuid4().hex[:6]}"
     folder.mkdir()
     jobs = Jobs(site, folder)
-    jobs.secret(database_url=site.database_url, aws_credentials=(site.folder / "credentials").read_text())
+    jobs.secret(
+        database_url=site.database_url, aws_credentials=(site.folder / "credentials").read_text()
+    )
     yield jobs
 
 
@@ -159,22 +189,38 @@ def test_to_the_report(jobs, site):
     assert 75 in jobs.codes["fold"] and 75 in jobs.codes["trial"]
     assert {code for codes in jobs.codes.values() for code in codes} <= {0, 69, 75, 137}
     assert any("not finished yet" in message for message in jobs.messages["fold"])
-    keys = {o.key.rpartition("/")[2] for o in open_store(site.store_url, 5).listing("experiments/") if "/report/" in o.key}
+    keys = {
+        o.key.rpartition("/")[2]
+        for o in open_store(site.store_url, 5).listing("experiments/")
+        if "/report/" in o.key
+    }
     assert "index.html" in keys
-    attempts = Database(site.database_url, 5).rows("select outcome, count(*)::int as n from attempt where stage = 'trial' group by 1")
+    attempts = Database(site.database_url, 5).rows(
+        "select outcome, count(*)::int as n from attempt where stage = 'trial' group by 1"
+    )
     assert {a["outcome"]: a["n"] for a in attempts}["complete"] == 4
     site.job("verify", "--deep", check=0)
 
 
 def test_wrong_secrets(jobs, site):
     """With a wrong password, and with no Secret at all, a Job fails at once, and each pod's termination message is the one sentence that says why."""
-    jobs.secret(database_url=site.database_url.replace(":", ":wrong", 2).replace("postgresql:wrong", "postgresql:", 1))
+    jobs.secret(
+        database_url=site.database_url.replace(":", ":wrong", 2).replace(
+            "postgresql:wrong", "postgresql:", 1
+        )
+    )
     jobs.apply("prepare", "trial")
     assert jobs.done == {"prepare": "FailJob", "trial": "FailJob"}
     assert set(jobs.codes["trial"]) == {78}
-    assert all("refused us" in m and "\n" not in m and "wrong" not in m for m in jobs.messages["trial"] + jobs.messages["prepare"])
+    assert all(
+        "refused us" in m and "\n" not in m and "wrong" not in m
+        for m in jobs.messages["trial"] + jobs.messages["prepare"]
+    )
     for path in (jobs.folder / "job").iterdir():
         os.remove(path)
     jobs.apply("trial")
     assert set(jobs.codes["trial"]) == {78}
-    assert all("JOB_DATABASE_URL_FILE = /run/secrets/job/database-url: cannot be read" in m for m in jobs.messages["trial"])
+    assert all(
+        "JOB_DATABASE_URL_FILE = /run/secrets/job/database-url: cannot be read" in m
+        for m in jobs.messages["trial"]
+    )

@@ -9,7 +9,9 @@ from engine import CLIENT, IMAGE, timed
 
 def test_help_and_version(docker, image):
     """Without an argument the image explains itself, and `--version` tells which one it is."""
-    assert docker.run("run", "--rm", "--network=none", image).startswith("Usage: job [OPTIONS] COMMAND")
+    assert docker.run("run", "--rm", "--network=none", image).startswith(
+        "Usage: job [OPTIONS] COMMAND"
+    )
     with timed("job --version"):
         said = docker.run("run", "--rm", "--network=none", image, "--version")
     assert re.fullmatch(r"job, version \d+\.\d+\.\d+\n", said)
@@ -35,12 +37,24 @@ def test_a_folder_that_is_closed(tiny):
     """A folder of weights that the container's user may not enter is one sentence and 78."""
     closed = tiny.folder.parent / "closed"
     closed.mkdir(0o700)
-    (tiny.folder / "other.toml").write_text((tiny.folder / "tiny.toml").read_text().replace('"tiny"', '"other"'))
+    (tiny.folder / "other.toml").write_text(
+        (tiny.folder / "tiny.toml").read_text().replace('"tiny"', '"other"')
+    )
     done = tiny.job("prepare", "other.toml", "--weights", closed, check=78)
-    assert f"--weights (or JOB_WEIGHTS) = {closed}: this user (12345) may not read it" in done.stderr
+    assert (
+        f"--weights (or JOB_WEIGHTS) = {closed}: this user (12345) may not read it" in done.stderr
+    )
 
 
 def test_nothing_is_set(docker, image):
     """Without any setting the first one that lacks is named, with 2."""
-    done = subprocess.run([CLIENT, "run", "--rm", "--network=none", IMAGE, "status"], env=docker.environ, capture_output=True, text=True)
-    assert (done.returncode, "JOB_DATABASE_URL (or JOB_DATABASE_URL_FILE) is not set" in done.stderr) == (2, True), done.stderr
+    done = subprocess.run(
+        [CLIENT, "run", "--rm", "--network=none", IMAGE, "status"],
+        env=docker.environ,
+        capture_output=True,
+        text=True,
+    )
+    assert (
+        done.returncode,
+        "JOB_DATABASE_URL (or JOB_DATABASE_URL_FILE) is not set" in done.stderr,
+    ) == (2, True), done.stderr

@@ -43,7 +43,10 @@ def contents(docker, image) -> Contents:
 def test_configuration(contents, docker, image):
     """The user is a number and not root; `job` is the entry; labels say what it is, by which commit, from what."""
     assert re.fullmatch(r"[1-9][0-9]*:[1-9][0-9]*", contents.configuration["User"])
-    assert (contents.configuration["Entrypoint"], contents.configuration["Cmd"]) == (["job"], ["--help"])
+    assert (contents.configuration["Entrypoint"], contents.configuration["Cmd"]) == (
+        ["job"],
+        ["--help"],
+    )
     labels = docker.labels(image)
     version = re.search(r'^version = "(.*)"$', (ROOT / "pyproject.toml").read_text(), re.M)[1]
     assert labels.pop("description")
@@ -60,8 +63,12 @@ def test_configuration(contents, docker, image):
 def head() -> str:
     """Return the commit of the checkout, with -dirty if there is more in it than that."""
     git = ["git", "-C", ROOT]
-    commit = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
-    return commit + ("-dirty" if subprocess.run([*git, "diff", "--quiet", "HEAD"]).returncode else "")
+    commit = subprocess.run(
+        [*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True
+    ).stdout.strip()
+    return commit + (
+        "-dirty" if subprocess.run([*git, "diff", "--quiet", "HEAD"]).returncode else ""
+    )
 
 
 def test_size(contents):
@@ -71,21 +78,37 @@ def test_size(contents):
 
 def test_modes(contents):
     """Nothing is setuid or setgid, nothing but sticky /tmp can be written by all, and nothing belongs to the user."""
-    of_root = {name: m for name, m in contents.members.items() if not name.startswith(("dev/", "proc/", "sys/"))}
+    of_root = {
+        name: m
+        for name, m in contents.members.items()
+        if not name.startswith(("dev/", "proc/", "sys/"))
+    }
     assert [name for name, m in of_root.items() if m.mode & 0o6000] == []
-    assert {name: oct(m.mode & 0o7777) for name, m in of_root.items() if m.mode & 0o002 and not m.issym()} == {"tmp": "0o1777"}
+    assert {
+        name: oct(m.mode & 0o7777)
+        for name, m in of_root.items()
+        if m.mode & 0o002 and not m.issym()
+    } == {"tmp": "0o1777"}
     assert [name for name, m in of_root.items() if m.uid >= 1000] == []
 
 
 def test_nothing_that_builds_or_tests(contents):
     """No compiler, no pip, no cache, no test, no embedded server, no lock, no configuration of a user's."""
-    assert [name for name in contents.members for pattern in NOTHING_OF if re.search(pattern, name)] == []
+    assert [
+        name for name in contents.members for pattern in NOTHING_OF if re.search(pattern, name)
+    ] == []
 
 
 def test_bytecode(contents):
     """Every module of ours and of TensorFlow has its bytecode, which a read-only root could not keep."""
-    sources = [name for name in contents.members if name.startswith((f"{PACKAGES}job/", f"{PACKAGES}tensorflow/")) and name.endswith(".py")]
-    compiled = [re.sub(r"([^/]+)\.py$", r"__pycache__/\1.cpython-311.pyc", name) for name in sources]
+    sources = [
+        name
+        for name in contents.members
+        if name.startswith((f"{PACKAGES}job/", f"{PACKAGES}tensorflow/")) and name.endswith(".py")
+    ]
+    compiled = [
+        re.sub(r"([^/]+)\.py$", r"__pycache__/\1.cpython-311.pyc", name) for name in sources
+    ]
     assert len(sources) > 1000
     assert [name for name in compiled if name not in contents.members] == []
 
@@ -94,7 +117,9 @@ def test_no_secret_in_any_layer(docker, image, canary):
     """pip's configuration and the CAs that the build was given are in no layer, and nowhere in the history."""
     assert canary not in docker.run("history", "--no-trunc", image) + docker.run("inspect", image)
     word, last, searched = canary.encode(), b"", 0
-    with subprocess.Popen([CLIENT, "save", image], env=docker.environ, stdout=subprocess.PIPE) as process:
+    with subprocess.Popen(
+        [CLIENT, "save", image], env=docker.environ, stdout=subprocess.PIPE
+    ) as process:
         while block := process.stdout.read(1 << 22):
             assert word not in last + block
             last, searched = block[-len(word) :], searched + len(block)

@@ -17,7 +17,15 @@ class Postgres(embedded.Postgres):
 
     def _command(self):
         where = self.folder.parent
-        return [*super()._command(), "-c", "ssl=on", "-c", f"ssl_cert_file={where}/server.crt", "-c", f"ssl_key_file={where}/server.key"]
+        return [
+            *super()._command(),
+            "-c",
+            "ssl=on",
+            "-c",
+            f"ssl_cert_file={where}/server.crt",
+            "-c",
+            f"ssl_key_file={where}/server.key",
+        ]
 
 
 class S3(embedded.S3):
@@ -25,7 +33,11 @@ class S3(embedded.S3):
 
     def _command(self):
         where = self.folder.parent
-        return [*super()._command(), f"-s3.cert.file={where}/server.crt", f"-s3.key.file={where}/server.key"]
+        return [
+            *super()._command(),
+            f"-s3.cert.file={where}/server.crt",
+            f"-s3.key.file={where}/server.key",
+        ]
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +46,14 @@ def servers(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tls")
     certificate(folder / "ca", "CA")
     certificate(
-        folder / "server", "127.0.0.1", "-CA", folder / "ca.crt", "-CAkey", folder / "ca.key", "-addext", "subjectAltName=IP:127.0.0.1"
+        folder / "server",
+        "127.0.0.1",
+        "-CA",
+        folder / "ca.crt",
+        "-CAkey",
+        folder / "ca.key",
+        "-addext",
+        "subjectAltName=IP:127.0.0.1",
     )
     certificate(folder / "other", "CA")
     with pytest.MonkeyPatch.context() as patch, ExitStack() as stack:
@@ -45,7 +64,11 @@ def servers(tmp_path_factory):
 def certificate(path: Path, name: str, *signed) -> None:
     """Write path.key and path.crt, signed by itself unless said otherwise."""
     out = ["-subj", f"/CN={name}", "-days", "2", "-keyout", f"{path}.key", "-out", f"{path}.crt"]
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", *out, *signed], check=True, capture_output=True)
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", *out, *signed],
+        check=True,
+        capture_output=True,
+    )
 
 
 @pytest.fixture
@@ -59,7 +82,10 @@ def secure(small, servers):
         JOB_STORE_URL=f"s3://{s3.bucket}/tls",
         AWS_ENDPOINT_URL_S3=s3.endpoint.replace("http:", "https:"),
         AWS_SHARED_CREDENTIALS_FILE=str(
-            small.secret("credentials", f"[default]\naws_access_key_id = {s3.access_key}\naws_secret_access_key = {s3.secret_key}\n")
+            small.secret(
+                "credentials",
+                f"[default]\naws_access_key_id = {s3.access_key}\naws_secret_access_key = {s3.secret_key}\n",
+            )
         ),
         PGSSLMODE="verify-full",
         PGSSLROOTCERT=str(small.folder / "cas.pem"),

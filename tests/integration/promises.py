@@ -12,7 +12,13 @@ from job.experiment.specification import parse
 from job.experiment.task import Key
 from job.work.prepare import _register
 
-SPEC = {"name": "small", "data": {"source": "digits"}, "search": {"trials": 3}, "folds": {"count": 2}, "models": {"cnn": {"epochs": 4}}}
+SPEC = {
+    "name": "small",
+    "data": {"source": "digits"},
+    "search": {"trials": 3},
+    "folds": {"count": 2},
+    "models": {"cnn": {"epochs": 4}},
+}
 STAGED = {"data": {"id": "d", "files": {}}, "weights": {}, "splits": {}}
 TRIALS = [Key("cnn", "trial", i) for i in range(3)]
 KEYS = [*TRIALS, Key("cnn", "fold", 0), Key("cnn", "fold", 1), Key("cnn", "final", 0)]
@@ -68,7 +74,9 @@ BROKEN = {
         select 1 from task left join selection s using (experiment, model)
         where stage <> 'trial' and task.attempt > 0 and task.parameters is distinct from s.parameters""",
 }  # fmt: skip
-CHECK = " union all ".join(f"select '{promise}' as promise where exists ({query})" for promise, query in BROKEN.items())
+CHECK = " union all ".join(
+    f"select '{promise}' as promise where exists ({query})" for promise, query in BROKEN.items()
+)
 
 # What is never written twice, held at every statement: an error from the database fails the test.
 HISTORY = """
@@ -89,14 +97,22 @@ create trigger selected_again after update or delete on selection for each row e
 create table as_prepared as table task;
 """
 OURS = ("task", "attempt", "epoch", "selection", "opening")
-OPTUNAS = ("trials", "trial_params", "trial_values", "trial_intermediate_values", "trial_user_attributes")
+OPTUNAS = (
+    "trials",
+    "trial_params",
+    "trial_values",
+    "trial_intermediate_values",
+    "trial_user_attributes",
+)
 CLEAN = f"""
 set local test.cleaning = 'on';
 {" ".join(f"delete from {table};" for table in (*OURS, *OPTUNAS[1:]))}
 update trials set state = 'WAITING', datetime_start = null, datetime_complete = null;
 insert into task table as_prepared;
 """
-EVERYTHING = " union all ".join(f"select '{table}' || t::text as line from {table} t" for table in OURS + OPTUNAS)
+EVERYTHING = " union all ".join(
+    f"select '{table}' || t::text as line from {table} t" for table in OURS + OPTUNAS
+)
 DIGEST = f"select md5(string_agg(line, ';' order by line)) as digest from ({EVERYTHING}) x"
 
 
@@ -109,7 +125,9 @@ class Kept(Database):
 
     def _once(self, work):
         if not hasattr(self.mine, "connection"):
-            self.mine.connection = psycopg2.connect(self.url, cursor_factory=psycopg2.extras.RealDictCursor)
+            self.mine.connection = psycopg2.connect(
+                self.url, cursor_factory=psycopg2.extras.RealDictCursor
+            )
             self.mine.connection.autocommit = True
             self.all.append(self.mine.connection)
         with self.mine.connection.cursor() as cursor:
@@ -132,4 +150,7 @@ def prepared(database_url: str):
 
 def choose(attempt, value: float) -> dict:
     """Give an attempt parameters that are written to Optuna's rows too, as by `study.choose`; return those it has now."""
-    return attempt.set_parameters({"learning_rate": value}, [{"name": "learning_rate", "internal": value, "distribution": "{}"}])
+    return attempt.set_parameters(
+        {"learning_rate": value},
+        [{"name": "learning_rate", "internal": value, "distribution": "{}"}],
+    )

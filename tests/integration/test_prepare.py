@@ -38,7 +38,10 @@ def written(site):
 
 def counts(site):
     database = Database(site.database_url, 5)
-    return [database.rows(f"select count(*)::int as n from {t}")[0]["n"] for t in ("experiment", "task", "trials", "studies")]
+    return [
+        database.rows(f"select count(*)::int as n from {t}")[0]["n"]
+        for t in ("experiment", "task", "trials", "studies")
+    ]
 
 
 def test_twice_is_once(written):
@@ -70,9 +73,15 @@ def test_trials_grow_and_nothing_else(written):
     assert counts(site) == [1, 13, 7, 1]
     written(FILE.replace("trials = 3", "trials = 7").replace("epochs = 2", "epochs = 4"))
     refused = site.job("prepare", "small.toml", check=78)
-    assert "experiment small exists and differs: models.cnn.epochs: 2 -> 4. Give the file a new name" in refused.stderr
+    assert (
+        "experiment small exists and differs: models.cnn.epochs: 2 -> 4. Give the file a new name"
+        in refused.stderr
+    )
     written()
-    assert "search.trials = 3, but 7 trials exist already" in site.job("prepare", "small.toml", check=78).stderr
+    assert (
+        "search.trials = 3, but 7 trials exist already"
+        in site.job("prepare", "small.toml", check=78).stderr
+    )
     assert counts(site) == [1, 13, 7, 1]
 
 
@@ -85,11 +94,21 @@ def test_an_experiment_goes_on_by_its_method(written):
     assert "method" not in before[0]["spec"], "what the first versions wrote"
     written(FILE.replace("trials = 3", "trials = 5"))
     again = site.job("prepare", "small.toml", check=0)
-    assert "small: goes on by method 1, by which it was begun; of itself its file means method 2" in again.stderr
+    assert (
+        "small: goes on by method 1, by which it was begun; of itself its file means method 2"
+        in again.stderr
+    )
     after = database.rows("select spec, fingerprint from experiment")
-    assert after[0]["fingerprint"] == before[0]["fingerprint"] and "method" not in after[0]["spec"] and counts(site) == [1, 11, 5, 1]
+    assert (
+        after[0]["fingerprint"] == before[0]["fingerprint"]
+        and "method" not in after[0]["spec"]
+        and counts(site) == [1, 11, 5, 1]
+    )
     written("method = 2\n" + FILE.replace("trials = 3", "trials = 5"))
-    assert "experiment small exists and differs: method: 1 -> 2" in site.job("prepare", "small.toml", check=78).stderr
+    assert (
+        "experiment small exists and differs: method: 1 -> 2"
+        in site.job("prepare", "small.toml", check=78).stderr
+    )
 
 
 def test_references_may_change(written):
@@ -98,7 +117,12 @@ def test_references_may_change(written):
     site.job("prepare", "small.toml", check=0)
     written(FILE + '[[reference]]\nname = "theirs"\nmodel = "cnn"\naccuracy = 0.5\n')
     site.job("prepare", "small.toml", check=0)
-    assert Database(site.database_url, 5).rows("select spec from experiment")[0]["spec"]["reference"][0]["name"] == "theirs"
+    assert (
+        Database(site.database_url, 5).rows("select spec from experiment")[0]["spec"]["reference"][
+            0
+        ]["name"]
+        == "theirs"
+    )
 
 
 def test_a_recreated_database_over_an_old_bucket(written, postgres):
@@ -140,7 +164,9 @@ def test_twenty_thousand_tasks(written):
     site = written(FILE.replace("trials = 3", "trials = 20_000"))
     site.job("prepare", "small.toml", check=0)
     assert counts(site) == [1, 20_000 + 5 + 1, 20_000, 1]
-    unbound = "select count(*)::int as n from task where stage = 'trial' and optuna_trial_id is null"
+    unbound = (
+        "select count(*)::int as n from task where stage = 'trial' and optuna_trial_id is null"
+    )
     assert Database(site.database_url, 5).rows(unbound) == [{"n": 0}]
 
 
@@ -160,10 +186,16 @@ def test_what_a_reader_notes_is_kept(site, tmp_path):
     stored = json.loads(open_store(site.store_url, 5).get(f"data/{manifest['id']}/manifest.json"))
     assert stored["notes"] == [note]
     assert f"note: {note}" in site.job("status", "--experiment", "small", check=0).stdout
-    assert site.job("prepare", "small.toml", check=0).stderr.count("a/README.txt") == 1, "said again, though not read again"
+    assert site.job("prepare", "small.toml", check=0).stderr.count("a/README.txt") == 1, (
+        "said again, though not read again"
+    )
 
 
-DAMAGES = {"missing": None, "cut": lambda content: content[:-7], "other bytes": lambda content: bytes(len(content))}
+DAMAGES = {
+    "missing": None,
+    "cut": lambda content: content[:-7],
+    "other bytes": lambda content: bytes(len(content)),
+}
 
 
 @pytest.fixture
@@ -198,7 +230,10 @@ def test_an_etag_of_another_time_is_no_damage(staging):
     go, source, _, database = staging
     known = go()
     source.unlink()
-    for other in ("data - 'stored'", "jsonb_set(data, '{stored,X,etag}', '\"x\"')".replace("X", f'"{known.splits["key"]}"')):
+    for other in (
+        "data - 'stored'",
+        "jsonb_set(data, '{stored,X,etag}', '\"x\"')".replace("X", f'"{known.splits["key"]}"'),
+    ):
         database.rows(f"update experiment set data = {other}")
         assert go().data["stored"] == known.data["stored"]
 
@@ -209,5 +244,8 @@ def test_a_source_that_is_gone(staging):
     known = go()
     source.unlink()
     store.delete([known.splits["key"]])
-    with pytest.raises(Invalid, match=rf"{known.splits['key']} is missing in the store, or .*, and cannot be staged again: .*images.npz"):
+    with pytest.raises(
+        Invalid,
+        match=rf"{known.splits['key']} is missing in the store, or .*, and cannot be staged again: .*images.npz",
+    ):
         go()

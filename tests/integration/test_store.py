@@ -54,7 +54,11 @@ def proxy(s3, s3_environ, monkeypatch):
 def place(request, tmp_path):
     if request.param == "file":
         folder, away = tmp_path / "store", tmp_path / "away"
-        return Place(open_store(f"file://{folder}", 20), lambda: folder.rename(away), lambda: away.rename(folder))
+        return Place(
+            open_store(f"file://{folder}", 20),
+            lambda: folder.rename(away),
+            lambda: away.rename(folder),
+        )
     proxy, bucket = request.getfixturevalue("proxy"), request.getfixturevalue("s3").bucket
     store = open_store(f"s3://{bucket}/{uuid.uuid4().hex}", 20)
     return Place(store, lambda: proxy.set("refuse"), lambda: proxy.set("pass"))
@@ -177,7 +181,9 @@ def test_a_store_that_does_not_delete_in_bulk(two):
     """Objects go one at a time where a store refuses several at once: boto3 sends no Content-MD5, which some ask for."""
     store, _ = two()
     keys = [store.put(f"k{i}", b"1").key for i in range(3)]
-    refusal = b"<Error><Code>MissingContentMD5</Code><Message>Content-MD5 is required</Message></Error>"
+    refusal = (
+        b"<Error><Code>MissingContentMD5</Code><Message>Content-MD5 is required</Message></Error>"
+    )
 
     def refused(request, **_):  # the embedded server takes it, so that its answer is made up
         return AWSResponse(request.url, 400, {"content-type": "application/xml"}, BytesRaw(refusal))
@@ -240,13 +246,18 @@ def test_putting_and_deleting_in_one_folder(tmp_path):
     assert len(done) == 600
 
 
-@pytest.mark.parametrize("fault", [("refuse", None), ("drop", None), ("status", 500), ("status", 503)])
+@pytest.mark.parametrize(
+    "fault", [("refuse", None), ("drop", None), ("status", 500), ("status", 503)]
+)
 def test_s3_is_away_for_longer(proxy, two, fault):
     """A store that does not come back is `Unreachable` once `outage_s` is over, not before and not much later."""
     store, _ = two(outage_s=1.5)
     proxy.set(fault[0], status=fault[1])
     started = time.monotonic()
-    with pytest.raises(Unreachable, match=f"the store {store.url} at http://127.0.0.1:{proxy.port} cannot be reached for k"):
+    with pytest.raises(
+        Unreachable,
+        match=f"the store {store.url} at http://127.0.0.1:{proxy.port} cannot be reached for k",
+    ):
         store.put("k", b"1")
     assert 1.5 <= time.monotonic() - started < 10
 
@@ -320,9 +331,17 @@ def test_a_clock_that_is_off(proxy, two, code, tmp_path):
         lambda: store.head("k"),
         lambda: store.download("k", tmp_path / "k"),
     ):
-        with pytest.raises(Unreachable, match=f"for the clock of this machine is off: this node, {os.uname().nodename}, is at fault"):
+        with pytest.raises(
+            Unreachable,
+            match=f"for the clock of this machine is off: this node, {os.uname().nodename}, is at fault",
+        ):
             call()
-    proxy.set("status", status=403, code="AccessDenied", date=format_datetime(datetime.now(UTC), usegmt=True))
+    proxy.set(
+        "status",
+        status=403,
+        code="AccessDenied",
+        date=format_datetime(datetime.now(UTC), usegmt=True),
+    )
     with pytest.raises(Invalid, match="refused k: AccessDenied; check AWS_ACCESS_KEY_ID"):
         store.get("k")
 
@@ -366,14 +385,24 @@ def test_no_link_leads_out_of_a_folder(tmp_path):
     (tmp_path / "store" / "b").symlink_to(victim.parent)
     os.mkfifo(tmp_path / "store" / "a" / "pipe")
     for key in ("a/link", "b/victim", "b/new"):
-        for call in (store.get, store.head, lambda key: store.put(key, b"2"), lambda key: store.delete([key]), store.listing):
+        for call in (
+            store.get,
+            store.head,
+            lambda key: store.put(key, b"2"),
+            lambda key: store.delete([key]),
+            store.listing,
+        ):
             if call != store.listing or key.startswith("b/"):
-                with pytest.raises(Invalid, match="is a link: expected a file or folder of file://.*; remove it"):
+                with pytest.raises(
+                    Invalid, match="is a link: expected a file or folder of file://.*; remove it"
+                ):
                     call(key)
     with pytest.raises(Invalid, match="a/pipe is no file of ours"):
         store.get("a/pipe")
     assert [o.key for o in store.listing("")] == ["a/k"]
-    assert victim.read_bytes() == b"mine" and [p.name for p in victim.parent.iterdir()] == ["victim"]
+    assert victim.read_bytes() == b"mine" and [p.name for p in victim.parent.iterdir()] == [
+        "victim"
+    ]
     moved = (tmp_path / "store").rename(tmp_path / "disk")
     (tmp_path / "store").symlink_to(moved)  # the folder itself may be one: who named it meant it
     assert store.get("a/k") == b"1"
@@ -389,7 +418,10 @@ def test_a_folder_that_is_broken_on_this_node(tmp_path, code, monkeypatch):
         raise OSError(number, os.strerror(number), "k")
 
     monkeypatch.setattr(files, "opened", fails)
-    with pytest.raises(Unreachable, match=f"{os.strerror(number)} .k.: this node, {os.uname().nodename}, is at fault"):
+    with pytest.raises(
+        Unreachable,
+        match=f"{os.strerror(number)} .k.: this node, {os.uname().nodename}, is at fault",
+    ):
         store.get("k")
 
 
@@ -459,7 +491,14 @@ def test_answers_cut_anywhere(proxy, two, tmp_path):
         "delete": lambda: store.delete(["no"]),
         "download": lambda: store.download("k", tmp_path / "k") or (tmp_path / "k").read_bytes(),
     }
-    right = {"put": stored, "head": stored, "get": content, "listing": [stored], "delete": None, "download": content}
+    right = {
+        "put": stored,
+        "head": stored,
+        "get": content,
+        "listing": [stored],
+        "delete": None,
+        "download": content,
+    }
     cuts = 0
     for name, call in calls.items():
         for after in range(1, 900, 7):
@@ -501,7 +540,12 @@ def test_the_server_is_killed(tmp_path, monkeypatch):
     with S3(tmp_path) as server:
         for name, value in server.variables.items():
             monkeypatch.setenv(name, value)
-        store, content, stored, ready = open_store(f"s3://{server.bucket}/x", 120), {}, {}, threading.Event()
+        store, content, stored, ready = (
+            open_store(f"s3://{server.bucket}/x", 120),
+            {},
+            {},
+            threading.Event(),
+        )
 
         def kill():
             ready.wait()
@@ -546,5 +590,9 @@ class ReadersToo(S3):
         super()._prepare()
         file = self.folder / "keys.json"
         known = json.loads(file.read_text())
-        reader = {"name": "reader", "credentials": [{"accessKey": "reader", "secretKey": "readersecret"}], "actions": ["Read", "List"]}
+        reader = {
+            "name": "reader",
+            "credentials": [{"accessKey": "reader", "secretKey": "readersecret"}],
+            "actions": ["Read", "List"],
+        }
         file.write_text(json.dumps({"identities": [*known["identities"], reader]}))

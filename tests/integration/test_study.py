@@ -62,14 +62,21 @@ def register(database, **search):
 
 
 def claim(database, registered, index):
-    attempt = Tasks(database, registered, Worker(owner=f"w{index}"), 60, 0).claim(Key("cnn", "trial", index))
+    attempt = Tasks(database, registered, Worker(owner=f"w{index}"), 60, 0).claim(
+        Key("cnn", "trial", index)
+    )
     study.choose(registered.experiment, attempt)
     return attempt
 
 
 def curve(parameters, epoch):
     """A made-up validation score that depends on the parameters."""
-    return 0.9 - abs(parameters["learning_rate"] - 0.01) * 5 - 0.3 / (epoch + 1) - parameters["width"] / 1000
+    return (
+        0.9
+        - abs(parameters["learning_rate"] - 0.01) * 5
+        - 0.3 / (epoch + 1)
+        - parameters["width"] / 1000
+    )
 
 
 def run(database, registered, index):
@@ -89,7 +96,10 @@ def test_optuna_reads_what_we_wrote(database):
     experiment, registered = register(database, enqueue=[{"learning_rate": 0.05, "batch_size": 16}])
     run(database, registered, 0)
     claim(database, registered, 3)
-    theirs = optuna.load_study(study_name="small/cnn", storage=database.url.replace("postgresql://", "postgresql+psycopg2://"))
+    theirs = optuna.load_study(
+        study_name="small/cnn",
+        storage=database.url.replace("postgresql://", "postgresql+psycopg2://"),
+    )
     trials = theirs.get_trials()
     assert [t.number for t in trials] == list(range(25))
     done, running, waiting = trials[0], trials[3], trials[1]
@@ -111,7 +121,9 @@ def test_every_task_draws_its_own_point(database):
     _, registered = register(database)
     first = [claim(database, registered, i).parameters for i in range(8)]
     assert len({p["learning_rate"] for p in first}) == 8
-    database.rows("update task set parameters = null, state = 'waiting', owner = null, lease_until = null")
+    database.rows(
+        "update task set parameters = null, state = 'waiting', owner = null, lease_until = null"
+    )
     assert claim(database, registered, 2).parameters == first[2]
 
 
@@ -123,7 +135,9 @@ def test_suggestions_are_optunas_own(database, pruner):
         run(database, registered, index)
     claim(database, registered, 20)
     ours = claim(database, registered, 21).parameters
-    reference = optuna.create_study(direction="maximize", sampler=study.sampler(experiment, Key("cnn", "trial", 21)))
+    reference = optuna.create_study(
+        direction="maximize", sampler=study.sampler(experiment, Key("cnn", "trial", 21))
+    )
     states = {
         "complete": optuna.trial.TrialState.COMPLETE,
         "pruned": optuna.trial.TrialState.PRUNED,
@@ -135,47 +149,88 @@ def test_suggestions_are_optunas_own(database, pruner):
            from task t where stage = 'trial' and index < 21 order by index"""
     )
     for row in rows:
-        known = {"params": row["parameters"], "distributions": study.distributions(experiment, "cnn")}
+        known = {
+            "params": row["parameters"],
+            "distributions": study.distributions(experiment, "cnn"),
+        }
         steps = {epoch + 1: value for epoch, value in enumerate(row["epochs"])}
-        reference.add_trial(optuna.trial.create_trial(state=states[row["state"]], value=row["value"], intermediate_values=steps, **known))
+        reference.add_trial(
+            optuna.trial.create_trial(
+                state=states[row["state"]], value=row["value"], intermediate_values=steps, **known
+            )
+        )
     assert ours == reference.ask(study.distributions(experiment, "cnn")).params
     assert any(row["state"] == "pruned" for row in rows) == (pruner != "none")
 
 
 PRUNERS = {
-    "median": lambda least, epochs: optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=least),
-    "hyperband": lambda least, epochs: optuna.pruners.HyperbandPruner(min_resource=least, max_resource=epochs, reduction_factor=3),
+    "median": lambda least, epochs: optuna.pruners.MedianPruner(
+        n_startup_trials=5, n_warmup_steps=least
+    ),
+    "hyperband": lambda least, epochs: optuna.pruners.HyperbandPruner(
+        min_resource=least, max_resource=epochs, reduction_factor=3
+    ),
 }
 
 
 @pytest.mark.parametrize("metric", ["accuracy", "log_loss"])
-@pytest.mark.parametrize("name, least", [("median", 1), ("median", 4), ("hyperband", 1), ("hyperband", 2)])
+@pytest.mark.parametrize(
+    "name, least", [("median", 1), ("median", 4), ("hyperband", 1), ("hyperband", 2)]
+)
 def test_pruning_is_optunas_own(database, name, least, metric):
     """Of trials side by side, with many ties, each decision equals the one of Optuna's pruner fed with the same reports in the same order."""
     draw = random.Random(f"{name} {least} {metric}")
-    prune_both(database, draw, 25, 9, lambda index, epoch: (index % 4 * 2 + draw.randrange(5)) / 11, name, least, metric=metric)
+    prune_both(
+        database,
+        draw,
+        25,
+        9,
+        lambda index, epoch: (index % 4 * 2 + draw.randrange(5)) / 11,
+        name,
+        least,
+        metric=metric,
+    )
 
 
 @pytest.mark.parametrize("name, least", [("median", 3), ("hyperband", 1), ("hyperband", 3)])
 def test_pruning_of_a_recorded_study_is_optunas_own(database, name, least):
     """The same on the curves of a real study."""
     curves = json.loads(CURVES.read_text())
-    prune_both(database, random.Random(least), len(curves), len(curves[0]), lambda index, epoch: curves[index][epoch], name, least)
+    prune_both(
+        database,
+        random.Random(least),
+        len(curves),
+        len(curves[0]),
+        lambda index, epoch: curves[index][epoch],
+        name,
+        least,
+    )
 
 
 def test_brackets_are_counted_in_whole_numbers():
     """Hyperband has a bracket for each power of three that fits, exactly; a logarithm, Optuna's too, finds one too few of 243 epochs, as method 1 does."""
-    assert [study.brackets(least, epochs, 2) for least, epochs in ((1, 243), (1, 242), (1, 1), (2, 486), (7, 20))] == [6, 5, 1, 6, 1]
+    assert [
+        study.brackets(least, epochs, 2)
+        for least, epochs in ((1, 243), (1, 242), (1, 1), (2, 486), (7, 20))
+    ] == [6, 5, 1, 6, 1]
     wrong = set()
     for least in range(1, 1001):
         for epochs in range(least, 1001):
-            exact, theirs = study.brackets(least, epochs, 2), math.floor(math.log(epochs / least, 3)) + 1
-            assert least * 3 ** (exact - 1) <= epochs < least * 3**exact and study.brackets(least, epochs, 1) == theirs
+            exact, theirs = (
+                study.brackets(least, epochs, 2),
+                math.floor(math.log(epochs / least, 3)) + 1,
+            )
+            assert (
+                least * 3 ** (exact - 1) <= epochs < least * 3**exact
+                and study.brackets(least, epochs, 1) == theirs
+            )
             if exact != theirs:
                 wrong.add((least, epochs))
     assert wrong == {(1, 243), (2, 486), (3, 729), (4, 972)}
     pruner = PRUNERS["hyperband"](1, 243)
-    optuna.create_study(pruner=pruner).optimize(lambda trial: trial.report(0, 1) or trial.should_prune(), n_trials=1)
+    optuna.create_study(pruner=pruner).optimize(
+        lambda trial: trial.report(0, 1) or trial.should_prune(), n_trials=1
+    )
     assert len(pruner._pruners) == 5 == study.brackets(1, 243, 1)
     drawn = {study.bracket_of("small/cnn", trial, 1, 243, 2) for trial in range(500)}
     assert drawn == set(range(6))
@@ -183,8 +238,18 @@ def test_brackets_are_counted_in_whole_numbers():
 
 def prune_both(database, draw, trials, epochs, value_of, name, least, **search):
     """Run trials four at a time, each as far as our pruner lets it: at every epoch Optuna's says the same; some end early, some do not."""
-    experiment, registered = register(database, epochs=epochs, trials=trials, pruner=name, min_epochs=least, sampler="random", **search)
-    theirs = optuna.create_study(study_name="small/cnn", direction=experiment.direction, pruner=PRUNERS[name](least, epochs))
+    experiment, registered = register(
+        database,
+        epochs=epochs,
+        trials=trials,
+        pruner=name,
+        min_epochs=least,
+        sampler="random",
+        **search,
+    )
+    theirs = optuna.create_study(
+        study_name="small/cnn", direction=experiment.direction, pruner=PRUNERS[name](least, epochs)
+    )
     running, begun = [], 0
     while begun < trials or running:
         if begun < trials and (len(running) < 4 or draw.random() < 0.1):
@@ -199,9 +264,21 @@ def prune_both(database, draw, trials, epochs, value_of, name, least, **search):
         assert pruned == (epoch + 1 < epochs and trial.should_prune()), (attempt.key, epoch)
         if pruned or epoch + 1 == epochs:
             running.remove(next(r for r in running if r[0] is attempt))
-            attempt.commit("pruned" if pruned else "complete", value, {}, {}, reason="pruned" if pruned else None)
-            theirs.tell(trial, *(() if pruned else (value,)), state=optuna.trial.TrialState.PRUNED if pruned else None)
-    assert {row["state"] for row in database.rows("select state from task where stage = 'trial'")} == {"complete", "pruned"}
+            attempt.commit(
+                "pruned" if pruned else "complete",
+                value,
+                {},
+                {},
+                reason="pruned" if pruned else None,
+            )
+            theirs.tell(
+                trial,
+                *(() if pruned else (value,)),
+                state=optuna.trial.TrialState.PRUNED if pruned else None,
+            )
+    assert {
+        row["state"] for row in database.rows("select state from task where stage = 'trial'")
+    } == {"complete", "pruned"}
 
 
 def test_a_long_study_is_shown_in_part(database, monkeypatch):
@@ -214,16 +291,26 @@ def test_a_long_study_is_shown_in_part(database, monkeypatch):
     )
     for name, most in {"SHOWN_BEST": 5, "SHOWN_RUNNING": 50, "SHOWN_SPREAD": 100}.items():
         monkeypatch.setattr(study, name, most)
-    found = {r["index"]: r for r in study._shown(database, experiment, registered.values(Key("cnn", "trial", 3)))}
+    found = {
+        r["index"]: r
+        for r in study._shown(database, experiment, registered.values(Key("cnn", "trial", 3)))
+    }
     complete = sorted((i for i in range(31, 599, 2)), key=lambda i: -(i * 7 % 601))
     assert found.keys() >= {*complete[:5], *range(3), *range(4, 10), *range(20, 30)}
     assert not found.keys() & {3, *range(10, 20), 599}
     assert 100 <= len(found) <= 130
     gaps = sorted(found.keys())
     assert max(b - a for a, b in zip(gaps, gaps[1:], strict=False)) <= 20
-    database.rows("update task set state = 'running' where stage = 'trial' and mod(index, 4) = 1 and index < 599")
-    shown = Counter(r["state"] for r in study._shown(database, experiment, registered.values(Key("cnn", "trial", 3))))
-    assert shown["running"] in (49, 50) and shown["complete"] + shown["pruned"] >= 100  # a crowd at work does not hide what is known
+    database.rows(
+        "update task set state = 'running' where stage = 'trial' and mod(index, 4) = 1 and index < 599"
+    )
+    shown = Counter(
+        r["state"]
+        for r in study._shown(database, experiment, registered.values(Key("cnn", "trial", 3)))
+    )
+    assert (
+        shown["running"] in (49, 50) and shown["complete"] + shown["pruned"] >= 100
+    )  # a crowd at work does not hide what is known
 
 
 @pytest.mark.parametrize("name", ["median", "hyperband"])
@@ -233,7 +320,11 @@ def test_a_trial_is_few_messages(database, database_url, monkeypatch, name):
     for index in range(12):
         run(database, tasks.find(database, "small"), index)
     sent, execute = [], RealDictCursor.execute
-    monkeypatch.setattr(RealDictCursor, "execute", lambda cursor, query, *values: (sent.append(query), execute(cursor, query, *values))[1])
+    monkeypatch.setattr(
+        RealDictCursor,
+        "execute",
+        lambda cursor, query, *values: (sent.append(query), execute(cursor, query, *values))[1],
+    )
     monkeypatch.setattr(sys.modules[__name__], "curve", lambda parameters, epoch: 1.0)
     fresh = Database(database_url)
     assert run(fresh, tasks.find(fresh, "small"), 12) == (8, False)

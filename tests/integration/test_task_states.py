@@ -9,7 +9,15 @@ from dataclasses import dataclass, field
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    multiple,
+    rule,
+    run_state_machine_as_test,
+)
 from promises import CHECK, CLEAN, DIGEST, KEYS, SAME, SCHEDULERS, TRIALS, choose, prepared
 
 from job.coordination import tasks
@@ -72,11 +80,19 @@ class Machine(RuleBasedStateMachine):
     def process(self, scheduler) -> Tasks:
         """Return a new process: nobody has seen its owner before."""
         self.born += 1
-        return Tasks(self.database, self.registered, Worker(f"owner {self.born}", "here", scheduler), LEASE_S, 0.0)
+        return Tasks(
+            self.database,
+            self.registered,
+            Worker(f"owner {self.born}", "here", scheduler),
+            LEASE_S,
+            0.0,
+        )
 
     def lease(self, key, until: str) -> None:
         where = {"s": key.stage, "i": key.index}
-        self.database.rows(f"update task set lease_until = {until} where (stage, index) = (%(s)s, %(i)s)", **where)
+        self.database.rows(
+            f"update task set lease_until = {until} where (stage, index) = (%(s)s, %(i)s)", **where
+        )
 
     def leased(self, key) -> None:
         """Check that the database's clock gave a lease just now; from here on it ends by `expire` only."""
@@ -91,7 +107,11 @@ class Machine(RuleBasedStateMachine):
 
     def mine(self, attempt) -> bool:
         row = self.rows[attempt.key]
-        return (row.state, row.attempt, row.owner) == ("running", attempt.number, attempt.tasks.worker.owner)
+        return (row.state, row.attempt, row.owner) == (
+            "running",
+            attempt.number,
+            attempt.tasks.worker.owner,
+        )
 
     def refused(self, attempt, write) -> bool:
         """Unless the task is this attempt's, see that the write is refused and changes nothing."""
@@ -131,13 +151,20 @@ class Machine(RuleBasedStateMachine):
         if row.owner == worker.owner:
             return row.attempt
         if row.state == "running":
-            if (worker.scheduler is None or row.scheduler != worker.scheduler) and not (row.expired and row.called_in):
+            if (worker.scheduler is None or row.scheduler != worker.scheduler) and not (
+                row.expired and row.called_in
+            ):
                 row.called_in, row.expired = row.called_in or row.expired, False
                 return NotReady
             row.end("vanished", "waiting")
             if row.state == "failed":
                 return Impossible
-        row.state, row.owner, row.scheduler, row.began = "running", worker.owner, worker.scheduler, row.progress
+        row.state, row.owner, row.scheduler, row.began = (
+            "running",
+            worker.owner,
+            worker.scheduler,
+            row.progress,
+        )
         row.attempt, row.parameters = row.attempt + 1, row.parameters or selected
         row.outcomes.append(None)
         return row.attempt
@@ -164,7 +191,10 @@ class Machine(RuleBasedStateMachine):
         attempt = process.claim(key)
         assert (attempt.number if attempt else None) == expected
         if attempt:
-            assert (attempt.parameters, attempt.step) == (self.rows[key].parameters, self.rows[key].progress)
+            assert (attempt.parameters, attempt.step) == (
+                self.rows[key].parameters,
+                self.rows[key].progress,
+            )
             if self.database.rows("select count(*)::int as n from attempt")[0]["n"] > known:
                 self.leased(key)
         return attempt
@@ -180,7 +210,9 @@ class Machine(RuleBasedStateMachine):
         again = self.take(attempt.key, attempt.tasks)
         return again if again else multiple()
 
-    @rule(target=attempts, attempt=attempts, w=workers, expired=st.booleans(), called_in=st.booleans())
+    @rule(
+        target=attempts, attempt=attempts, w=workers, expired=st.booleans(), called_in=st.booleans()
+    )
     def rival(self, attempt, w, expired, called_in):
         """Another worker claims the same task, before or after its lease has ended, and its owner was called in."""
         if expired:
@@ -237,23 +269,38 @@ class Machine(RuleBasedStateMachine):
 
         def write():
             return attempt.report(
-                epoch, {"loss": 1.0}, value, {"pruner": bracket if bracket is None else "hyperband", "bracket": bracket, "sign": sign}
+                epoch,
+                {"loss": 1.0},
+                value,
+                {
+                    "pruner": bracket if bracket is None else "hyperband",
+                    "bracket": bracket,
+                    "sign": sign,
+                },
             )
 
         if self.refused(attempt, write):
             return
         row = self.rows[attempt.key]
         if epoch not in row.epochs:
-            pruned = bracket is not None and self.beaten(attempt.key.stage, epoch, value, bracket, sign)
+            pruned = bracket is not None and self.beaten(
+                attempt.key.stage, epoch, value, bracket, sign
+            )
             row.epochs[epoch] = [attempt.number, value, pruned, bracket]
         for _ in range(2):
             assert write() == row.epochs[epoch][2]
 
     def beaten(self, stage, epoch, value, bracket, sign) -> bool:
         """Tell whether a third of those that came this far in a bracket, or one of less than three, is better."""
-        came = [row.epochs[epoch] for key, row in self.rows.items() if key.stage == stage and epoch in row.epochs]
+        came = [
+            row.epochs[epoch]
+            for key, row in self.rows.items()
+            if key.stage == stage and epoch in row.epochs
+        ]
         rivals = [theirs for _, theirs, _, of in came if of == bracket]
-        return sum(sign * theirs > sign * value for theirs in rivals) >= max((len(rivals) + 1) // 3, 1)
+        return sum(sign * theirs > sign * value for theirs in rivals) >= max(
+            (len(rivals) + 1) // 3, 1
+        )
 
     @rule(attempt=attempts, value=st.none() | values, pruned=st.booleans(), step=steps)
     def commit(self, attempt, value, pruned, step):
@@ -329,7 +376,15 @@ class Machine(RuleBasedStateMachine):
         )
         for f in found:
             row = self.rows[Key(f["model"], f["stage"], f["index"])]
-            for name in ("state", "attempt", "owner", "progress", "parameters", "value", "outcomes"):
+            for name in (
+                "state",
+                "attempt",
+                "owner",
+                "progress",
+                "parameters",
+                "value",
+                "outcomes",
+            ):
                 assert f[name] == getattr(row, name), (name, f)
             assert {int(k): v for k, v in (f["epochs"] or {}).items()} == row.epochs
             assert f["selected"] == self.selected
@@ -350,7 +405,9 @@ def test_any_interleaving_keeps_the_promises(database_url):
                 stateful_step_count=STEPS,
                 deadline=None,
                 derandomize=not HUNT,
-                phases=[Phase.generate, Phase.shrink] if HUNT else [Phase.generate],  # to shrink takes up to five minutes
+                phases=[Phase.generate, Phase.shrink]
+                if HUNT
+                else [Phase.generate],  # to shrink takes up to five minutes
                 suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
                 print_blob=False,
             ),

@@ -23,7 +23,12 @@ class Storm:
     """A few processes in one thread that do anything at any time; what they were told is noted."""
 
     def __init__(self, database, registered, seed: str):
-        self.database, self.registered, self.random, self.born = database, registered, random.Random(seed), seed
+        self.database, self.registered, self.random, self.born = (
+            database,
+            registered,
+            random.Random(seed),
+            seed,
+        )
         self.held, self.told, self.claimed, self.failure = [], defaultdict(set), set(), None
 
     def run(self, steps: int) -> None:
@@ -39,15 +44,33 @@ class Storm:
             self.begin()
             return
         attempt = draw.choice(self.held)
-        value, epoch, pruner = draw.choice([0.25, 0.5]), draw.randrange(4), draw.choice([None, "hyperband", "median"])
+        value, epoch, pruner = (
+            draw.choice([0.25, 0.5]),
+            draw.randrange(4),
+            draw.choice([None, "hyperband", "median"]),
+        )
         try:
-            match draw.choice(["renew", "parameters", "report", "report", "release", "error", "complete", "pruned", "forget"]):
+            match draw.choice(
+                [
+                    "renew",
+                    "parameters",
+                    "report",
+                    "report",
+                    "release",
+                    "error",
+                    "complete",
+                    "pruned",
+                    "forget",
+                ]
+            ):
                 case "renew":
                     attempt.durable(draw.choice([0, epoch]))
                 case "parameters":
                     choose(attempt, draw.random())
                 case "report":
-                    pruned = attempt.report(epoch, {}, value, {"pruner": pruner, "bracket": 0, "sign": 1})
+                    pruned = attempt.report(
+                        epoch, {}, value, {"pruner": pruner, "bracket": 0, "sign": 1}
+                    )
                     self.told[attempt.key, epoch].add(pruned)
                 case "release":
                     attempt.release("interrupted")
@@ -95,7 +118,11 @@ def test_many_at_once_keep_the_promises(database_url, seed):
             if storm.failure:
                 raise storm.failure
         assert database.rows(CHECK) == []
-        assert sum(len(s.claimed) for s in storms) == len(set().union(*(s.claimed for s in storms))) > 0
+        assert (
+            sum(len(s.claimed) for s in storms)
+            == len(set().union(*(s.claimed for s in storms)))
+            > 0
+        )
         for key in KEYS:
             check_told(database, key, storms)
 
@@ -103,8 +130,14 @@ def test_many_at_once_keep_the_promises(database_url, seed):
 def check_told(database, key, storms) -> None:
     """The one commit and the one decision an epoch that were heard are the ones that are stored."""
     where = {"s": key.stage, "i": key.index}
-    row = database.rows("select attempt, state, value from task where (stage, index) = (%(s)s, %(i)s)", **where)[0]
-    assert set().union(*(s.told[key] for s in storms)) == ({tuple(row.values())} if row["state"] in DECIDED else set())
-    stored = database.rows("select epoch, pruned from epoch where (stage, index) = (%(s)s, %(i)s)", **where)
+    row = database.rows(
+        "select attempt, state, value from task where (stage, index) = (%(s)s, %(i)s)", **where
+    )[0]
+    assert set().union(*(s.told[key] for s in storms)) == (
+        {tuple(row.values())} if row["state"] in DECIDED else set()
+    )
+    stored = database.rows(
+        "select epoch, pruned from epoch where (stage, index) = (%(s)s, %(i)s)", **where
+    )
     told = {(epoch, pruned) for s in storms for epoch in range(4) for pruned in s.told[key, epoch]}
     assert told == {(r["epoch"], r["pruned"]) for r in stored}

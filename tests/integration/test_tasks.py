@@ -15,7 +15,13 @@ from job.experiment.specification import parse
 from job.experiment.task import Key
 from job.work.prepare import _register
 
-SPEC = {"name": "small", "data": {"source": "digits"}, "search": {"trials": 3}, "folds": {"count": 2}, "models": {"cnn": {"epochs": 2}}}
+SPEC = {
+    "name": "small",
+    "data": {"source": "digits"},
+    "search": {"trials": 3},
+    "folds": {"count": 2},
+    "models": {"cnn": {"epochs": 2}},
+}
 STAGED = {"data": {"id": "d", "files": {}}, "weights": {}, "splits": {}}
 TRIAL = Key("cnn", "trial", 0)
 
@@ -29,11 +35,22 @@ def database(database_url):
 
 
 def worker(database, name="a", lease_s=60.0, wait_s=0.0, scheduler=None) -> Tasks:
-    return Tasks(database, tasks.find(database, "small"), Worker(owner=name, host="here", scheduler=scheduler), lease_s, wait_s)
+    return Tasks(
+        database,
+        tasks.find(database, "small"),
+        Worker(owner=name, host="here", scheduler=scheduler),
+        lease_s,
+        wait_s,
+    )
 
 
 def state(database, key=TRIAL) -> dict:
-    return database.rows("select * from task where (model, stage, index) = (%(m)s, %(s)s, %(i)s)", m=key.model, s=key.stage, i=key.index)[0]
+    return database.rows(
+        "select * from task where (model, stage, index) = (%(m)s, %(s)s, %(i)s)",
+        m=key.model,
+        s=key.stage,
+        i=key.index,
+    )[0]
 
 
 def optuna_states(database) -> list[str]:
@@ -48,7 +65,9 @@ def complete(database, index, value):
 
 def end_lease(database, called_in=False) -> None:
     """Let the lease of what runs be over, as after an outage; or also the time to answer after a call."""
-    database.rows("update task set lease_until = clock_timestamp() - interval '1 hour' where state = 'running'")
+    database.rows(
+        "update task set lease_until = clock_timestamp() - interval '1 hour' where state = 'running'"
+    )
     if called_in:
         database.rows("update attempt set reason = 'called in by there' where outcome is null")
 
@@ -109,7 +128,9 @@ def test_an_old_attempt_cannot_write(database):
         lambda: old.release("x"),
         lambda: old.error("x"),
         old.opened_test_part,
-        lambda: old.tell_again([{"epoch": 0, "metrics": {}, "value": 0.5, "bracket": None, "pruned": False}]),
+        lambda: old.tell_again(
+            [{"epoch": 0, "metrics": {}, "value": 0.5, "bracket": None, "pruned": False}]
+        ),
     ):
         with pytest.raises(LeaseLost):
             write()
@@ -118,16 +139,24 @@ def test_an_old_attempt_cannot_write(database):
         old.check()
     assert state(database)["state"] == "running"
     assert database.rows("select * from epoch") == []
-    assert [r["outcome"] for r in database.rows("select outcome from attempt order by number")] == ["vanished", None]
+    assert [r["outcome"] for r in database.rows("select outcome from attempt order by number")] == [
+        "vanished",
+        None,
+    ]
 
 
 def test_nobody_takes_a_task_unheard(database):
     """A lease that ended in an outage, or by a jump of the clock: whoever comes first calls its owner in, whose answer keeps the task."""
-    owner, others = worker(database, "owner").claim(TRIAL), [worker(database, name) for name in "abc"]
+    owner, others = (
+        worker(database, "owner").claim(TRIAL),
+        [worker(database, name) for name in "abc"],
+    )
     for _ in range(2):
         end_lease(database)
         for other in others:
-            with pytest.raises(NotReady, match=r"is owned by attempt 1 on here, its lease ends in (1.|20) s"):
+            with pytest.raises(
+                NotReady, match=r"is owned by attempt 1 on here, its lease ends in (1.|20) s"
+            ):
                 other.claim(TRIAL)
         assert database.rows("select reason from attempt") == [{"reason": "called in by here"}]
         owner.renew()
@@ -176,14 +205,26 @@ def test_a_requeued_job_takes_its_task_back_at_once(database):
     assert worker(database, "again", scheduler="slurm 7").claim(TRIAL).number == 2
 
 
-@pytest.mark.parametrize("differs", ["SLURM_JOB_ID", "SLURM_STEP_ID", "SLURM_PROCID", "SLURM_CLUSTER_NAME"])
+@pytest.mark.parametrize(
+    "differs", ["SLURM_JOB_ID", "SLURM_STEP_ID", "SLURM_PROCID", "SLURM_CLUSTER_NAME"]
+)
 def test_processes_side_by_side_in_one_slurm_job_are_two(database, differs):
     """Only the same process of the same step is a requeued run; what `srun` starts beside it waits for the lease as anybody."""
-    environ = {"SLURM_CLUSTER_NAME": "c", "SLURM_JOB_ID": "7", "SLURM_STEP_ID": "0", "SLURM_PROCID": "0"}
+    environ = {
+        "SLURM_CLUSTER_NAME": "c",
+        "SLURM_JOB_ID": "7",
+        "SLURM_STEP_ID": "0",
+        "SLURM_PROCID": "0",
+    }
     worker(database, "first", scheduler=scheduler_job(environ)).claim(TRIAL)
     with pytest.raises(NotReady):
         worker(database, "beside", scheduler=scheduler_job(environ | {differs: "1"})).claim(TRIAL)
-    assert worker(database, "again", scheduler=scheduler_job(environ | {"SLURM_RESTART_COUNT": "1"})).claim(TRIAL).number == 2
+    assert (
+        worker(database, "again", scheduler=scheduler_job(environ | {"SLURM_RESTART_COUNT": "1"}))
+        .claim(TRIAL)
+        .number
+        == 2
+    )
 
 
 def test_three_errors_in_a_row_fail_the_task(database):
@@ -204,7 +245,9 @@ def test_ten_that_vanish_in_a_row_fail_the_task(database):
     for number in range(10):
         worker(database, f"w{number}").claim(TRIAL)
         end_lease(database, called_in=True)
-    with pytest.raises(Impossible, match="vanished 10 times in a row, the last on here: out of memory, or of time"):
+    with pytest.raises(
+        Impossible, match="vanished 10 times in a row, the last on here: out of memory, or of time"
+    ):
         worker(database).claim(TRIAL)
     tasks.retry(database, tasks.find(database, "small"), TRIAL)
     assert worker(database).claim(TRIAL).number == 11
@@ -312,7 +355,9 @@ def test_a_decision_is_made_once(database):
     third = worker(database).claim(Key("cnn", "trial", 2))
     assert third.report(0, {"loss": 1.1}, 0.4, rule) is True
     assert third.report(0, {"loss": 0.1}, 0.9, rule) is True
-    steps = "select step, intermediate_value as value from trial_intermediate_values order by trial_id"
+    steps = (
+        "select step, intermediate_value as value from trial_intermediate_values order by trial_id"
+    )
     assert database.rows(steps) == [{"step": 1, "value": v} for v in (0.5, 0.6, 0.4)]
 
 
@@ -332,7 +377,9 @@ def test_selection_is_made_once_and_of_complete_trials(database):
     complete(database, 2, 0.7)
     with pytest.raises(NotReady, match="2 trial tasks of cnn are not finished"):
         worker(database).claim(fold)
-    worker(database, "p").claim(TRIAL).commit("pruned", 0.9, {}, {}, reason="pruned after epoch 1 by median")
+    worker(database, "p").claim(TRIAL).commit(
+        "pruned", 0.9, {}, {}, reason="pruned after epoch 1 by median"
+    )
     complete(database, 1, 0.7)
     attempt = worker(database).claim(fold)
     assert attempt.parameters == {"learning_rate": 0.1}
@@ -347,7 +394,9 @@ def test_a_selection_closes_the_trials(database):
     complete(database, 1, 0.5)
     complete(database, 2, 0.7)
     assert worker(database).claim(Key("cnn", "fold", 0)).parameters == {"learning_rate": 0.2}
-    with pytest.raises(JobError, match="cnn trial 0 cannot be retried: .* selected, which closes its trials"):
+    with pytest.raises(
+        JobError, match="cnn trial 0 cannot be retried: .* selected, which closes its trials"
+    ):
         tasks.retry(database, tasks.find(database, "small"), TRIAL)
 
 
@@ -367,7 +416,9 @@ def test_progress_by_a_checkpoint_counts(database):
 def test_without_a_complete_trial_the_later_stages_are_impossible(database):
     """No complete trial: folds and finals can never be done, and say the counts."""
     for index in range(3):
-        worker(database, f"p{index}").claim(Key("cnn", "trial", index)).commit("pruned", None, {}, {}, reason="diverged")
+        worker(database, f"p{index}").claim(Key("cnn", "trial", index)).commit(
+            "pruned", None, {}, {}, reason="diverged"
+        )
     with pytest.raises(Impossible, match="cnn has no complete trial to go on with: 3 pruned"):
         worker(database).claim(Key("cnn", "final", 0))
 
@@ -378,7 +429,9 @@ def test_other_tables_are_told_apart(database, database_url):
     with pytest.raises(Invalid, match=r"schema version 99, this program expects \d"):
         tasks.find(database, "small")
     with pytest.raises(Invalid, match="refused us"):
-        Database(database_url.replace(":", ":x", 2).replace("postgresql:x", "postgresql:"), 0).rows("select 1")
+        Database(database_url.replace(":", ":x", 2).replace("postgresql:x", "postgresql:"), 0).rows(
+            "select 1"
+        )
     with pytest.raises(Invalid, match="refused us"):
         Database(database_url + "x", 0).rows("select 1")
     database.rows("drop schema job cascade")

@@ -86,8 +86,13 @@ def finished(postgres, s3, tmp_path_factory):
     two_at_a_time(site, [("trial", i) for i in range(5)])
     site.job("trial", "--index", 5, check=0)
     database = Database(site.database_url, 5)
-    attempt = Tasks(database, find(database, "checked"), Worker(), 60, 0).claim(Key("cnn", "trial", 6))
-    attempt.set_parameters({"learning_rate": 0.1}, internal(attempt.tasks.registered.experiment, "cnn", {"learning_rate": 0.1}))
+    attempt = Tasks(database, find(database, "checked"), Worker(), 60, 0).claim(
+        Key("cnn", "trial", 6)
+    )
+    attempt.set_parameters(
+        {"learning_rate": 0.1},
+        internal(attempt.tasks.registered.experiment, "cnn", {"learning_rate": 0.1}),
+    )
     attempt.commit("pruned", None, {}, {}, reason="diverged: the loss is not finite in epoch 0")
     two_at_a_time(site, [("fold", 0), ("fold", 1), ("final", 0)])
     site.job("report", "--out", "report", check=0)
@@ -99,7 +104,9 @@ def finished(postgres, s3, tmp_path_factory):
 def copy(finished, postgres, s3_environ):
     """A copy of the finished experiment's database, to tamper with."""
     name = f"t{uuid.uuid4().hex}"
-    execute(postgres.url, f"create database {name} template {finished.database_url.rpartition('/')[2]}")
+    execute(
+        postgres.url, f"create database {name} template {finished.database_url.rpartition('/')[2]}"
+    )
     yield Database(postgres.url.rpartition("/")[0] + f"/{name}", 5)
     execute(postgres.url, f"drop database {name}")
 
@@ -127,7 +134,9 @@ def execute(url, statement):
 def broken(database, store, deep=False) -> dict[str, list[str]]:
     """Return the violations by promise."""
     experiments, promises = verify.read(database, None, deep)
-    promises += [p for recorded in experiments for p in verify.check(recorded, store, database, deep)]
+    promises += [
+        p for recorded in experiments for p in verify.check(recorded, store, database, deep)
+    ]
     return {p.name: p.violations for p in promises if p.violations}
 
 
@@ -135,10 +144,14 @@ def test_a_finished_experiment_keeps_every_promise(finished):
     """Every promise is kept, with every byte hashed and every score recomputed; the counts are said."""
     done = finished.job("verify", "--deep", check=0)
     lines = done.stdout.splitlines()
-    assert [line.partition(":")[0] for line in lines[1:]] == [f"ok    {name}" for name in (*PROMISES, "this node's cache")]
+    assert [line.partition(":")[0] for line in lines[1:]] == [
+        f"ok    {name}" for name in (*PROMISES, "this node's cache")
+    ]
     assert lines[1] == "ok    exactly N: 7 trial, 2 fold, 1 final tasks, 10 decided"
     assert "opened 1 times, for 1 complete finals" in done.stdout
-    states = Database(finished.database_url, 5).rows("select state from task where stage = 'trial' order by index")
+    states = Database(finished.database_url, 5).rows(
+        "select state from task where stage = 'trial' order by index"
+    )
     assert [r["state"] for r in states] == ["complete"] * 5 + ["pruned"] * 2
 
 
@@ -148,7 +161,9 @@ def test_for_programs(finished, copy):
     done = finished.job("verify", "--json", check=1, JOB_DATABASE_URL=copy.url)
     promises = {p["promise"]: p for p in json.loads(done.stdout)}
     assert [name for name, p in promises.items() if not p["ok"]] == ["done is done"]
-    assert promises["done is done"]["violations"] == ["cnn fold 1 is complete and still has an owner or a lease"]
+    assert promises["done is done"]["violations"] == [
+        "cnn fold 1 is complete and still has an owner or a lease"
+    ]
     assert done.stderr.splitlines()[-1] == "job: 1 violation"
 
 
@@ -166,13 +181,28 @@ ROWS = {
         "insert into trials (number, study_id, state) select 7, study_id, 'WAITING' from studies",
         {"exactly N": "has 8 trials, not 7"},
     ),
-    "Optuna's state": ("update trials set state = 'RUNNING' where number = 3", {"exactly N": "trial 3 is RUNNING, its task is complete"}),
-    "Optuna's value": ("update trial_values set value = 2", {"exactly N": r"trial 0 has the value \[2\]"}),
-    "Optuna's parameter": ("update trial_params set param_value = 0.5", {"exactly N": "trial 0 has other parameters than its task"}),
-    "Optuna's steps": ("delete from trial_intermediate_values where step = 2", {"exactly N": "trial 0 has other intermediate values"}),
+    "Optuna's state": (
+        "update trials set state = 'RUNNING' where number = 3",
+        {"exactly N": "trial 3 is RUNNING, its task is complete"},
+    ),
+    "Optuna's value": (
+        "update trial_values set value = 2",
+        {"exactly N": r"trial 0 has the value \[2\]"},
+    ),
+    "Optuna's parameter": (
+        "update trial_params set param_value = 0.5",
+        {"exactly N": "trial 0 has other parameters than its task"},
+    ),
+    "Optuna's steps": (
+        "delete from trial_intermediate_values where step = 2",
+        {"exactly N": "trial 0 has other intermediate values"},
+    ),
     "a gap in the attempts": (
         f"update attempt set number = 2 where {TRIAL_3}; update task set attempt = 2 where {TRIAL_3}",
-        {"done is done": "cnn trial 3 has the attempts 2, not 1 to 2", "one owner": "attempts that never were: 1"},
+        {
+            "done is done": "cnn trial 3 has the attempts 2, not 1 to 2",
+            "one owner": "attempts that never were: 1",
+        },
     ),
     "two finished attempts": (
         f"""update attempt set number = 2 where {TRIAL_3}; update task set attempt = 2 where {TRIAL_3};
@@ -184,7 +214,9 @@ ROWS = {
         f"""insert into attempt (experiment, model, stage, index, number, owner, host, ended, outcome, first_step, last_step)
             select experiment, model, stage, index, 2, 'x', 'x', clock_timestamp(), 'interrupted', 0, 0 from task where {TRIAL_3};
             update task set attempt = 2 where {TRIAL_3}""",
-        {"done is done": "cnn trial 3 was finished by attempt 1, but attempt 2 came after it|but attempt 2 began after that"},
+        {
+            "done is done": "cnn trial 3 was finished by attempt 1, but attempt 2 came after it|but attempt 2 began after that"
+        },
     ),
     "a decided task no attempt decided": (
         f"update attempt set outcome = 'vanished' where {TRIAL_3}",
@@ -196,7 +228,9 @@ ROWS = {
     ),
     "a failure without a reason": (
         "update task set state = 'failed', reason = null where stage = 'final'",
-        {"done is done": "cnn final 0 is failed without a reason|cnn final 0 is failed, but attempt 1 finished it"},
+        {
+            "done is done": "cnn final 0 is failed without a reason|cnn final 0 is failed, but attempt 1 finished it"
+        },
     ),
     "an owner after the end": (
         f"update task set lease_until = now() where {TRIAL_3}",
@@ -212,11 +246,15 @@ ROWS = {
             update attempt set outcome = 'interrupted' where {TRIAL_3} and number = 1;
             update task set attempt = 2 where {TRIAL_3};
             update epoch set attempt = 2 where {TRIAL_3} and epoch < 2""",
-        {"one owner": "attempt 2 began before attempt 1 ended|has epoch 2 by attempt 1 after epoch 1 by attempt 2"},
+        {
+            "one owner": "attempt 2 began before attempt 1 ended|has epoch 2 by attempt 1 after epoch 1 by attempt 2"
+        },
     ),
     "an epoch lost": (
         "delete from epoch where (stage, index, epoch) = ('fold', 0, 1)",
-        {"epochs": r"cnn fold 0 has the epochs 0, 2: not contiguous from 0|cnn fold 0 is complete with 2 of 3 epochs"},
+        {
+            "epochs": r"cnn fold 0 has the epochs 0, 2: not contiguous from 0|cnn fold 0 is complete with 2 of 3 epochs"
+        },
     ),
     "a pruned trial that was not to end": (
         "update epoch set pruned = false where pruned",
@@ -258,7 +296,10 @@ ROWS = {
         "update task set artifact = '[1]' where stage = 'final'",
         {"bytes first": "cnn final 0 names no result.json"},
     ),
-    "data that cannot be read": ("update experiment set data = '{}'", {"data": "the experiment's row cannot be read"}),
+    "data that cannot be read": (
+        "update experiment set data = '{}'",
+        {"data": "the experiment's row cannot be read"},
+    ),
     "data without its files": (
         """update experiment set data = jsonb_set(data, '{files,train-images.npy}', '1')""",
         {"data": "cannot be checked to the end"},
@@ -275,8 +316,14 @@ ROWS = {
         "update selection set made = made - interval '1 day'",
         {"selection": "cnn was selected before trial 0 was finished"},
     ),
-    "a selection changed later": ("update selection set made = now()", {"selection": "cnn fold 0 began before the selection was made"}),
-    "no selection": ("delete from selection", {"selection": "cnn has no selection, but fold 0 has begun"}),
+    "a selection changed later": (
+        "update selection set made = now()",
+        {"selection": "cnn fold 0 began before the selection was made"},
+    ),
+    "no selection": (
+        "delete from selection",
+        {"selection": "cnn has no selection, but fold 0 has begun"},
+    ),
     "other parameters": (
         "update task set parameters = '{\"learning_rate\": 0.5}' where (stage, index) = ('fold', 1)",
         {"selection": "cnn fold 1 has other parameters than the selection"},
@@ -324,15 +371,23 @@ def test_a_tampered_row_is_found(copy, store, what):
 def test_a_secret_in_a_row_is_found(copy, store, s3):
     """The database's password and the store's key are looked for in every row; neither is said again."""
     password = copy.url.split(":")[2].split("@")[0]
-    copy.rows("update task set reason = %(text)s where (stage, index) = ('trial', 5)", text=f"login {password} refused")
+    copy.rows(
+        "update task set reason = %(text)s where (stage, index) = ('trial', 5)",
+        text=f"login {password} refused",
+    )
     copy.rows("update attempt set host = %(text)s where stage = 'final'", text=s3.secret_key)
     assert broken(copy, store) == {
-        "nothing leaks": ["cnn final 0, attempt 1, holds AWS_SECRET_ACCESS_KEY", "cnn trial 5 holds the database's password"]
+        "nothing leaks": [
+            "cnn final 0, attempt 1, holds AWS_SECRET_ACCESS_KEY",
+            "cnn trial 5 holds the database's password",
+        ]
     }
 
 
 def key_of(database, stage, index, name) -> str:
-    row = database.rows("select artifact from task where (stage, index) = (%(s)s, %(i)s)", s=stage, i=index)[0]
+    row = database.rows(
+        "select artifact from task where (stage, index) = (%(s)s, %(i)s)", s=stage, i=index
+    )[0]
     return row["artifact"][name]["key"]
 
 
@@ -352,7 +407,10 @@ def replaced(store, key, content):
     [
         (lambda content: None, "names model.keras, which is not in the store"),
         (lambda content: content[:-1], "names model.keras of"),
-        (lambda content: content[:-1] + bytes([content[-1] ^ 1]), "names model.keras, in the store is another of this size"),
+        (
+            lambda content: content[:-1] + bytes([content[-1] ^ 1]),
+            "names model.keras, in the store is another of this size",
+        ),
     ],
     ids=["deleted", "truncated", "altered"],
 )
@@ -381,8 +439,12 @@ def test_missing_data_is_found(copy, store, name):
 def rewritten(database, store, stage, index, name, content, reseal=True):
     """A file rewritten by somebody who also mends size, etag and hash: in the row and, with `reseal`, in the sealed result."""
     where = {"s": stage, "i": index}
-    artifact = database.rows("select artifact from task where (stage, index) = (%(s)s, %(i)s)", **where)[0]["artifact"]
-    before = {key: store.get(key) for key in (artifact[name]["key"], artifact["result.json"]["key"])}
+    artifact = database.rows(
+        "select artifact from task where (stage, index) = (%(s)s, %(i)s)", **where
+    )[0]["artifact"]
+    before = {
+        key: store.get(key) for key in (artifact[name]["key"], artifact["result.json"]["key"])
+    }
 
     def put(name, content):
         stored = store.put(artifact[name]["key"], content)
@@ -395,7 +457,11 @@ def rewritten(database, store, stage, index, name, content, reseal=True):
         result |= {f"{name.partition('.')[0]}_sha256": sha256(content)}
         put("result.json", seal(result))
     text = json.dumps(artifact)
-    database.rows("update task set artifact = %(a)s::jsonb where (stage, index) = (%(s)s, %(i)s)", a=text, **where)
+    database.rows(
+        "update task set artifact = %(a)s::jsonb where (stage, index) = (%(s)s, %(i)s)",
+        a=text,
+        **where,
+    )
     try:
         yield
     finally:
@@ -459,7 +525,9 @@ def test_a_broken_seal_is_found(copy, store):
         unseal(content)
     with rewritten(copy, store, "fold", 0, "result.json", content):
         assert broken(copy, store, deep=True) == {
-            "bytes first": ["cnn fold 0 result.json cannot be checked: its hash does not match its content"]
+            "bytes first": [
+                "cnn fold 0 result.json cannot be checked: its hash does not match its content"
+            ]
         }
 
 
@@ -480,7 +548,9 @@ def test_a_broken_seal_is_found(copy, store):
 )
 def test_other_predictions_are_found(copy, store, stage, change, sentence):
     """Scores, rows and labels are recomputed from the predictions, whatever their hashes say."""
-    with rewritten(copy, store, stage, 0, "predictions.npz", predictions_with(copy, store, stage, 0, change)):
+    with rewritten(
+        copy, store, stage, 0, "predictions.npz", predictions_with(copy, store, stage, 0, change)
+    ):
         found = broken(copy, store, deep=True)
     assert found.keys() == {"bytes first"}
     assert [s for s in found["bytes first"] if sentence in s], found
@@ -489,16 +559,26 @@ def test_other_predictions_are_found(copy, store, stage, change, sentence):
 @pytest.mark.parametrize(
     "name, change, sentence",
     [
-        ("mistakes.npz", set_item("confidence", 0, 0.0), "mistakes.npz has other confidence than the most confident mistakes"),
+        (
+            "mistakes.npz",
+            set_item("confidence", 0, 0.0),
+            "mistakes.npz has other confidence than the most confident mistakes",
+        ),
         ("mistakes.npz", set_item("rows", slice(None), 0), "mistakes.npz has other rows"),
         ("mistakes.npz", lambda arrays: arrays.update(images=arrays["images"][1:]), "images of"),
-        ("predictions.npz", set_item("probabilities", slice(None), 0.1), "mistakes.npz has other rows"),
+        (
+            "predictions.npz",
+            set_item("probabilities", slice(None), 0.1),
+            "mistakes.npz has other rows",
+        ),
     ],
     ids=["confidence", "rows", "images", "predictions"],
 )
 def test_other_mistakes_are_found(copy, store, name, change, sentence):
     """The mistakes a report shows are those of the stored predictions, the most confident first."""
-    with rewritten(copy, store, "final", 0, name, predictions_with(copy, store, "final", 0, change, name)):
+    with rewritten(
+        copy, store, "final", 0, name, predictions_with(copy, store, "final", 0, change, name)
+    ):
         found = broken(copy, store, deep=True)
     assert found.keys() == {"bytes first"}
     assert [s for s in found["bytes first"] if s.startswith("cnn final 0") and sentence in s], found
@@ -509,7 +589,10 @@ def test_other_mistakes_are_found(copy, store, name, change, sentence):
     [
         (lambda lines: [lines[0], lines[1].replace("0,", "0,9", 1), *lines[2:]], "says loss 9"),
         (lambda lines: lines[:-1], "has 2 epochs, the database 3"),
-        (lambda lines: [line.rpartition(",")[0] for line in lines], "says value None in epoch 0, the database 0."),
+        (
+            lambda lines: [line.rpartition(",")[0] for line in lines],
+            "says value None in epoch 0, the database 0.",
+        ),
     ],
     ids=["number", "epoch", "column"],
 )
@@ -522,11 +605,18 @@ def test_another_history_is_found(copy, store, change, sentence):
     assert found["bytes first"][0].startswith(f"cnn trial 0 history.csv {sentence}"), found
 
 
-@pytest.mark.parametrize("device, promises", [("cpu", {"epochs", "bytes first"}), ("Tesla T4", set())])
+@pytest.mark.parametrize(
+    "device, promises", [("cpu", {"epochs", "bytes first"}), ("Tesla T4", set())]
+)
 def test_only_numbers_that_come_out_the_same_again_are_compared(copy, store, device, promises):
     """An attempt that goes on on a GPU trains epochs again, and their numbers may differ from those reported first."""
-    copy.rows("update attempt set machine = jsonb_set(machine, '{device}', to_jsonb(%(device)s::text))", device=device)
-    copy.rows("""update epoch set value = value + 1e-7, metrics = jsonb_set(metrics, '{loss}', '0.5') where stage = 'fold' and epoch = 2""")
+    copy.rows(
+        "update attempt set machine = jsonb_set(machine, '{device}', to_jsonb(%(device)s::text))",
+        device=device,
+    )
+    copy.rows(
+        """update epoch set value = value + 1e-7, metrics = jsonb_set(metrics, '{loss}', '0.5') where stage = 'fold' and epoch = 2"""
+    )
     assert broken(copy, store, deep=True).keys() == promises
 
 
@@ -534,7 +624,9 @@ def test_altered_bytes_are_found_by_their_hash(copy, store):
     """A file whose row was given the new size and etag, but not the new hash, is found."""
     key = key_of(copy, "final", 0, "model.keras")
     with rewritten(copy, store, "final", 0, "model.keras", store.get(key) + b"x", reseal=False):
-        copy.rows("update task set artifact = jsonb_set(artifact, '{model.keras,sha256}', '\"0\"') where stage = 'final'")
+        copy.rows(
+            "update task set artifact = jsonb_set(artifact, '{model.keras,sha256}', '\"0\"') where stage = 'final'"
+        )
         assert broken(copy, store) == {}
         found = broken(copy, store, deep=True)["bytes first"]
     assert f"cnn final 0 names model.keras of another hash than it has in the store: {key}" in found
@@ -546,8 +638,13 @@ def test_altered_data_is_found_by_its_hash(copy, store, name):
     key = f"data/{copy.rows('select data from experiment')[0]['data']['id']}/{name}"
     content = store.get(key)
     with replaced(store, key, content[:-1] + bytes([content[-1] ^ 1])):
-        assert broken(copy, store) == {"data": [f"{key} is another of this size (etag) than was staged"]}
-        assert f"{key} has another hash than it was staged with" in broken(copy, store, deep=True)["data"]
+        assert broken(copy, store) == {
+            "data": [f"{key} is another of this size (etag) than was staged"]
+        }
+        assert (
+            f"{key} has another hash than it was staged with"
+            in broken(copy, store, deep=True)["data"]
+        )
     assert broken(copy, store, deep=True) == {}
 
 
@@ -563,7 +660,9 @@ def test_a_damaged_cache_is_found_and_mended(copy, store, finished):
     (recorded,), _ = verify.read(copy, None, True)
     cache = Cache(store, folder, 50)
     found = list(objects.cached(recorded, cache))
-    assert found == [f"{folder / key} is not what it was when it came here: delete it, and the next task fetches it anew"]
+    assert found == [
+        f"{folder / key} is not what it was when it came here: delete it, and the next task fetches it anew"
+    ]
     assert cache.file(key, sha).read_bytes() == content
     assert list(objects.cached(recorded, cache)) == []
     folder.chmod(0o777)
@@ -576,7 +675,9 @@ def test_a_secret_in_the_store_is_found(copy, store, s3):
     key = f"experiments/{find(copy, 'checked').id}/report/report.json"
     with replaced(store, key, json.dumps({"key": s3.secret_key}).encode()):
         assert broken(copy, store) == {}
-        assert broken(copy, store, deep=True) == {"nothing leaks": [f"{key} holds AWS_SECRET_ACCESS_KEY"]}
+        assert broken(copy, store, deep=True) == {
+            "nothing leaks": [f"{key} holds AWS_SECRET_ACCESS_KEY"]
+        }
 
 
 def test_replay_draws_with_a_seed_and_says_what_came_out(copy):
@@ -585,15 +686,20 @@ def test_replay_draws_with_a_seed_and_says_what_came_out(copy):
     drawn = [key for _, key in verify.choose(experiments, 4, 1)]
     assert drawn == [key for _, key in verify.choose(experiments, 4, 1)]
     assert len(set(drawn)) == 4
-    assert len({tuple(key for _, key in verify.choose(experiments, 4, seed)) for seed in range(9)}) > 1
+    assert (
+        len({tuple(key for _, key in verify.choose(experiments, 4, seed)) for seed in range(9)}) > 1
+    )
     everything = {key for _, key in verify.choose(experiments, 99, 1)}
-    assert everything == set(experiments[0].tasks) - {Key("cnn", "trial", 6)}, "the diverged one has nothing to compare"
+    assert everything == set(experiments[0].tasks) - {Key("cnn", "trial", 6)}, (
+        "the diverged one has nothing to compare"
+    )
 
     class Skipped(str):
         pass
 
     answers = [
-        verify.replayed(experiments[0], Key("cnn", "trial", 0), lambda a=a: a, Skipped) for a in (None, Skipped("other CPU"), "other bits")
+        verify.replayed(experiments[0], Key("cnn", "trial", 0), lambda a=a: a, Skipped)
+        for a in (None, Skipped("other CPU"), "other bits")
     ]
     assert [line for answer in answers for line in verify.lines(answer)] == [
         "ok    replay: cnn trial 0 is bit for bit the same",
@@ -618,13 +724,18 @@ def set_back(database, stage, index):
 
 def work_here(site, database, stage, index):
     """Do a task in this process, on another database than the site's."""
-    settings = Settings.read({"database_url": database.url, "cache_dir": str(site.folder / "cache")}, site.environ)
+    settings = Settings.read(
+        {"database_url": database.url, "cache_dir": str(site.folder / "cache")}, site.environ
+    )
     worker.work(settings, stage, Element(index, "--index"), None)
 
 
 def test_an_older_database_under_a_newer_store(finished, copy, store):
     """A result that the database does not know of any more is adopted with all that it implies: epochs, where it was pruned, the opening."""
-    tables = ("select epoch, metrics, value, pruned, bracket from epoch order by stage, index, epoch", "select stage, index from opening")
+    tables = (
+        "select epoch, metrics, value, pruned, bracket from epoch order by stage, index, epoch",
+        "select stage, index from opening",
+    )
     before, tasks = [copy.rows(t) for t in tables], [("trial", 5), ("final", 0)]
     for stage, index in tasks:
         set_back(copy, stage, index)
@@ -632,8 +743,12 @@ def test_an_older_database_under_a_newer_store(finished, copy, store):
     for stage, index in tasks:
         work_here(finished, copy, stage, index)
     assert [copy.rows(t) for t in tables] == before
-    assert [r["attempt"] for r in copy.rows("select attempt from task where stage = 'final'")] == [2]
-    assert broken(copy, store, deep=True).keys() <= {"selection"}, "this trial was finished after the selection, in this made-up past"
+    assert [r["attempt"] for r in copy.rows("select attempt from task where stage = 'final'")] == [
+        2
+    ]
+    assert broken(copy, store, deep=True).keys() <= {"selection"}, (
+        "this trial was finished after the selection, in this made-up past"
+    )
 
 
 @pytest.fixture
@@ -660,33 +775,52 @@ LOSSES = {
 def test_what_is_lost_is_named_and_repaired(copy, own_store, loss):
     """Whatever befell a file of a decided task, verify names it, and the task waits again with its parameters, epochs and opening."""
     change, deep, words = LOSSES[loss]
-    files = [("trial", 0, "predictions.npz"), ("trial", 5, "history.csv"), ("fold", 0, "result.json"), ("final", 0, "model.keras")]
+    files = [
+        ("trial", 0, "predictions.npz"),
+        ("trial", 5, "history.csv"),
+        ("fold", 0, "result.json"),
+        ("final", 0, "model.keras"),
+    ]
     for stage, index, name in files:
         key = key_of(copy, stage, index, name)
         content = change(own_store.get(key))
         own_store.delete([key]) if content is None else own_store.put(key, content)
     assert broken(copy, own_store, deep).keys() == {"bytes first"}
-    kept = "select parameters from task order by model, stage, index", "select * from epoch", "select * from opening"
+    kept = (
+        "select parameters from task order by model, stage, index",
+        "select * from epoch",
+        "select * from opening",
+    )
     before = [copy.rows(k) for k in kept]
     recorded = verify.read(copy, None)[0][0]
     found = list(repair.losses(recorded, own_store, deep))
-    assert {(f.key.stage, f.key.index) for f in found} == {(stage, index) for stage, index, _ in files}
+    assert {(f.key.stage, f.key.index) for f in found} == {
+        (stage, index) for stage, index, _ in files
+    }
     assert all(words in f.why for f in found), [f.why for f in found]
     assert [repair.again(copy, recorded, f) for f in found] == [True] * 4
     assert [repair.again(copy, recorded, f) for f in found] == [False] * 4, "each is done once"
     assert broken(copy, own_store, True) == {}
     assert [copy.rows(k) for k in kept] == before
-    states = copy.rows("select stage, index, progress, value, finished from task where state = 'waiting' order by stage, index")
-    assert [(s["stage"], s["index"]) for s in states] == sorted((stage, index) for stage, index, _ in files)
+    states = copy.rows(
+        "select stage, index, progress, value, finished from task where state = 'waiting' order by stage, index"
+    )
+    assert [(s["stage"], s["index"]) for s in states] == sorted(
+        (stage, index) for stage, index, _ in files
+    )
     assert {(s["progress"], s["value"], s["finished"]) for s in states} == {(0, None, None)}
 
 
 def test_etags_of_another_time_are_noted(copy, own_store):
     """Bytes that are the same under another etag, as after a copy of the store, are not done again: the etag is noted."""
-    copy.rows("""update task set artifact = jsonb_set(artifact, '{result.json,etag}', '"x"') where stage = 'final'""")
+    copy.rows(
+        """update task set artifact = jsonb_set(artifact, '{result.json,etag}', '"x"') where stage = 'final'"""
+    )
     recorded = verify.read(copy, None)[0][0]
     found = list(repair.losses(recorded, own_store, False))
-    assert [str(f) for f in found] == ["cnn final 0: the etags of its files are noted anew, their bytes are the same"]
+    assert [str(f) for f in found] == [
+        "cnn final 0: the etags of its files are noted anew, their bytes are the same"
+    ]
     assert repair.again(copy, recorded, found[0])
     assert broken(copy, own_store, True) == {}
 
@@ -694,7 +828,11 @@ def test_etags_of_another_time_are_noted(copy, own_store):
 def test_a_store_that_was_emptied(finished, copy, own_store):
     """Under a live database: verify names it, prepare stages again, repair lets all tasks wait, workers do them, bit for bit."""
     own_store.delete([o.key for o in own_store.listing("")])
-    where = {"JOB_DATABASE_URL": copy.url, "JOB_STORE_URL": own_store.url, "JOB_CACHE_DIR": str(finished.folder / "emptied")}
+    where = {
+        "JOB_DATABASE_URL": copy.url,
+        "JOB_STORE_URL": own_store.url,
+        "JOB_CACHE_DIR": str(finished.folder / "emptied"),
+    }
     assert broken(copy, own_store).keys() == {"bytes first", "data"}
     selected = copy.rows("select trial from selection")[0]["trial"]
     tasks = [("trial", selected), ("final", 0)]
@@ -702,7 +840,9 @@ def test_a_store_that_was_emptied(finished, copy, own_store):
     dry = finished.job("repair", "--dry-run", check=0, **where).stdout
     assert "to do again: 9 tasks" in dry
     assert "is missing or damaged: `job prepare` with its file stages it again" in dry
-    assert copy.rows("select count(*)::int as n from task where state = 'waiting'") == [{"n": 0}], "a dry run changes nothing"
+    assert copy.rows("select count(*)::int as n from task where state = 'waiting'") == [{"n": 0}], (
+        "a dry run changes nothing"
+    )
     assert "to be done again: 9 tasks" in finished.job("repair", check=0, **where).stdout
     finished.job("prepare", "checked.toml", check=0, **where)
     for child in [finished.start(stage, "--index", index, **where) for stage, index in tasks]:
@@ -713,7 +853,9 @@ def test_a_store_that_was_emptied(finished, copy, own_store):
 
 def sha256s(database, stage, index) -> dict:
     """Return the hashes of the files of a task that are a function of its record."""
-    artifact = database.rows("select artifact from task where (stage, index) = (%(s)s, %(i)s)", s=stage, i=index)[0]["artifact"]
+    artifact = database.rows(
+        "select artifact from task where (stage, index) = (%(s)s, %(i)s)", s=stage, i=index
+    )[0]["artifact"]
     return {name: artifact[name]["sha256"] for name in ("history.csv", "predictions.npz")}
 
 
@@ -729,14 +871,18 @@ sys.exit(run(["verify", "--replay", "1"]))
 
 def test_a_replay_needs_the_threads_of_the_record(finished):
     """TensorFlow's threads are fixed by the first task of a process: one recorded with others is said to be not comparable."""
-    done = subprocess.run([sys.executable, "-c", OTHER_THREADS], env=finished.environ, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", OTHER_THREADS], env=finished.environ, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     assert "not comparable in this process, which began with other threads than 1" in done.stdout
 
 
 def test_an_unfinished_experiment_keeps_every_promise(tiny):
     """Nothing begun, a shard of features done, a trial at work: none is a violation; another experiment's name is usage."""
-    assert "4 trial, 4 fold, 2 final tasks, 0 decided" in tiny.job("verify", "--deep", check=0).stdout
+    assert (
+        "4 trial, 4 fold, 2 final tasks, 0 decided" in tiny.job("verify", "--deep", check=0).stdout
+    )
     tiny.job("features", "--index", 0, check=0)
     database = Database(tiny.database_url, 5)
     child = tiny.start("trial", "--index", 0)
@@ -750,8 +896,13 @@ def test_an_unfinished_experiment_keeps_every_promise(tiny):
     assert "1 features, 4 trial, 4 fold, 2 final tasks, 1 decided" in done.stdout
     assert "1 tasks at work" in done.stdout
     assert tiny.job("verify", "--deep", check=0).stdout
-    assert "there is no experiment 'other'" in tiny.job("verify", "--experiment", "other", check=2).stderr
-    key = database.rows("select artifact from task where stage = 'features'")[0]["artifact"]["features.npy"]["key"]
+    assert (
+        "there is no experiment 'other'"
+        in tiny.job("verify", "--experiment", "other", check=2).stderr
+    )
+    key = database.rows("select artifact from task where stage = 'features'")[0]["artifact"][
+        "features.npy"
+    ]["key"]
     open_store(tiny.store_url, 5).delete([key])
     assert (
         f"FAIL  bytes first: mobilenetv2 features 0 names features.npy, which is not in the store: {key}"

@@ -31,7 +31,9 @@ def cache(tmp_path, monkeypatch):
     folder = tmp_path / "www" / "mobilenet_v2"
     folder.mkdir(parents=True)
     (folder / weights.names("mobilenetv2", ALPHA)[1]).write_bytes(BYTES)
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=tmp_path / "www"))
+    server = http.server.ThreadingHTTPServer(
+        ("127.0.0.1", 0), functools.partial(Quiet, directory=tmp_path / "www")
+    )
     threading.Thread(target=server.serve_forever, daemon=True).start()
     monkeypatch.setattr(weights, "BASE_URL", f"http://127.0.0.1:{server.server_port}")
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
@@ -57,7 +59,10 @@ def test_what_cannot_be_downloaded(cache, tmp_path, monkeypatch):
     with pytest.raises(Invalid, match=f"answers 404 .*: check the URL, or {way}"):
         weights.fetch(cache, "vgg16", {}, None)
     monkeypatch.setattr(weights, "BASE_URL", "http://127.0.0.1:9")
-    with pytest.raises(Unreachable, match=rf"try again, or .*\({tmp_path} has neither\) and name its folder by --weights \(make"):
+    with pytest.raises(
+        Unreachable,
+        match=rf"try again, or .*\({tmp_path} has neither\) and name its folder by --weights \(make",
+    ):
         weights.fetch(cache, "vgg16", {}, str(tmp_path))
     assert [p for p in (tmp_path / "keras").rglob("*") if p.is_file()] == []
 
@@ -66,7 +71,10 @@ def test_a_download_with_another_hash(cache, tmp_path):
     """A file that is not the one Keras means is refused and not kept."""
     (tmp_path / "www" / "vgg16").mkdir()
     (tmp_path / "www" / "vgg16" / weights.names("vgg16", {})[1]).write_bytes(BYTES)
-    with pytest.raises(Invalid, match="has the MD5 .*, not 6d6bbae143d832006294945121d1f1fc: get the file vgg16_no_top"):
+    with pytest.raises(
+        Invalid,
+        match="has the MD5 .*, not 6d6bbae143d832006294945121d1f1fc: get the file vgg16_no_top",
+    ):
         weights.fetch(cache, "vgg16", {}, None)
     assert [p for p in (tmp_path / "keras").rglob("*") if p.is_file()] == []
 
@@ -88,10 +96,18 @@ POINTERS = [
 def test_a_pointer_that_leads_elsewhere(cache, tmp_path, pointer, caplog):
     """Who writes the store, and so the object that names a model's weights, writes no file here, and reads none: it is not used."""
     victim = tmp_path / "victim"
-    cache.store.put("weights/mobilenetv2_0.35_224_no_top.weights.h5.json", pointer.replace(b"{victim}", str(victim).encode()))
+    cache.store.put(
+        "weights/mobilenetv2_0.35_224_no_top.weights.h5.json",
+        pointer.replace(b"{victim}", str(victim).encode()),
+    )
     (tmp_path / "store" / "victim").write_bytes(b"planted")
-    assert weights.fetch(cache, "mobilenetv2", ALPHA, None).read_bytes() == BYTES  # Keras', downloaded
-    assert "0.35_224_no_top.weights.h5.json is not used: expected the key of weights and their sha256" in caplog.text
+    assert (
+        weights.fetch(cache, "mobilenetv2", ALPHA, None).read_bytes() == BYTES
+    )  # Keras', downloaded
+    assert (
+        "0.35_224_no_top.weights.h5.json is not used: expected the key of weights and their sha256"
+        in caplog.text
+    )
     assert not victim.exists() and not (tmp_path / "cache" / "victim").exists()
 
 
@@ -100,15 +116,23 @@ def test_weights_that_only_a_pointer_vouches_for(cache, tmp_path, caplog, monkey
     path = tmp_path / "mobilenetv2_0.35_224_no_top.weights.h5"
     path.write_bytes(b"planted")
     entry = weights.upload(cache.store, "mobilenetv2", ALPHA, path)
-    assert weights.fetch(cache, "mobilenetv2", ALPHA, None, frozenset({PLANTED})).read_bytes() == b"planted"
+    assert (
+        weights.fetch(cache, "mobilenetv2", ALPHA, None, frozenset({PLANTED})).read_bytes()
+        == b"planted"
+    )
     assert weights.fetch(cache, "mobilenetv2", ALPHA, None).read_bytes() == BYTES
     assert (
-        f"{entry['key']} is not used: it has not the hash that Keras names, and no experiment of this database recorded it" in caplog.text
+        f"{entry['key']} is not used: it has not the hash that Keras names, and no experiment of this database recorded it"
+        in caplog.text
     )
     weights.upload(cache.store, "vgg16", {}, path)
     with pytest.raises(Invalid, match="answers 404"):
         weights.fetch(cache, "vgg16", {}, None)
-    monkeypatch.setitem(weights.BACKBONES, "vgg16", replace(weights.BACKBONES["vgg16"], hash=hashlib.md5(b"planted").hexdigest()))
+    monkeypatch.setitem(
+        weights.BACKBONES,
+        "vgg16",
+        replace(weights.BACKBONES["vgg16"], hash=hashlib.md5(b"planted").hexdigest()),
+    )
     assert weights.fetch(cache, "vgg16", {}, None).read_bytes() == b"planted"
     cache.store.delete([entry["key"]])
     cache.file(entry["key"], PLANTED).unlink()
@@ -123,14 +147,21 @@ def test_a_file_in_keras_cache(cache, tmp_path, caplog, monkeypatch):
     keras.mkdir(parents=True)
     (keras / weights.names("vgg16", {})[1]).write_bytes(b"planted")
     assert weights.find("vgg16", {}, None, tmp_path) is None
-    assert "is not used: it has another hash than Keras names, 6d6bbae143d832006294945121d1f1fc" in caplog.text
-    monkeypatch.setattr(weights, "keras_folder", lambda: keras)  # /tmp/.keras is where it would be, without a home
+    assert (
+        "is not used: it has another hash than Keras names, 6d6bbae143d832006294945121d1f1fc"
+        in caplog.text
+    )
+    monkeypatch.setattr(
+        weights, "keras_folder", lambda: keras
+    )  # /tmp/.keras is where it would be, without a home
     monkeypatch.delenv("KERAS_HOME")
     (keras / weights.names("mobilenetv2", ALPHA)[1]).write_bytes(b"planted")
     assert weights.find("mobilenetv2", ALPHA, None, tmp_path).parent == keras
     us = os.geteuid()
     os.chmod(keras, 0o777)
-    monkeypatch.setattr(os, "geteuid", lambda: us + 1)  # only root can give a folder to somebody else
+    monkeypatch.setattr(
+        os, "geteuid", lambda: us + 1
+    )  # only root can give a folder to somebody else
     monkeypatch.setattr(weights, "ROOT", us + 2)
     assert weights.find("mobilenetv2", ALPHA, None, tmp_path) is None
     assert f"its folder belongs to another user, {us}" in caplog.text
@@ -140,7 +171,10 @@ def test_a_mirror_of_keras_files(cache, tmp_path):
     """Below a URL, a file under Keras' name is to be Keras' file; under our name it is whatever its owner says."""
     (tmp_path / "www" / "vgg16").mkdir()
     (tmp_path / "www" / "vgg16" / weights.names("vgg16", {})[1]).write_bytes(BYTES)
-    with pytest.raises(Invalid, match="vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5 has another hash than Keras names, 6d6bbae"):
+    with pytest.raises(
+        Invalid,
+        match="vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5 has another hash than Keras names, 6d6bbae",
+    ):
         weights.fetch(cache, "vgg16", {}, weights.BASE_URL + "/vgg16")
     (tmp_path / "www" / "vgg16" / weights.names("vgg16", {})[0]).write_bytes(BYTES)
     assert weights.fetch(cache, "vgg16", {}, weights.BASE_URL + "/vgg16").read_bytes() == BYTES

@@ -38,7 +38,11 @@ def named(overlay: str, kind: str) -> dict[str, dict]:
 
 def pods(overlay: str) -> dict[str, dict]:
     """Return the pod specifications of an overlay by the name of what makes them."""
-    return {name: o["spec"]["template"]["spec"] for kind in ("Job", "StatefulSet") for name, o in named(overlay, kind).items()}
+    return {
+        name: o["spec"]["template"]["spec"]
+        for kind in ("Job", "StatefulSet")
+        for name, o in named(overlay, kind).items()
+    }
 
 
 PODS = [(overlay, name) for overlay in OVERLAYS for name in pods(overlay)]

@@ -8,7 +8,20 @@ from pathlib import Path
 import kubernetes_validate
 import pytest
 import yaml
-from rendered import BASE, JOBS, OVERLAYS, PODS, ROOT, STAGES, VERSIONS, golden, kustomize, named, objects, pods
+from rendered import (
+    BASE,
+    JOBS,
+    OVERLAYS,
+    PODS,
+    ROOT,
+    STAGES,
+    VERSIONS,
+    golden,
+    kustomize,
+    named,
+    objects,
+    pods,
+)
 
 from job.cli.cli import job as commands
 from job.errors import EXIT_CODES
@@ -19,7 +32,10 @@ from job.settings import S3_VARIABLES, SETTINGS
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_rendered(overlay):
     """What an overlay renders to is what was looked at: tests/k8s/OVERLAY.yaml, made by `kubectl kustomize k8s/overlays/OVERLAY`."""
-    assert kustomize(ROOT / "k8s" / "overlays" / overlay) == (Path(__file__).parent / f"{overlay}.yaml").read_text()
+    assert (
+        kustomize(ROOT / "k8s" / "overlays" / overlay)
+        == (Path(__file__).parent / f"{overlay}.yaml").read_text()
+    )
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -40,7 +56,12 @@ def test_a_file_alone(name):
     pod = o["spec"]["template"]["spec"]
     assert "serviceAccountName" not in pod
     assert all(source["configMapRef"]["optional"] for source in pod["containers"][0]["envFrom"])
-    assert all(v[kind].get("optional") for v in pod["volumes"] for kind in ("secret", "configMap") if kind in v)
+    assert all(
+        v[kind].get("optional")
+        for v in pod["volumes"]
+        for kind in ("secret", "configMap")
+        if kind in v
+    )
 
 
 def test_stages_differ_in_their_names_and_numbers_only():
@@ -61,8 +82,14 @@ def test_restricted(overlay, name):
     assert pod["securityContext"]["runAsNonRoot"] is True
     assert pod["securityContext"].get("runAsUser", 1) != 0
     assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
-    assert not {"hostNetwork", "hostPID", "hostIPC", "initContainers", "ephemeralContainers"} & pod.keys()
-    assert all(set(v) & {"emptyDir", "secret", "configMap", "persistentVolumeClaim"} for v in pod["volumes"])
+    assert (
+        not {"hostNetwork", "hostPID", "hostIPC", "initContainers", "ephemeralContainers"}
+        & pod.keys()
+    )
+    assert all(
+        set(v) & {"emptyDir", "secret", "configMap", "persistentVolumeClaim"}
+        for v in pod["volumes"]
+    )
     for container in pod["containers"]:
         assert container["securityContext"] == {
             "allowPrivilegeEscalation": False,
@@ -79,7 +106,9 @@ def test_the_namespace_enforces_it(overlay):
     """The namespace refuses any other pod, and every object is in it."""
     namespace = named(overlay, "Namespace")["image-tuning"]
     assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
-    assert {o["metadata"].get("namespace") for o in golden(overlay) if o["kind"] != "Namespace"} == {"image-tuning"}
+    assert {
+        o["metadata"].get("namespace") for o in golden(overlay) if o["kind"] != "Namespace"
+    } == {"image-tuning"}
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
@@ -89,19 +118,30 @@ def test_the_network(overlay):
     for kind in ("Job", "StatefulSet"):
         for o in named(overlay, kind).values():
             labels = o["spec"]["template"]["metadata"]["labels"]
-            (policy,) = [p for p in policies if p["spec"]["podSelector"]["matchLabels"].items() <= labels.items()]
+            (policy,) = [
+                p
+                for p in policies
+                if p["spec"]["podSelector"]["matchLabels"].items() <= labels.items()
+            ]
             assert policy["spec"]["policyTypes"] == ["Ingress", "Egress"]
             assert all(rule["ports"] for rule in policy["spec"].get("egress", ()))
-            sources = [source for rule in policy["spec"].get("ingress", ()) for source in rule["from"]]
+            sources = [
+                source for rule in policy["spec"].get("ingress", ()) for source in rule["from"]
+            ]
             assert sources == (
-                [{"podSelector": {"matchLabels": {"app.kubernetes.io/name": "image-tuning-job"}}}] if kind == "StatefulSet" else []
+                [{"podSelector": {"matchLabels": {"app.kubernetes.io/name": "image-tuning-job"}}}]
+                if kind == "StatefulSet"
+                else []
             )
 
 
 def action(rules: list[dict], code: int, disrupted: bool = False) -> str:
     """Return what a podFailurePolicy does about an exit code, as Kubernetes reads it: the first rule that fits, else Count."""
     for rule in rules:
-        if any(c["type"] == "DisruptionTarget" and c["status"] == str(disrupted) for c in rule.get("onPodConditions", ())):
+        if any(
+            c["type"] == "DisruptionTarget" and c["status"] == str(disrupted)
+            for c in rule.get("onPodConditions", ())
+        ):
             return rule["action"]
         on = rule.get("onExitCodes")
         if on and on["operator"] == "In" and on["containerName"] == "job" and code in on["values"]:
@@ -115,12 +155,22 @@ def test_exit_codes(name):
     spec = named("gpu", "Job")[name]["spec"]
     rules = spec["podFailurePolicy"]["rules"]
     never = "FailIndex" if name in STAGES else "FailJob"
-    wanted = {0: "Count", 1: "Count", 2: "FailJob", 69: "Ignore", 70: never, 75: "Ignore", 78: "FailJob"}
+    wanted = {
+        0: "Count",
+        1: "Count",
+        2: "FailJob",
+        69: "Ignore",
+        70: never,
+        75: "Ignore",
+        78: "FailJob",
+    }
     assert wanted.keys() == EXIT_CODES.keys()
     assert {code: action(rules, code) for code in EXIT_CODES} == wanted
     assert {action(rules, code) for code in (134, 137, 139, 143)} == {"Count"}
     assert {action(rules, code, disrupted=True) for code in (1, 78, 137, 143)} == {"Ignore"}
-    assert {code for rule in rules for code in rule.get("onExitCodes", {}).get("values", ())} <= EXIT_CODES.keys()
+    assert {
+        code for rule in rules for code in rule.get("onExitCodes", {}).get("values", ())
+    } <= EXIT_CODES.keys()
 
 
 @pytest.mark.parametrize("name", JOBS)
@@ -137,7 +187,9 @@ def test_indexed_jobs(name):
         assert 0 <= spec["maxFailedIndexes"] <= spec["completions"]
         assert spec["backoffLimitPerIndex"] > 3  # the database's own limit comes first
         env = {e["name"]: e.get("value") for e in pod["containers"][0]["env"]}
-        assert float(env["JOB_WAIT_S"]) <= 30  # with its start, well below the minute that a pod may hold a GPU for nothing
+        assert (
+            float(env["JOB_WAIT_S"]) <= 30
+        )  # with its start, well below the minute that a pod may hold a GPU for nothing
         limit = pod["volumes"][-1]["emptyDir"]["sizeLimit"]
         assert float(env["JOB_CACHE_GB"]) * 1e9 < int(limit.removesuffix("Gi")) * 2**30
         mounts = {mount["mountPath"] for mount in pod["containers"][0]["volumeMounts"]}
@@ -148,7 +200,11 @@ def test_indexed_jobs(name):
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_every_name_exists(overlay):
     """Commands and flags are those of `job`, variables its settings or boto3's or libpq's, objects those of the overlay."""
-    variables = {s.variable for s in SETTINGS.values()} | {f"{s.variable}_FILE" for s in SETTINGS.values() if s.secret} | set(S3_VARIABLES)
+    variables = (
+        {s.variable for s in SETTINGS.values()}
+        | {f"{s.variable}_FILE" for s in SETTINGS.values() if s.secret}
+        | set(S3_VARIABLES)
+    )
     variables |= {"JOB_DATA", "JOB_WEIGHTS", "JOB_SCHEDULER_JOB", "AWS_SHARED_CREDENTIALS_FILE"}
     config, secrets = named(overlay, "ConfigMap"), named(overlay, "Secret")
     assert config["job"]["data"].keys() <= variables
@@ -156,7 +212,9 @@ def test_every_name_exists(overlay):
         (container,) = pod["containers"]
         volumes = {v["name"]: v for v in pod["volumes"]}
         assert {m["name"] for m in container["volumeMounts"]} - volumes.keys() <= {"data"}
-        assert {v["configMap"]["name"] for v in volumes.values() if "configMap" in v} <= config.keys()
+        assert {
+            v["configMap"]["name"] for v in volumes.values() if "configMap" in v
+        } <= config.keys()
         made = {v["secret"]["secretName"] for v in volumes.values() if "secret" in v}
         assert made <= (secrets.keys() if overlay == "dev" else {"job"})
         if name not in JOBS:
@@ -197,13 +255,21 @@ def test_one_place_for_sizes(tmp_path):
         head, _, rest = text.partition(f"  {key}: ")
         text = f'{head}  {key}: "{value}"{rest[rest.index(chr(10)) if " #" not in rest.partition(chr(10))[0] else rest.index(" #") :]}'
     settings.write_text(text)
-    jobs = {o["metadata"]["name"]: o["spec"] for o in objects(kustomize(tmp_path / "k8s" / "overlays" / "gpu")) if o["kind"] == "Job"}
+    jobs = {
+        o["metadata"]["name"]: o["spec"]
+        for o in objects(kustomize(tmp_path / "k8s" / "overlays" / "gpu"))
+        if o["kind"] == "Job"
+    }
     for name, spec in jobs.items():
         (container,) = spec["template"]["spec"]["containers"]
         env = {e["name"]: e.get("value") for e in container["env"]}
         assert container["image"] == edited["image"]
         if name in STAGES:
-            assert (spec["completions"], spec["maxFailedIndexes"], spec["parallelism"]) == (int(edited[name]), int(edited[name]), 7)
+            assert (spec["completions"], spec["maxFailedIndexes"], spec["parallelism"]) == (
+                int(edited[name]),
+                int(edited[name]),
+                7,
+            )
             assert env["JOB_EXPERIMENT"] == "mine"
         for resource in ("cpu", "memory"):
             size = edited[resource if name in STAGES else f"{name}-{resource}"]
@@ -212,7 +278,10 @@ def test_one_place_for_sizes(tmp_path):
     assert jobs["prepare"]["template"]["spec"]["containers"][0]["args"][2:] == [
         f"--expect={key}={edited[key]}" for key in ("experiment", *STAGES)
     ]
-    assert {e["name"]: e.get("value") for e in jobs["report"]["template"]["spec"]["containers"][0]["env"]}["JOB_EXPERIMENT"] == "mine"
+    assert {
+        e["name"]: e.get("value")
+        for e in jobs["report"]["template"]["spec"]["containers"][0]["env"]
+    }["JOB_EXPERIMENT"] == "mine"
 
 
 def test_the_defaults_fit_each_other(tmp_path):
@@ -226,16 +295,28 @@ def test_the_defaults_fit_each_other(tmp_path):
         rendered = named("cpu", "Job")[name]["spec"]
         rendered["template"]["spec"].pop("affinity")
         assert rendered == o["spec"]
-        assert o["spec"]["template"]["spec"]["containers"][0]["image"] == f"image-tuning-job:{version}-cpu"
+        assert (
+            o["spec"]["template"]["spec"]["containers"][0]["image"]
+            == f"image-tuning-job:{version}-cpu"
+        )
         if name in STAGES:
             assert o["spec"]["completions"] == sum(experiment.plan()[name].values())
-    assert objects((BASE / "trial.yaml").read_text())[0]["spec"]["template"]["spec"]["containers"][0]["env"][0]["value"] == experiment.name
+    assert (
+        objects((BASE / "trial.yaml").read_text())[0]["spec"]["template"]["spec"]["containers"][0][
+            "env"
+        ][0]["value"]
+        == experiment.name
+    )
 
 
 def texts(part) -> list[str]:
     """Return every text in a part of an object."""
     if isinstance(part, dict | list):
-        return [text for each in (part.values() if isinstance(part, dict) else part) for text in texts(each)]
+        return [
+            text
+            for each in (part.values() if isinstance(part, dict) else part)
+            for text in texts(each)
+        ]
     return [part] if isinstance(part, str) else []
 
 
@@ -249,13 +330,21 @@ def test_one_image(tmp_path, overlay, layers):
         folder = tmp_path / "k8s" / "overlays" / f"mine-{number}"
         folder.mkdir()
         name = f"registry.example/{number - 1}" if number else "image-tuning-job"
-        image = {"name": name, "newName": f"registry.example/{number}", "digest": "sha256:" + "0" * 64}
-        (folder / "kustomization.yaml").write_text(yaml.safe_dump({"resources": [f"../{below}"], "images": [image]}))
+        image = {
+            "name": name,
+            "newName": f"registry.example/{number}",
+            "digest": "sha256:" + "0" * 64,
+        }
+        (folder / "kustomization.yaml").write_text(
+            yaml.safe_dump({"resources": [f"../{below}"], "images": [image]})
+        )
         below = folder.name
     jobs = [o for o in objects(kustomize(folder)) if o["kind"] == "Job"]
     assert len(jobs) == len(JOBS)
     for job in jobs:
-        said = {text for text in texts(job) if re.search("image-tuning-job[:@]|registry.example", text)}
+        said = {
+            text for text in texts(job) if re.search("image-tuning-job[:@]|registry.example", text)
+        }
         assert said == {f"registry.example/{layers - 1}@sha256:" + "0" * 64}
 
 
@@ -269,7 +358,9 @@ def test_the_readmes_overlay(tmp_path, overlay):
     folder.mkdir()
     (folder / "kustomization.yaml").write_text(text.replace("../gpu", f"../{overlay}"))
     rendered = objects(kustomize(folder))
-    names = [[(o["kind"], o["metadata"]["name"]) for o in x[1:]] for x in (rendered, golden(overlay))]
+    names = [
+        [(o["kind"], o["metadata"]["name"]) for o in x[1:]] for x in (rendered, golden(overlay))
+    ]
     assert names[0] == names[1]
     assert {o["metadata"].get("namespace", o["metadata"]["name"]) for o in rendered} == {"second"}
     for o in rendered:
@@ -285,7 +376,9 @@ def test_gpus():
     for overlay, name in PODS:
         pod = pods(overlay)[name]
         wants = overlay == "gpu" and name in STAGES
-        assert pod["containers"][0]["resources"]["limits"].get("nvidia.com/gpu") == ("1" if wants else None)
+        assert pod["containers"][0]["resources"]["limits"].get("nvidia.com/gpu") == (
+            "1" if wants else None
+        )
         assert ("tolerations" in pod) == wants
 
 
@@ -295,7 +388,9 @@ def test_data_on_a_volume(tmp_path):
     folder.mkdir(parents=True)
     (tmp_path / "k8s" / "base").symlink_to(BASE)
     (tmp_path / "k8s" / "components").symlink_to(ROOT / "k8s" / "components")
-    (folder / "kustomization.yaml").write_text("resources: [../../base]\ncomponents: [../../components/data-pvc]\n")
+    (folder / "kustomization.yaml").write_text(
+        "resources: [../../base]\ncomponents: [../../components/data-pvc]\n"
+    )
     rendered = objects(kustomize(folder))
     for o in rendered:
         kubernetes_validate.validate(o, VERSIONS[-1], strict=True)

@@ -67,14 +67,25 @@ class Cluster:
 
     def run(self, *command, check: bool = True, **options) -> str:
         """Return what one of Slurm's commands says."""
-        done = subprocess.run(list(map(str, command)), env=self.environ, capture_output=True, text=True, timeout=120, **options)
+        done = subprocess.run(
+            list(map(str, command)),
+            env=self.environ,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            **options,
+        )
         assert not check or done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
         return done.stdout + ("" if check else done.stderr)
 
     @property
     def environ(self) -> dict[str, str]:
         """What a user's shell has: Slurm's configuration, and variables that no job should see."""
-        clean = {k: v for k, v in os.environ.items() if not k.startswith(("JOB_", "AWS_", "SLURM_", "SBATCH_"))}
+        clean = {
+            k: v
+            for k, v in os.environ.items()
+            if not k.startswith(("JOB_", "AWS_", "SLURM_", "SBATCH_"))
+        }
         return clean | {"SLURM_CONF": str(self.folder / "slurm.conf"), "PYTHONPATH": "/nowhere"}
 
     def job(self, job: str) -> dict[str, str]:
@@ -103,8 +114,17 @@ def slurm(folder: Path, settings: Settings):
     with ExitStack() as stack:
 
         def daemon(*command):
-            log = stack.enter_context(open(folder / f"{Path(command[0]).name}-{command[-1]}.out".replace("/", "_"), "w"))
-            process = subprocess.Popen(list(map(str, command)), env=environ, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=folder)
+            log = stack.enter_context(
+                open(folder / f"{Path(command[0]).name}-{command[-1]}.out".replace("/", "_"), "w")
+            )
+            process = subprocess.Popen(
+                list(map(str, command)),
+                env=environ,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=folder,
+            )
             stack.callback(end, process)
 
         daemon(
@@ -115,7 +135,13 @@ def slurm(folder: Path, settings: Settings):
         daemon("slurmctld", "-D", "-c", "-L", folder / "slurmctld.log")
         for node in nodes:
             daemon("slurmd", "-D", "-c", "-L", folder / f"{node}.log", "-N", node)
-        wait_for(lambda: cluster.run("sinfo", "-h", "-N", "-p", "main", "-o", "%T", check=False).split() == ["idle", "idle"], 60)
+        wait_for(
+            lambda: (
+                cluster.run("sinfo", "-h", "-N", "-p", "main", "-o", "%T", check=False).split()
+                == ["idle", "idle"]
+            ),
+            60,
+        )
         try:
             yield cluster
         finally:
@@ -140,7 +166,9 @@ def write_configuration(folder: Path, settings: Settings, port: int, nodes: dict
     ]
     for node, node_port in nodes.items():
         (folder / f"spool-{node}").mkdir()
-        lines.append(f"NodeName={node} NodeHostname={HOST} NodeAddr=127.0.0.1 Port={node_port} CPUs=2 RealMemory=4000 Gres=gpu:2")
+        lines.append(
+            f"NodeName={node} NodeHostname={HOST} NodeAddr=127.0.0.1 Port={node_port} CPUs=2 RealMemory=4000 Gres=gpu:2"
+        )
     lines += [
         f"PartitionName=main Nodes=ALL Default=YES MaxTime=60 DefaultTime=5 PriorityTier=1 PreemptMode=REQUEUE GraceTime={settings.grace_s}",
         "PartitionName=high Nodes=ALL MaxTime=60 DefaultTime=5 PriorityTier=10 PreemptMode=OFF",
@@ -150,7 +178,9 @@ def write_configuration(folder: Path, settings: Settings, port: int, nodes: dict
     for i, path in enumerate(gpus):
         os.mknod(path, 0o020666, os.makedev(1, 5 + i))  # any device but null, which the jobs need
     (folder / "gres.conf").write_text(f"AutoDetect=off\nName=gpu File={folder}/gpu[0-1]\n")
-    (folder / "cgroup.conf").write_text(f"CgroupPlugin=cgroup/v1\nCgroupMountpoint={CGROUPS}\nCgroupAutomount=yes\nConstrainCores=no\n")
+    (folder / "cgroup.conf").write_text(
+        f"CgroupPlugin=cgroup/v1\nCgroupMountpoint={CGROUPS}\nCgroupAutomount=yes\nConstrainCores=no\n"
+    )
 
 
 def _removed(group: Path) -> bool:

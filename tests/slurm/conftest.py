@@ -32,11 +32,15 @@ class Desk:
 
     def submit(self, *arguments, check: bool = True) -> str:
         """Type slurm/submit.sh; return what it says."""
-        return self.cluster.run(self.folder / "slurm" / "submit.sh", *arguments, check=check, cwd=self.folder)
+        return self.cluster.run(
+            self.folder / "slurm" / "submit.sh", *arguments, check=check, cwd=self.folder
+        )
 
     def type(self, script: str, *arguments) -> str:
         """Type a script of slurm/, options of sbatch first; return the id of the job."""
-        return self.cluster.run(self.folder / "slurm" / script, "--parsable", *arguments, cwd=self.folder).strip()
+        return self.cluster.run(
+            self.folder / "slurm" / script, "--parsable", *arguments, cwd=self.folder
+        ).strip()
 
     def array(self, *arguments) -> str:
         """Type task.sbatch for an array of three; return the last element's id.
@@ -57,7 +61,9 @@ class Desk:
             yield
             for other in others:
                 seen = self.cluster.job(other)
-                assert (seen["JobState"], seen["Restarts"]) == ("RUNNING", "0"), f"{other} beside {element}"
+                assert (seen["JobState"], seen["Restarts"]) == ("RUNNING", "0"), (
+                    f"{other} beside {element}"
+                )
                 assert "asked to leave" not in self.log(other)
         finally:
             self.cluster.run("scancel", *others)
@@ -77,7 +83,10 @@ class Desk:
 
     def processes(self, element: str) -> list[int]:
         """Return the pids of the `job` of an element: one while it is running."""
-        mine = {f"SLURM_JOB_ID={self.cluster.job(element)['JobId']}", f"SLURM_SUBMIT_DIR={self.folder}"}
+        mine = {
+            f"SLURM_JOB_ID={self.cluster.job(element)['JobId']}",
+            f"SLURM_SUBMIT_DIR={self.folder}",
+        }
         jobs = [p for p in processes() if any(w.endswith("/bin/job") for w in words(p)[:2])]
         return [int(p.name) for p in jobs if mine <= set(environ(p))]
 
@@ -163,7 +172,10 @@ def desk(cluster, site, tmp_path):
         "export JOB_DATABASE_URL_FILE=$PWD/database-url AWS_SHARED_CREDENTIALS_FILE=$PWD/credentials",
         f"export JOB_STORE_URL={site.store_url} AWS_ENDPOINT_URL_S3={site.environ['AWS_ENDPOINT_URL_S3']}",
         "export JOB_CHECKPOINT_S=0.2",
-        *(f"export AWS_CA_BUNDLE={os.environ['AWS_CA_BUNDLE']}" for _ in range("AWS_CA_BUNDLE" in os.environ)),
+        *(
+            f"export AWS_CA_BUNDLE={os.environ['AWS_CA_BUNDLE']}"
+            for _ in range("AWS_CA_BUNDLE" in os.environ)
+        ),
     )
     yield desk
     cluster.run("scancel", "--user=root", check=False)

@@ -33,11 +33,16 @@ def test_the_whole_chain(desk, site, weights):
     said = desk.submit("tiny.toml", "--throttle", 2)
     ids = re.search(r"tiny is submitted: (.*)", said)[1].split()
     assert len(ids) == 1 + 2 + 2 + 1 + 1, "4 trials and 4 folds are two arrays each"
-    secrets = [site.database_url.split(":")[2].partition("@")[0], site.environ["AWS_SECRET_ACCESS_KEY"]]
+    secrets = [
+        site.database_url.split(":")[2].partition("@")[0],
+        site.environ["AWS_SECRET_ACCESS_KEY"],
+    ]
     seen = set()
 
     def over():
-        shown = desk.cluster.run("scontrol", "show", "job", "--details") + "\0".join(part for p in processes() for part in words(p))
+        shown = desk.cluster.run("scontrol", "show", "job", "--details") + "\0".join(
+            part for p in processes() for part in words(p)
+        )
         assert [s for s in secrets if s in shown] == []
         jobs = [environ(p) for p in processes() if "bin/job" in " ".join(words(p)[:2])]
         seen.update(*(job for job in jobs if f"SLURM_SUBMIT_DIR={desk.folder}" in job))
@@ -46,11 +51,16 @@ def test_the_whole_chain(desk, site, weights):
     wait_for(over, 380)
     assert {desk.cluster.job(job)["JobState"] for job in ids} == {"COMPLETED"}
     report = json.loads((desk.folder / "out" / "tiny" / "report" / "report.json").read_text())
-    assert {m: len(of["fold"]["folds"]) for m, of in report["models"].items()} == {"cnn": 2, "mobilenetv2": 2}
+    assert {m: len(of["fold"]["folds"]) for m, of in report["models"].items()} == {
+        "cnn": 2,
+        "mobilenetv2": 2,
+    }
     assert site.job("verify", "--deep", check=0, JOB_EXPERIMENT="tiny").stdout.count("FAIL") == 0
     slurms = [v for v in seen if v.startswith("SLURM_JOB_ID=")]
     assert len(slurms) > 5
-    assert [v for v in seen if v.startswith(("PYTHONPATH=", f"HOME={os.environ['HOME']}"))] == [], "the submitting shell leaks in"
+    assert [v for v in seen if v.startswith(("PYTHONPATH=", f"HOME={os.environ['HOME']}"))] == [], (
+        "the submitting shell leaks in"
+    )
     at_work = trials_at_work(site)
     assert max(at_work) <= 2, "the throttle is of the stage, not of a chunk"
     assert [p for p in (desk.folder.parent / "node").glob("job-*/*") if p.name != "cache"] == []
@@ -71,12 +81,17 @@ def trials_at_work(site) -> list[int]:
 
 def test_a_site_without_services(desk, site):
     """With nothing but Slurm and a shared folder: PostgreSQL as a job that moves to another node, prepare as a job, two tasks an element."""
-    (desk.folder / "small.toml").write_text(SMALL.replace("trials = 1", "trials = 2") + "[folds]\ncount = 2\n")
+    (desk.folder / "small.toml").write_text(
+        SMALL.replace("trials = 1", "trials = 2") + "[folds]\ncount = 2\n"
+    )
     desk.add(
         "export JOB_DATABASE_URL_FILE=$PWD/services/database-url JOB_STORE_URL=file://$PWD/store",
         "SERVICES_HOST=127.0.0.1  # where it may listen in a test",
     )
-    assert "no such file; write it with mode 0600, or run slurm/services.sbatch and wait" in desk.submit("small.toml", check=False)
+    assert (
+        "no such file; write it with mode 0600, or run slurm/services.sbatch and wait"
+        in desk.submit("small.toml", check=False)
+    )
     services = desk.type("services.sbatch")
     url = desk.folder / "services" / "database-url"
     wait_for(url.exists)
@@ -87,7 +102,10 @@ def test_a_site_without_services(desk, site):
     desk.cluster.run("scontrol", "requeue", services)
     wait_for(lambda: [line.split()[0] for line in desk.cluster.queue()] == [services])
     report = json.loads((desk.folder / "out" / "small" / "report" / "report.json").read_text())
-    assert (report["models"]["cnn"]["trial"]["complete"], len(report["models"]["cnn"]["final"]["runs"])) == (2, 1)
+    assert (
+        report["models"]["cnn"]["trial"]["complete"],
+        len(report["models"]["cnn"]["final"]["runs"]),
+    ) == (2, 1)
     done = site.job(
         "verify",
         "--deep",
@@ -101,7 +119,9 @@ def test_a_site_without_services(desk, site):
     assert before.partition("@")[0] == url.read_text().partition("@")[0]
     desk.cluster.run("scancel", services)
     desk.cluster.wait(services, "CANCELLED")
-    wait_for(lambda: not [p for p in processes() if str(desk.folder / "services") in " ".join(words(p))])
+    wait_for(
+        lambda: not [p for p in processes() if str(desk.folder / "services") in " ".join(words(p))]
+    )
 
 
 def test_a_failing_prepare_stops_everything(desk, site):
@@ -109,13 +129,17 @@ def test_a_failing_prepare_stops_everything(desk, site):
     (desk.folder / "small.toml").write_text(SMALL.replace('"digits"', '"/no/such/folder"'))
     ids = re.search(r"submitted: (.*)", desk.submit("small.toml", "--prepare-job"))[1].split()
     wait_for(lambda: not desk.cluster.queue())
-    assert [desk.cluster.job(job)["JobState"] for job in ids] == ["FAILED"] + ["CANCELLED"] * (len(ids) - 1)
+    assert [desk.cluster.job(job)["JobState"] for job in ids] == ["FAILED"] + ["CANCELLED"] * (
+        len(ids) - 1
+    )
     assert [p.name.split("-")[1] for p in desk.folder.rglob("*.log")] == ["prepare"]
 
 
 def test_a_failing_trial_does_not_stop_the_chain(desk, site):
     """A trial whose process is killed time and again fails for good with 70; folds, final and report come after it."""
-    (desk.folder / "small.toml").write_text(SMALL.replace("trials = 1", "trials = 2") + "[folds]\ncount = 2\n")
+    (desk.folder / "small.toml").write_text(
+        SMALL.replace("trials = 1", "trials = 2") + "[folds]\ncount = 2\n"
+    )
     ids = re.search(r"submitted: (.*)", desk.submit("small.toml"))[1].split()
     element = f"{ids[0]}_1"
     for attempt in range(1, MAX_VANISHED + 1):
@@ -126,18 +150,32 @@ def test_a_failing_trial_does_not_stop_the_chain(desk, site):
     wait_for(lambda: not desk.cluster.queue(), 300)
     assert {desk.cluster.job(job)["JobState"] for job in ids[1:]} == {"COMPLETED"}
     report = json.loads((desk.folder / "out" / "small" / "report" / "report.json").read_text())
-    assert report["models"]["cnn"]["trial"] | {"complete": 1, "failed": 1} == report["models"]["cnn"]["trial"]
+    assert (
+        report["models"]["cnn"]["trial"] | {"complete": 1, "failed": 1}
+        == report["models"]["cnn"]["trial"]
+    )
 
 
 def test_a_dry_run_says_every_line(desk):
     """--dry-run prints the chain with its dependencies, arrays and options, and submits nothing; it needs no secret to be there."""
     (desk.folder / "big.toml").write_text(SMALL.replace("trials = 1", "trials = 7"))
     (desk.folder / "database-url").unlink()
-    lines = desk.submit("big.toml", "--dry-run", "--prepare-job", "--throttle=7", "--partition", "main", "--count=1").splitlines()
+    lines = desk.submit(
+        "big.toml", "--dry-run", "--prepare-job", "--throttle=7", "--partition", "main", "--count=1"
+    ).splitlines()
     assert [line.split()[0] for line in lines] == ["sbatch"] * 8
     assert all("--partition=main" in line for line in lines)
     arrays = [re.search(r"--array=(\S+)", line) for line in lines]
-    assert [a and a[1] for a in arrays] == [None, "0-2%3", "0-2%2", "0-0%2", "0-2%4", "0-1%3", "0-0%7", None]
+    assert [a and a[1] for a in arrays] == [
+        None,
+        "0-2%3",
+        "0-2%2",
+        "0-0%2",
+        "0-2%4",
+        "0-1%3",
+        "0-0%7",
+        None,
+    ]
     after = [re.search(r"--dependency=(\S+) --kill-on-invalid-dep=yes", line) for line in lines]
     assert [a and a[1] for a in after] == [
         None,
@@ -180,9 +218,16 @@ def test_a_typed_script_takes_the_sites_options(desk):
         "SERVICES_OPTIONS=(--partition=main)",
     )
     asked = {}
-    for script, options in (("task.sbatch", ["--array=0"]), ("cpu.sbatch", []), ("services.sbatch", []), ("cpu.sbatch", ["--time=9"])):
+    for script, options in (
+        ("task.sbatch", ["--array=0"]),
+        ("cpu.sbatch", []),
+        ("services.sbatch", []),
+        ("cpu.sbatch", ["--time=9"]),
+    ):
         typed = (f"slurm/{script}", "--parsable", "--hold", *options, "NAME=value", "prepare")
-        job = desk.cluster.run("env", "SLURM_JOB_ID=1", "SLURM_MEM_PER_CPU=1", *typed, cwd=desk.folder).strip()
+        job = desk.cluster.run(
+            "env", "SLURM_JOB_ID=1", "SLURM_MEM_PER_CPU=1", *typed, cwd=desk.folder
+        ).strip()
         seen = desk.cluster.job(job)
         asked[script, *options] = seen["Partition"], seen["TimeLimit"], seen.get("TresPerNode")
         desk.cluster.run("scancel", job)
@@ -201,7 +246,11 @@ def test_pyxis_on_the_login_node(desk):
     desk.add(*desk.pyxis(), "CPU_OPTIONS=(--mem=100 --time=8)", "ALL_OPTIONS=(--partition=main)")
     desk.submit("small.toml", "--dry-run", "--partition=high")
     jobs = desk.cluster.run("scontrol", "--oneliner", "show", "job").splitlines()
-    plan = [dict(word.partition("=")[::2] for word in job.split()) for job in jobs if " JobName=job " in job]
+    plan = [
+        dict(word.partition("=")[::2] for word in job.split())
+        for job in jobs
+        if " JobName=job " in job
+    ]
     assert [(job["Partition"], job["TimeLimit"]) for job in plan] == [("high", "00:08:00")]
 
 
@@ -229,12 +278,21 @@ def test_wrong_usage(desk, arguments, sentence):
 @pytest.mark.parametrize(
     "line, sentence",
     [
-        ("RUNTIME=docker", "RUNTIME = docker in slurm/site.env: expected venv, apptainer, pyxis or charliecloud"),
+        (
+            "RUNTIME=docker",
+            "RUNTIME = docker in slurm/site.env: expected venv, apptainer, pyxis or charliecloud",
+        ),
         ("VENV=/nowhere", "there is no bin/job in it; run 'make env'"),
-        ("SCRATCH=/proc", "SCRATCH = /proc in slurm/site.env: expected a folder this user may write"),
+        (
+            "SCRATCH=/proc",
+            "SCRATCH = /proc in slurm/site.env: expected a folder this user may write",
+        ),
         ("chmod 644 database-url", "mode 644, others can read the secret in it: chmod 600"),
         ("MODULES=(nothing/1)", "module load nothing/1: see MODULES in slurm/site.env"),
-        ("export JOB_DATABASE_URL=postgresql://a:b@h/d", "the file with a secret = slurm/site.env: mode 644"),
+        (
+            "export JOB_DATABASE_URL=postgresql://a:b@h/d",
+            "the file with a secret = slurm/site.env: mode 644",
+        ),
     ],
 )
 def test_a_wrong_site(desk, line, sentence):
@@ -248,9 +306,21 @@ def test_a_wrong_site(desk, line, sentence):
 def test_slurm_takes_every_script(desk):
     """`sbatch --test-only` accepts each script as it is, and so does shellcheck."""
     for script in sorted((ROOT / "slurm").glob("*.sbatch")):
-        text = desk.cluster.run("sbatch", "--test-only", "--mem=100", script.relative_to(ROOT), check=False, cwd=desk.folder)
+        text = desk.cluster.run(
+            "sbatch",
+            "--test-only",
+            "--mem=100",
+            script.relative_to(ROOT),
+            check=False,
+            cwd=desk.folder,
+        )
         assert re.search(r"Job \d+ to start at", text), f"{script}: {text}"
     files = [p for p in (ROOT / "slurm").iterdir() if p.suffix in (".sh", ".sbatch", ".env")]
-    done = subprocess.run([shutil.which("shellcheck") or "shellcheck", "-x", *files], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(
+        [shutil.which("shellcheck") or "shellcheck", "-x", *files],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
     assert (done.returncode, done.stdout) == (0, "")
     assert len(files) == len(list(Path(ROOT / "slurm").iterdir()))

@@ -11,7 +11,9 @@ SETTINGS = OTHER
 TRIAL = ("JOB_EXPERIMENT=long", "trial", "--model", "cnn")
 
 
-@pytest.mark.timeout(900)  # a run a minute, as many as a slow machine needs, and Slurm lets a requeued job wait
+@pytest.mark.timeout(
+    900
+)  # a run a minute, as many as a slow machine needs, and Slurm lets a requeued job wait
 def test_a_time_limit_is_an_interruption(desk, long):
     """A trial longer than the time limit goes on in further runs of the same job, to the bits of an undisturbed one."""
     calm = long.calm(2)
@@ -38,7 +40,14 @@ def test_preemption(desk, long):
         node = f"--nodelist={desk.cluster.job(element)['NodeList']}"
         with desk.held(element):
             other = desk.cluster.run(
-                "sbatch", "--parsable", "--partition=high", node, "--exclusive", "--output=/dev/null", "--wrap", "sleep 1"
+                "sbatch",
+                "--parsable",
+                "--partition=high",
+                node,
+                "--exclusive",
+                "--output=/dev/null",
+                "--wrap",
+                "sleep 1",
             ).strip()
         desk.cluster.wait(other, "COMPLETED")
     assert desk.cluster.wait(element, "COMPLETED")["Restarts"] == "1"
@@ -61,6 +70,8 @@ def test_a_node_goes_down(desk, long):
     desk.until(element, "not by us")
     job = desk.cluster.wait(element, "COMPLETED")
     desk.cluster.run("scontrol", "update", f"nodename={node}", "state=resume")
-    assert (job["NodeList"] != node, job["Restarts"]) == (True, "1"), "the first run must not requeue the second"
+    assert (job["NodeList"] != node, job["Restarts"]) == (True, "1"), (
+        "the first run must not requeue the second"
+    )
     assert [a["outcome"] for a in long.attempts(2)] == ["vanished", "complete"]
     assert [e["epoch"] for e in long.epochs(2)] == list(range(EPOCHS))

@@ -86,11 +86,19 @@ def test_what_waiting_cannot_mend_is_final(desk, small):
 
     connection = psycopg2.connect(small.database_url)
     connection.autocommit = True
-    connection.cursor().execute("update task set state = 'failed', reason = 'x', finished = now() where stage = 'trial'")
+    connection.cursor().execute(
+        "update task set state = 'failed', reason = 'x', finished = now() where stage = 'trial'"
+    )
     connection.close()
     element = desk.type(*task) + "_0"
-    assert desk.cluster.wait(element, "FAILED") | {"ExitCode": "70:0", "Restarts": "0"} == desk.cluster.job(element)
+    assert desk.cluster.wait(element, "FAILED") | {
+        "ExitCode": "70:0",
+        "Restarts": "0",
+    } == desk.cluster.job(element)
     (desk.folder / "database-url").write_text(small.database_url.replace("job:", "job:x"))
     element = desk.type(*task) + "_0"
-    assert desk.cluster.wait(element, "FAILED") | {"ExitCode": "78:0", "Restarts": "0"} == desk.cluster.job(element)
+    assert desk.cluster.wait(element, "FAILED") | {
+        "ExitCode": "78:0",
+        "Restarts": "0",
+    } == desk.cluster.job(element)
     assert "refused us" in desk.log(element)

@@ -24,9 +24,16 @@ DEBIAN = max(Path("/usr/lib/postgresql").glob("*/bin"))
 @pytest.fixture
 def network():
     """A network namespace with nothing but loopback: the pods' ports are free there."""
-    holder = subprocess.Popen(["unshare", "--net", "sh", "-c", "ip link set lo up && exec sleep infinity"])
+    holder = subprocess.Popen(
+        ["unshare", "--net", "sh", "-c", "ip link set lo up && exec sleep infinity"]
+    )
     inside = ["nsenter", f"--net=/proc/{holder.pid}/ns/net"]
-    wait_for(lambda: "LOOPBACK,UP" in subprocess.run([*inside, "ip", "link"], capture_output=True, text=True).stdout)
+    wait_for(
+        lambda: (
+            "LOOPBACK,UP"
+            in subprocess.run([*inside, "ip", "link"], capture_output=True, text=True).stdout
+        )
+    )
     yield inside
     holder.kill()
     holder.wait()
@@ -54,7 +61,11 @@ def pods(folder, network):
     running = {}
 
     def start(name: str) -> None:
-        (pod,) = [o["spec"]["template"]["spec"] for o in manifests if o["kind"] == "StatefulSet" and o["metadata"]["name"] == name]
+        (pod,) = [
+            o["spec"]["template"]["spec"]
+            for o in manifests
+            if o["kind"] == "StatefulSet" and o["metadata"]["name"] == name
+        ]
         (container,) = pod["containers"]
         user, data, scratch = (
             NOBODY if name == "postgres" else pod["securityContext"]["runAsUser"],
@@ -67,7 +78,14 @@ def pods(folder, network):
         (script,) = container["args"]
         script = script.replace("/data", str(data)).replace("/run/secrets", str(folder / "secrets"))
         mounted = ["unshare", "--mount", "sh", "-c", 'mount --bind "$0" /tmp && exec "$@"', scratch]
-        identity = ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups", "--bounding-set=-all", "--no-new-privs"]
+        identity = [
+            "setpriv",
+            f"--reuid={user}",
+            f"--regid={user}",
+            "--clear-groups",
+            "--bounding-set=-all",
+            "--no-new-privs",
+        ]
         environ = {"PATH": f"{folder / 'bin'}:{DEBIAN}:/usr/sbin:/usr/bin:/bin", "HOME": "/tmp"}
         with open(folder / f"{name}.log", "ab") as log:
             running[name] = subprocess.Popen(
@@ -92,8 +110,12 @@ def test_they_serve_and_go_on_in_a_new_pod(pods, network, folder, tmp_path):
     """With the overlay's own secrets `job` prepares and decides a trial there; both pods killed and replaced, it is all there."""
     start, kill = pods
     (tmp_path / "small.toml").write_text(SMALL)
-    environ = {k: v for k, v in os.environ.items() if not k.startswith(("JOB_", "AWS_", "SLURM_"))} | {
-        "JOB_DATABASE_URL": (folder / "secrets" / "job" / "database-url").read_text().replace("@postgres/", "@127.0.0.1/"),
+    environ = {
+        k: v for k, v in os.environ.items() if not k.startswith(("JOB_", "AWS_", "SLURM_"))
+    } | {
+        "JOB_DATABASE_URL": (folder / "secrets" / "job" / "database-url")
+        .read_text()
+        .replace("@postgres/", "@127.0.0.1/"),
         "AWS_SHARED_CREDENTIALS_FILE": str(folder / "secrets" / "job" / "aws-credentials"),
         "AWS_ENDPOINT_URL_S3": "http://127.0.0.1:8333",
         "JOB_STORE_URL": "s3://job/store",
@@ -104,7 +126,12 @@ def test_they_serve_and_go_on_in_a_new_pod(pods, network, folder, tmp_path):
 
     def job(*arguments) -> str:
         done = subprocess.run(
-            [*network, sys.executable, "-m", "job", *arguments], env=environ, cwd=tmp_path, capture_output=True, text=True, timeout=200
+            [*network, sys.executable, "-m", "job", *arguments],
+            env=environ,
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=200,
         )
         log = "\n".join((folder / f"{name}.log").read_text() for name in ("postgres", "s3"))
         assert done.returncode == 0, f"{done.stderr}\n{log}"
@@ -112,7 +139,14 @@ def test_they_serve_and_go_on_in_a_new_pod(pods, network, folder, tmp_path):
 
     def ready() -> None:  # the Services send nobody to a pod before
         wait_for((folder / "s3-tmp" / "ready").exists)
-        wait_for(lambda: subprocess.run([*network, DEBIAN / "pg_isready", "-q", "-h", folder / "postgres-tmp"]).returncode == 0)
+        wait_for(
+            lambda: (
+                subprocess.run(
+                    [*network, DEBIAN / "pg_isready", "-q", "-h", folder / "postgres-tmp"]
+                ).returncode
+                == 0
+            )
+        )
 
     for name in ("postgres", "s3"):
         start(name)
@@ -121,7 +155,9 @@ def test_they_serve_and_go_on_in_a_new_pod(pods, network, folder, tmp_path):
     job("trial", "--index", "0")
     for name in ("postgres", "s3"):
         kill(name)
-        for path in (folder / f"{name}-data").rglob("*"):  # as a kubelet does with `fsGroup` at every mount
+        for path in (folder / f"{name}-data").rglob(
+            "*"
+        ):  # as a kubelet does with `fsGroup` at every mount
             path.chmod(path.stat().st_mode | (0o2770 if path.is_dir() else 0o660))
         for path in (folder / f"{name}-tmp").iterdir():  # another pod
             path.unlink() if not path.is_dir() else shutil.rmtree(path)

@@ -33,7 +33,9 @@ def test_a_full_disk_under_the_database(server):
         while True:
             file.write(bytes(1 << 16))
     words = "insert into big values (%(key)s, (select string_agg(md5(i::text), '') from generate_series(1, 5000) i)) on conflict do nothing"
-    with pytest.raises(Unreachable, match="cannot serve us now: could not extend file .*: No space left on device"):
+    with pytest.raises(
+        Unreachable, match="cannot serve us now: could not extend file .*: No space left on device"
+    ):
         for key in range(100):
             database.run(lambda cursor: cursor.execute(words, {"key": key}), patience_s=0)
     waits = threading.Event()

@@ -45,7 +45,10 @@ def test_a_folder_store_that_is_full_for_a_while(disk):
 def test_a_read_only_store(disk):
     """A put onto a disk that is read-only here is out of reach for this node; another may have it whole."""
     subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
-    with pytest.raises(Unreachable, match="cannot be written or read: Read-only file system .*: this node, .*, is at fault"):
+    with pytest.raises(
+        Unreachable,
+        match="cannot be written or read: Read-only file system .*: this node, .*, is at fault",
+    ):
         open_store(f"file://{disk}/store", 0).put("k", b"1")
 
 
@@ -56,10 +59,13 @@ def test_a_read_only_cache(small, disk):
     subprocess.run(["mount", "-o", "remount,size=50m", disk], check=True)
     subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
     done = small.job("trial", "--index", 0, check=69, **place)
-    assert f"cannot be used (Read-only file system): this node, {os.uname().nodename}, is at fault, another may do it" in done.stderr
-    assert Database(small.database_url, 5).rows("select state, counted from task where stage = 'trial'") == [
-        {"state": "waiting", "counted": 0}
-    ]
+    assert (
+        f"cannot be used (Read-only file system): this node, {os.uname().nodename}, is at fault, another may do it"
+        in done.stderr
+    )
+    assert Database(small.database_url, 5).rows(
+        "select state, counted from task where stage = 'trial'"
+    ) == [{"state": "waiting", "counted": 0}]
     small.job("trial", "--index", 0, check=0)
 
 
@@ -68,17 +74,25 @@ def test_a_full_cache(small, disk):
     small.job("prepare", "small.toml", check=0)
     done = small.job("trial", "--index", 0, check=69, JOB_CACHE_DIR=str(disk / "cache"))
     assert "no space left for the cache" in done.stderr
-    assert Database(small.database_url, 5).rows("select state, counted from task where stage = 'trial'") == [
-        {"state": "waiting", "counted": 0}
+    assert Database(small.database_url, 5).rows(
+        "select state, counted from task where stage = 'trial'"
+    ) == [{"state": "waiting", "counted": 0}]
+    assert not [
+        p
+        for p in (disk / "cache").rglob("*")
+        if p.is_file() and not p.name.endswith(".lock") and p.stat().st_size > 100_000
     ]
-    assert not [p for p in (disk / "cache").rglob("*") if p.is_file() and not p.name.endswith(".lock") and p.stat().st_size > 100_000]
     small.job("trial", "--index", 0, check=0)
 
 
 def test_a_full_disk_for_the_report(small, disk):
     """A report that does not fit says so, and leaves no page half-written."""
     small.job("prepare", "small.toml", check=0)
-    subprocess.run(["dd", "if=/dev/zero", f"of={disk}/filler", "bs=1k", "count=1020"], check=False, capture_output=True)
+    subprocess.run(
+        ["dd", "if=/dev/zero", f"of={disk}/filler", "bs=1k", "count=1020"],
+        check=False,
+        capture_output=True,
+    )
     done = small.job("report", "--out", disk / "report", check=69)
     assert "no space left" in done.stderr
     assert not (disk / "report" / "index.html").exists()

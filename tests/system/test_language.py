@@ -43,13 +43,27 @@ def test_what_waiting_cannot_mend(request, server, u):
     """Wrong password, missing role, database or grant: refused at once, by their SQLSTATE, whatever the language and encoding."""
     url = request.getfixturevalue(server).url
     password = f"Passwort-Authentifizierung f{u}r Benutzer .* fehlgeschlagen"
-    refused_in(url, "Division durch Null", password, "existiert nicht", "keine Berechtigung für Tabelle closed")
+    refused_in(
+        url,
+        "Division durch Null",
+        password,
+        "existiert nicht",
+        "keine Berechtigung für Tabelle closed",
+    )
 
 
 def test_tls(german, tmp_path):
     """TLS is spoken; a certificate that is another's, of another name, or not there, is refused at once."""
-    assert Database(f"{german.url}?sslmode=require", 0).rows("select ssl from pg_stat_ssl where pid = pg_backend_pid()") == [{"ssl": True}]
-    assert "does not match host name" in refused(f"{german.url}?sslmode=verify-full&sslrootcert={german.certificate}")
+    assert Database(f"{german.url}?sslmode=require", 0).rows(
+        "select ssl from pg_stat_ssl where pid = pg_backend_pid()"
+    ) == [{"ssl": True}]
+    assert "does not match host name" in refused(
+        f"{german.url}?sslmode=verify-full&sslrootcert={german.certificate}"
+    )
     certificate("a", tmp_path / "key", tmp_path / "crt")
-    assert "certificate verify failed" in refused(f"{german.url}?sslmode=verify-ca&sslrootcert={tmp_path}/crt")
-    assert 'root certificate file "/nowhere" does not exist' in refused(f"{german.url}?sslmode=verify-ca&sslrootcert=/nowhere")
+    assert "certificate verify failed" in refused(
+        f"{german.url}?sslmode=verify-ca&sslrootcert={tmp_path}/crt"
+    )
+    assert 'root certificate file "/nowhere" does not exist' in refused(
+        f"{german.url}?sslmode=verify-ca&sslrootcert=/nowhere"
+    )

@@ -76,16 +76,29 @@ def bouncer(postgres, folder):
         port = free.getsockname()[1]
     certificate("localhost", folder / "key", folder / "crt")
     (folder / "users").write_text('"worker" "secret"\n')
-    ini = INI.format(server=postgres.ports[0], port=port, folder=folder, connections=CONNECTIONS, authority=folder / "authority")
+    ini = INI.format(
+        server=postgres.ports[0],
+        port=port,
+        folder=folder,
+        connections=CONNECTIONS,
+        authority=folder / "authority",
+    )
     (folder / "authority").write_bytes(postgres.certificate.read_bytes())
     (folder / "ini").write_text(ini)
     for path in (folder, *folder.iterdir()):
         if os.geteuid() == 0:
             os.chown(path, NOBODY, NOBODY)
     with open(folder / "log", "wb") as log:
-        process = subprocess.Popen([*_as_nobody(), "/usr/sbin/pgbouncer", folder / "ini"], stdout=log, stderr=log, cwd=folder)
+        process = subprocess.Popen(
+            [*_as_nobody(), "/usr/sbin/pgbouncer", folder / "ini"],
+            stdout=log,
+            stderr=log,
+            cwd=folder,
+        )
     try:
-        wait_for(lambda: process.poll() is not None or b"process up" in (folder / "log").read_bytes())
+        wait_for(
+            lambda: process.poll() is not None or b"process up" in (folder / "log").read_bytes()
+        )
         assert process.poll() is None, (folder / "log").read_text()
         yield port, folder / "crt"
     finally:
@@ -97,20 +110,34 @@ def test_no_more_rights_than_that(pooled):
     """The role is no superuser and may make neither databases nor roles; the pooler speaks TLS."""
     rights = "select rolsuper or rolcreatedb or rolcreaterole or rolreplication or rolbypassrls as more from pg_roles where rolname = current_user"
     assert Database(pooled, 5).rows(rights) == [{"more": False}]
-    assert Database(pooled, 5).rows("select ssl from pg_stat_ssl where pid = pg_backend_pid()") == [{"ssl": True}]
+    assert Database(pooled, 5).rows("select ssl from pg_stat_ssl where pid = pg_backend_pid()") == [
+        {"ssl": True}
+    ]
 
 
 def test_an_experiment(pooled, tmp_path):
     """All stages of an experiment, each a real process, two trials at a time; `job verify` finds nothing wrong."""
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("JOB_", "SLURM_", "AWS_"))}
-    place = {"JOB_DATABASE_URL": pooled, "JOB_STORE_URL": f"file://{tmp_path}/store", "JOB_CACHE_DIR": f"{tmp_path}/cache"}
-    site = Site(pooled, place["JOB_STORE_URL"], clean | place | {"JOB_EXPERIMENT": "small", "JOB_WAIT_S": "30"}, tmp_path)
+    place = {
+        "JOB_DATABASE_URL": pooled,
+        "JOB_STORE_URL": f"file://{tmp_path}/store",
+        "JOB_CACHE_DIR": f"{tmp_path}/cache",
+    }
+    site = Site(
+        pooled,
+        place["JOB_STORE_URL"],
+        clean | place | {"JOB_EXPERIMENT": "small", "JOB_WAIT_S": "30"},
+        tmp_path,
+    )
     (tmp_path / "small.toml").write_text(FILE)
     for child in [site.start("prepare", "small.toml") for _ in range(2)]:
         child.wait(120, check=0)
     for child in [site.start("trial", "--index", 0), site.start("trial", "--index", 1)]:
         child.wait(120, check=0)
-    for child in [site.start("fold", "--index", 0, "--count", 2), site.start("final", "--index", 0)]:
+    for child in [
+        site.start("fold", "--index", 0, "--count", 2),
+        site.start("final", "--index", 0),
+    ]:
         child.wait(120, check=0)
     site.job("status", check=0)
     site.job("report", "--out", "report", check=0)
@@ -132,6 +159,6 @@ def test_a_crowd(pooled):
 
     with ThreadPoolExecutor(CROWD) as pool:
         list(pool.map(work, range(CROWD)))
-    assert Database(pooled, 5).rows("select state, count(*)::int as n from task where stage = 'trial' group by state") == [
-        {"state": "complete", "n": CROWD}
-    ]
+    assert Database(pooled, 5).rows(
+        "select state, count(*)::int as n from task where stage = 'trial' group by state"
+    ) == [{"state": "complete", "n": CROWD}]

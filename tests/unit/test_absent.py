@@ -38,7 +38,11 @@ def finished():
     """Return a finished experiment of two models, and its summary."""
     collected = make(train=80, test=40, spec=TWO_MODELS)
     collected.samples, summary = None, summarise(collected)
-    importances = {"trials": 20, "values": {"learning_rate": 0.75, "batch_size": 0.25}, "reason": None}
+    importances = {
+        "trials": 20,
+        "values": {"learning_rate": 0.75, "batch_size": 0.25},
+        "reason": None,
+    }
     summary["models"]["cnn"]["trial"]["importances"] = importances
     return collected, summary
 
@@ -51,7 +55,13 @@ def few_resamples(monkeypatch):
 
 def places(value, name: str = "", path: tuple = ()):
     """Yield the path of everything below a value, by a name in which entries alike have the same: lists' items and models."""
-    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    items = (
+        value.items()
+        if isinstance(value, dict)
+        else enumerate(value)
+        if isinstance(value, list)
+        else ()
+    )
     for key, below in items:
         pair = isinstance(value, list) and len(value) == 2 and not isinstance(below, (dict, list))
         alike = "*" if (isinstance(value, list) and not pair) or key in NAMES else key
@@ -64,7 +74,11 @@ def taken_from(value, path: tuple, removed: bool):
     """Take what is at a path away: remove it from a dict, else put None there."""
     *way, last = path
     for key in way:
-        value = value[key] if isinstance(value, dict) and key in value or isinstance(value, list) else None
+        value = (
+            value[key]
+            if isinstance(value, dict) and key in value or isinstance(value, list)
+            else None
+        )
         if value is None:
             return
     if removed and isinstance(value, dict):
@@ -83,7 +97,9 @@ def written(collected, summary: dict) -> list[str]:
 
 def check(texts: list[str]) -> None:
     for text in texts:
-        found = re.search(r"\b(None|nan|inf|Undefined|Absent)\b", text.replace("np.asarray(image)[None]", ""))
+        found = re.search(
+            r"\b(None|nan|inf|Undefined|Absent)\b", text.replace("np.asarray(image)[None]", "")
+        )
         assert not found, text[max(found.start() - 60, 0) : found.end() + 20]
 
 
@@ -126,16 +142,26 @@ def test_a_class_that_is_nowhere_is_named():
     """The page and the card say which classes were neither in the test part nor predicted; their rows are dashes."""
     made = make(["cat", "dog", "emu|x", "bee"], train=80, test=40, spec=TWO_MODELS)
     labels, p = np.arange(40) % 2, np.eye(4, dtype=np.float32)[np.arange(40) // 2 % 2]
-    made.models["cnn"].tasks["final"][0].metrics.update(evaluate.evaluate(labels, p, made.data["classes"], 1, method=2))
+    made.models["cnn"].tasks["final"][0].metrics.update(
+        evaluate.evaluate(labels, p, made.data["classes"], 1, method=2)
+    )
     page, text = written(made, summarise(made))
-    assert "Neither in the test part nor ever predicted: emu|x, bee. No score is defined there" in page
-    assert "Neither in the test part nor ever predicted: emu\\|x, bee." in text and "| bee | – | – | – | 0 |" in text
+    assert (
+        "Neither in the test part nor ever predicted: emu|x, bee. No score is defined there" in page
+    )
+    assert (
+        "Neither in the test part nor ever predicted: emu\\|x, bee." in text
+        and "| bee | – | – | – | 0 |" in text
+    )
 
 
 def test_what_is_reckoned_with_an_absent_value_is_absent():
     """As with SQL's NULL: sums, products and filters of it are a dash, a comparison does not hold, a loop has no turn."""
     text = "{{ 100 * (1 - run.n) }} {{ run.n.of.it }} {{ run.n | num }} {{ run.low | num }} {{ run.n > 1 }} {{ run.low is none }}{% for x in run.n %}x{% endfor %}"
-    assert absent.environment((num,)).from_string(text).render(run={"low": None}) == "– – – – False True"
+    assert (
+        absent.environment((num,)).from_string(text).render(run={"low": None})
+        == "– – – – False True"
+    )
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)
@@ -164,7 +190,9 @@ def loose(collected) -> dict:
     } | {"data": collected.data, "seconds": collected.attempts[0].seconds}
 
 
-STAGED = re.compile(r"data\.(id|classes(\.\*)?|image_shape(\..*)?|train|test)")  # without them nothing was staged
+STAGED = re.compile(
+    r"data\.(id|classes(\.\*)?|image_shape(\..*)?|train|test)"
+)  # without them nothing was staged
 GIVEN: dict[str, tuple] = {}
 for name, path in places(loose(finished()[0])):
     if "." in name and not STAGED.fullmatch(name):
@@ -190,12 +218,21 @@ def test_pictures_are_drawn_of_what_there_is(removed):
     for path in GIVEN.values():
         taken_from(loose(collected), path, removed)
     files = report.assemble(collected, summarise(collected))
-    check([text_of(files["index.html"].decode()), *(content.decode() for name, content in files.items() if name.endswith(".svg"))])
+    check(
+        [
+            text_of(files["index.html"].decode()),
+            *(content.decode() for name, content in files.items() if name.endswith(".svg")),
+        ]
+    )
 
 
 def test_an_if_without_else_says_nothing():
     """`{{ a if b }}` is no number that is not there: where b does not hold, nothing stands there, no dash."""
     text = "{{ '.serve' if wanted }}|{% for n in [1, 2] %}{{ n }}{{ ', ' if not loop.last }}{% endfor %}|{{ s.none }}"
     for escaping in (False, True):
-        rendered = absent.environment((), autoescape=escaping).from_string(text).render(wanted=False, s={"none": None})
+        rendered = (
+            absent.environment((), autoescape=escaping)
+            .from_string(text)
+            .render(wanted=False, s={"none": None})
+        )
         assert rendered == "|1, 2|–"

@@ -21,7 +21,9 @@ def test_no_amounts_change_nothing():
 def test_a_flip_mirrors_some():
     """With flip alone each image is itself or its mirror image, both occur."""
     out, mirrored = warped({"flip": True}), IMAGES[:, :, ::-1].astype(np.float32)
-    same = [np.allclose(a, b, atol=1e-2) for a, b in zip(out, IMAGES.astype(np.float32), strict=True)]
+    same = [
+        np.allclose(a, b, atol=1e-2) for a, b in zip(out, IMAGES.astype(np.float32), strict=True)
+    ]
     turned = [np.allclose(a, b, atol=1e-2) for a, b in zip(out, mirrored, strict=True)]
     assert all(a != b for a, b in zip(same, turned, strict=True))
     assert 10 < sum(same) < 54

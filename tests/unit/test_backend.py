@@ -31,7 +31,9 @@ print(keras_home(), os.environ.get("KERAS_HOME"))
 def printed(code: str, **environ) -> list[str]:
     """Return what a process of its own prints."""
     command = [sys.executable, "-c", code]
-    done = subprocess.run(command, env=os.environ | environ, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        command, env=os.environ | environ, capture_output=True, text=True, timeout=120
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()
 
@@ -44,7 +46,12 @@ def test_a_task_imports_neither_package():
 @pytest.mark.parametrize(
     "said",
     [
-        {"backend": "jax", "image_data_format": "channels_first", "floatx": "float16", "epsilon": 0.5},
+        {
+            "backend": "jax",
+            "image_data_format": "channels_first",
+            "floatx": "float16",
+            "epsilon": 0.5,
+        },
         {"floatx": "of my own"},
     ],
     ids=["of other work", "invalid"],
@@ -52,7 +59,9 @@ def test_a_task_imports_neither_package():
 def test_a_users_configuration_does_not_reach_us(tmp_path, said):
     """Neither keras.json nor a variable decides backend, data format, numbers; where Keras keeps its downloads stays the user's."""
     (tmp_path / "keras.json").write_text(json.dumps(said))
-    lines = printed(CONFIGURED, KERAS_HOME=str(tmp_path), KERAS_BACKEND="torch", KERAS_MAX_EPOCHS="none")
+    lines = printed(
+        CONFIGURED, KERAS_HOME=str(tmp_path), KERAS_BACKEND="torch", KERAS_MAX_EPOCHS="none"
+    )
     assert lines == ["tensorflow channels_last float32 1e-07", f"{tmp_path} {tmp_path}"]
 
 

@@ -30,7 +30,14 @@ def store(tmp_path):
 def checkpoints(store, attempt=1, owner="a" * 32, **identity):
     """Return the checkpoints of an attempt at one task."""
     folders = task_folder("e", TASK), attempt_folder("e", TASK, attempt, owner)
-    return checkpoint.Checkpoints(store, folders, 60, lambda: {"task": "trial 0"} | identity, lambda: {"cpu": "x"}, lambda step: None)
+    return checkpoint.Checkpoints(
+        store,
+        folders,
+        60,
+        lambda: {"task": "trial 0"} | identity,
+        lambda: {"cpu": "x"},
+        lambda step: None,
+    )
 
 
 def save(saved, *steps):
@@ -49,7 +56,9 @@ def test_there_and_back():
     arrays = [np.arange(3, dtype=np.float32), np.zeros((2, 0), np.int64), np.array(7, np.uint32)]
     again, state = checkpoint.unpack(checkpoint.pack(arrays, {"step": 5}))
     assert state == {"step": 5}
-    assert [(a.dtype, a.shape, a.tolist()) for a in again] == [(a.dtype, a.shape, a.tolist()) for a in arrays]
+    assert [(a.dtype, a.shape, a.tolist()) for a in again] == [
+        (a.dtype, a.shape, a.tolist()) for a in arrays
+    ]
 
 
 def test_damage_is_noticed():
@@ -69,7 +78,10 @@ def test_gone_on_from_the_newest_of_ours(store):
     """The next attempt goes on from the newest; two are kept, over all attempts."""
     save(checkpoints(store), 1, 2, 3)
     again = checkpoints(store, attempt=2)
-    assert [(a[0].tolist(), s) for a, s in again.newest()] == [([3, 3], {"step": 3}), ([2, 2], {"step": 2})]
+    assert [(a[0].tolist(), s) for a, s in again.newest()] == [
+        ([3, 3], {"step": 3}),
+        ([2, 2], {"step": 2}),
+    ]
     save(again, 4)
     assert steps(store) == [(1, 3), (2, 4)]
 
@@ -95,7 +107,9 @@ def test_two_attempts_of_one_number_have_two_folders(store):
 @pytest.mark.parametrize("state", [{"step": 7, "machines": []}, {"step": 7}, [], None, "x"])
 def test_a_checkpoint_that_does_not_say_whose_it_is(store, caplog, state):
     """One of an older version, or sealed over anything else, is skipped."""
-    store.put("experiments/e/cnn/trial/0/1/checkpoint-000000007", checkpoint.pack([np.arange(2)], state))
+    store.put(
+        "experiments/e/cnn/trial/0/1/checkpoint-000000007", checkpoint.pack([np.arange(2)], state)
+    )
     assert list(checkpoints(store, attempt=2).newest()) == []
     assert "checkpoint-000000007 is skipped" in caplog.text
 

@@ -14,7 +14,11 @@ from job.data import archives, cifar10, sources
 
 
 def python2_string(data):
-    return b"U" + bytes([len(data)]) + data if len(data) < 256 else b"T" + struct.pack("<i", len(data)) + data
+    return (
+        b"U" + bytes([len(data)]) + data
+        if len(data) < 256
+        else b"T" + struct.pack("<i", len(data)) + data
+    )
 
 
 def python2_batch(data, labels):
@@ -24,7 +28,14 @@ def python2_batch(data, labels):
     array += b"cnumpy\ndtype\n(U\x02u1K\x00K\x01tR(K\x03U\x01|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb\x89"
     array += python2_string(data.tobytes()) + b"tb"
     numbers = b"](" + b"".join(b"K" + bytes([label]) for label in labels) + b"e"
-    return b"\x80\x02}(" + python2_string(b"data") + array + python2_string(b"labels") + numbers + b"u."
+    return (
+        b"\x80\x02}("
+        + python2_string(b"data")
+        + array
+        + python2_string(b"labels")
+        + numbers
+        + b"u."
+    )
 
 
 def python3_batch(data, labels):
@@ -38,8 +49,14 @@ def cifar_files(batch=python3_batch):
     meta = {b"label_names": [f"class{i}".encode() for i in range(10)], b"num_vis": 3072}
     files = {"cifar-10-batches-py/batches.meta": pickle.dumps(meta, protocol=2)}
     for i, name in enumerate([*cifar10.TRAIN, "test_batch"]):
-        files[f"cifar-10-batches-py/{name}"] = batch(images[i * 10 : i * 10 + 10], labels[i * 10 : i * 10 + 10])
-    return {**files, "cifar-10-batches-py/readme.html": b"<p>"}, images.reshape(-1, 3, 32, 32), labels
+        files[f"cifar-10-batches-py/{name}"] = batch(
+            images[i * 10 : i * 10 + 10], labels[i * 10 : i * 10 + 10]
+        )
+    return (
+        {**files, "cifar-10-batches-py/readme.html": b"<p>"},
+        images.reshape(-1, 3, 32, 32),
+        labels,
+    )
 
 
 @pytest.mark.parametrize("batch", [python2_batch, python3_batch])
@@ -52,7 +69,9 @@ def test_cifar10_is_read_back_equal(tmp_path, batch):
         assert read.name == "CIFAR-10" and read.classes == tuple(f"class{i}" for i in range(10))
         assert np.array_equal(read.train.images, images[:50].transpose(0, 2, 3, 1))
         assert np.array_equal(read.test.images, images[50:].transpose(0, 2, 3, 1))
-        assert read.train.labels.tolist() == labels[:50] and read.test.labels.tolist() == labels[50:]
+        assert (
+            read.train.labels.tolist() == labels[:50] and read.test.labels.tolist() == labels[50:]
+        )
         assert read.train.images.dtype == np.uint8 and read.train.labels.dtype == np.int64
 
 
@@ -71,20 +90,35 @@ def test_a_pickle_runs_nothing(tmp_path, member):
             return os.system, (f"touch {tmp_path}/ran",)
 
     files = cifar_files()[0]
-    files[f"cifar-10-batches-py/{member}"] = pickle.dumps({b"data": Evil(), b"labels": [0]}, protocol=2)
+    files[f"cifar-10-batches-py/{member}"] = pickle.dumps(
+        {b"data": Evil(), b"labels": [0]}, protocol=2
+    )
     message = refused("cifar10", location=write_tar(tmp_path / "c.tar.gz", files))
-    assert f"cifar-10-batches-py/{member}" in message and f"{os.system.__module__}.system" in message
+    assert (
+        f"cifar-10-batches-py/{member}" in message and f"{os.system.__module__}.system" in message
+    )
     assert not (tmp_path / "ran").exists()
 
 
-@pytest.mark.parametrize("name", ["cbuiltins\neval\n", "c__builtin__\neval\n", "cnumpy\nload\n", "c_codecs\ndecode\n"])
+@pytest.mark.parametrize(
+    "name", ["cbuiltins\neval\n", "c__builtin__\neval\n", "cnumpy\nload\n", "c_codecs\ndecode\n"]
+)
 def test_no_other_global_is_reached(name):
     """Neither builtins nor other functions of the permitted modules can be named by a pickle."""
     with pytest.raises(errors.Invalid, match=r"member 'm': the pickle asks for \w+\.\w+"):
         archives.unpickle(b"\x80\x02" + name.encode() + b".", "m")
 
 
-@pytest.mark.parametrize("data", [b"", b"\x80\x02", b"no pickle", b"\x80\x02r\xff\xff\xff\xff.", python3_batch(np.zeros((1, 3072)), [0])])
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\x80\x02",
+        b"no pickle",
+        b"\x80\x02r\xff\xff\xff\xff.",
+        python3_batch(np.zeros((1, 3072)), [0]),
+    ],
+)
 def test_a_damaged_pickle_is_named(data):
     """A pickle that is cut short, no pickle or holds floats is Invalid and names its member."""
     with pytest.raises(errors.Invalid, match="member 'm' is no readable pickle"):
@@ -94,11 +128,20 @@ def test_a_damaged_pickle_is_named(data):
 @pytest.mark.parametrize(
     ("data", "said"),
     [
-        (b"\x80\x02}r\xff\xff\xff\x07.", "object 134,217,727 of 2"),  # "remember this as number ...": a table of 2.1 GB
+        (
+            b"\x80\x02}r\xff\xff\xff\x07.",
+            "object 134,217,727 of 2",
+        ),  # "remember this as number ...": a table of 2.1 GB
         (b"\x80\x02}p134217727\n.", "object 134,217,727 of 2"),
         (b"\x80\x02" + b"]" * 500_001 + b".", "more than 500,000 opcodes"),
         (b"\x80\x05\x96\x00\x00\x00\x80\x00\x00\x00\x00.", "expected 2147483648 bytes"),
-        (pickle.dumps("x" * 1000)[:-1] + b"c_codecs\nencode\nq\x01" + b"h\x01h\x00\x85R" * 10_000 + b".", "again and again"),
+        (
+            pickle.dumps("x" * 1000)[:-1]
+            + b"c_codecs\nencode\nq\x01"
+            + b"h\x01h\x00\x85R" * 10_000
+            + b".",
+            "again and again",
+        ),
     ],
 )
 def test_a_pickle_takes_no_more_memory_than_it_has_bytes(data, said):
@@ -111,7 +154,9 @@ def test_a_batch_of_another_shape_is_refused(tmp_path):
     """A batch with fewer labels than images, or labels beyond 9, is Invalid and named."""
     for labels in ([0] * 9, [10] * 10, "0" * 10):
         files = cifar_files()[0]
-        files["cifar-10-batches-py/test_batch"] = pickle.dumps({b"data": np.zeros((10, 3072), np.uint8), b"labels": labels}, protocol=2)
+        files["cifar-10-batches-py/test_batch"] = pickle.dumps(
+            {b"data": np.zeros((10, 3072), np.uint8), b"labels": labels}, protocol=2
+        )
         assert "test_batch" in refused("cifar10", location=write_tar(tmp_path / "c.tar.gz", files))
 
 
@@ -156,5 +201,8 @@ def test_a_pipe_in_place_of_cifar10_is_refused(tmp_path):
 
 def test_another_archive_is_told_by_its_looks(tmp_path):
     """CIFAR-100 given for CIFAR-10 is named as what it is."""
-    path = write_tar(tmp_path / "c.tar.gz", {f"cifar-100-python/{name}": b"" for name in ("train", "test", "meta")})
+    path = write_tar(
+        tmp_path / "c.tar.gz",
+        {f"cifar-100-python/{name}": b"" for name in ("train", "test", "meta")},
+    )
     assert "it looks like CIFAR-100 for Python" in refused("cifar10", location=path)

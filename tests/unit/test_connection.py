@@ -34,7 +34,9 @@ def stranger(host: str, ask: bytes):
                 return
             with client:
                 client.settimeout(5)
-                while (start := client.recv(4096))[4:8] != struct.pack("!i", 3 << 16):  # TLS, GSSAPI: no
+                while (start := client.recv(4096))[4:8] != struct.pack(
+                    "!i", 3 << 16
+                ):  # TLS, GSSAPI: no
                     if not start:
                         break
                     client.sendall(b"N")
@@ -52,7 +54,10 @@ def stranger(host: str, ask: bytes):
 @pytest.mark.parametrize("ask", ASKS.values(), ids=ASKS)
 def test_a_stranger_in_its_place(ask):
     """Who listens at the address of the database and wants the password otherwise than by SCRAM hears nothing of it."""
-    with stranger(address(), ask) as (port, heard), pytest.raises(Invalid, match="was not told the password: .*requirement.* failed"):
+    with (
+        stranger(address(), ask) as (port, heard),
+        pytest.raises(Invalid, match="was not told the password: .*requirement.* failed"),
+    ):
         Database(f"postgresql://job:secret@{address()}:{port}/job", 60).rows("select 1")
     assert heard == [b""]
 
@@ -64,7 +69,10 @@ def test_a_site_that_cannot(caplog):
         with pytest.raises(Exception, match="closed the connection"):
             database.rows("select 1")
     assert heard == [b"p\0\0\0\x0bsecret\0"]
-    assert "JOB_DATABASE_AUTH = any: whoever listens in place of the database postgresql://" in caplog.text
+    assert (
+        "JOB_DATABASE_AUTH = any: whoever listens in place of the database postgresql://"
+        in caplog.text
+    )
 
 
 @pytest.mark.parametrize(
@@ -88,7 +96,14 @@ def test_a_site_that_cannot(caplog):
 )
 def test_whom_it_is_asked_of(monkeypatch, given, environ, asked):
     """SCRAM is asked of a server elsewhere whose certificate is not verified, unless the user names a way."""
-    for name in ("PGHOST", "PGHOSTADDR", "PGSERVICE", "PGSSLMODE", "PGSSLROOTCERT", "PGREQUIREAUTH"):
+    for name in (
+        "PGHOST",
+        "PGHOSTADDR",
+        "PGSERVICE",
+        "PGSSLMODE",
+        "PGSSLROOTCERT",
+        "PGREQUIREAUTH",
+    ):
         monkeypatch.delenv(name, raising=False)
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
@@ -97,9 +112,13 @@ def test_whom_it_is_asked_of(monkeypatch, given, environ, asked):
 
 def test_what_cannot_be_asked(monkeypatch):
     """A word that is no way, and a libpq that is too old, are one sentence each."""
-    with pytest.raises(UsageError, match="JOB_DATABASE_AUTH = 'md5': expected `scram-sha-256` or `any`"):
+    with pytest.raises(
+        UsageError, match="JOB_DATABASE_AUTH = 'md5': expected `scram-sha-256` or `any`"
+    ):
         proof({}, "md5", "there")
     # No mock of ours: which libpq it is linked with is psycopg2's to say, and there is one here.
     monkeypatch.setattr(connection.extensions, "libpq_version", lambda: 150004)
-    with pytest.raises(Invalid, match="libpq 15 would tell its password in clear to whoever asks: install"):
+    with pytest.raises(
+        Invalid, match="libpq 15 would tell its password in clear to whoever asks: install"
+    ):
         proof({"host": "node17"}, "scram-sha-256", "there")

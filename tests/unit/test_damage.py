@@ -20,7 +20,12 @@ from job.storage.folder import FolderStore
 from job.work import results, stages
 from job.work.context import Run
 
-SPEC = {"name": "small", "data": {"source": "digits"}, "features": {"shards": 4}, "models": {"cnn": {"epochs": 2}, "mobilenetv2": {}}}
+SPEC = {
+    "name": "small",
+    "data": {"source": "digits"},
+    "features": {"shards": 4},
+    "models": {"cnn": {"epochs": 2}, "mobilenetv2": {}},
+}
 DAMAGES = {
     "missing": lambda content: None,
     "empty": lambda content: b"",
@@ -54,7 +59,13 @@ class Decided:
 
     def artifacts(self, stage):
         return [
-            {"features.npy": {"key": f"features/{i}.npy", "sha256": provenance.sha256(staging.npy(np.full((2, 3), i)))}} for i in range(4)
+            {
+                "features.npy": {
+                    "key": f"features/{i}.npy",
+                    "sha256": provenance.sha256(staging.npy(np.full((2, 3), i))),
+                }
+            }
+            for i in range(4)
         ]
 
     owner = "b" * 32
@@ -70,7 +81,12 @@ def run(store, tmp_path):
     """Return a function that makes a run of a task of a model, on what was staged."""
     images, labels = np.zeros((8, 4, 4, 3), np.uint8), np.arange(8)
     files = {"train-images.npy": staging.npy(images), "train-labels.npy": staging.npy(labels)}
-    manifest = {"id": "d", "files": {name: {"sha256": provenance.sha256(b), "size": len(b)} for name, b in files.items()}}
+    manifest = {
+        "id": "d",
+        "files": {
+            name: {"sha256": provenance.sha256(b), "size": len(b)} for name, b in files.items()
+        },
+    }
     for name, content in files.items():
         store.put(f"data/d/{name}", content)
     for i in range(4):
@@ -81,7 +97,9 @@ def run(store, tmp_path):
     (tmp_path / "weights.h5").write_bytes(b"weights")
     weights = {"mobilenetv2": upload(store, "mobilenetv2", {"alpha": 1.0}, tmp_path / "weights.h5")}
     experiment = parse(SPEC)
-    registered = Registered("small-1", experiment, experiment.fingerprint, manifest, weights, splits)
+    registered = Registered(
+        "small-1", experiment, experiment.fingerprint, manifest, weights, splits
+    )
     cache = Cache(store, tmp_path / "cache", 1.0)
     return lambda model: Run(Decided(Key(model, "fold", 0)), registered, store, cache, 60)
 
@@ -91,8 +109,18 @@ def put_result(r, attempt="1-aaaaaaaa") -> str:
     folder = f"{r.folder}/{attempt}"
     history = [{"epoch": e, "loss": 0.5, "value": 0.25 * e} for e in range(2)]
     files = {"history.csv": provenance.history_csv(history), "predictions.npz": b"predictions"}
-    result = r.identity | {"attempt": 1, "state": "complete", "reason": None, "value": 0.25, "metrics": {}, "step": 18}
-    result |= {"machines": [{"cpu": "x"}], "files": {n: {"sha256": provenance.sha256(c), "size": len(c)} for n, c in files.items()}}
+    result = r.identity | {
+        "attempt": 1,
+        "state": "complete",
+        "reason": None,
+        "value": 0.25,
+        "metrics": {},
+        "step": 18,
+    }
+    result |= {
+        "machines": [{"cpu": "x"}],
+        "files": {n: {"sha256": provenance.sha256(c), "size": len(c)} for n, c in files.items()},
+    }
     for name, content in (files | {"result.json": provenance.seal(result)}).items():
         r.store.put(f"{folder}/{name}", content)
     return folder
@@ -128,7 +156,10 @@ def test_a_damaged_result_is_not_used(run, name, damage, caplog):
 def test_a_seal_over_something_else(run, files, caplog):
     """A seal that holds over what is no result is damage, too."""
     r = run("cnn")
-    r.store.put(f"{put_result(r)}/result.json", provenance.seal(r.identity | dict.fromkeys(results.ADOPTED) | {"files": files}))
+    r.store.put(
+        f"{put_result(r)}/result.json",
+        provenance.seal(r.identity | dict.fromkeys(results.ADOPTED) | {"files": files}),
+    )
     assert not results.adopt(r)
     assert "is not used" in caplog.text
 
@@ -145,7 +176,9 @@ def test_what_a_task_needs_and_did_not_make(run, needed, damage):
         "features": ("features/2.npy", stages._inputs),
     }[needed]
     befall(r.store, key, damage)
-    with pytest.raises(Invalid, match=rf"{key}.*`job verify.*names what is damaged.*`job (repair|prepare)`"):
+    with pytest.raises(
+        Invalid, match=rf"{key}.*`job verify.*names what is damaged.*`job (repair|prepare)`"
+    ):
         use(r)
 
 
@@ -173,14 +206,22 @@ def test_a_damaged_manifest_is_no_staged_data(store, damage):
 def test_damaged_features_are_made_again(store, damage, monkeypatch):
     """A features object that is not what its name says is put again under the same key, not taken because the key is there."""
     content = staging.npy(np.ones((2, 3), np.float32))
-    monkeypatch.setattr(stages, "features_prefix", lambda *_: "features/d/x/0-")  # the net that computes them is not in question
+    monkeypatch.setattr(
+        stages, "features_prefix", lambda *_: "features/d/x/0-"
+    )  # the net that computes them is not in question
     monkeypatch.setattr(stages, "shard", lambda *_: np.ones((2, 3), np.float32))
     monkeypatch.setattr(stages, "clear", lambda r: None)
     key, committed = stages._named("features/d/x/0-", content), []
     store.put(key, content)
     befall(store, key, damage)
     attempt = SimpleNamespace(seconds={}, commit=lambda *what, **_: committed.append(what))
-    r = SimpleNamespace(registered=None, key=Key("m", "features", 0), store=store, attempt=attempt, clock=lambda part: io.StringIO())
+    r = SimpleNamespace(
+        registered=None,
+        key=Key("m", "features", 0),
+        store=store,
+        attempt=attempt,
+        clock=lambda part: io.StringIO(),
+    )
     monkeypatch.setattr(stages, "_hooks", lambda r: None)
     stages.run_features(r)
     assert store.get(key) == content

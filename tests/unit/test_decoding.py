@@ -16,15 +16,28 @@ NOISE = images(1, 16, 24, 3)[0]
 
 def chunk(kind, content, crc=None):
     """A PNG's chunk; `crc` is what is wrong with it."""
-    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content) if crc is None else crc)
+    return (
+        struct.pack(">I", len(content))
+        + kind
+        + content
+        + struct.pack(">I", zlib.crc32(kind + content) if crc is None else crc)
+    )
 
 
 def png(width, height, rows=b"", depth=8, colour=2, *more):
     """A PNG by hand: rows without their filter bytes, and chunks before the pixels."""
     step = len(rows) // height if rows else 0
-    lines = b"".join(b"\0" + rows[i * step : (i + 1) * step] for i in range(height)) if rows else b"x"
+    lines = (
+        b"".join(b"\0" + rows[i * step : (i + 1) * step] for i in range(height)) if rows else b"x"
+    )
     head = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0))
-    return decoding.PNG + head + b"".join(more) + chunk(b"IDAT", zlib.compress(lines, 9)) + chunk(b"IEND", b"")
+    return (
+        decoding.PNG
+        + head
+        + b"".join(more)
+        + chunk(b"IDAT", zlib.compress(lines, 9))
+        + chunk(b"IEND", b"")
+    )
 
 
 def noise_png(*more):
@@ -45,7 +58,10 @@ def pixels(content, size=None, bits=16):
 # --- 16 bits ---
 
 
-@pytest.mark.parametrize(("bits", "value", "flat"), [(8, 100, 100), (10, 512, 128), (12, 2048, 128), (14, 8192, 128), (16, 32768, 128)])
+@pytest.mark.parametrize(
+    ("bits", "value", "flat"),
+    [(8, 100, 100), (10, 512, 128), (12, 2048, 128), (14, 8192, 128), (16, 32768, 128)],
+)
 def test_the_depth_of_a_set_is_that_of_its_largest_value(tmp_path, bits, value, flat):
     """All 16-bit images of a set, of both parts, are scaled by the bits the largest value takes; the bits are kept, and said if fewer."""
     files = {
@@ -55,11 +71,20 @@ def test_the_depth_of_a_set_is_that_of_its_largest_value(tmp_path, bits, value, 
     }
     for source in (write_folder(tmp_path / "set", files), write_tar(tmp_path / "a.tar.gz", files)):
         read = sources.read(source)
-        assert read.train.images[0].min() == read.train.images[0].max() == flat, "bright as it is in the set's own range"
-        assert read.test.images[0, 0, 0].tolist() == [255] * 3 and read.train.images[1].max() == 7 and read.bits == bits
+        assert read.train.images[0].min() == read.train.images[0].max() == flat, (
+            "bright as it is in the set's own range"
+        )
+        assert (
+            read.test.images[0, 0, 0].tolist() == [255] * 3
+            and read.train.images[1].max() == 7
+            and read.bits == bits
+        )
         manifest = staging.stage(read, read.train, read.test).manifest
         assert manifest.get("bits", 16) == bits
-        said = [f"2 images of 16 bits hold {bits} (the largest value is {2**bits - 1})" in note for note in read.notes]
+        said = [
+            f"2 images of 16 bits hold {bits} (the largest value is {2**bits - 1})" in note
+            for note in read.notes
+        ]
         assert said == ([True] if bits < 16 else [])
 
 
@@ -68,7 +93,9 @@ def test_the_depth_is_that_of_images_to_predict(tmp_path):
     (tmp_path / "1.png").write_bytes(deep([2048] * 5, 12))
     assert pictures.one(tmp_path / "1.png", (4, 5, 3), 12)[1, 1].tolist() == [128] * 3
     assert pictures.one(tmp_path / "1.png", (4, 5, 3))[1, 1].tolist() == [8] * 3
-    with pytest.raises(Invalid, match=r"has values up to 4095: the model has learnt from 10 bits, 0..1023"):
+    with pytest.raises(
+        Invalid, match=r"has values up to 4095: the model has learnt from 10 bits, 0..1023"
+    ):
         pictures.one(tmp_path / "1.png", (4, 5, 3), 10)
 
 
@@ -91,7 +118,10 @@ def test_16_bit_colour_keeps_its_low_bytes(bits, flat, alpha):
 ])  # fmt: skip
 def test_more_formats_are_read_without_loss(tmp_path, suffix, form, options):
     """TIFF and PPM give the pixels they hold, by content, whatever the suffix says."""
-    files = {f"a/1.{suffix}": encoded(NOISE, form, **options), "b/1.png": encoded(NOISE, form, **options)}
+    files = {
+        f"a/1.{suffix}": encoded(NOISE, form, **options),
+        "b/1.png": encoded(NOISE, form, **options),
+    }
     read = sources.read(write_folder(tmp_path / "set", files)).train.images
     assert (read == NOISE).all()
 
@@ -101,8 +131,12 @@ def test_the_first_of_several_images_is_read():
     first, second = Image.new("P", (4, 4), 0), Image.new("P", (4, 4), 1)
     for image in (first, second):
         image.putpalette([255, 0, 0, 0, 255, 0])
-    assert pixels(encoded(first, "GIF", save_all=True, append_images=[second]))[0, 0].tolist() == list(RED)
-    assert pixels(encoded(first, "TIFF", save_all=True, append_images=[second]))[0, 0].tolist() == list(RED)
+    assert pixels(encoded(first, "GIF", save_all=True, append_images=[second]))[
+        0, 0
+    ].tolist() == list(RED)
+    assert pixels(encoded(first, "TIFF", save_all=True, append_images=[second]))[
+        0, 0
+    ].tolist() == list(RED)
     assert pixels(encoded(first, "GIF", transparency=0))[0, 0].tolist() == [255] * 3
 
 
@@ -164,14 +198,23 @@ def test_damaged_pixels_are_refused_beside_damaged_metadata():
     """What is passed over is metadata: a wrong checksum or a lost end of the pixels is refused still."""
     bad = noise_png(chunk(b"pHYs", b"\0"))
     at = bad.index(b"IDAT") + 40
-    for broken in (bad[:at] + bytes([bad[at] ^ 1]) + bad[at + 1 :], bad[:-30], bad.replace(b"IEND", b"IENE")):
+    for broken in (
+        bad[:at] + bytes([bad[at] ^ 1]) + bad[at + 1 :],
+        bad[:-30],
+        bad.replace(b"IEND", b"IENE"),
+    ):
         with pytest.raises(Invalid, match="damaged|cut short"):
             pixels(broken)
 
 
 def exif(orientation, kind=3, more=b"\0\0\0\0"):
     """EXIF of one entry, orientation, by hand: of any type."""
-    return b"Exif\0\0MM\0\x2a\0\0\0\x08\0\x01\x01\x12" + struct.pack(">HI", kind, 1) + orientation + more
+    return (
+        b"Exif\0\0MM\0\x2a\0\0\0\x08\0\x01\x01\x12"
+        + struct.pack(">HI", kind, 1)
+        + orientation
+        + more
+    )
 
 
 def test_nonsense_in_exif_turns_nothing():
@@ -191,14 +234,27 @@ def test_nonsense_in_exif_turns_nothing():
         (0xED, b"Photoshop 3.0\x008BIM\xff"),
         (0xE1, b"Exif\0\0"),
     ):
-        broken = plain[:2] + bytes([0xFF, marker]) + struct.pack(">H", len(content) + 2) + content + plain[2:]
+        broken = (
+            plain[:2]
+            + bytes([0xFF, marker])
+            + struct.pack(">H", len(content) + 2)
+            + content
+            + plain[2:]
+        )
         assert (pixels(broken) == pixels(plain)).all()
 
 
 def test_a_sound_orientation_holds_beside_nonsense():
     """Text where the resolution is wanted does not undo the orientation beside it."""
-    entries = b"\0\x02" + b"\x01\x12\0\x03\0\0\0\x01\0\x06\0\0" + b"\x01\x1a\0\x02\0\0\0\x04abc\0" + b"\0\0\0\0"
-    turned = pixels(encoded(NOISE, "JPEG", quality=95, exif=b"Exif\0\0MM\0\x2a\0\0\0\x08" + entries))
+    entries = (
+        b"\0\x02"
+        + b"\x01\x12\0\x03\0\0\0\x01\0\x06\0\0"
+        + b"\x01\x1a\0\x02\0\0\0\x04abc\0"
+        + b"\0\0\0\0"
+    )
+    turned = pixels(
+        encoded(NOISE, "JPEG", quality=95, exif=b"Exif\0\0MM\0\x2a\0\0\0\x08" + entries)
+    )
     assert (turned == np.rot90(pixels(encoded(NOISE, "JPEG", quality=95)), -1)).all()
 
 
@@ -238,10 +294,17 @@ def test_a_large_photo_is_made_smaller_while_it_is_read(small_limits, form, widt
     """A picture of more pixels than are kept is decoded smaller and looks the same; its size is told as it came."""
     height, options = width // 4 * 3, dict(options)
     plain, mode = Image.fromarray(ramp(width, height)), options.pop("mode", "RGB")
-    picture = Image.fromarray(np.asarray(plain)[..., 0].astype(np.uint16) * 257) if mode == "I;16" else plain.convert(mode)
+    picture = (
+        Image.fromarray(np.asarray(plain)[..., 0].astype(np.uint16) * 257)
+        if mode == "I;16"
+        else plain.convert(mode)
+    )
     found = decoding.decode(encoded(picture, form, **options), "x", (12, 16))
     assert found.size == (width, height) and found.image.width == width // (2 if width < 700 else 4)
-    small, wanted = (np.asarray(image.resize((16, 12), Image.Resampling.BILINEAR)).astype(int) for image in (found.image, plain))
+    small, wanted = (
+        np.asarray(image.resize((16, 12), Image.Resampling.BILINEAR)).astype(int)
+        for image in (found.image, plain)
+    )
     assert abs(small - wanted).max() <= (30 if mode in ("P", "1") else 3)
 
 

@@ -48,7 +48,11 @@ def test_a_url_is_downloaded_once(tmp_path, server):
     server.files["/x/pets.zip"] = open(write_zip(tmp_path / "pets.zip", two_classes()), "rb").read()
     for _ in range(2):
         read = sources.read(f"{server.url}/x/pets.zip?token=secret", cache_dir=tmp_path / "cache")
-    assert read.name == "pets.zip" and read.classes == ("cat", "dog") and server.asked == ["/x/pets.zip"]
+    assert (
+        read.name == "pets.zip"
+        and read.classes == ("cat", "dog")
+        and server.asked == ["/x/pets.zip"]
+    )
     assert len([p for p in os.listdir(tmp_path / "cache/downloads") if not p.startswith(".")]) == 1
 
 
@@ -96,8 +100,13 @@ def test_no_download_goes_into_a_folder_of_others(tmp_path, server):
 
 def test_cifar10_by_url(tmp_path, server):
     """The location of cifar10 may be a URL of the archive."""
-    server.files["/c.tar.gz"] = open(write_tar(tmp_path / "c.tar.gz", cifar_files()[0]), "rb").read()
-    assert len(sources.read("cifar10", None, f"{server.url}/c.tar.gz", tmp_path / "cache").test.labels) == 10
+    server.files["/c.tar.gz"] = open(
+        write_tar(tmp_path / "c.tar.gz", cifar_files()[0]), "rb"
+    ).read()
+    assert (
+        len(sources.read("cifar10", None, f"{server.url}/c.tar.gz", tmp_path / "cache").test.labels)
+        == 10
+    )
 
 
 def test_cifar10_is_downloaded_when_keras_has_none(tmp_path, server, monkeypatch):
@@ -136,7 +145,9 @@ def test_no_server(tmp_path, monkeypatch):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    assert "try again" in refused(f"http://127.0.0.1:{port}/a.zip", cache_dir=tmp_path, error=errors.Unreachable)
+    assert "try again" in refused(
+        f"http://127.0.0.1:{port}/a.zip", cache_dir=tmp_path, error=errors.Unreachable
+    )
 
 
 def test_another_hash_is_refused(tmp_path, server):
@@ -145,7 +156,12 @@ def test_another_hash_is_refused(tmp_path, server):
     with pytest.raises(errors.Invalid, match="has the SHA-256 ba7816bf.*, not 0000: get the file"):
         downloads.download(f"{server.url}/a", tmp_path / "a", "0000")
     assert os.listdir(tmp_path) == []
-    assert downloads.download(f"{server.url}/a", tmp_path / "a", hashlib.sha256(b"abc").hexdigest()).read_bytes() == b"abc"
+    assert (
+        downloads.download(
+            f"{server.url}/a", tmp_path / "a", hashlib.sha256(b"abc").hexdigest()
+        ).read_bytes()
+        == b"abc"
+    )
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full here")
@@ -178,7 +194,9 @@ def test_no_secret_of_a_url_is_shown(url, said):
     assert downloads.shown(url) == said
 
 
-@pytest.mark.parametrize("key", ["../a.png", "a/../../b.png", "/etc/a.png", "a//b.png", "./a.png", "a\0.png"])
+@pytest.mark.parametrize(
+    "key", ["../a.png", "a/../../b.png", "/etc/a.png", "a//b.png", "./a.png", "a\0.png"]
+)
 def test_no_object_of_a_bucket_leads_elsewhere(key):
     """A key that would be written outside of the folder for a bucket's objects is Invalid, by name."""
     downloads.check_below("s3://b/p", ["a/b.png", "ü x.png", "..a"])

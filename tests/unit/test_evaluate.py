@@ -29,21 +29,29 @@ def test_equal_to_scikit_learn(data):
     theirs = metrics.precision_recall_fscore_support(labels, guess, average="macro")
     weighted = metrics.precision_recall_fscore_support(labels, guess, average="weighted")
     assert ours["accuracy"] == pytest.approx(metrics.accuracy_score(labels, guess))
-    assert ours["balanced_accuracy"] == pytest.approx(metrics.balanced_accuracy_score(labels, guess))
+    assert ours["balanced_accuracy"] == pytest.approx(
+        metrics.balanced_accuracy_score(labels, guess)
+    )
     assert (ours["precision"], ours["recall"], ours["f1"]) == pytest.approx(theirs[:3])
     assert tuple(ours["weighted"].values()) == pytest.approx(weighted[:3])
-    assert ours["roc_auc"] == pytest.approx(metrics.roc_auc_score(labels, p / p.sum(1, keepdims=True), multi_class="ovr"), abs=1e-6)
+    assert ours["roc_auc"] == pytest.approx(
+        metrics.roc_auc_score(labels, p / p.sum(1, keepdims=True), multi_class="ovr"), abs=1e-6
+    )
     assert ours["log_loss"] == pytest.approx(metrics.log_loss(labels, p), abs=1e-6)
     assert ours["confusion_matrix"] == metrics.confusion_matrix(labels, guess).tolist()
     for name in ("accuracy", "balanced_accuracy", "f1_macro", "log_loss"):
-        assert evaluate.score(name, labels, p, method=NEWEST) == pytest.approx(ours[name.removesuffix("_macro")])
+        assert evaluate.score(name, labels, p, method=NEWEST) == pytest.approx(
+            ours[name.removesuffix("_macro")]
+        )
 
 
 def test_auc_with_ties():
     """Equal scores count half, as in scikit-learn."""
     labels, scores = np.array([0, 1, 0, 1, 1]), np.array([0.5, 0.5, 0.2, 0.2, 0.9], np.float32)
     p = np.stack([1 - scores, scores], 1)
-    assert evaluate.evaluate(labels, p, ["a", "b"], 1, method=NEWEST)["roc_auc"] == pytest.approx(metrics.roc_auc_score(labels, scores))
+    assert evaluate.evaluate(labels, p, ["a", "b"], 1, method=NEWEST)["roc_auc"] == pytest.approx(
+        metrics.roc_auc_score(labels, scores)
+    )
 
 
 def test_undefined_is_said(data):
@@ -70,35 +78,56 @@ def test_a_class_that_is_nowhere_counts_nowhere(seed):
     weights = np.concatenate(list(evaluate.resamples(labels, 3)))[:40]
     drawn = evaluate.weighted_scores(weights, labels, p, auc=False, method=2)
     for row, times in enumerate(weights.astype(int)):
-        same_as_scikit_learn({name: v[row] for name, v in drawn.items()}, np.repeat(labels, times), np.repeat(p.argmax(1), times))
+        same_as_scikit_learn(
+            {name: v[row] for name, v in drawn.items()},
+            np.repeat(labels, times),
+            np.repeat(p.argmax(1), times),
+        )
     for metric, name in (("f1_macro", "f1"), ("balanced_accuracy", "balanced_accuracy")):
         assert evaluate.score(metric, labels, p, method=2) == ours[name]
     nowhere = set(range(7)) - set(labels) - set(p.argmax(1))
     for c, row in enumerate(ours["per_class"]):
         assert [row[name] is None for name in ("precision", "recall", "f1")] == [c in nowhere] * 3
-    assert set(ours["undefined_precision"]) == {"abcdefg"[c] for c in set(labels) - set(p.argmax(1))}
+    assert set(ours["undefined_precision"]) == {
+        "abcdefg"[c] for c in set(labels) - set(p.argmax(1))
+    }
 
 
 def same_as_scikit_learn(ours, labels, guess):
-    theirs = metrics.precision_recall_fscore_support(labels, guess, average="macro", zero_division=0)[:3]
+    theirs = metrics.precision_recall_fscore_support(
+        labels, guess, average="macro", zero_division=0
+    )[:3]
     assert [ours[name] for name in ("precision", "recall", "f1")] == pytest.approx(theirs)
     present = np.unique(labels)  # balanced_accuracy_score does the same, and warns
-    assert ours["balanced_accuracy"] == pytest.approx(np.mean([(guess[labels == c] == c).mean() for c in present]))
+    assert ours["balanced_accuracy"] == pytest.approx(
+        np.mean([(guess[labels == c] == c).mean() for c in present])
+    )
 
 
 def test_by_method_1_every_class_counts():
     """An old experiment keeps its numbers: a class that is nowhere counts as 0. Where every class is somewhere, both methods have the same bits."""
-    labels, p = np.array([0, 0, 1, 1]), np.array([[0.9, 0.1, 0, 0], [0.8, 0.2, 0, 0], [0.3, 0.7, 0, 0], [0.6, 0.4, 0, 0]], np.float32)
+    labels, p = (
+        np.array([0, 0, 1, 1]),
+        np.array(
+            [[0.9, 0.1, 0, 0], [0.8, 0.2, 0, 0], [0.3, 0.7, 0, 0], [0.6, 0.4, 0, 0]], np.float32
+        ),
+    )
     old, new = (evaluate.evaluate(labels, p, CLASSES, 1, method=m) for m in (1, 2))
     f1 = (2 * 2 / 5 + 2 * 1 / 3) / 4
     assert old["f1"] == pytest.approx(f1) and new["f1"] == pytest.approx(2 * f1)
-    assert old["per_class"][2]["f1"] == 0 and old["undefined_precision"] == ["c", "d"] and new["undefined_precision"] == []
+    assert (
+        old["per_class"][2]["f1"] == 0
+        and old["undefined_precision"] == ["c", "d"]
+        and new["undefined_precision"] == []
+    )
     k = 200
     labels, p = np.arange(5 * k) % k, np.random.default_rng(0).random((5 * k, k), np.float32)
-    assert (old := evaluate.evaluate(labels, p, [str(c) for c in range(k)], 1, method=1)) == evaluate.evaluate(
-        labels, p, [str(c) for c in range(k)], 1, method=2
+    assert (
+        old := evaluate.evaluate(labels, p, [str(c) for c in range(k)], 1, method=1)
+    ) == evaluate.evaluate(labels, p, [str(c) for c in range(k)], 1, method=2)
+    precision = metrics.precision_score(
+        labels, p.argmax(1), average=None, zero_division=0, labels=range(k)
     )
-    precision = metrics.precision_score(labels, p.argmax(1), average=None, zero_division=0, labels=range(k))
     assert old["precision"] == precision.mean()
 
 
@@ -118,7 +147,9 @@ def test_wilson_stays_within_0_and_1():
                 p, low, high = Decimal(hits) / n, *evaluate.wilson(hits, n)
                 half = z * (p * (1 - p) / n + z * z / (4 * n * n)).sqrt()
                 exact = [(p + z * z / (2 * n) + sign * half) / (1 + z * z / n) for sign in (-1, 1)]
-                assert 0 <= low <= high <= 1 and [low, high] == pytest.approx([float(end) for end in exact], abs=1e-15)
+                assert 0 <= low <= high <= 1 and [low, high] == pytest.approx(
+                    [float(end) for end in exact], abs=1e-15
+                )
 
 
 def test_smoothed_losses_are_those_of_keras():
@@ -128,8 +159,12 @@ def test_smoothed_losses_are_those_of_keras():
     rng = np.random.default_rng(4)
     labels, p = rng.integers(0, 5, 50), rng.dirichlet(np.ones(5), 50).astype(np.float32)
     for smoothing in (0.0, 0.1, 0.3):
-        theirs = categorical_crossentropy(np.eye(5, dtype=np.float32)[labels], p, label_smoothing=smoothing)
-        assert evaluate.row_losses(labels, p, smoothing) == pytest.approx(np.asarray(theirs), rel=1e-4)
+        theirs = categorical_crossentropy(
+            np.eye(5, dtype=np.float32)[labels], p, label_smoothing=smoothing
+        )
+        assert evaluate.row_losses(labels, p, smoothing) == pytest.approx(
+            np.asarray(theirs), rel=1e-4
+        )
 
 
 def test_intervals_cover(data):
@@ -137,13 +172,18 @@ def test_intervals_cover(data):
     labels, p = data
     result = evaluate.evaluate(labels, p, CLASSES, 1, method=NEWEST)
     assert all(low < result[name] < high for name, (low, high) in result["intervals"].items())
-    assert result["intervals"] == evaluate.evaluate(labels, p, CLASSES, 1, method=NEWEST)["intervals"]
+    assert (
+        result["intervals"] == evaluate.evaluate(labels, p, CLASSES, 1, method=NEWEST)["intervals"]
+    )
 
 
 def test_differences_pair(data):
     """A model's difference to itself is exactly 0 in every resample."""
     labels, p = data
-    assert evaluate.paired_difference(labels, p, p, 1) == {"difference": 0.0, "interval": [0.0, 0.0]}
+    assert evaluate.paired_difference(labels, p, p, 1) == {
+        "difference": 0.0,
+        "interval": [0.0, 0.0],
+    }
 
 
 def test_mistakes_are_the_most_confident_wrong_rows():
@@ -157,15 +197,21 @@ def test_mistakes_are_the_most_confident_wrong_rows():
 def test_a_thousand_classes():
     """With 1,000 classes scores and intervals take seconds, and the ROC-AUC is scikit-learn's, of classes small and large, ties included."""
     rng = np.random.default_rng(2)
-    labels = np.concatenate([np.arange(1000), np.zeros(200, int), np.ones(100, int)])  # beside two of 201 and 101 images
+    labels = np.concatenate(
+        [np.arange(1000), np.zeros(200, int), np.ones(100, int)]
+    )  # beside two of 201 and 101 images
     p = rng.random((1300, 1000), dtype=np.float32).round(2) + 0.01
     p[np.arange(1300), labels] += 0.2
     p /= p.sum(1, keepdims=True)
     p[:, 5] = p[:, 5].round(5)
     started = time.process_time()
     ours = evaluate.evaluate(labels, p, [f"class {c}" for c in range(1000)], 1, method=NEWEST)
-    assert time.process_time() - started < 20  # 51 s when each class sorted its scores for each resample
+    assert (
+        time.process_time() - started < 20
+    )  # 51 s when each class sorted its scores for each resample
     for c in (0, 1, 2, 5, 999):
-        assert ours["per_class"][c]["roc_auc"] == pytest.approx(metrics.roc_auc_score(labels == c, p[:, c]), abs=1e-12)
+        assert ours["per_class"][c]["roc_auc"] == pytest.approx(
+            metrics.roc_auc_score(labels == c, p[:, c]), abs=1e-12
+        )
     low, high = ours["intervals"]["roc_auc"]
     assert low < ours["roc_auc"] < high

@@ -15,13 +15,22 @@ from job.experiment.specification import load, parse, stored
 def test_fingerprint_ignores_what_may_grow(tmp_path):
     """trials may grow without another fingerprint; epochs may not."""
     a = load(written(tmp_path, SMALL))
-    assert a.fingerprint == load(written(tmp_path, SMALL.replace("trials = 3", "trials = 9"))).fingerprint
-    assert a.fingerprint != load(written(tmp_path, SMALL.replace("epochs = 2", "epochs = 3"))).fingerprint
+    assert (
+        a.fingerprint
+        == load(written(tmp_path, SMALL.replace("trials = 3", "trials = 9"))).fingerprint
+    )
+    assert (
+        a.fingerprint
+        != load(written(tmp_path, SMALL.replace("epochs = 2", "epochs = 3"))).fingerprint
+    )
 
 
 def test_differences_name_the_key():
     """A changed leaf is named with its old and new value."""
-    assert differences({"a": {"b": 1, "c": 2}}, {"a": {"b": 3, "c": 2}, "d": 4}) == ["a.b: 1 -> 3", "d: absent -> 4"]
+    assert differences({"a": {"b": 1, "c": 2}}, {"a": {"b": 3, "c": 2}, "d": 4}) == [
+        "a.b: 1 -> 3",
+        "d: absent -> 4",
+    ]
 
 
 # What a database has of an experiment of the first versions, as they wrote it, and its fingerprint of then.
@@ -44,9 +53,16 @@ def test_a_file_follows_the_newest_method_unless_it_says_another():
     """Without the key a file means the newest method, which its specification says; with `method = 1` it is the experiment of then."""
     tree = json.loads(FIRST)
     newest = parse(tree)
-    assert newest.method == newest.spec["method"] == NEWEST == 2 and newest.fingerprint != FINGERPRINT and not newest.says_method
+    assert (
+        newest.method == newest.spec["method"] == NEWEST == 2
+        and newest.fingerprint != FINGERPRINT
+        and not newest.says_method
+    )
     assert stored(newest.spec) == newest
-    assert parse(tree | {"method": 1}).fingerprint == FINGERPRINT and parse(tree | {"method": 1}).says_method
+    assert (
+        parse(tree | {"method": 1}).fingerprint == FINGERPRINT
+        and parse(tree | {"method": 1}).says_method
+    )
     with pytest.raises(Invalid, match="method = 3: expected a whole number from 1 to 2"):
         parse(tree | {"method": 3})
 
@@ -56,5 +72,8 @@ def test_a_recipe_says_the_method(method):
     """The file that a report prints makes the same experiment, of whichever method; left to the reader, it says none."""
     experiment = parse(json.loads(FIRST) | {"method": method})
     text = toml(experiment.spec)
-    assert f"\nmethod = {method}\n" in text and parse(tomllib.loads(text)).fingerprint == experiment.fingerprint
+    assert (
+        f"\nmethod = {method}\n" in text
+        and parse(tomllib.loads(text)).fingerprint == experiment.fingerprint
+    )
     assert "method" not in toml(experiment.spec, says_method=False)

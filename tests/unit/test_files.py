@@ -45,7 +45,9 @@ def to_store(top):
 
 
 def to_downloads(top, monkeypatch):
-    monkeypatch.setattr(downloads, "_blocks", lambda *_: iter([b"abc"]))  # a server is no part of the promise
+    monkeypatch.setattr(
+        downloads, "_blocks", lambda *_: iter([b"abc"])
+    )  # a server is no part of the promise
     return downloads.download("http://here/k", top / "k")
 
 
@@ -66,7 +68,11 @@ def test_a_name_comes_after_its_bytes(tmp_path, calls, monkeypatch, write):
     assert ("sync", calls[at][1]) in calls[:at]
     assert ("sync", str(path.parent)) in calls[at:]
     assert path.read_bytes() == b"abc"
-    assert [p.name for p in path.parent.iterdir() if p.name.startswith((".k", ".job", ".put")) and not p.name.endswith(".lock")] == []
+    assert [
+        p.name
+        for p in path.parent.iterdir()
+        if p.name.startswith((".k", ".job", ".put")) and not p.name.endswith(".lock")
+    ] == []
 
 
 def test_new_folders_of_a_store_stay(tmp_path, calls):
@@ -82,7 +88,9 @@ def test_a_folder_is_settled_with_its_files(tmp_path, calls):
     (tmp_path / "half" / "sub" / "k").write_bytes(b"abc")
     files.settle(tmp_path / "half", tmp_path / "whole")
     half = tmp_path / "half"
-    assert {call[1] for call in calls if call[0] == "sync"} == {str(p) for p in (half, half / "sub", half / "sub" / "k", tmp_path)}
+    assert {call[1] for call in calls if call[0] == "sync"} == {
+        str(p) for p in (half, half / "sub", half / "sub" / "k", tmp_path)
+    }
     assert [call[0] for call in calls] == ["sync", "sync", "sync", "rename", "sync"]
 
 
@@ -96,7 +104,14 @@ def test_what_fails_leaves_nothing(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("code", "kind"), [("EROFS", Unreachable), ("EIO", Unreachable), ("ENOSPC", Unreachable), ("EACCES", Invalid), ("EPERM", Invalid)]
+    ("code", "kind"),
+    [
+        ("EROFS", Unreachable),
+        ("EIO", Unreachable),
+        ("ENOSPC", Unreachable),
+        ("EACCES", Invalid),
+        ("EPERM", Invalid),
+    ],
 )
 def test_whose_a_disk_s_trouble_is(code, kind):
     """What a disk of this node does is out of reach, and says whose it is; a right that is missing is missing on every node."""
@@ -130,7 +145,15 @@ def test_a_stamp(tmp_path):
         a_tick_after(path)
         os.utime(path, ns=(made.modified_ns, made.modified_ns))
         assert not made.holds(file.fileno())
-    for text in (b"", b"[]", b"null", b"{}", b'{"sha256": "f', os.pread(note, 4096, 0)[:-1], b'{"a": 1}'):
+    for text in (
+        b"",
+        b"[]",
+        b"null",
+        b"{}",
+        b'{"sha256": "f',
+        os.pread(note, 4096, 0)[:-1],
+        b'{"a": 1}',
+    ):
         os.ftruncate(note, 0)
         os.pwrite(note, text, 0)
         assert stamps.read(note) is None

@@ -39,7 +39,9 @@ def test_splits_keep_groups_whole(seed):
     for n in (30, 75, 200):
         taken = np.isin(np.arange(300), splits.take(labels, groups, n, seed, "x", named=True))
         assert sides(groups, taken) == 1 and taken.sum() == pytest.approx(n, abs=25)
-        assert (np.bincount(labels[taken], minlength=4) > 0).all() and (np.bincount(labels[~taken], minlength=4) > 0).all()
+        assert (np.bincount(labels[taken], minlength=4) > 0).all() and (
+            np.bincount(labels[~taken], minlength=4) > 0
+        ).all()
     folds = splits.folds(labels, groups, 3, seed, named=True)
     assert sides(groups, folds) == 1 and (np.bincount(folds) > 60).all()
     assert all((np.bincount(labels[folds == f], minlength=4) > 0).all() for f in range(3))
@@ -49,15 +51,22 @@ def test_splits_keep_groups_whole(seed):
 def test_groups_of_one_are_a_plain_split():
     """Where each image is its own group, a part is stratified to an image a class, and folds are as without groups."""
     labels, alone = np.repeat(np.arange(4), 50), np.arange(200)
-    assert np.bincount(labels[splits.take(labels, alone, 40, 1, "x", named=True)]).tolist() == pytest.approx([10] * 4, abs=1)
+    assert np.bincount(
+        labels[splits.take(labels, alone, 40, 1, "x", named=True)]
+    ).tolist() == pytest.approx([10] * 4, abs=1)
     folds = splits.folds(labels, alone, 5, 1, named=True)
     assert [np.bincount(labels[folds == f]).tolist() for f in range(5)] == [[10] * 4] * 5
 
 
 def test_large_groups_are_held_out_as_often_as_small_ones():
     """A part held out is no choice of small groups: over seeds a large group is in it as often as its share says."""
-    labels, groups = np.arange(120) % 2, np.repeat(np.arange(12), [40, *[8] * 5, *[6, 6, 7, 7, 7, 7]])
-    held = [0 in groups[splits.take(labels, groups, 60, seed, "x", named=True)] for seed in range(40)]
+    labels, groups = (
+        np.arange(120) % 2,
+        np.repeat(np.arange(12), [40, *[8] * 5, *[6, 6, 7, 7, 7, 7]]),
+    )
+    held = [
+        0 in groups[splits.take(labels, groups, 60, seed, "x", named=True)] for seed in range(40)
+    ]
     assert 10 < sum(held) < 30
 
 
@@ -72,8 +81,12 @@ def test_too_few_groups():
     labels, groups = np.array([0, 0, 0, 1, 1, 1]), np.array([0, 1, 2, 3, 3, 3])
     with pytest.raises(Invalid, match="data.holdout = 0.2: class 'owl' has 1 group, too few"):
         splits.take(labels, groups, 2, 1, "data.holdout = 0.2", ("wren", "owl"), named=True)
-    with pytest.raises(Invalid, match="class 'owl' has 2 groups, too few to stratify; it needs at least 3"):
-        splits.folds(np.array([0, 0, 0, 1, 1]), np.array([0, 1, 2, 3, 4]), 3, 1, ("wren", "owl"), named=True)
+    with pytest.raises(
+        Invalid, match="class 'owl' has 2 groups, too few to stratify; it needs at least 3"
+    ):
+        splits.folds(
+            np.array([0, 0, 0, 1, 1]), np.array([0, 1, 2, 3, 4]), 3, 1, ("wren", "owl"), named=True
+        )
 
 
 def test_a_part_held_out_and_its_splits():
@@ -81,10 +94,20 @@ def test_a_part_held_out_and_its_splits():
     labels, groups = patients(400, 60)
     pixels = np.random.default_rng(1).integers(0, 256, (400, 4, 4, 3), np.uint8)
     pixels[7] = pixels[399]  # joins two groups
-    tree = {"name": "x", "data": {"source": "x", "groups": "g.csv"}, "folds": {"count": 3}, "models": {"cnn": {}}}
-    source, experiment = Source("x", tuple("abcd"), Part(pixels, labels, groups), None, {}), parse(tree)
+    tree = {
+        "name": "x",
+        "data": {"source": "x", "groups": "g.csv"},
+        "folds": {"count": 3},
+        "models": {"cnn": {}},
+    }
+    source, experiment = (
+        Source("x", tuple("abcd"), Part(pixels, labels, groups), None, {}),
+        parse(tree),
+    )
     train, test = staging.cut(source, experiment)
-    assert len(np.intersect1d(train.groups, test.groups)) == 0 and len(test.labels) == pytest.approx(80, abs=25)
+    assert len(np.intersect1d(train.groups, test.groups)) == 0 and len(
+        test.labels
+    ) == pytest.approx(80, abs=25)
     related = staging.relate(train, test)
     assert len(np.intersect1d(related.train, related.test)) == 0 and not related.copies.any()
     made = staging.make_splits(experiment, source.classes, train.labels, related.train)
@@ -102,7 +125,9 @@ def test_a_csv_is_found_in_the_data_else_beside_it(tmp_path, monkeypatch):
     assert read(folder, "groups.csv") == [0, 1]
     assert read(folder, str(tmp_path / "groups.csv")) == [0, 0]
     for files in (two_classes(**{"groups.csv": CSV.encode()}), two_classes()):
-        path = write_tar(tmp_path / "a.tar.gz", {f"top/{name}": content for name, content in files.items()})
+        path = write_tar(
+            tmp_path / "a.tar.gz", {f"top/{name}": content for name, content in files.items()}
+        )
         assert read(path, "groups.csv") == ([0, 1] if "groups.csv" in files else [0, 0])
     (tmp_path / "groups.csv").write_text(CSV.replace("train/", "top/train/"))
     assert read(path, "groups.csv") == [0, 1]
@@ -112,23 +137,38 @@ def test_a_csv_as_programs_write_it(tmp_path):
     """A byte order mark, other columns and their order, ./ and accents written in two ways are no matter; rows too many are counted."""
     name = "train/cat/é.png"
     rows = f"\ufeffgroup,age,image\r\n7,3,./{unicodedata.normalize('NFD', name)}\r\n8,3,train/dog/1.png\r\n9,3,gone.png\r\n"
-    files = {unicodedata.normalize("NFC", name): encoded(images(1)[0]), "train/dog/1.png": encoded(images(1)[0]), "g.csv": rows.encode()}
+    files = {
+        unicodedata.normalize("NFC", name): encoded(images(1)[0]),
+        "train/dog/1.png": encoded(images(1)[0]),
+        "g.csv": rows.encode(),
+    }
     found = sources.read(write_folder(tmp_path / "set", files), groups="g.csv")
     assert found.train.groups.tolist() == [0, 1]
-    assert found.notes == ("data.groups: 1 rows are of no image of the data, 'gone.png' (line 4) for one",)
+    assert found.notes == (
+        "data.groups: 1 rows are of no image of the data, 'gone.png' (line 4) for one",
+    )
 
 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("train/cat/1.png,anna\n", 'its first line is "train/cat/1.png,anna": expected the first line to be `image,group`'),
+        (
+            "train/cat/1.png,anna\n",
+            'its first line is "train/cat/1.png,anna": expected the first line to be `image,group`',
+        ),
         ("", 'its first line is "": expected'),
         ("image;group\n", 'its first line is "image;group": expected'),
         ("image,group\n", "it has no row but the first"),
         (CSV.replace("ben", ""), "line 3 has no group"),
         (CSV + "train/cat/1.png,ben\n", "'train/cat/1.png' stands in lines 2 and 4"),
-        (CSV.replace("train/dog/1.png,ben\n", ""), "1 of 2 images have no row there, 'train/dog/1.png' for one"),
-        (CSV.replace("train/", "set/train/"), "2 of 2 images have no row there, 'train/cat/1.png' for one (the first row is of 'set/train"),
+        (
+            CSV.replace("train/dog/1.png,ben\n", ""),
+            "1 of 2 images have no row there, 'train/dog/1.png' for one",
+        ),
+        (
+            CSV.replace("train/", "set/train/"),
+            "2 of 2 images have no row there, 'train/cat/1.png' for one (the first row is of 'set/train",
+        ),
         (b"image,group\n\xff,1\n", "it is not UTF-8 text"),
     ],
 )
@@ -150,22 +190,39 @@ def test_a_csv_that_is_not_there(tmp_path):
 def test_a_group_in_both_shipped_parts_is_refused(tmp_path):
     """A shipped test part that shares a group with the training part is refused, with the group, two images and what to do."""
     rows = CSV + "test/dog/1.png,anna\n"
-    path = write_folder(tmp_path / "set", two_classes(**{"test/dog/1.png": encoded((0, 0, 255)), "g.csv": rows.encode()}))
+    path = write_folder(
+        tmp_path / "set",
+        two_classes(**{"test/dog/1.png": encoded((0, 0, 255)), "g.csv": rows.encode()}),
+    )
     message = refused(path, groups="g.csv")
-    assert "1 groups stand in the training and in the test part, 'anna' for one (train/cat/1.png and test/dog/1.png)" in message
+    assert (
+        "1 groups stand in the training and in the test part, 'anna' for one (train/cat/1.png and test/dog/1.png)"
+        in message
+    )
     assert "let data.holdout make the test part" in message
 
 
 def test_groups_of_an_npz(tmp_path):
     """data.groups = "patient" reads patient_train and patient_test, numbers or text; a missing or wrong one is refused, an unasked one said."""
     arrays = {"x_train": images(4), "y_train": [0, 1, 0, 1], "x_test": images(2), "y_test": [0, 1]}
-    path = write_npz(tmp_path / "a.npz", **arrays, patient_train=["b", "a", "b", "c"], patient_test=["d", "d"])
+    path = write_npz(
+        tmp_path / "a.npz", **arrays, patient_train=["b", "a", "b", "c"], patient_test=["d", "d"]
+    )
     found = sources.read(path, 3, groups="patient")
-    assert found.train.groups.tolist() == [1, 0, 1, 2] and found.test.groups.tolist() == [3, 3] and found.test.images.shape[1] == 3
+    assert (
+        found.train.groups.tolist() == [1, 0, 1, 2]
+        and found.test.groups.tolist() == [3, 3]
+        and found.test.images.shape[1] == 3
+    )
     assert found.notes == ()
     (note,) = sources.read(path, 3).notes
-    assert "patient_test, patient_train not read" in note and 'data.groups = "patient" reads patient_train' in note
-    assert "has no array groups.csv_train: data.groups names the arrays" in refused(path, groups="groups.csv")
+    assert (
+        "patient_test, patient_train not read" in note
+        and 'data.groups = "patient" reads patient_train' in note
+    )
+    assert "has no array groups.csv_train: data.groups names the arrays" in refused(
+        path, groups="groups.csv"
+    )
     for wrong in ([1, 2, 3], [0.5, 1, 2, 3]):
         path = write_npz(tmp_path / "b.npz", **arrays, patient_train=wrong, patient_test=["d", "d"])
         assert "patient_train is " in refused(path, groups="patient")

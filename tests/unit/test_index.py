@@ -6,7 +6,14 @@ from job.errors import UsageError
 from job.experiment.specification import parse
 from job.experiment.task import Element, Key, element, resolve
 
-EXPERIMENT = parse({"name": "e", "data": {"source": "digits"}, "search": {"trials": 3}, "models": {"cnn": {}, "vgg16": {}}})
+EXPERIMENT = parse(
+    {
+        "name": "e",
+        "data": {"source": "digits"},
+        "search": {"trials": 3},
+        "models": {"cnn": {}, "vgg16": {}},
+    }
+)
 
 
 def test_the_flag_wins():
@@ -26,7 +33,9 @@ def test_the_flag_wins():
 ])  # fmt: skip
 def test_no_number_is_named_with_its_origin(flag, environ, words):
     """An index that is none names the flag or variable it came from."""
-    with pytest.raises(UsageError, match="".join(f"\\{c}" if not c.isalnum() else c for c in words)):
+    with pytest.raises(
+        UsageError, match="".join(f"\\{c}" if not c.isalnum() else c for c in words)
+    ):
         element(flag, environ)
 
 
@@ -34,7 +43,9 @@ def test_the_index_runs_over_the_models():
     """Without --model the index runs over the models in order of the file; features over frozen ones only."""
     assert resolve(EXPERIMENT, "trial", Element(4, "--index"), None) == Key("vgg16", "trial", 1)
     assert resolve(EXPERIMENT, "trial", Element(1, "--index"), "vgg16") == Key("vgg16", "trial", 1)
-    assert resolve(EXPERIMENT, "features", Element(0, "--index"), None) == Key("vgg16", "features", 0)
+    assert resolve(EXPERIMENT, "features", Element(0, "--index"), None) == Key(
+        "vgg16", "features", 0
+    )
 
 
 def test_beyond_the_stage():

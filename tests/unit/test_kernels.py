@@ -38,10 +38,14 @@ def gradients(net):
 def learned(compiled=False, **parameters):
     """Train a small net on colours; return it and its outcome."""
     labels = np.arange(160) % 10
-    images = np.zeros((160, 16, 16, 3), np.uint8) + (labels * 25).astype(np.uint8)[:, None, None, None]
+    images = (
+        np.zeros((160, 16, 16, 3), np.uint8) + (labels * 25).astype(np.uint8)[:, None, None, None]
+    )
     net, examples = net_of(), Examples(images, labels, np.arange(160))
     hooks = Hooks(score=lambda labels, p: float((p.argmax(1) == labels).mean()))
-    return net, train(net, PARAMETERS | parameters, examples, examples, 1, hooks, compiled=compiled, method=NEWEST)
+    return net, train(
+        net, PARAMETERS | parameters, examples, examples, 1, hooks, compiled=compiled, method=NEWEST
+    )
 
 
 def test_one_kernel_does_what_keras_does():
@@ -61,7 +65,9 @@ def test_the_net_stays_plain(dtype):
     net = net_of()
     before = net.to_json(), np.asarray(net(IMAGES, training=False)).tobytes()
     with pytest.raises(ZeroDivisionError), training_kernels(net, dtype):
-        assert [vars(layer).get("call") for layer in leaves(net)].count(None) == len(list(leaves(net))) - 4
+        assert [vars(layer).get("call") for layer in leaves(net)].count(None) == len(
+            list(leaves(net))
+        ) - 4
         raise ZeroDivisionError
     assert (net.to_json(), np.asarray(net(IMAGES, training=False)).tobytes()) == before
     assert not any("call" in vars(layer) for layer in leaves(net))
@@ -87,16 +93,24 @@ def test_bfloat16_computes_so_and_keeps_float32(monkeypatch):
     monkeypatch.setattr(kernels, "cpu_flags", lambda: {"avx512_bf16"})
     kernels.chosen_dtype.cache_clear()
     seen = {}
-    monkeypatch.setattr(keras.layers.ReLU, "call", lambda self, x: seen.setdefault(self.name, x.dtype) and tf.nn.relu(x))
+    monkeypatch.setattr(
+        keras.layers.ReLU,
+        "call",
+        lambda self, x: seen.setdefault(self.name, x.dtype) and tf.nn.relu(x),
+    )
     net, outcome = learned(dtype="mixed_bfloat16", epochs=6)
     kernels.chosen_dtype.cache_clear()
     assert tf.bfloat16 in seen.values()
     assert {v.dtype for v in net.variables if "seed" not in v.path} == {"float32"}
-    assert outcome.probabilities.dtype == np.float32 and np.allclose(outcome.probabilities.sum(1), 1, atol=1e-5)
+    assert outcome.probabilities.dtype == np.float32 and np.allclose(
+        outcome.probabilities.sum(1), 1, atol=1e-5
+    )
     assert outcome.history[-1]["loss"] < outcome.history[0]["loss"]
 
 
-@pytest.mark.parametrize(("flags", "chosen"), [({"avx512_bf16", "fma"}, "mixed_bfloat16"), ({"fma"}, "float32")])
+@pytest.mark.parametrize(
+    ("flags", "chosen"), [({"avx512_bf16", "fma"}, "mixed_bfloat16"), ({"fma"}, "float32")]
+)
 def test_bfloat16_where_the_device_has_it(flags, chosen, monkeypatch, caplog):
     """Asked for on a processor without units for it, a net trains in float32, and the log says why."""
     monkeypatch.setattr(kernels, "cpu_flags", lambda: flags)
@@ -104,7 +118,9 @@ def test_bfloat16_where_the_device_has_it(flags, chosen, monkeypatch, caplog):
     with caplog.at_level(logging.INFO):
         assert kernels.chosen_dtype("mixed_bfloat16") == chosen
     kernels.chosen_dtype.cache_clear()
-    assert [r.getMessage().partition(", because")[0] for r in caplog.records] == [f"dtype: {chosen}"]
+    assert [r.getMessage().partition(", because")[0] for r in caplog.records] == [
+        f"dtype: {chosen}"
+    ]
 
 
 @pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
@@ -118,9 +134,16 @@ def test_nothing_keeps_xla_away(dtype):
 def test_xla_is_kept_from_what_it_cannot_compile():
     """A net that shrinks its images with antialiasing trains, in bfloat16 too, but not by XLA, which has no such operation: it is known before."""
     images = np.random.default_rng(0).integers(0, 255, (8, 12, 12, 3), np.uint8)
-    examples, hooks = Examples(images, np.arange(8) % 3, np.arange(8)), Hooks(score=lambda labels, p: 0.0)
+    examples, hooks = (
+        Examples(images, np.arange(8) % 3, np.arange(8)),
+        Hooks(score=lambda labels, p: 0.0),
+    )
     for antialias in (False, True):
-        layers = [keras.layers.Resizing(8, 8, antialias=antialias), keras.layers.Flatten(), keras.layers.Dense(3, "softmax")]
+        layers = [
+            keras.layers.Resizing(8, 8, antialias=antialias),
+            keras.layers.Flatten(),
+            keras.layers.Dense(3, "softmax"),
+        ]
         net = keras.Sequential([keras.Input((12, 12, 3)), *layers])
         assert kernels.antialiases(net) == antialias
     with training_kernels(net, "mixed_bfloat16"):

@@ -30,12 +30,23 @@ FENCES = {
     "optuna": {"coordination.study"},
     "psycopg2": {"coordination.connection", "coordination.database"},
     "sqlalchemy": {"coordination.study"},
-    "click": {"cli.cli", "cli.options", "cli.preflight", "cli.upkeep", "cli.use", "cli.work", "local.local", "local.progress"},
+    "click": {
+        "cli.cli",
+        "cli.options",
+        "cli.preflight",
+        "cli.upkeep",
+        "cli.use",
+        "cli.work",
+        "local.local",
+        "local.progress",
+    },
     "matplotlib": {"report.drawing", "report.scores", "report.search"},
     "optuna_dashboard": {"cli.dashboard"},
     "rich": {"cli.status_watch", "local.progress"},
 }
-FILES = {".".join(f.relative_to(PACKAGE).with_suffix("").parts): f for f in sorted(PACKAGE.rglob("*.py"))}
+FILES = {
+    ".".join(f.relative_to(PACKAGE).with_suffix("").parts): f for f in sorted(PACKAGE.rglob("*.py"))
+}
 
 
 def room(module: str) -> str | None:
@@ -57,7 +68,11 @@ def imports(path: Path) -> set[str]:
 
 def ours(path: Path) -> set[str]:
     """Return the modules of ours that a file imports, named from `job` on."""
-    names = [n.removeprefix("job.") for n in imports(path) if n.startswith("job.") and n != "job.__version__"]
+    names = [
+        n.removeprefix("job.")
+        for n in imports(path)
+        if n.startswith("job.") and n != "job.__version__"
+    ]
     return {n if n in FILES else n.rpartition(".")[0] for n in names}
 
 
@@ -70,7 +85,9 @@ def test_every_folder_is_a_room():
     assert folders == {*ROOMS}
     for folder in folders:
         (docstring,) = ast.parse(FILES[f"{folder}.__init__"].read_text()).body
-        assert isinstance(docstring.value.value, str), f"{folder}/__init__.py holds its docstring and no code"
+        assert isinstance(docstring.value.value, str), (
+            f"{folder}/__init__.py holds its docstring and no code"
+        )
 
 
 def test_arrows_point_down():
@@ -82,20 +99,29 @@ def test_arrows_point_down():
 @pytest.mark.parametrize("name", ROOMS)
 def test_a_room_knows_what_it_may(name):
     """A room's files import from the rooms that the list allows it, and the list allows nothing that no file needs."""
-    assert {room(n) for module in FILES if room(module) == name for n in KNOWN[module]} - {name, None} == ROOMS[name]
+    assert {room(n) for module in FILES if room(module) == name for n in KNOWN[module]} - {
+        name,
+        None,
+    } == ROOMS[name]
 
 
 def test_the_top_knows_no_room():
     """Every room may import what lies on top, and nothing on top imports a room but the way in."""
-    assert {module: above for module in FILES if not room(module) and (above := {*filter(room, KNOWN[module])})} == {
-        "__main__": {"cli.cli"}
-    }
+    assert {
+        module: above
+        for module in FILES
+        if not room(module) and (above := {*filter(room, KNOWN[module])})
+    } == {"__main__": {"cli.cli"}}
 
 
 @pytest.mark.parametrize("library", FENCES)
 def test_one_fence_a_library(library):
     """An outside library is imported by its fence only."""
-    assert {module for module, path in FILES.items() if any(n.split(".")[0] == library for n in imports(path))} == FENCES[library]
+    assert {
+        module
+        for module, path in FILES.items()
+        if any(n.split(".")[0] == library for n in imports(path))
+    } == FENCES[library]
 
 
 def test_no_circle():

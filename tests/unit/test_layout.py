@@ -9,7 +9,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from files import GREEN, RED, encoded, refused, two_classes, write_folder, write_npz, write_tar, write_zip
+from files import (
+    GREEN,
+    RED,
+    encoded,
+    refused,
+    two_classes,
+    write_folder,
+    write_npz,
+    write_tar,
+    write_zip,
+)
 
 from job.data import names, sources
 
@@ -19,7 +29,9 @@ NFC, NFD = (unicodedata.normalize(form, "café") for form in ("NFC", "NFD"))
 
 def classes(*found, **more):
     """A folder of class folders, two images in each."""
-    return {f"{name}/{i}.png": encoded((200, i, n)) for n, name in enumerate(found) for i in range(2)} | more
+    return {
+        f"{name}/{i}.png": encoded((200, i, n)) for n, name in enumerate(found) for i in range(2)
+    } | more
 
 
 # --- names ---
@@ -48,7 +60,14 @@ def test_a_name_that_is_no_utf_8(tmp_path, name):
 @pytest.mark.parametrize("name", ["a\0b", "a\ud800b"])
 def test_names_in_an_npz_that_are_no_text(tmp_path, name):
     """A NUL or a lone surrogate in a name of `classes` is refused and shown escaped."""
-    message = refused(write_npz(tmp_path / "a.npz", x_train=np.zeros((2, 4, 4), np.uint8), y_train=[0, 1], classes=np.array([name, "b"])))
+    message = refused(
+        write_npz(
+            tmp_path / "a.npz",
+            x_train=np.zeros((2, 4, 4), np.uint8),
+            y_train=[0, 1],
+            classes=np.array([name, "b"]),
+        )
+    )
     assert "classes of" in message and "rename it" in message and ascii(name)[2:-1] in message
     message.encode()
 
@@ -56,26 +75,47 @@ def test_names_in_an_npz_that_are_no_text(tmp_path, name):
 def test_two_spellings_of_a_name_are_one_class(tmp_path):
     """A class composed in train/ and taken apart in test/ is one; two such folders in one part are joined, and it is said."""
     read = sources.read(
-        write_folder(tmp_path / "set", {f"train/{NFC}/1.png": encoded(RED), **two_classes(), f"test/{NFD}/1.png": encoded(RED)})
+        write_folder(
+            tmp_path / "set",
+            {
+                f"train/{NFC}/1.png": encoded(RED),
+                **two_classes(),
+                f"test/{NFD}/1.png": encoded(RED),
+            },
+        )
     )
     assert read.classes == (NFC, "cat", "dog") or read.classes == ("cat", NFC, "dog")
     assert read.test.labels.tolist() == [read.classes.index(NFC)] and read.notes == ()
-    files = {f"{NFC}/1.png": encoded(RED), f"{NFD}/1.png": encoded(GREEN), "dog/1.png": encoded(RED)}
+    files = {
+        f"{NFC}/1.png": encoded(RED),
+        f"{NFD}/1.png": encoded(GREEN),
+        "dog/1.png": encoded(RED),
+    }
     for source in (write_folder(tmp_path / "both", files), write_zip(tmp_path / "a.zip", files)):
         read = sources.read(source)
         assert read.classes == (NFC, "dog") and read.train.labels.tolist() == [0, 0, 1]
-        assert "2 folders look like 'café' (accents are written in two ways): they are one class" in read.notes
+        assert (
+            "2 folders look like 'café' (accents are written in two ways): they are one class"
+            in read.notes
+        )
 
 
 def test_classes_of_an_npz_in_two_spellings(tmp_path):
     """Names of `classes` that look the same are refused: which is which cannot be told."""
-    path = write_npz(tmp_path / "a.npz", x_train=np.zeros((2, 4, 4), np.uint8), y_train=[0, 1], classes=[NFC, NFD])
+    path = write_npz(
+        tmp_path / "a.npz",
+        x_train=np.zeros((2, 4, 4), np.uint8),
+        y_train=[0, 1],
+        classes=[NFC, NFD],
+    )
     assert "different names" in refused(path)
 
 
 def test_groups_in_two_spellings(tmp_path):
     """A group's name written in two ways is one group; a CSV names images of two spellings each by its own."""
-    files = classes("a", "b") | {"g.csv": f"image,group\na/0.png,{NFC}\na/1.png,{NFD}\nb/0.png,x\nb/1.png,y\n".encode()}
+    files = classes("a", "b") | {
+        "g.csv": f"image,group\na/0.png,{NFC}\na/1.png,{NFD}\nb/0.png,x\nb/1.png,y\n".encode()
+    }
     groups = sources.read(write_folder(tmp_path / "set", files), groups="g.csv").train.groups
     assert groups[0] == groups[1] and len(set(groups.tolist())) == 3
     files = {f"a/{NFC}.png": encoded(RED), f"a/{NFD}.png": encoded(RED), "b/1.png": encoded(RED)}
@@ -87,8 +127,12 @@ def test_groups_in_two_spellings(tmp_path):
 def test_names_that_differ_in_case(tmp_path):
     """Two classes that differ in case only stay two, with a note; one in test/ that differs so from train/ is refused with a hint."""
     read = sources.read(write_zip(tmp_path / "a.zip", classes("Cat", "cat")))
-    assert read.classes == ("Cat", "cat") and read.notes == ("classes differ in upper and lower case only: Cat, cat",)
-    assert "did you mean 'cat'?" in refused(write_zip(tmp_path / "b.zip", two_classes(**{"test/Cat/1.png": encoded(RED)})))
+    assert read.classes == ("Cat", "cat") and read.notes == (
+        "classes differ in upper and lower case only: Cat, cat",
+    )
+    assert "did you mean 'cat'?" in refused(
+        write_zip(tmp_path / "b.zip", two_classes(**{"test/Cat/1.png": encoded(RED)}))
+    )
 
 
 @pytest.mark.parametrize(
@@ -113,10 +157,21 @@ def test_names_that_differ_in_case(tmp_path):
 )
 def test_what_systems_make_is_passed_over(tmp_path, name):
     """Folders and files that systems make for themselves are no classes, no images and no word, in folders and archives."""
-    files = two_classes(**{"train/a/0.png": encoded(GREEN), f"{'train/' if name.startswith('a/') else ''}{name}": b"no image"})
-    for source in (write_folder(tmp_path / "set", files), write_tar(tmp_path / "a.tar", files), write_zip(tmp_path / "a.zip", files)):
+    files = two_classes(
+        **{
+            "train/a/0.png": encoded(GREEN),
+            f"{'train/' if name.startswith('a/') else ''}{name}": b"no image",
+        }
+    )
+    for source in (
+        write_folder(tmp_path / "set", files),
+        write_tar(tmp_path / "a.tar", files),
+        write_zip(tmp_path / "a.zip", files),
+    ):
         read = sources.read(source)
-        assert read.classes == ("a", "cat", "dog") and len(read.train.labels) == 3 and read.notes == ()
+        assert (
+            read.classes == ("a", "cat", "dog") and len(read.train.labels) == 3 and read.notes == ()
+        )
 
 
 def test_a_closed_folder_of_the_system_is_not_looked_into():
@@ -147,28 +202,52 @@ def test_hidden_names():
 def test_a_class_called_train_or_test(tmp_path):
     """`train` beside other folders that hold images is a class, as `test` is: it is said; as a class within a part it needs no word."""
     read = sources.read(write_folder(tmp_path / "voc", classes("bus", "car", "test", "train")))
-    assert read.classes == ("bus", "car", "test", "train") and read.test is None and len(read.train.labels) == 8
-    assert read.notes == ("train/ is taken for a class called 'train', as it holds images itself, as bus, car do",)
+    assert (
+        read.classes == ("bus", "car", "test", "train")
+        and read.test is None
+        and len(read.train.labels) == 8
+    )
+    assert read.notes == (
+        "train/ is taken for a class called 'train', as it holds images itself, as bus, car do",
+    )
     inner = classes("train/bus", "train/train", "train/test", "test/train")
     read = sources.read(write_zip(tmp_path / "a.zip", inner))
-    assert read.classes == ("bus", "test", "train") and read.test.labels.tolist() == [2, 2] and read.notes == ()
-    assert sources.read(write_zip(tmp_path / "b.zip", classes("voc/car", "voc/train"))).classes == ("car", "train")
-    assert sources.read(write_zip(tmp_path / "c.zip", classes("car", "test", "validation"))).classes == ("car", "test", "validation")
+    assert (
+        read.classes == ("bus", "test", "train")
+        and read.test.labels.tolist() == [2, 2]
+        and read.notes == ()
+    )
+    assert sources.read(write_zip(tmp_path / "b.zip", classes("voc/car", "voc/train"))).classes == (
+        "car",
+        "train",
+    )
+    assert sources.read(
+        write_zip(tmp_path / "c.zip", classes("car", "test", "validation"))
+    ).classes == ("car", "test", "validation")
 
 
 def test_train_that_can_be_both_is_refused(tmp_path):
     """Images right in train/ without a class beside it: neither the part nor a class is guessed, and what to do is said."""
     for n, found in enumerate((("train", "test"), ("train", "val"), ("train",))):
         message = refused(write_folder(tmp_path / str(n), classes(*found)))
-        assert "no class folder in train/" in message and "holds 2 images itself" in message and "if `train` is a class" in message
+        assert (
+            "no class folder in train/" in message
+            and "holds 2 images itself" in message
+            and "if `train` is a class" in message
+        )
 
 
 @pytest.mark.parametrize("name", ["val", "valid", "Validation", "DEV"])
 def test_a_validation_part_is_left_out_and_said(tmp_path, name):
     """Images of a validation part are counted in a sentence of their own that says what to do."""
-    files = {f"{name}/cat/{i}.png": encoded(RED) for i in range(3)} | {f"{name}/dog/1.png": encoded(RED)}
+    files = {f"{name}/cat/{i}.png": encoded(RED) for i in range(3)} | {
+        f"{name}/dog/1.png": encoded(RED)
+    }
     (note,) = sources.read(write_folder(tmp_path / "set", two_classes(**files))).notes
-    assert note == f"4 images in {name}/ are left out: training and test are read; move them into train/ to use them"
+    assert (
+        note
+        == f"4 images in {name}/ are left out: training and test are read; move them into train/ to use them"
+    )
 
 
 # --- what cannot be read is said ---
@@ -177,11 +256,21 @@ def test_a_validation_part_is_left_out_and_said(tmp_path, name):
 @pytest.mark.parametrize(
     ("files", "said"),
     [
-        ({"cifar-100-python/train": b"", "cifar-100-python/test": b"", "cifar-100-python/meta": b""}, "looks like CIFAR-100 for Python"),
+        (
+            {
+                "cifar-100-python/train": b"",
+                "cifar-100-python/test": b"",
+                "cifar-100-python/meta": b"",
+            },
+            "looks like CIFAR-100 for Python",
+        ),
         ({"train": b"", "test": b"", "meta": b""}, "looks like CIFAR-100 for Python"),
         ({"cifar-10-batches-py/data_batch_1": b""}, 'set data.source = "cifar10"'),
         ({"cifar-10-batches-bin/data_batch_1.bin": b""}, "CIFAR-10 in its binary form"),
-        ({"train-images-idx3-ubyte.gz": b"", "train-labels-idx1-ubyte.gz": b""}, "MNIST's idx files"),
+        (
+            {"train-images-idx3-ubyte.gz": b"", "train-labels-idx1-ubyte.gz": b""},
+            "MNIST's idx files",
+        ),
         ({"MNIST/raw/train-images-idx3-ubyte": b""}, "MNIST's idx files"),
         ({"train_32x32.mat": b""}, "MATLAB files"),
         ({"data/train.tfrecord-00000-of-00002": b""}, "TFRecords"),
@@ -190,20 +279,47 @@ def test_a_validation_part_is_left_out_and_said(tmp_path, name):
             {"flat/train/1.png": encoded(RED), "flat/labels.csv": b"id,label\n1,a\n"},
             "labels from a CSV are not read yet; put the images into class",
         ),
-        ({"1.png": encoded(RED), "2.png": encoded(RED), "labels.csv": b"id,label\n1,a\n"}, "labels from a CSV are not read yet"),
-        ({"1.png": encoded(RED), "annotations.json": b"{}"}, "labels from a JSON file are not read yet"),
-        ({"a/1.heic": b"", "a/2.HEIC": b"", "b/1.heic": b""}, "it holds 2 .heic: convert it to JPEG"),
+        (
+            {"1.png": encoded(RED), "2.png": encoded(RED), "labels.csv": b"id,label\n1,a\n"},
+            "labels from a CSV are not read yet",
+        ),
+        (
+            {"1.png": encoded(RED), "annotations.json": b"{}"},
+            "labels from a JSON file are not read yet",
+        ),
+        (
+            {"a/1.heic": b"", "a/2.HEIC": b"", "b/1.heic": b""},
+            "it holds 2 .heic: convert it to JPEG",
+        ),
         ({"a/1.txt": b"", "b/1.png": encoded(RED)}, "class folder 'a' of"),
-        ({"train/a/x/1.png": encoded(RED), "train/b/x/1.png": encoded(RED)}, "'train/a/x/1.png' of"),
-        ({"train/a/x/1.png": encoded(RED)}, "is one level too deep: expected train/<class>/<image>"),
-        ({"in/out/a/1.png": encoded(RED), "in/out/b/1.png": encoded(RED)}, "move what is in 'out' up, or name that folder as the data"),
-        ({"test/a/1.png": encoded(RED), "test/b/1.png": encoded(RED)}, "class folders in test/ but no train/"),
-        ({"a/1.png": encoded(RED), "b/1.png": encoded(RED), "Val/a/1.png": encoded(RED)}, "class folders in Val/ but no train/"),
+        (
+            {"train/a/x/1.png": encoded(RED), "train/b/x/1.png": encoded(RED)},
+            "'train/a/x/1.png' of",
+        ),
+        (
+            {"train/a/x/1.png": encoded(RED)},
+            "is one level too deep: expected train/<class>/<image>",
+        ),
+        (
+            {"in/out/a/1.png": encoded(RED), "in/out/b/1.png": encoded(RED)},
+            "move what is in 'out' up, or name that folder as the data",
+        ),
+        (
+            {"test/a/1.png": encoded(RED), "test/b/1.png": encoded(RED)},
+            "class folders in test/ but no train/",
+        ),
+        (
+            {"a/1.png": encoded(RED), "b/1.png": encoded(RED), "Val/a/1.png": encoded(RED)},
+            "class folders in Val/ but no train/",
+        ),
         (
             {"images/1.png": encoded(RED), "train.csv": b"id,label\n1,a\n"},
             "no class folders but 'train.csv': labels from a CSV are not read yet",
         ),
-        ({"train2017/1.jpg": encoded(RED), "annotations/a.json": b"{}"}, "it holds 1 .json: labels from a JSON file are not read yet"),
+        (
+            {"train2017/1.jpg": encoded(RED), "annotations/a.json": b"{}"},
+            "it holds 1 .json: labels from a JSON file are not read yet",
+        ),
     ],
 )
 def test_what_was_seen_is_said(tmp_path, files, said):

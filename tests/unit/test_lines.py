@@ -10,9 +10,19 @@ def counts(**states) -> dict:
     return dict.fromkeys(STATES, 0) | states
 
 
-def running(stage="trial", model="cnn", index=0, running_s=0.0, lease_left_s=100.0, host="node1") -> dict:
+def running(
+    stage="trial", model="cnn", index=0, running_s=0.0, lease_left_s=100.0, host="node1"
+) -> dict:
     """Return a row of what runs."""
-    row = {"stage": stage, "model": model, "index": index, "attempt": 2, "host": host, "last_step": 7, "beat_s": 3.0}
+    row = {
+        "stage": stage,
+        "model": model,
+        "index": index,
+        "attempt": 2,
+        "host": host,
+        "last_step": 7,
+        "beat_s": 3.0,
+    }
     return row | {"running_s": running_s, "lease_left_s": lease_left_s}
 
 
@@ -22,7 +32,9 @@ def stages(trial: dict, fold: dict) -> dict:
 
 def state(**changes) -> dict:
     """Return what `collect` returns of a small experiment on its way."""
-    counted = stages(counts(waiting=5, running=1, complete=2, pruned=1, failed=3), counts(waiting=2))
+    counted = stages(
+        counts(waiting=5, running=1, complete=2, pruned=1, failed=3), counts(waiting=2)
+    )
     base = {
         "experiment": "small", "id": "small-1", "metric": "accuracy", "tasks": 14, "undecided": 8, "stages": counted,
         "models": {"cnn": {"best": {"trial": 4, "value": 0.75}, "selected": None, "folds": {"folds": 0, "mean": None, "of": 2}}},
@@ -79,21 +91,38 @@ def test_lines_have_no_control_characters():
     ("trial", "fold", "last"),
     [
         (counts(complete=2), counts(complete=2), "everything is decided"),
-        (counts(pruned=2), counts(waiting=2), "everything is decided, but for 2 tasks that cannot run: a stage before them failed"),
+        (
+            counts(pruned=2),
+            counts(waiting=2),
+            "everything is decided, but for 2 tasks that cannot run: a stage before them failed",
+        ),
     ],
 )
 def test_the_end_is_said(trial, fold, last):
     """When nobody can decide anything any more, the last line says so, and what was left behind."""
     counted = stages(trial, fold)
     ended = state(
-        stages=counted, undecided=sum(undecided(counted).values()), time_left=time_left(counted, {}, []), running=[], failed=[], notes=[]
+        stages=counted,
+        undecided=sum(undecided(counted).values()),
+        time_left=time_left(counted, {}, []),
+        running=[],
+        failed=[],
+        notes=[],
     )
     assert lines(ended)[-1] == last
 
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(-3, "0 s"), (59.4, "59 s"), (60, "1 min"), (3599, "1 h"), (3660, "1 h 1 min"), (86400, "1 d"), (273_600, "3 d 4 h")],
+    [
+        (-3, "0 s"),
+        (59.4, "59 s"),
+        (60, "1 min"),
+        (3599, "1 h"),
+        (3660, "1 h 1 min"),
+        (86400, "1 d"),
+        (273_600, "3 d 4 h"),
+    ],
 )
 def test_a_span(seconds, text):
     """Seconds as a person says them, in two units at most."""
@@ -102,7 +131,15 @@ def test_a_span(seconds, text):
 
 def test_a_long_winner_keeps_the_columns_of_the_list():
     """Whatever a cell holds, what stands below a heading begins where the heading does."""
-    entry = {"name": "small", "created": "2026-11-25T20:44:00+00:00", "tasks": 7, "decided": 7, "running": 0, "failed": 0, "id": "small-1"}
+    entry = {
+        "name": "small",
+        "created": "2026-11-25T20:44:00+00:00",
+        "tasks": 7,
+        "decided": 7,
+        "running": 0,
+        "failed": 0,
+        "id": "small-1",
+    }
     best = {"model": "efficientnetv2b0", "value": 0.9402, "by": "fold mean", "won": True}
     head, short, long = table([entry | {"best": None}, entry | {"best": best}])
     assert head.rindex("id") == short.rindex("small-1") == long.rindex("small-1")
@@ -114,5 +151,13 @@ def test_a_score_that_is_not_there_is_a_dash():
     models = {"cnn": {"best": best, "selected": None, "folds": {"folds": 0, "mean": None, "of": 2}}}
     assert results_of(state(models=models)) == ["cnn: best so far trial 4, accuracy - (validation)"]
     leader = {"model": "cnn", "value": None, "by": "trial", "won": False}
-    entry = {"name": "x", "id": "x-1", "created": "2026-01-05T12:00:00+00:00", "tasks": 4, "decided": 1, "running": 0, "failed": 0}
+    entry = {
+        "name": "x",
+        "id": "x-1",
+        "created": "2026-01-05T12:00:00+00:00",
+        "tasks": 4,
+        "decided": 1,
+        "running": 0,
+        "failed": 0,
+    }
     assert "cnn - (trial)" in table([entry | {"best": leader}])[1]

@@ -14,7 +14,9 @@ ROOT = Path(__file__).parents[2]
 def arguments(*words: str) -> list[str]:
     """Return what a target of the Makefile calls `job` with."""
     command = ["make", "--silent", "--old-file=.venv/.installed", "JOB=printf '%s\\n'", *words]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+    return subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
 
 
 def test_a_value_may_hold_spaces():
@@ -24,7 +26,9 @@ def test_a_value_may_hold_spaces():
         "local", "my exp.toml", "--out", "o'ut 1", "--data", 'my "data"', "--weights", "w w",
     ]  # fmt: skip
     assert arguments("local") == ["local", "examples/quick.toml", "--out", "out"]
-    assert arguments("dashboard", "OUT=my out", "JOB_DATABASE_URL=", "JOB_DATABASE_URL_FILE=")[:3] == ["dashboard", "--local", "my out"]
+    assert arguments("dashboard", "OUT=my out", "JOB_DATABASE_URL=", "JOB_DATABASE_URL_FILE=")[
+        :3
+    ] == ["dashboard", "--local", "my out"]
 
 
 def clean(folder: Path, out: str) -> subprocess.CompletedProcess:
@@ -41,7 +45,10 @@ def test_clean_removes_what_make_local_has_made(tmp_path):
         pass
     (tmp_path / "my thesis" / "chapter").touch()
     done = clean(tmp_path, "my thesis")
-    assert done.returncode != 0 and "OUT = my thesis holds more than the output of `make local`" in done.stderr
+    assert (
+        done.returncode != 0
+        and "OUT = my thesis holds more than the output of `make local`" in done.stderr
+    )
     assert sorted(p.name for p in tmp_path.rglob("*") if p.name[0] in ".cmr") == [
         ".job-local",
         ".lock",
@@ -54,12 +61,20 @@ def test_clean_removes_what_make_local_has_made(tmp_path):
     assert clean(tmp_path, "my thesis/results").returncode == 0
     assert sorted(p.name for p in tmp_path.rglob("*")) == ["chapter", "my", "my thesis"]
     (tmp_path / ".venv").mkdir()
-    assert clean(tmp_path, "").returncode == 0 and not (tmp_path / ".venv").exists(), "OUT= leaves it out"
+    assert clean(tmp_path, "").returncode == 0 and not (tmp_path / ".venv").exists(), (
+        "OUT= leaves it out"
+    )
 
 
 def test_out_is_this_users_alone(tmp_path):
     """It is made with mode 0700, and refused where others may write; only one that held nothing else is marked as ours."""
-    for name, content in (("new", None), ("empty", ()), ("old", (".lock", "report")), ("thesis", ("report",)), ("both", (".lock", "x"))):
+    for name, content in (
+        ("new", None),
+        ("empty", ()),
+        ("old", (".lock", "report")),
+        ("thesis", ("report",)),
+        ("both", (".lock", "x")),
+    ):
         if content is not None:
             (tmp_path / name).mkdir()
             for file in content:
@@ -69,5 +84,8 @@ def test_out_is_this_users_alone(tmp_path):
     assert {p.parent.name for p in tmp_path.rglob(local.MARK)} == {"new", "empty", "old"}
     assert (tmp_path / "new").stat().st_mode & 0o777 == 0o700
     (tmp_path / "empty").chmod(0o777)
-    with pytest.raises(Invalid, match="OUT = .*empty: others may write there"), local._owned(tmp_path / "empty"):
+    with (
+        pytest.raises(Invalid, match="OUT = .*empty: others may write there"),
+        local._owned(tmp_path / "empty"),
+    ):
         pass

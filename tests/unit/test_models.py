@@ -16,7 +16,14 @@ from job.learning.models import cnn, transfer
 from job.learning.train import Examples, Hooks, predict, train
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3), dtype=np.uint8)
-QUICK = ("mobilenetv2", "vgg19", "convnexttiny", "mobilenetv3small", "mobilenet", "xception")  # to build
+QUICK = (
+    "mobilenetv2",
+    "vgg19",
+    "convnexttiny",
+    "mobilenetv3small",
+    "mobilenet",
+    "xception",
+)  # to build
 PARAMETERS = {"input_size": 32, "alpha": 0.35, "units": 8, "dropout": 0.5}
 
 
@@ -24,7 +31,9 @@ PARAMETERS = {"input_size": 32, "alpha": 0.35, "units": 8, "dropout": 0.5}
 def test_preprocessing_is_keras_own(model):
     """What we do to pixels of 0-1 is what the network's preprocess_input does to pixels of 0-255."""
     ours = transfer.preprocessed(model, IMAGES.astype(np.float32) / 255)
-    official = getattr(keras.applications, BACKBONES[model].module).preprocess_input(IMAGES.astype(np.float32))
+    official = getattr(keras.applications, BACKBONES[model].module).preprocess_input(
+        IMAGES.astype(np.float32)
+    )
     np.testing.assert_allclose(np.asarray(ours), official, rtol=1e-5, atol=1e-5)
 
 
@@ -40,41 +49,78 @@ def test_weights_are_the_file_keras_means(model, monkeypatch):
 
     monkeypatch.setattr("keras.src.utils.file_utils.get_file", get_file)
     alpha, size = {"alpha": 0.35} if model == "mobilenetv2" else {}, BACKBONES[model].least
-    with pytest.raises(Asked) as asked, warnings.catch_warnings(action="ignore"):  # of Keras, that 224 px would be its best
-        getattr(keras.applications, BACKBONES[model].constructor)(input_shape=(size, size, 3), include_top=False, **alpha)
-    assert asked.value.args == (weights.names(model, alpha)[1], weights.url(model, alpha), BACKBONES[model].hash)
+    with (
+        pytest.raises(Asked) as asked,
+        warnings.catch_warnings(action="ignore"),
+    ):  # of Keras, that 224 px would be its best
+        getattr(keras.applications, BACKBONES[model].constructor)(
+            input_shape=(size, size, 3), include_top=False, **alpha
+        )
+    assert asked.value.args == (
+        weights.names(model, alpha)[1],
+        weights.url(model, alpha),
+        BACKBONES[model].hash,
+    )
 
 
 @pytest.mark.parametrize("model", [model for model in BACKBONES if model not in QUICK])
 def test_hashes_stand_in_keras(model):
     """The hash of every other network's weights stands in its source, beside the folder they are in; it takes images as small as we say."""
-    module = importlib.import_module(f"keras.src.applications.{BACKBONES[model].module.replace('resnet_v2', 'resnet')}")
+    module = importlib.import_module(
+        f"keras.src.applications.{BACKBONES[model].module.replace('resnet_v2', 'resnet')}"
+    )
     source = Path(module.__file__).read_text()
     assert f'"{BACKBONES[model].hash}"' in source
-    assert f"/{BACKBONES[model].folder or BACKBONES[model].module}/" in source.replace('"\n    "', "")
-    assert f"min_size={BACKBONES[model].least}" in source or model == "mobilenetv3large"  # whose source says it in words
+    assert f"/{BACKBONES[model].folder or BACKBONES[model].module}/" in source.replace(
+        '"\n    "', ""
+    )
+    assert (
+        f"min_size={BACKBONES[model].least}" in source or model == "mobilenetv3large"
+    )  # whose source says it in words
 
 
 def test_fine_tuning_trains_the_last_layers_and_no_normalisation():
     """`unfreeze = 2` trains two layers of the base and the head; batch normalisation keeps its weights and statistics."""
-    parameters = PARAMETERS | {"unfreeze": 2, "learning_rate": 0.01, "batch_size": 5, "epochs": 1, "schedule": "constant"}
+    parameters = PARAMETERS | {
+        "unfreeze": 2,
+        "learning_rate": 0.01,
+        "batch_size": 5,
+        "epochs": 1,
+        "schedule": "constant",
+    }
     parameters |= {"weight_decay": 0.0, "label_smoothing": 0.0}
     net = transfer.tuned("mobilenetv2", parameters, (32, 32, 3), 3, None, method=NEWEST)
     before = {v.path: v.numpy().copy() for v in net.variables}
-    train(net, parameters, Examples(IMAGES, np.arange(5) % 3, np.arange(5)), None, 0, Hooks(), method=NEWEST)
+    train(
+        net,
+        parameters,
+        Examples(IMAGES, np.arange(5) % 3, np.arange(5)),
+        None,
+        0,
+        Hooks(),
+        method=NEWEST,
+    )
     head = ("batch_normalization", "dense", "probabilities", "seed_generator", "dropout")
     base = [v for v in net.variables if not v.path.startswith(head)]
     changed = {v.path for v in base if (before[v.path] != np.asarray(v)).any()}
     assert changed == {"block_16_project/kernel", "Conv_1/kernel"}
-    assert {id(v) for v in transfer.fixed(net)} == {id(v) for v in base} - {id(v) for v in net.trainable_variables}
-    with pytest.raises(Invalid, match="unfreeze = 900: mobilenetv2 has 52 layers that can be trained"):
-        transfer.tuned("mobilenetv2", parameters | {"unfreeze": 900}, (32, 32, 3), 3, None, method=NEWEST)
+    assert {id(v) for v in transfer.fixed(net)} == {id(v) for v in base} - {
+        id(v) for v in net.trainable_variables
+    }
+    with pytest.raises(
+        Invalid, match="unfreeze = 900: mobilenetv2 has 52 layers that can be trained"
+    ):
+        transfer.tuned(
+            "mobilenetv2", parameters | {"unfreeze": 900}, (32, 32, 3), 3, None, method=NEWEST
+        )
 
 
 @pytest.mark.parametrize(("size", "side"), [(32, 32), (48, 32), (32, 50)])
 def test_end_to_end_is_features_then_head(size, side, tmp_path):
     """From an image to probabilities gives, also when saved and loaded, what the head gives on stored features."""
-    base = transfer.base("mobilenetv2", PARAMETERS | {"input_size": size}, (side, side, 3), None, method=NEWEST)
+    base = transfer.base(
+        "mobilenetv2", PARAMETERS | {"input_size": size}, (side, side, 3), None, method=NEWEST
+    )
     images = np.random.default_rng(0).integers(0, 256, (5, side, side, 3), dtype=np.uint8)
     head = transfer.head(PARAMETERS, base.output_shape[-1], 3)
     stored = predict(head, predict(base, images))
@@ -88,8 +134,13 @@ def test_end_to_end_is_features_then_head(size, side, tmp_path):
 def test_a_base_sees_smaller_images_without_noise(method, deviation):
     """Stripes of 2 pixels, shrunk from 288 to 96 pixels, are nearly grey; by method 1 they are black and white, as in old experiments."""
     stripes = np.tile((np.arange(288) // 2 % 2).astype(np.float32)[:, None, None], (1, 1, 288, 3))
-    base = transfer.base("mobilenetv2", PARAMETERS | {"input_size": 96}, (288, 288, 3), None, method=method)
-    seen = keras.Model(base.input, next(layer for layer in base.layers if isinstance(layer, keras.layers.Rescaling)).input)
+    base = transfer.base(
+        "mobilenetv2", PARAMETERS | {"input_size": 96}, (288, 288, 3), None, method=method
+    )
+    seen = keras.Model(
+        base.input,
+        next(layer for layer in base.layers if isinstance(layer, keras.layers.Rescaling)).input,
+    )
     assert 255 * np.asarray(seen(stripes)).std() == pytest.approx(deviation, abs=1)
 
 
@@ -97,7 +148,10 @@ def test_a_base_sees_smaller_images_without_noise(method, deviation):
 def test_images_that_grow_are_the_same_by_both_methods(shape):
     """A base of larger images, or of the same size, has the same bits as in an old experiment, so that features are shared."""
     images = np.random.default_rng(0).random((4, *shape), np.float32)
-    one, two = (transfer.base("mobilenetv2", PARAMETERS | {"input_size": 48}, shape, None, method=m) for m in (1, 2))
+    one, two = (
+        transfer.base("mobilenetv2", PARAMETERS | {"input_size": 48}, shape, None, method=m)
+        for m in (1, 2)
+    )
     two.set_weights(one.get_weights())
     np.testing.assert_array_equal(np.asarray(one(images)), np.asarray(two(images)))
     assert not transfer.antialiased(shape, 48, 2) and transfer.antialiased((24, 49, 3), 48, 2)
@@ -108,7 +162,9 @@ def test_a_frozen_base_is_frozen():
     base = transfer.base("mobilenetv2", PARAMETERS, (32, 32, 3), None, method=NEWEST)
     assert base.trainable_variables == []
     x = IMAGES.astype(np.float32) / 255
-    np.testing.assert_array_equal(np.asarray(base(x, training=True)), np.asarray(base(x, training=False)))
+    np.testing.assert_array_equal(
+        np.asarray(base(x, training=True)), np.asarray(base(x, training=False))
+    )
 
 
 def test_blocks_and_width():
@@ -123,4 +179,6 @@ def test_wrong_weights(tmp_path):
     """A file that is no weights at all is refused by its name."""
     (tmp_path / "x.weights.h5").write_bytes(b"no")
     with pytest.raises(Invalid, match="weights x.weights.h5 do not fit mobilenetv2"):
-        transfer.base("mobilenetv2", PARAMETERS, (32, 32, 3), tmp_path / "x.weights.h5", method=NEWEST)
+        transfer.base(
+            "mobilenetv2", PARAMETERS, (32, 32, 3), tmp_path / "x.weights.h5", method=NEWEST
+        )

@@ -14,7 +14,14 @@ from job.data import sources
 def test_npz_is_read_back_equal(tmp_path):
     """uint8 images, integer labels of both parts and the class names come back as they were saved."""
     x, y = images(), np.array([0, 1, 2, 1], np.uint8)
-    path = write_npz(tmp_path / "my.npz", x_train=x, y_train=y, x_test=x[:2], y_test=y[:2], classes=np.array(["a", "b", "c"]))
+    path = write_npz(
+        tmp_path / "my.npz",
+        x_train=x,
+        y_train=y,
+        x_test=x[:2],
+        y_test=y[:2],
+        classes=np.array(["a", "b", "c"]),
+    )
     read = sources.read(path)
     assert np.array_equal(read.train.images, x) and read.train.labels.tolist() == y.tolist()
     assert np.array_equal(read.test.images, x[:2]) and read.test.labels.dtype == np.int64
@@ -23,26 +30,39 @@ def test_npz_is_read_back_equal(tmp_path):
 
 @pytest.mark.parametrize(
     "labels",
-    [np.array([[0], [1], [1], [0]], np.int8), np.array([[1, 0], [0, 1], [0, 1], [1, 0]], np.float32), np.eye(2, dtype=bool)[[0, 1, 1, 0]]],
+    [
+        np.array([[0], [1], [1], [0]], np.int8),
+        np.array([[1, 0], [0, 1], [0, 1], [1, 0]], np.float32),
+        np.eye(2, dtype=bool)[[0, 1, 1, 0]],
+    ],
 )
 def test_npz_labels(tmp_path, labels):
     """Labels may be a column, or one-hot of any type; classes are then named by number."""
     read = sources.read(write_npz(tmp_path / "a.npz", x_train=images(), y_train=labels))
-    assert read.train.labels.tolist() == [0, 1, 1, 0] and read.classes == ("0", "1") and read.test is None
+    assert (
+        read.train.labels.tolist() == [0, 1, 1, 0]
+        and read.classes == ("0", "1")
+        and read.test is None
+    )
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 def test_npz_floats(tmp_path, dtype):
     """Floats from 0 to 1 are scaled by 255 and rounded: every byte survives the way there and back."""
     x = np.arange(256, dtype=np.uint8).reshape(2, 8, 16)
-    read = sources.read(write_npz(tmp_path / "a.npz", x_train=(x / 255).astype(dtype), y_train=[0, 1]))
+    read = sources.read(
+        write_npz(tmp_path / "a.npz", x_train=(x / 255).astype(dtype), y_train=[0, 1])
+    )
     assert np.array_equal(read.train.images, np.repeat(x[..., None], 3, axis=3))
 
 
 def test_npz_channels(tmp_path):
     """One channel is repeated, a fourth is alpha and goes over white."""
     grey = images(2, 4, 4, 1)
-    assert (sources.read(write_npz(tmp_path / "a.npz", x_train=grey, y_train=[0, 1])).train.images == grey).all()
+    assert (
+        sources.read(write_npz(tmp_path / "a.npz", x_train=grey, y_train=[0, 1])).train.images
+        == grey
+    ).all()
     clear = np.zeros((2, 4, 4, 4), np.uint8)
     clear[1, ..., 3] = 255
     read = sources.read(write_npz(tmp_path / "b.npz", x_train=clear, y_train=[0, 1])).train.images
@@ -51,7 +71,9 @@ def test_npz_channels(tmp_path):
 
 def test_npz_is_resized(tmp_path):
     """data.image_size makes all images that square; parts of two sizes need it."""
-    path = write_npz(tmp_path / "a.npz", x_train=images(2), y_train=[0, 1], x_test=images(2, 8, 8), y_test=[0, 1])
+    path = write_npz(
+        tmp_path / "a.npz", x_train=images(2), y_train=[0, 1], x_test=images(2, 8, 8), y_test=[0, 1]
+    )
     message = refused(path)
     assert "6 x 5 and 8 x 8" in message and "data.image_size" in message
     read = sources.read(path, 7)
@@ -60,16 +82,26 @@ def test_npz_is_resized(tmp_path):
 
 @pytest.mark.parametrize(
     "form",
-    ["X_train Y_train X_test Y_test", "train_images train_labels test_images test_labels", "TRAIN_X train_y test_x test_y"]
+    [
+        "X_train Y_train X_test Y_test",
+        "train_images train_labels test_images test_labels",
+        "TRAIN_X train_y test_x test_y",
+    ]
     + ["images_train labels_train images_test labels_test"],
 )
 def test_npz_names_of_others(tmp_path, form):
     """Arrays are found by the names that others give them, in any case; a column of labels is one, as MedMNIST has it."""
     x, y = images(), np.array([[0], [1], [1], [0]])
-    path = write_npz(tmp_path / "a.npz", **dict(zip(form.split(), (x, y, x[:3], y[:3]), strict=True)), CLASSES=["a", "b"])
+    path = write_npz(
+        tmp_path / "a.npz",
+        **dict(zip(form.split(), (x, y, x[:3], y[:3]), strict=True)),
+        CLASSES=["a", "b"],
+    )
     read = sources.read(path)
     assert np.array_equal(read.train.images, x) and read.train.labels.tolist() == [0, 1, 1, 0]
-    assert np.array_equal(read.test.images, x[:3]) and read.classes == ("a", "b") and read.notes == ()
+    assert (
+        np.array_equal(read.test.images, x[:3]) and read.classes == ("a", "b") and read.notes == ()
+    )
     for pair in (("x", "Y"), ("images", "labels")):
         alone = sources.read(write_npz(tmp_path / "b.npz", **dict(zip(pair, (x, y), strict=True))))
         assert np.array_equal(alone.train.images, x) and alone.test is None and alone.notes == ()
@@ -78,56 +110,123 @@ def test_npz_names_of_others(tmp_path, form):
 def test_npz_a_validation_part_is_left_out_and_said(tmp_path):
     """Images for validation are counted in a note, not read; a name of ours goes before those of others."""
     x, y = images(), [0, 1, 1, 0]
-    path = write_npz(tmp_path / "a.npz", train_images=x, train_labels=y, val_images=x[:3], val_labels=y[:3])
+    path = write_npz(
+        tmp_path / "a.npz", train_images=x, train_labels=y, val_images=x[:3], val_labels=y[:3]
+    )
     (note,) = sources.read(path).notes
-    assert note == "3 images in val_images are left out: training and test are read; join them to train_images to use them"
-    both = sources.read(write_npz(tmp_path / "b.npz", x_train=x, y_train=y, train_images=x[:2], train_labels=[1, 0], X_train=x[:1]))
-    assert len(both.train.images) == 4 and both.test is None and "X_train, train_images, train_labels not read" in both.notes[0]
+    assert (
+        note
+        == "3 images in val_images are left out: training and test are read; join them to train_images to use them"
+    )
+    both = sources.read(
+        write_npz(
+            tmp_path / "b.npz",
+            x_train=x,
+            y_train=y,
+            train_images=x[:2],
+            train_labels=[1, 0],
+            X_train=x[:1],
+        )
+    )
+    assert (
+        len(both.train.images) == 4
+        and both.test is None
+        and "X_train, train_images, train_labels not read" in both.notes[0]
+    )
 
 
 @pytest.mark.parametrize("dtype", [np.int8, np.int16, np.uint16, np.int64, np.uint64])
 def test_npz_integers(tmp_path, dtype):
     """Integers of any type whose values lie in 0..255 are what they are."""
     x = images() // 2
-    assert np.array_equal(sources.read(write_npz(tmp_path / "a.npz", x_train=x.astype(dtype), y_train=[0, 1, 0, 1])).train.images, x)
+    assert np.array_equal(
+        sources.read(
+            write_npz(tmp_path / "a.npz", x_train=x.astype(dtype), y_train=[0, 1, 0, 1])
+        ).train.images,
+        x,
+    )
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 def test_npz_floats_that_count(tmp_path, dtype):
     """Floats that are whole numbers above 1 are taken for 0..255, in a dark test part too, and it is said."""
     x, dark = images(), np.ones((1, 5, 6, 3))
-    read = sources.read(write_npz(tmp_path / "a.npz", x_train=x.astype(dtype), y_train=[0, 1, 0, 1], x_test=dark.astype(dtype), y_test=[0]))
+    read = sources.read(
+        write_npz(
+            tmp_path / "a.npz",
+            x_train=x.astype(dtype),
+            y_train=[0, 1, 0, 1],
+            x_test=dark.astype(dtype),
+            y_test=[0],
+        )
+    )
     assert np.array_equal(read.train.images, x) and (read.test.images == 1).all()
-    assert read.notes[0] == f"x_train holds whole numbers above 1 as {np.dtype(dtype)}: they are taken for 0..255"
+    assert (
+        read.notes[0]
+        == f"x_train holds whole numbers above 1 as {np.dtype(dtype)}: they are taken for 0..255"
+    )
 
 
 def test_npz_labels_that_are_names(tmp_path):
     """Labels may be names, of text or bytes, in two spellings: they become the classes, sorted, or are found in `classes`."""
     y = np.array(["dog", "cat", "cafe\u0301", "caf\u00e9"])
-    read = sources.read(write_npz(tmp_path / "a.npz", x_train=images(), y_train=y, x_test=images(2), y_test=[["cat"], ["dog"]]))
-    assert (
-        read.classes == ("caf\u00e9", "cat", "dog") and read.train.labels.tolist() == [2, 1, 0, 0] and read.test.labels.tolist() == [1, 2]
+    read = sources.read(
+        write_npz(
+            tmp_path / "a.npz",
+            x_train=images(),
+            y_train=y,
+            x_test=images(2),
+            y_test=[["cat"], ["dog"]],
+        )
     )
-    path = write_npz(tmp_path / "b.npz", x_train=images(), y_train=np.array([b"b", b"a", b"a", b"b"]), classes=["b", "a"])
-    assert sources.read(path).classes == ("b", "a") and sources.read(path).train.labels.tolist() == [0, 1, 1, 0]
+    assert (
+        read.classes == ("caf\u00e9", "cat", "dog")
+        and read.train.labels.tolist() == [2, 1, 0, 0]
+        and read.test.labels.tolist() == [1, 2]
+    )
+    path = write_npz(
+        tmp_path / "b.npz",
+        x_train=images(),
+        y_train=np.array([b"b", b"a", b"a", b"b"]),
+        classes=["b", "a"],
+    )
+    assert sources.read(path).classes == ("b", "a") and sources.read(
+        path
+    ).train.labels.tolist() == [0, 1, 1, 0]
 
 
 def test_npz_labels_from_one(tmp_path):
     """Labels that are exactly 1..k, or that use the last of k names by its number from 1, are counted from 1, and it is said."""
     x, y = images(), np.array([1, 2, 3, 1])
     for more, classes in (({}, ("1", "2", "3")), ({"classes": ["a", "b", "c"]}, ("a", "b", "c"))):
-        read = sources.read(write_npz(tmp_path / "a.npz", x_train=x, y_train=y, x_test=x[:1], y_test=[2], **more))
-        assert read.classes == classes and read.train.labels.tolist() == [0, 1, 2, 0] and read.test.labels.tolist() == [1]
+        read = sources.read(
+            write_npz(tmp_path / "a.npz", x_train=x, y_train=y, x_test=x[:1], y_test=[2], **more)
+        )
+        assert (
+            read.classes == classes
+            and read.train.labels.tolist() == [0, 1, 2, 0]
+            and read.test.labels.tolist() == [1]
+        )
         assert read.notes == ("labels are 1..3: they are taken for classes counted from 1",)
     floats = sources.read(write_npz(tmp_path / "b.npz", x_train=x, y_train=[0.0, 1.0, 2.0, 1.0]))
-    assert floats.classes == ("0", "1", "2") and floats.train.labels.tolist() == [0, 1, 2, 1] and floats.notes == ()
+    assert (
+        floats.classes == ("0", "1", "2")
+        and floats.train.labels.tolist() == [0, 1, 2, 1]
+        and floats.notes == ()
+    )
 
 
 @pytest.mark.parametrize(
     ("arrays", "said"),
     [
-        ({"pixels": images(), "targets": [0, 1, 0, 1]}, "pixels, targets: expected x_train, y_train"),
-        ({"X_TRAIN": images(), "X_train": images(), "y_train": [0, 1, 0, 1]}, "X_TRAIN, X_train, which are one name in two cases"),
+        (
+            {"pixels": images(), "targets": [0, 1, 0, 1]},
+            "pixels, targets: expected x_train, y_train",
+        ),
+        (
+            {"X_TRAIN": images(), "X_train": images(), "y_train": [0, 1, 0, 1]},
+            "X_TRAIN, X_train, which are one name in two cases",
+        ),
         ({"x_train": images(), "y_train": [0, 1, 0, 1], "x_test": images()}, "x_test"),
         ({"x_train": images(4, 3, 32, 32), "y_train": [0, 1, 0, 1]}, "(4, 3, 32, 32)"),
         ({"x_train": images(4, 32), "y_train": [0, 1, 0, 1]}, "(4, 32)"),
@@ -136,9 +235,28 @@ def test_npz_labels_from_one(tmp_path):
         ({"x_train": images().astype(int) - 200, "y_train": [0, 1, 0, 1]}, "is int64 from -"),
         ({"x_train": images().astype(np.uint16) * 2, "y_train": [0, 1, 0, 1]}, "is uint16 from "),
         ({"x_train": images() > 9, "y_train": [0, 1, 0, 1]}, "is bool: expected integers 0..255"),
-        ({"x_train": images() + np.float32(0.5), "y_train": [0, 1, 0, 1]}, "floats 0..1, or floats that are whole numbers 0..255"),
-        ({"x_train": images() / 255, "y_train": [0, 1, 0, 1], "x_test": images(1) * 1.0, "y_test": [0]}, "x_test of"),
-        ({"x_train": images() * 1.0, "y_train": [0, 1, 0, 1], "x_test": images(1) / 100, "y_test": [0]}, "not all whole"),
+        (
+            {"x_train": images() + np.float32(0.5), "y_train": [0, 1, 0, 1]},
+            "floats 0..1, or floats that are whole numbers 0..255",
+        ),
+        (
+            {
+                "x_train": images() / 255,
+                "y_train": [0, 1, 0, 1],
+                "x_test": images(1) * 1.0,
+                "y_test": [0],
+            },
+            "x_test of",
+        ),
+        (
+            {
+                "x_train": images() * 1.0,
+                "y_train": [0, 1, 0, 1],
+                "x_test": images(1) / 100,
+                "y_test": [0],
+            },
+            "not all whole",
+        ),
         ({"x_train": np.full((4, 5, 5), np.nan), "y_train": [0, 1, 0, 1]}, "from nan to nan"),
         ({"x_train": images(), "y_train": [1, 3, 1, 3]}, "1..3: expected 0..k-1"),
         ({"x_train": images(), "y_train": [2, 3, 2, 3]}, "2..3: expected 0..k-1"),
@@ -147,22 +265,56 @@ def test_npz_labels_from_one(tmp_path):
             "has labels 0..0, and those of training are 1..2",
         ),
         ({"x_train": images(), "y_train": np.eye(3)[[1, 2, 1, 2]]}, "1..2: expected 0..k-1"),
-        ({"x_train": images(), "y_train": ["a", "b", "a", "b"], "x_test": images(1), "y_test": ["c"]}, "y_test of"),
-        ({"x_train": images(), "y_train": ["a", "b", "a", "b"], "x_test": images(1), "y_test": [1]}, "use one form for both"),
-        ({"x_train": images(), "y_train": ["a", "b", "a", "b"], "classes": ["a", "c"]}, "has b, no class: expected a, c"),
+        (
+            {
+                "x_train": images(),
+                "y_train": ["a", "b", "a", "b"],
+                "x_test": images(1),
+                "y_test": ["c"],
+            },
+            "y_test of",
+        ),
+        (
+            {
+                "x_train": images(),
+                "y_train": ["a", "b", "a", "b"],
+                "x_test": images(1),
+                "y_test": [1],
+            },
+            "use one form for both",
+        ),
+        (
+            {"x_train": images(), "y_train": ["a", "b", "a", "b"], "classes": ["a", "c"]},
+            "has b, no class: expected a, c",
+        ),
         ({"x_train": images(), "y_train": ["a", "b\0", "a", "b\0c"]}, "holds a NUL character"),
         ({"x_train": images(), "y_train": ["a", "", "a", ""]}, "expected different names"),
         ({"x_train": images(), "y_train": np.array([b"a", b"\xe9", b"a", b"a"])}, "not UTF-8"),
         ({"x_train": images(), "y_train": [0, 0, 0, 0]}, "only 1 class"),
-        ({"x_train": images(), "y_train": [0.0, 1.5, 0.0, 1.0]}, "is float64 and not of whole numbers"),
-        ({"x_train": images(), "y_train": [0.0, np.nan, 0.0, 1.0]}, "is float64 and not of whole numbers"),
+        (
+            {"x_train": images(), "y_train": [0.0, 1.5, 0.0, 1.0]},
+            "is float64 and not of whole numbers",
+        ),
+        (
+            {"x_train": images(), "y_train": [0.0, np.nan, 0.0, 1.0]},
+            "is float64 and not of whole numbers",
+        ),
         ({"x_train": images(), "y_train": [[1, 1, 0]] * 4}, "(4, 3) is not one-hot"),
         ({"x_train": images(), "y_train": [[1, 1], [0, 1], [0, 1], [0, 1]]}, "not one-hot"),
-        ({"x_train": images(), "y_train": [0, 1, 0, 1], "x_test": images(1), "y_test": [2]}, "test labels are 2..2"),
-        ({"x_train": images(), "y_train": [0, 1, 0, 1], "classes": ["a", "b", "c"]}, "class 'c' (label 2) has no training image"),
+        (
+            {"x_train": images(), "y_train": [0, 1, 0, 1], "x_test": images(1), "y_test": [2]},
+            "test labels are 2..2",
+        ),
+        (
+            {"x_train": images(), "y_train": [0, 1, 0, 1], "classes": ["a", "b", "c"]},
+            "class 'c' (label 2) has no training image",
+        ),
         ({"x_train": images(), "y_train": [0, 1, 0, 1], "classes": ["a", "a"]}, "different names"),
         ({"x_train": images(), "y_train": [0, 1, 0, -1], "classes": ["a", "b"]}, "-1..1"),
-        ({"x_train": images(), "y_train": [0, 1, 0, 1], "classes": np.array(["a", "b"], object)}, "classes"),
+        (
+            {"x_train": images(), "y_train": [0, 1, 0, 1], "classes": np.array(["a", "b"], object)},
+            "classes",
+        ),
     ],
 )
 def test_npz_refused(tmp_path, arrays, said):
@@ -198,7 +350,9 @@ def test_a_damaged_npz(tmp_path):
 def npy(shape: tuple, content: bytes = b"") -> bytes:
     """An .npy of uint8 whose header says this shape, whatever is in it."""
     buffer = io.BytesIO()
-    np.lib.format.write_array_header_1_0(buffer, {"descr": "|u1", "fortran_order": False, "shape": shape})
+    np.lib.format.write_array_header_1_0(
+        buffer, {"descr": "|u1", "fortran_order": False, "shape": shape}
+    )
     return buffer.getvalue() + content
 
 
@@ -226,7 +380,10 @@ def test_equal_bytes_are_read_as_they_are_stored(tmp_path):
     x = np.zeros((2, 2048, 2048, 3), np.uint8)
     np.savez_compressed(tmp_path / "a.npz", x_train=x, y_train=[0, 1])
     assert "save it by numpy.savez" in refused(str(tmp_path / "a.npz"))
-    assert sources.read(write_npz(tmp_path / "a.npz", x_train=x, y_train=[0, 1])).train.images.shape == x.shape
+    assert (
+        sources.read(write_npz(tmp_path / "a.npz", x_train=x, y_train=[0, 1])).train.images.shape
+        == x.shape
+    )
 
 
 def test_a_lone_npy_is_not_read(tmp_path):
@@ -243,15 +400,26 @@ def test_a_lone_npy_is_not_read(tmp_path):
         (np.eye(4, dtype=np.uint8), "values are only 0 and 1, of 0..255"),
         (np.zeros((4, 4), np.int64), "all pixels of all images have the value 0"),
         (np.full((4, 4), 9.0), "all pixels of all images have the value 9"),
-        (np.arange(16, dtype=np.uint8).reshape(4, 4), "the largest value of all pixels is 15, of 0..255"),
+        (
+            np.arange(16, dtype=np.uint8).reshape(4, 4),
+            "the largest value of all pixels is 15, of 0..255",
+        ),
         (np.eye(4), None),
         (np.arange(48, dtype=np.uint8).reshape(12, 4), None),
     ],
 )
 def test_what_is_almost_black_is_said(tmp_path, values, said):
     """Masks of 0 and 1, images all of one value and those of few bits are noted, of arrays and of files; floats 0 and 1 are black and white."""
-    notes = [*sources.read(write_npz(tmp_path / "a.npz", x_train=np.stack([values] * 2), y_train=[0, 1])).notes]
+    notes = [
+        *sources.read(
+            write_npz(tmp_path / "a.npz", x_train=np.stack([values] * 2), y_train=[0, 1])
+        ).notes
+    ]
     if values.dtype == np.uint8:
-        notes += sources.read(write_folder(tmp_path / "set", {f"{c}/1.png": encoded(values) for c in "ab"})).notes
-    assert [note for note in notes if said and said in note] == ([note for note in notes if "taken for" not in note])
+        notes += sources.read(
+            write_folder(tmp_path / "set", {f"{c}/1.png": encoded(values) for c in "ab"})
+        ).notes
+    assert [note for note in notes if said and said in note] == (
+        [note for note in notes if "taken for" not in note]
+    )
     assert bool(notes) == bool(said)

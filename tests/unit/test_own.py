@@ -49,7 +49,10 @@ def parsed(tmp_path, more: str):
 
 def test_any_key_is_its_own(tmp_path):
     """Beside the keys every model has, any own one is fixed, a choice or a range by what stands there; a stored one reads the same."""
-    e = parsed(tmp_path, 'depth = {low = 1, high = 3}\nrate = [1, 0.5]\nkind = ["a", "b"]\nwide = [true, false]\nsteps = 4\nepochs = 2\n')
+    e = parsed(
+        tmp_path,
+        'depth = {low = 1, high = 3}\nrate = [1, 0.5]\nkind = ["a", "b"]\nwide = [true, false]\nsteps = 4\nepochs = 2\n',
+    )
     assert e.space("mine") == {
         "learning_rate": Range(1e-3, 1e-2, log=True),
         "batch_size": Choice((32, 64, 128)),
@@ -58,34 +61,59 @@ def test_any_key_is_its_own(tmp_path):
         "kind": Choice(("a", "b")),
         "wide": Choice((True, False)),
     }
-    assert e.fixed("mine") | {"factory": "mine:build", "steps": 4, "epochs": 2, "augment": {}} == e.fixed("mine")
+    assert e.fixed("mine") | {
+        "factory": "mine:build",
+        "steps": 4,
+        "epochs": 2,
+        "augment": {},
+    } == e.fixed("mine")
     assert "dropout" not in e.models["mine"], "given to a factory only if the file gives it"
     again = parse(json.loads(json.dumps(e.spec)))
     assert (again, again.fingerprint) == (e, e.fingerprint)
 
 
 WRONG = [
-    ("learing_rate = 1", "unknown key 'models.mine.learing_rate' (did you mean 'learning_rate'?); if it is meant for your factory"),
+    (
+        "learing_rate = 1",
+        "unknown key 'models.mine.learing_rate' (did you mean 'learning_rate'?); if it is meant for your factory",
+    ),
     ("epochs = 2\nepoch = 3", "unknown key 'models.mine.epoch' (did you mean 'epochs'?)"),
-    ('kind = ["a", 1]', 'models.mine.kind = ["a", 1]: expected a number, a string, true or false, a list of one of these'),
+    (
+        'kind = ["a", 1]',
+        'models.mine.kind = ["a", 1]: expected a number, a string, true or false, a list of one of these',
+    ),
     ("kind = [[1]]", "models.mine.kind = [[1]]: expected a number"),
     ("kind = []", "models.mine.kind = []: expected a number"),
     ("kind = nan", "models.mine.kind = NaN: expected a number from"),
     ('"a-b" = 1', "key \"a-b\": expected 1 to 40 letters, digits and '_'"),
-    ("[models.My_net]\nfactory = 'm:b'", "[models.My_net]: expected a name of 1 to 40 of a-z, 0-9 and '-'"),
-    ("[models.other]\nfactory = 'build'", 'models.other.factory = "build": expected "package.module:function"'),
+    (
+        "[models.My_net]\nfactory = 'm:b'",
+        "[models.My_net]: expected a name of 1 to 40 of a-z, 0-9 and '-'",
+    ),
+    (
+        "[models.other]\nfactory = 'build'",
+        'models.other.factory = "build": expected "package.module:function"',
+    ),
     ("[models.cnn]\nfactory = 'm:b'", "cnn is a model of this program: give yours another name"),
     ("[models.resnet5]", "unknown model 'resnet5' in [models.resnet5] (did you mean 'resnet50'?)"),
     (
         '[models.vgg19]\nclass_weights = "balance"',
         "models.vgg19.class_weights = \"balance\" (did you mean 'balanced'?): expected one of none, balanced",
     ),
-    ("[models.vgg19]\nunfreeze = [1, 2]", "models.vgg19.unfreeze = [1, 2]: this parameter is fixed"),
-    ("[models.xception]\ninput_size = 64", "models.xception.input_size = 64: expected a whole number from 71"),
+    (
+        "[models.vgg19]\nunfreeze = [1, 2]",
+        "models.vgg19.unfreeze = [1, 2]: this parameter is fixed",
+    ),
+    (
+        "[models.xception]\ninput_size = 64",
+        "models.xception.input_size = 64: expected a whole number from 71",
+    ),
 ]
 
 
-@pytest.mark.parametrize(("more", "words"), WRONG, ids=[w[0].partition("\n")[2] or w[0] for w in WRONG])
+@pytest.mark.parametrize(
+    ("more", "words"), WRONG, ids=[w[0].partition("\n")[2] or w[0] for w in WRONG]
+)
 def test_wrong_files_get_one_sentence(tmp_path, more, words):
     """A slip in a common key is no own key; what cannot be a parameter is refused with the value."""
     with pytest.raises(Invalid) as caught:
@@ -97,19 +125,35 @@ def test_fine_tuning_is_said_in_the_file(tmp_path):
     """With `unfreeze` there is no features stage and augment is allowed; `unfreeze = 0` is the experiment without it."""
     without, off, on = (
         parsed(tmp_path, f"[models.vgg19]\nepochs = 2\n{line}")
-        for line in ("", 'unfreeze = 0\nclass_weights = "none"', "unfreeze = 2\naugment = {flip = true}")
+        for line in (
+            "",
+            'unfreeze = 0\nclass_weights = "none"',
+            "unfreeze = 2\naugment = {flip = true}",
+        )
     )
     assert without.fingerprint == off.fingerprint != on.fingerprint
     assert (off.plan()["features"], on.plan()["features"]) == ({"vgg19": 1}, {})
     assert on.pretrained() == ["vgg19"]
-    assert [n for n in on.notes if "vgg19: unfreeze with learning rates up to 0.01: above 0.001 a pretrained base is easily destroyed" in n]
+    assert [
+        n
+        for n in on.notes
+        if "vgg19: unfreeze with learning rates up to 0.01: above 0.001 a pretrained base is easily destroyed"
+        in n
+    ]
 
 
 def test_the_source_is_what_is_imported(folder):
     """The hash is over the module and what it imports from beside it or its package; a comment counts, another file does not."""
-    (folder / "mine.py").write_text("import json\nimport beside\nfrom kit.net import build\nraise RuntimeError('never run')\n")
+    (folder / "mine.py").write_text(
+        "import json\nimport beside\nfrom kit.net import build\nraise RuntimeError('never run')\n"
+    )
     (folder / "kit").mkdir()
-    for name, text in (("beside.py", ""), ("kit/__init__.py", ""), ("kit/net.py", "from . import layers"), ("kit/layers.py", "")):
+    for name, text in (
+        ("beside.py", ""),
+        ("kit/__init__.py", ""),
+        ("kit/net.py", "from . import layers"),
+        ("kit/layers.py", ""),
+    ):
         (folder / name).write_text(text)
     (folder / "other.py").write_text("")
     first = custom_source.source("mine:build")
@@ -132,10 +176,14 @@ def test_an_experiment_keeps_its_source(folder):
     assert custom_source.seal(parse(sealed.spec)) == sealed
     custom_source.check("mine", own)
     (folder / "mine.py").write_text(HEAD + NET + "\n")
-    with pytest.raises(Invalid, match=rf"models.mine.source = \"{own['source']}\": .*mine.py and what it imports are [0-9a-f]+ here"):
+    with pytest.raises(
+        Invalid,
+        match=rf"models.mine.source = \"{own['source']}\": .*mine.py and what it imports are [0-9a-f]+ here",
+    ):
         custom_source.seal(parse(sealed.spec))
     with pytest.raises(
-        Invalid, match=f"model mine was prepared with the source {own['source']}, but .*mine.py .* are .* here: give this worker"
+        Invalid,
+        match=f"model mine was prepared with the source {own['source']}, but .*mine.py .* are .* here: give this worker",
     ):
         custom_source.check("mine", own)
 
@@ -145,7 +193,9 @@ def test_a_good_model_is_proved(folder):
     (folder / "mine.py").write_text(HEAD + GOOD)
     custom_check.prove(parsed(folder, "epochs = 2\nunits = [2, 3]"), "mine", (8, 8, 3), 3)
     lstm, inputs = keras.layers.LSTM(2, return_state=True), keras.Input((4, 3))
-    assert {row["name"]: row["output_shape"] for row in layers(keras.Model(inputs, lstm(inputs)[0]))}[lstm.name] == [], "it has three"
+    assert {
+        row["name"]: row["output_shape"] for row in layers(keras.Model(inputs, lstm(inputs)[0]))
+    }[lstm.name] == [], "it has three"
 
 
 GOOD = """
@@ -169,29 +219,51 @@ def build(parameters, input_shape, classes):
     return Net(classes, parameters["units"])
 """
 BAD = {
-    "no module": (None, r"there is no module mine: it must be installed, in a folder that PYTHONPATH names, or in the folder"),
+    "no module": (
+        None,
+        r"there is no module mine: it must be installed, in a folder that PYTHONPATH names, or in the folder",
+    ),
     "no Python": ("def build(:", r"mine.py is not Python that can be read: "),
-    "no import": ("import nothing_like_it", r"importing .*mine.py failed: ModuleNotFoundError: .* \(mine.py, line 1\)"),
-    "no function": ("def built(): pass", r"mine.py has no function build \(did you mean built\?\); it defines built"),
+    "no import": (
+        "import nothing_like_it",
+        r"importing .*mine.py failed: ModuleNotFoundError: .* \(mine.py, line 1\)",
+    ),
+    "no function": (
+        "def built(): pass",
+        r"mine.py has no function build \(did you mean built\?\); it defines built",
+    ),
     "raises": (
         "\ndef build(parameters, input_shape, classes):\n    return parameters['missing']",
         r"mine:build\(\{.*\"learning_rate\": 0.001, .*\}, \(8, 8, 3\), 3\) raised KeyError: 'missing' \(mine.py, line 5\)",
     ),
-    "arguments": ("def build(): pass", "raised TypeError: build.. takes 0 positional arguments but 3 were given"),
+    "arguments": (
+        "def build(): pass",
+        "raised TypeError: build.. takes 0 positional arguments but 3 were given",
+    ),
     "no model": ("def build(*_): return 3", "returned int: expected a keras.Model"),
-    "input": (NET.replace("Input(input_shape)", "Input((9, 9, 3))"), r"does not take images \[n, 8, 8, 3\]"),
+    "input": (
+        NET.replace("Input(input_shape)", "Input((9, 9, 3))"),
+        r"does not take images \[n, 8, 8, 3\]",
+    ),
     "input of a Sequential": (
         "import keras\ndef build(*_): return keras.Sequential([keras.Input((9, 9, 3)), keras.layers.Flatten(), keras.layers.Dense(3)])",
         r"\[n, 8, 8, 3\]: ValueError: Input 0 .* expected shape=\(None, 9, 9, 3\)",
     ),
-    "shape": (NET.replace("(classes, ", "(classes + 1, "), r"with output \(None, 4\): expected \[n, 3\]"),
-    "no softmax": (NET.replace('"softmax"', '"linear"'), "its outputs are no probabilities .* expected a softmax at the end"),
+    "shape": (
+        NET.replace("(classes, ", "(classes + 1, "),
+        r"with output \(None, 4\): expected \[n, 3\]",
+    ),
+    "no softmax": (
+        NET.replace('"softmax"', '"linear"'),
+        "its outputs are no probabilities .* expected a softmax at the end",
+    ),
     "lambda": (
         NET.replace("Flatten()", "Lambda(lambda v: keras.ops.reshape(v, (-1, 192)))"),
         "cannot be saved and loaded as a .keras file",
     ),
     "not registered": (
-        NET.replace("keras.layers.Flatten()", "Flat()") + "\nclass Flat(keras.layers.Flatten):\n    pass\n",
+        NET.replace("keras.layers.Flatten()", "Flat()")
+        + "\nclass Flat(keras.layers.Flatten):\n    pass\n",
         "cannot be saved and loaded as a .keras file: TypeError: Could not locate class 'Flat'",
     ),
     "hidden state": (
@@ -222,7 +294,10 @@ class Times(keras.layers.Layer):
         "saved and loaded, it predicts otherwise, by up to .*: see get_config of its layers",
     ),
     "one choice": (
-        NET.replace("keras.Input(input_shape)", "keras.Input(input_shape if parameters['kind'] == 'a' else int('x'))"),
+        NET.replace(
+            "keras.Input(input_shape)",
+            "keras.Input(input_shape if parameters['kind'] == 'a' else int('x'))",
+        ),
         '"kind": "b".*raised ValueError',
     ),
 }
@@ -233,7 +308,9 @@ def test_a_bad_model_is_answered_by_prepare(folder, what):
     """What would fail after hours is said before anything is stored: the function, its arguments, the line."""
     text, words = BAD[what]
     if text is not None:
-        (folder / "mine.py").write_text(text if "Python" in what or "import" in what else HEAD + text)
+        (folder / "mine.py").write_text(
+            text if "Python" in what or "import" in what else HEAD + text
+        )
     with pytest.raises(Invalid, match=words) as caught:
         experiment = parsed(folder, "epochs = 2\nkind = ['a', 'b']")
         custom_source.seal(experiment)

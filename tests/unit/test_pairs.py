@@ -9,7 +9,9 @@ from bench.search import again, best_at, chosen, curve, reached
 def test_contenders_take_turns():
     """Each contender is measured once a round, and who was last is first in the next."""
     calls = []
-    found = in_turn(3, lambda: calls.append("a") or len(calls), lambda: calls.append("b") or len(calls))
+    found = in_turn(
+        3, lambda: calls.append("a") or len(calls), lambda: calls.append("b") or len(calls)
+    )
     assert calls == list("abbaab")
     assert found == [[1, 4, 5], [2, 3, 6]]
 
@@ -18,7 +20,11 @@ def test_contenders_take_turns():
 def test_the_ratio_is_of_pairs(less_is_better, ratio):
     """The ratio is the median of the rounds' ratios: a machine that is twice as slow in one round changes nothing."""
     row = compare("step", "images/s", [3.0, 1.5, 3.0], [2.0, 1.0, 2.0], less_is_better)
-    assert (row.ratio, row.spread, row.n) == (pytest.approx(ratio), (pytest.approx(ratio), pytest.approx(ratio)), 3)
+    assert (row.ratio, row.spread, row.n) == (
+        pytest.approx(ratio),
+        (pytest.approx(ratio), pytest.approx(ratio)),
+        3,
+    )
     assert (row.ours, row.yardstick) == (3.0, 2.0)
 
 
@@ -28,7 +34,10 @@ def test_a_missed_goal_is_said():
     assert [line.endswith("missed") for line in table(rows).splitlines()] == [False, False, True]
 
 
-@pytest.mark.parametrize(("ours", "less", "reached"), [(0.4, True, True), (0.6, True, False), (0.6, False, True), (0.4, False, False)])
+@pytest.mark.parametrize(
+    ("ours", "less", "reached"),
+    [(0.4, True, True), (0.6, True, False), (0.6, False, True), (0.4, False, False)],
+)
 def test_a_limit_is_for_ours_alone(ours, less, reached):
     """A row with a limit is judged by it, whatever the yardstick does: one that failed is a dash, and null in JSON."""
     row = compare("claim", "s", [ours], [float("nan")], less, limit=0.5)
@@ -48,11 +57,29 @@ def test_who_fails_once_has_no_number(failed):
 
 def test_the_curve_of_a_study():
     """Pruned trials cost their epochs and find nothing; a value not reached costs what the caller says."""
-    trials = [("pruned", 0.9, 1), ("complete", 0.5, 10), ("complete", 0.4, 10), ("complete", 0.6, 10)]
-    points = curve([{"state": state, "value": value, "epochs": epochs} for state, value, epochs in trials])
+    trials = [
+        ("pruned", 0.9, 1),
+        ("complete", 0.5, 10),
+        ("complete", 0.4, 10),
+        ("complete", 0.6, 10),
+    ]
+    points = curve(
+        [{"state": state, "value": value, "epochs": epochs} for state, value, epochs in trials]
+    )
     assert points == [(1, 0.0), (11, 0.5), (21, 0.5), (31, 0.6)]
-    assert (reached(points, 0.5, 99), reached(points, 0.55, 99), reached(points, 0.7, 99)) == (11, 31, 99)
-    assert [best_at(points, spent) for spent in (0, 10.9, 11, 30, 31, 40)] == [0.0, 0.0, 0.5, 0.5, 0.6, 0.6]
+    assert (reached(points, 0.5, 99), reached(points, 0.55, 99), reached(points, 0.7, 99)) == (
+        11,
+        31,
+        99,
+    )
+    assert [best_at(points, spent) for spent in (0, 10.9, 11, 30, 31, 40)] == [
+        0.0,
+        0.0,
+        0.5,
+        0.5,
+        0.6,
+        0.6,
+    ]
 
 
 def test_what_was_chosen_is_trained_again():
@@ -62,7 +89,10 @@ def test_what_was_chosen_is_trained_again():
         for i, (state, value) in enumerate([("complete", 0.4), ("pruned", 0.9), ("complete", 0.4)])
     ]
     assert chosen(trials)["number"] == 0
-    seeds = [[{"value": v} for v in (0.40, 0.38, 0.42, 0.40)], [{"value": v} for v in (0.40, 0.41, 0.42, 0.43)]]
+    seeds = [
+        [{"value": v} for v in (0.40, 0.38, 0.42, 0.40)],
+        [{"value": v} for v in (0.40, 0.41, 0.42, 0.43)],
+    ]
     row = again(seeds)
     assert (row.ours, row.yardstick, row.n) == (pytest.approx(0.405), pytest.approx(0.41), 2)
     assert row.reached and not again([[{"value": v} for v in (0.40, 0.38)]] * 2).reached

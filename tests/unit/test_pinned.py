@@ -46,10 +46,25 @@ def made(kind, folder):
     if kind == "tar":
         return (write_tar(folder / "set.tar.gz", classes),)
     if kind == "npz":
-        return (write_npz(folder / "a.npz", x_train=x, y_train=y, x_test=x[:2, ..., :3], y_test=y[:2], classes=["x", "y", "z"]),)
+        return (
+            write_npz(
+                folder / "a.npz",
+                x_train=x,
+                y_train=y,
+                x_test=x[:2, ..., :3],
+                y_test=y[:2],
+                classes=["x", "y", "z"],
+            ),
+        )
     if kind == "floats":
-        return write_npz(folder / "b.npz", x_train=(x[..., 0] / 255).astype(np.float32), y_train=np.eye(3)[y]), 5
-    return ("digits", 8) if kind == "digits" else ("cifar10", None, write_tar(folder / "c.tar.gz", cifar_files()[0]))
+        return write_npz(
+            folder / "b.npz", x_train=(x[..., 0] / 255).astype(np.float32), y_train=np.eye(3)[y]
+        ), 5
+    return (
+        ("digits", 8)
+        if kind == "digits"
+        else ("cifar10", None, write_tar(folder / "c.tar.gz", cifar_files()[0]))
+    )
 
 
 @pytest.mark.parametrize(

@@ -91,7 +91,9 @@ def test_a_file_that_may_not_be_read_does_not_stop_the_others():
         if me == 0:
             os.setresuid(NOBODY, NOBODY, me)  # access(2) asks for the real one
         try:
-            paths = command.make_context("predict", ["model", str(top / "closed.png")]).params["paths"]
+            paths = command.make_context("predict", ["model", str(top / "closed.png")]).params[
+                "paths"
+            ]
             with pytest.raises(Invalid, match="closed.png' cannot be read"):
                 pictures.one(images(paths)[0], (8, 8, 3))
         finally:
@@ -124,8 +126,13 @@ def test_any_name_is_written(model, photo, capsys):
         printed[form].encode()
     wanted = [f"{photo.parent}/a\nb.png", rf"{photo.parent}/\xff.png"]
     assert [a["file"] for a in json.loads(printed["json"])] == wanted
-    assert [row["file"] for row in csv.DictReader(io.StringIO(printed["csv"]))] == [w.replace("\n", r"\n") for w in wanted]
-    assert printed["table"].splitlines() == [rf"1.000 red               0.000 other\n           {w}".replace("\nb", r"\nb") for w in wanted]
+    assert [row["file"] for row in csv.DictReader(io.StringIO(printed["csv"]))] == [
+        w.replace("\n", r"\n") for w in wanted
+    ]
+    assert printed["table"].splitlines() == [
+        rf"1.000 red               0.000 other\n           {w}".replace("\nb", r"\nb")
+        for w in wanted
+    ]
 
 
 def test_a_folder_names_no_code_to_run(tmp_path, monkeypatch):
@@ -133,26 +140,47 @@ def test_a_folder_names_no_code_to_run(tmp_path, monkeypatch):
     import keras
 
     inputs = keras.Input((4, 6, 3), dtype="uint8")
-    scores = keras.layers.Dense(2, activation="softmax")(keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(inputs)))
+    scores = keras.layers.Dense(2, activation="softmax")(
+        keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(inputs))
+    )
     keras.Model(inputs, {"probabilities": scores}).save(tmp_path / "model.keras")
-    about = {"schema": 1, "format": "keras", "model": "m", "factory": "foreign:build", "classes": ["a", "b"], "image_shape": [4, 6, 3]}
+    about = {
+        "schema": 1,
+        "format": "keras",
+        "model": "m",
+        "factory": "foreign:build",
+        "classes": ["a", "b"],
+        "image_shape": [4, 6, 3],
+    }
     (tmp_path / ABOUT).write_text(json.dumps(about | {"sha256": digest(tmp_path / "model.keras")}))
-    (tmp_path / "foreign.py").write_text("import pathlib\npathlib.Path('ran').touch()\ndef build(): pass\n")
+    (tmp_path / "foreign.py").write_text(
+        "import pathlib\npathlib.Path('ran').touch()\ndef build(): pass\n"
+    )
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
-    with pytest.raises(Invalid, match="made by foreign:build: if you trust that module here, give it by --factory foreign:build"):
+    with pytest.raises(
+        Invalid,
+        match="made by foreign:build: if you trust that module here, give it by --factory foreign:build",
+    ):
         of_folder(tmp_path)
     assert not Path("ran").exists()
     found = of_folder(tmp_path, "foreign:build")
-    assert found.probabilities(np.zeros((3, 4, 6, 3), np.uint8)).shape == (3, 2) and found.bits == 16, (
-        "of exports before 12 bits were known"
-    )
+    assert (
+        found.probabilities(np.zeros((3, 4, 6, 3), np.uint8)).shape == (3, 2) and found.bits == 16
+    ), "of exports before 12 bits were known"
     assert Path("ran").exists()
 
 
 def exported(folder: Path, form: str, path: Path) -> None:
     """Write what makes a folder an export, with the right hash: whoever makes the model makes this, too."""
-    about = {"schema": 1, "format": form, "model": "m", "factory": None, "classes": ["a", "b"], "image_shape": [4, 6, 3]}
+    about = {
+        "schema": 1,
+        "format": form,
+        "model": "m",
+        "factory": None,
+        "classes": ["a", "b"],
+        "image_shape": [4, 6, 3],
+    }
     (folder / ABOUT).write_text(json.dumps(about | {"sha256": digest(path)}))
 
 
@@ -171,9 +199,14 @@ def test_a_saved_model_is_run_by_who_trusts_it(tmp_path, photo):
     exported(tmp_path, "saved_model", tmp_path / "saved_model")
     command = [sys.executable, "-m", "job", "predict", str(tmp_path), str(photo)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 78 and "is a SavedModel, a program that reads and writes files as this user" in done.stderr, done.stderr
+    assert (
+        done.returncode == 78
+        and "is a SavedModel, a program that reads and writes files as this user" in done.stderr
+    ), done.stderr
     assert not (tmp_path / "ran").exists()
-    assert of_folder(tmp_path, trust=True).probabilities(np.zeros((1, 4, 6, 3), np.uint8)).shape == (1, 2)
+    assert of_folder(tmp_path, trust=True).probabilities(
+        np.zeros((1, 4, 6, 3), np.uint8)
+    ).shape == (1, 2)
     assert (tmp_path / "ran").exists()
 
 
@@ -183,17 +216,24 @@ def test_a_keras_file_runs_no_code(tmp_path, layer):
     import keras
 
     inputs = keras.Input((4, 6, 3), dtype="uint8")
-    keras.Model(inputs, keras.layers.Lambda(lambda images: images)(inputs)).save(tmp_path / "model.keras")
+    keras.Model(inputs, keras.layers.Lambda(lambda images: images)(inputs)).save(
+        tmp_path / "model.keras"
+    )
     if layer == "saved_model":
         with zipfile.ZipFile(tmp_path / "model.keras") as archive:
             files = {name: archive.read(name) for name in archive.namelist()}
         config = json.loads(files["config.json"])
-        config["config"]["layers"][1] |= {"class_name": "TFSMLayer", "config": {"name": "x", "filepath": "elsewhere"}}
+        config["config"]["layers"][1] |= {
+            "class_name": "TFSMLayer",
+            "config": {"name": "x", "filepath": "elsewhere"},
+        }
         with zipfile.ZipFile(tmp_path / "model.keras", "w") as archive:
             for name, content in (files | {"config.json": json.dumps(config)}).items():
                 archive.writestr(name, content)
     exported(tmp_path, "keras", tmp_path / "model.keras")
-    with pytest.raises(Invalid, match="cannot be loaded as a Keras model: .* risk of arbitrary code execution") as caught:
+    with pytest.raises(
+        Invalid, match="cannot be loaded as a Keras model: .* risk of arbitrary code execution"
+    ) as caught:
         of_folder(tmp_path)
     assert "safe_mode" not in str(caught.value) and "enable_unsafe" not in str(caught.value)
 
@@ -203,7 +243,10 @@ def test_a_keras_file_runs_no_code(tmp_path, layer):
     [
         ({"classes": "ab"}, 'classes = "ab"'),
         ({"classes": ["a", 1]}, "classes ="),
-        ({"classes": ["a", "b", "c"]}, r"answers 1 images with (1, 2): expected a probability for each of 3 classes"),
+        (
+            {"classes": ["a", "b", "c"]},
+            r"answers 1 images with (1, 2): expected a probability for each of 3 classes",
+        ),
         ({"image_shape": [10**6, 10**6, 3]}, "image_shape ="),
         ({"image_shape": [4, 6]}, "not enough values"),
         ({"image_shape": [4, 8, 3]}, "cannot be asked ("),
@@ -216,7 +259,9 @@ def test_what_a_folder_says_of_itself(tmp_path, photo, wrong, said):
     import keras
 
     inputs = keras.Input((4, 6, 3), dtype="uint8")
-    scores = keras.layers.Dense(2, activation="softmax")(keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(inputs)))
+    scores = keras.layers.Dense(2, activation="softmax")(
+        keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(inputs))
+    )
     keras.Model(inputs, {"probabilities": scores}).save(tmp_path / "model.keras")
     exported(tmp_path, "keras", tmp_path / "model.keras")
     about = json.loads((tmp_path / ABOUT).read_text()) | wrong

@@ -20,7 +20,9 @@ README = (ROOT / "README.md").read_text()
 def test_every_setting_stands_there():
     """Each variable has a row with its meaning."""
     for setting in SETTINGS.values():
-        assert re.search(rf"^\| `{setting.variable}`.*{re.escape(setting.help)}", README, re.M), setting.variable
+        assert re.search(rf"^\| `{setting.variable}`.*{re.escape(setting.help)}", README, re.M), (
+            setting.variable
+        )
 
 
 def test_every_exit_code_stands_there():
@@ -31,7 +33,12 @@ def test_every_exit_code_stands_there():
 
 def test_every_key_of_a_file_stands_there():
     """Each key of an experiment file and each hyperparameter is named."""
-    keys = {key for keys in SECTIONS.values() for key in keys} | {p for kinds in MODELS.values() for p in kinds} | set(AUGMENT) | set(OWN)
+    keys = (
+        {key for keys in SECTIONS.values() for key in keys}
+        | {p for kinds in MODELS.values() for p in kinds}
+        | set(AUGMENT)
+        | set(OWN)
+    )
     assert [k for k in sorted(keys) if not re.search(rf"\b{k}\b", README)] == []
 
 
@@ -52,15 +59,22 @@ def test_commands_exist():
 
 def test_every_command_stands_in_the_help():
     """`job --help` lists each command once, under what one wants to do, with a sentence that is not cut off."""
-    assert sorted(name for names in GROUPS.values() for name in names if name in job.commands) == sorted(job.commands)
+    assert sorted(
+        name for names in GROUPS.values() for name in names if name in job.commands
+    ) == sorted(job.commands)
     text = CliRunner().invoke(job, ["--help"], terminal_width=110).output
-    assert [name for name in job.commands if not re.search(rf"^  {name} +[A-Z].*\.$", text, re.M)] == []
+    assert [
+        name for name in job.commands if not re.search(rf"^  {name} +[A-Z].*\.$", text, re.M)
+    ] == []
 
 
 @pytest.mark.parametrize("lock", ["requirements.lock", "requirements-gpu.lock"])
 def test_locks_share_their_pins(lock):
     """What is in two locks is there in one version, and no lock names an index."""
-    pins = {name: dict(re.findall(r"^([a-z0-9.-]+)==(\S+)", (ROOT / name).read_text(), re.M)) for name in (lock, "requirements-dev.lock")}
+    pins = {
+        name: dict(re.findall(r"^([a-z0-9.-]+)==(\S+)", (ROOT / name).read_text(), re.M))
+        for name in (lock, "requirements-dev.lock")
+    }
     shared = pins[lock].keys() & pins["requirements-dev.lock"].keys()
     assert len(shared) > 30
     assert {n for n in shared if pins[lock][n] != pins["requirements-dev.lock"][n]} == set()

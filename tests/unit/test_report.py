@@ -44,13 +44,19 @@ def page_of(collected: Collected, pictures: bool = False) -> str:
 def text_of(page: str) -> str:
     """Return what a reader sees, white space as one blank."""
     page = re.sub(r"<(style|script)>.*?</\1>|<svg.*?</svg>", "", page, flags=re.S)
-    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page)).replace("&nbsp;", " ").replace("\xa0", " ")
+    return (
+        re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page))
+        .replace("&nbsp;", " ")
+        .replace("\xa0", " ")
+    )
 
 
 def without_fold(collected: Collected, state: str = "waiting") -> Collected:
     """Take fold 1 of mobilenetv2 away."""
     model = collected.models["mobilenetv2"]
-    model.tasks["fold"][1] = Task("fold", 1, state, reason="3 attempts in a row, the last: OOM" if state == "failed" else None)
+    model.tasks["fold"][1] = Task(
+        "fold", 1, state, reason="3 attempts in a row, the last: OOM" if state == "failed" else None
+    )
     del model.predictions[("fold", 1)]
     return collected
 
@@ -59,7 +65,17 @@ def test_report_json_has_every_key_of_the_design():
     """Programs read report.json: no key of its schema is ever dropped."""
     summary, files = finished()
     assert json.loads(files["report.json"]) == summary
-    assert {"schema", "experiment", "fingerprint", "selected_by", "winner", "references", "data", "models", "cost"} <= set(summary)
+    assert {
+        "schema",
+        "experiment",
+        "fingerprint",
+        "selected_by",
+        "winner",
+        "references",
+        "data",
+        "models",
+        "cost",
+    } <= set(summary)
     assert summary["schema"] == 1 and summary["selected_by"] == "fold mean accuracy"
     assert {"source", "train", "validation", "test", "classes"} <= set(summary["data"])
     assert set(summary["cost"]) == {"wall_s", "train_s", "lost_s"}
@@ -67,7 +83,9 @@ def test_report_json_has_every_key_of_the_design():
         assert {"tasks", "complete", "pruned", "failed"} <= set(model["trial"])
         assert set(model["selection"]) == {"index", "value", "parameters"}
         assert {"n_train", "folds", "mean", "range", "out_of_fold"} <= set(model["fold"])
-        assert {"index", "state", "accuracy", "precision", "recall", "f1", "roc_auc"} <= set(model["fold"]["folds"][0])
+        assert {"index", "state", "accuracy", "precision", "recall", "f1", "roc_auc"} <= set(
+            model["fold"]["folds"][0]
+        )
         assert {"accuracy", "interval"} <= set(model["fold"]["out_of_fold"])
         assert {"n_train", "n_test", "runs"} <= set(model["final"])
         run = {
@@ -91,8 +109,14 @@ def test_order_is_by_mean_fold_score_not_by_test_score():
     summary, files = finished()
     test = {name: m["final"]["runs"][0]["accuracy"] for name, m in summary["models"].items()}
     assert max(test, key=test.get) == "vgg16"
-    assert summary["winner"] == "mobilenetv2" and summary["order"] == ["mobilenetv2", "vgg16", "cnn"]
-    assert [line.split(",")[1] for line in files["leaderboard.csv"].decode().splitlines()[1:]] == summary["order"]
+    assert summary["winner"] == "mobilenetv2" and summary["order"] == [
+        "mobilenetv2",
+        "vgg16",
+        "cnn",
+    ]
+    assert [
+        line.split(",")[1] for line in files["leaderboard.csv"].decode().splitlines()[1:]
+    ] == summary["order"]
 
 
 def test_log_loss_is_better_when_lower():
@@ -107,9 +131,15 @@ def test_the_test_figure_of_the_metric_stands_at_the_top():
     spec = SPEC | {"search": SPEC["search"] | {"metric": "balanced_accuracy"}}
     collected = make(spec=spec)
     metrics = collected.models["mobilenetv2"].tasks["final"][0].metrics
-    metrics["balanced_accuracy"], metrics["intervals"]["balanced_accuracy"] = 0.6125, [0.501, 0.7123]
+    metrics["balanced_accuracy"], metrics["intervals"]["balanced_accuracy"] = (
+        0.6125,
+        [0.501, 0.7123],
+    )
     top = text_of(page_of(collected)).partition("Intervals are over test images")[0]
-    assert "its balanced_accuracy there 0.613" in top.replace("0.612", "0.613") and top.count("0.501–0.712") == 3, "sentence, figure, table"
+    assert (
+        "its balanced_accuracy there 0.613" in top.replace("0.612", "0.613")
+        and top.count("0.501–0.712") == 3
+    ), "sentence, figure, table"
     rows = list(csv.DictReader(io.StringIO(leaderboard(summarise(collected)))))
     assert {row["model"]: row["test_score"] for row in rows}["mobilenetv2"] == "0.6125"
     assert "test balanced_accuracy" not in text_of(page_of(make())).lower()
@@ -119,9 +149,17 @@ def test_mean_and_out_of_fold_are_of_all_folds():
     """The mean is that of the folds, the range theirs, and out-of-fold accuracy counts every image once."""
     fold = finished()[0]["models"]["cnn"]["fold"]
     values = [f["accuracy"] for f in fold["folds"]]
-    assert fold["mean"]["accuracy"] == pytest.approx(np.mean(values)) and fold["range"]["accuracy"] == [min(values), max(values)]
-    assert fold["out_of_fold"]["n"] == 400 and fold["out_of_fold"]["accuracy"] == pytest.approx(np.mean(values))
-    assert fold["out_of_fold"]["interval"][0] < fold["out_of_fold"]["accuracy"] < fold["out_of_fold"]["interval"][1]
+    assert fold["mean"]["accuracy"] == pytest.approx(np.mean(values)) and fold["range"][
+        "accuracy"
+    ] == [min(values), max(values)]
+    assert fold["out_of_fold"]["n"] == 400 and fold["out_of_fold"]["accuracy"] == pytest.approx(
+        np.mean(values)
+    )
+    assert (
+        fold["out_of_fold"]["interval"][0]
+        < fold["out_of_fold"]["accuracy"]
+        < fold["out_of_fold"]["interval"][1]
+    )
     assert fold["n_train"] == 200
 
 
@@ -133,7 +171,11 @@ def test_a_missing_fold_is_never_averaged_away():
     assert fold["mean"] is None and fold["range"] is None and fold["out_of_fold"] is None
     assert summary["winner"] is None and "mobilenetv2" not in summary["order"]
     text = text_of(page_of(collected))
-    assert "No winner yet" in text and "mobilenetv2: 1 of 2 fold tasks missing (1 waiting)" in text and "This report is partial" in text
+    assert (
+        "No winner yet" in text
+        and "mobilenetv2: 1 of 2 fold tasks missing (1 waiting)" in text
+        and "This report is partial" in text
+    )
 
 
 def test_a_model_that_failed_for_good_leaves_the_comparison_loudly():
@@ -142,7 +184,9 @@ def test_a_model_that_failed_for_good_leaves_the_comparison_loudly():
     summary = summarise(collected)
     assert summary["winner"] == "vgg16"
     assert any(
-        "mobilenetv2 is out of the comparison: fold 1 failed for good (3 attempts in a row, the last: OOM)" in m for m in summary["missing"]
+        "mobilenetv2 is out of the comparison: fold 1 failed for good (3 attempts in a row, the last: OOM)"
+        in m
+        for m in summary["missing"]
     )
     assert leaderboard(summary).splitlines()[-1].startswith(",mobilenetv2,")
 
@@ -151,7 +195,9 @@ def test_incomplete_out_of_fold_rows_are_not_pooled():
     """Predictions that are not every training image once give no pooled accuracy."""
     collected = make()
     part = collected.models["cnn"].predictions[("fold", 0)]
-    collected.models["cnn"].predictions[("fold", 0)] = Predictions(part.probabilities[1:], part.labels[1:], part.rows[1:])
+    collected.models["cnn"].predictions[("fold", 0)] = Predictions(
+        part.probabilities[1:], part.labels[1:], part.rows[1:]
+    )
     summary = summarise(collected)
     assert summary["models"]["cnn"]["fold"]["out_of_fold"] is None
     assert any("cnn has no pooled out-of-fold accuracy" in m for m in summary["missing"])
@@ -162,9 +208,19 @@ def test_an_experiment_without_any_result_has_a_report():
     collected = make()
     collected.attempts, collected.openings, collected.samples = [], [], None
     for name in collected.models:
-        collected.models[name] = Model(name, {stage: [Task(stage, i, "waiting") for i in range(2)] for stage in ("trial", "fold", "final")})
+        collected.models[name] = Model(
+            name,
+            {
+                stage: [Task(stage, i, "waiting") for i in range(2)]
+                for stage in ("trial", "fold", "final")
+            },
+        )
     text = text_of(page_of(collected))
-    assert "No winner yet" in text and "Nothing is selected yet" in text and "before the first attempt" in text
+    assert (
+        "No winner yet" in text
+        and "Nothing is selected yet" in text
+        and "before the first attempt" in text
+    )
 
 
 def test_rows_without_their_artifacts_have_a_report():
@@ -183,7 +239,10 @@ def test_the_original_works_figures_are_put_in_their_place():
     summary, files = finished()
     text = text_of(files["index.html"].decode())
     assert "its test subset is not stated" in text
-    assert re.search(r"about 100 images, of which 0\.57 has a 95 % Wilson interval of 0\.47-0\.66 and 0\.46 one of 0\.37-0\.56", text)
+    assert re.search(
+        r"about 100 images, of which 0\.57 has a 95 % Wilson interval of 0\.47-0\.66 and 0\.46 one of 0\.37-0\.56",
+        text,
+    )
     assert "Its averages appear to be class-weighted: recall equals accuracy." in text
     assert "the original work’s best, trial 0" in text
 
@@ -193,7 +252,9 @@ def test_without_the_original_works_references_nothing_is_said_of_them():
     other = make(spec=SPEC | {"reference": [{"name": "a paper", "model": "cnn", "accuracy": 0.8}]})
     text = text_of(page_of(other))
     assert "a paper" in text and "original work’s figures" not in text
-    assert "Beside reference figures" not in text_of(page_of(make(spec={k: v for k, v in SPEC.items() if k != "reference"})))
+    assert "Beside reference figures" not in text_of(
+        page_of(make(spec={k: v for k, v in SPEC.items() if k != "reference"}))
+    )
 
 
 class Page(HTMLParser):
@@ -206,10 +267,16 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag, attrs):
         attrs = dict(attrs)
-        self.targets += [v for k, v in attrs.items() if k in ("src", "href", "xlink:href", "action", "data", "poster", "srcset")]
+        self.targets += [
+            v
+            for k, v in attrs.items()
+            if k in ("src", "href", "xlink:href", "action", "data", "poster", "srcset")
+        ]
         self.ids += [attrs["id"]] if "id" in attrs else []
         self.scripts += tag == "script"
-        self.without_alt += (tag == "img" and not attrs.get("alt")) or (tag == "svg" and not attrs.get("aria-label"))
+        self.without_alt += (tag == "img" and not attrs.get("alt")) or (
+            tag == "svg" and not attrs.get("aria-label")
+        )
 
 
 def test_the_page_asks_nothing_of_the_network():
@@ -219,7 +286,11 @@ def test_the_page_asks_nothing_of_the_network():
     assert all(t.startswith(("data:", "#")) for t in seen.targets)
     assert len(seen.ids) == len(set(seen.ids))
     assert {t[1:] for t in seen.targets if t.startswith("#")} <= set(seen.ids)
-    assert "@import" not in page and not re.search(r"url\((?!#)", page) and "http" not in page.replace("http-equiv", "")
+    assert (
+        "@import" not in page
+        and not re.search(r"url\((?!#)", page)
+        and "http" not in page.replace("http-equiv", "")
+    )
     assert seen.without_alt == 0 and seen.scripts == 1
 
 
@@ -227,13 +298,18 @@ def test_every_machine_that_took_part_is_named():
     """A training that went on on another processor says so: only on one are the bits those of the record."""
     collected = make(["cat", "dog"])
     result = next(m for m in collected.models.values() if m.results)
-    next(iter(result.results.values()))["machines"] = [{"cpu": "first", "tensorflow": "2.21.0"}, {"cpu": "second", "tensorflow": "2.21.0"}]
+    next(iter(result.results.values()))["machines"] = [
+        {"cpu": "first", "tensorflow": "2.21.0"},
+        {"cpu": "second", "tensorflow": "2.21.0"},
+    ]
     assert "on first, then on second" in page_of(collected)
 
 
 def test_class_names_are_text_wherever_they_stand():
     """A class called <script> or $x$ is shown, not run and not typeset."""
-    page = page_of(make(["<script>alert(1)</script>", '$x$ & "y"', "' onload='", "cat"]), pictures=True)
+    page = page_of(
+        make(["<script>alert(1)</script>", '$x$ & "y"', "' onload='", "cat"]), pictures=True
+    )
     assert Page(page).scripts == 1
     assert "<script>alert" not in page and "&lt;script&gt;alert(1)" in page and "$x$" in page
 
@@ -242,7 +318,10 @@ def test_many_classes_give_a_table_of_confusions():
     """Over 20 classes no matrix is drawn: the 20 most frequent confusions are listed."""
     collected = make([f"class {i}" for i in range(24)], train=96, test=96)
     files = report.assemble(collected, summarise(collected))
-    assert "confusion-cnn.svg" not in files and "The most frequent confusions of cnn" in files["index.html"].decode()
+    assert (
+        "confusion-cnn.svg" not in files
+        and "The most frequent confusions of cnn" in files["index.html"].decode()
+    )
     assert len(files["index.html"]) < 5_000_000
 
 
@@ -254,10 +333,30 @@ def test_equal_rows_give_equal_bytes():
 
 def test_lost_time_is_what_no_task_kept():
     """An interrupted attempt loses what it had not saved, one that vanished all of its time, a decided one nothing."""
-    times = {"started": START, "last_beat": START + timedelta(seconds=80), "ended": START + timedelta(seconds=100)}
+    times = {
+        "started": START,
+        "last_beat": START + timedelta(seconds=80),
+        "ended": START + timedelta(seconds=100),
+    }
     assert Attempt("cnn", "trial", 0, 1, **times, outcome="complete").lost_s == 0
-    assert Attempt("cnn", "trial", 0, 1, **times, outcome="interrupted", first_step=0, last_step=9, seconds={"train": 70.0}).lost_s == 30
-    assert Attempt("cnn", "trial", 0, 1, **times, outcome="error", seconds={"train": 70.0}).lost_s == 100
+    assert (
+        Attempt(
+            "cnn",
+            "trial",
+            0,
+            1,
+            **times,
+            outcome="interrupted",
+            first_step=0,
+            last_step=9,
+            seconds={"train": 70.0},
+        ).lost_s
+        == 30
+    )
+    assert (
+        Attempt("cnn", "trial", 0, 1, **times, outcome="error", seconds={"train": 70.0}).lost_s
+        == 100
+    )
     assert Attempt("cnn", "trial", 0, 1, **times, outcome="vanished").lost_s == 80
     assert Attempt("cnn", "trial", 0, 1, START, START + timedelta(seconds=80)).lost_s == 0
 
@@ -266,7 +365,11 @@ def test_scores_that_do_not_exist_are_explained():
     """ROC-AUC that cannot be is null with the reason; an undefined precision counts as 0 and is listed."""
     collected = make()
     task = collected.models["cnn"].tasks["final"][0]
-    task.metrics.update(roc_auc=None, roc_auc_reason="no image, or nothing but images, of bird", undefined_precision=["cat"])
+    task.metrics.update(
+        roc_auc=None,
+        roc_auc_reason="no image, or nothing but images, of bird",
+        undefined_precision=["cat"],
+    )
     task.metrics["intervals"].pop("roc_auc")
     text = text_of(page_of(collected))
     assert "No ROC-AUC: no image, or nothing but images, of bird." in text
@@ -296,7 +399,9 @@ def test_roc_points_agree_with_the_area():
     scores[positive] += 0.4
     from sklearn.metrics import roc_auc_score
 
-    assert np.trapezoid(roc(positive, scores), np.linspace(0, 1, 101)) == pytest.approx(roc_auc_score(positive, scores), abs=2e-3)
+    assert np.trapezoid(roc(positive, scores), np.linspace(0, 1, 101)) == pytest.approx(
+        roc_auc_score(positive, scores), abs=2e-3
+    )
     assert roc(np.ones(3, bool), np.ones(3)) is None
 
 
@@ -317,7 +422,12 @@ def test_confusions_are_the_largest_off_the_diagonal():
 
 def test_equal_scores_are_written_alike():
     """One score has one face: 0.7575 is rounded the same as a score, as per cent, and one bit lower."""
-    assert (num(0.7575), num(0.7575 - 1e-16), share(0.7575), num(-0.7575)) == ("0.758", "0.758", "75.8 %", "−0.758")
+    assert (num(0.7575), num(0.7575 - 1e-16), share(0.7575), num(-0.7575)) == (
+        "0.758",
+        "0.758",
+        "75.8 %",
+        "−0.758",
+    )
 
 
 def revalue(model: Model, value) -> None:
@@ -333,11 +443,18 @@ def test_importances_come_from_20_complete_trials_on():
         "values": None,
         "reason": "19 complete trials are too few, 20 are needed",
     }
-    assert "No importance of parameters: 19 complete trials are too few, 20 are needed." in text_of(page_of(few))
+    assert "No importance of parameters: 19 complete trials are too few, 20 are needed." in text_of(
+        page_of(few)
+    )
     enough = make(trials=30, spec=ONE_MODEL)
-    revalue(enough.models["cnn"], lambda trial: 0.5 + 0.1 * np.log10(trial.parameters["learning_rate"]))
+    revalue(
+        enough.models["cnn"], lambda trial: 0.5 + 0.1 * np.log10(trial.parameters["learning_rate"])
+    )
     found = summarise(enough)["models"]["cnn"]["trial"]["importances"]
-    assert list(found["values"]) == ["learning_rate", "batch_size"] and found["values"]["learning_rate"] > 0.8
+    assert (
+        list(found["values"]) == ["learning_rate", "batch_size"]
+        and found["values"]["learning_rate"] > 0.8
+    )
     assert sum(found["values"].values()) == pytest.approx(1)
     assert "Which parameter made the difference, cnn" in text_of(page_of(enough))
 
@@ -352,10 +469,16 @@ def test_equal_trials_have_no_importances():
 
 def searched(**fixed) -> Collected:
     """Make trials that search what is not fixed here."""
-    collected = make(spec=ONE_MODEL | {"search": {"trials": 6}, "parameters": SPEC["parameters"] | fixed})
+    collected = make(
+        spec=ONE_MODEL | {"search": {"trials": 6}, "parameters": SPEC["parameters"] | fixed}
+    )
     model = collected.models["cnn"]
     model.tasks["trial"] = [
-        replace(t, parameters={k: v for k, v in t.parameters.items() if k not in fixed}, value=0.5 + t.index / 100)
+        replace(
+            t,
+            parameters={k: v for k, v in t.parameters.items() if k not in fixed},
+            value=0.5 + t.index / 100,
+        )
         for t in model.stage("trial")
     ]
     return collected
@@ -372,7 +495,10 @@ def searched(**fixed) -> Collected:
             {"learning_rate": 0.001},
             r"cnn: accuracy of 5 complete trials by batch size, from 0\.500 to 0\.550; the best has batch size \d+\.",
         ),
-        ({}, r"by learning rate and batch size, from 0\.500 to 0\.550; the best has learning rate 0\.00\d+ and batch size \d+\."),
+        (
+            {},
+            r"by learning rate and batch size, from 0\.500 to 0\.550; the best has learning rate 0\.00\d+ and batch size \d+\.",
+        ),
     ],
 )
 def test_what_was_searched_is_drawn(fixed, said):
@@ -383,14 +509,19 @@ def test_what_was_searched_is_drawn(fixed, said):
 def test_where_nothing_differs_the_page_says_so():
     """No picture of the search without a word."""
     page = page_of(searched(learning_rate=0.001, batch_size=64), pictures=True)
-    assert "No picture of learning rate and batch size: neither differs among 5 complete trials." in text_of(page)
+    assert (
+        "No picture of learning rate and batch size: neither differs among 5 complete trials."
+        in text_of(page)
+    )
     assert "complete trials by" not in page
 
 
 def test_a_picture_of_roc_says_what_is_drawn():
     """Of over 20 classes the macro line only; of a class without an image no line; without any line no picture."""
     few = make(["cat", "dog"])
-    assert "one-vs-rest: 2 of 2 classes and the macro average, AUC 0." in page_of(few, pictures=True)
+    assert "one-vs-rest: 2 of 2 classes and the macro average, AUC 0." in page_of(
+        few, pictures=True
+    )
     many = make([f"class {i}" for i in range(24)], train=96, test=96, spec=ONE_MODEL)
     assert "one-vs-rest: the macro average, AUC 0." in page_of(many, pictures=True)
     assert "ROC, one-vs-rest, macro average of all classes." in page_of(many, pictures=True)
@@ -402,14 +533,20 @@ def test_the_lines_of_all_models_have_their_areas_in_words():
     """The alt text says what the picture shows, not that there is one."""
     page = finished()[1]["index.html"].decode()
     assert re.search(
-        r"Macro ROC lines on the test part: cnn \(AUC 0\.\d{3}\), mobilenetv2 \(AUC 0\.\d{3}\), vgg16 \(AUC 0\.\d{3}\)\.", page
+        r"Macro ROC lines on the test part: cnn \(AUC 0\.\d{3}\), mobilenetv2 \(AUC 0\.\d{3}\), vgg16 \(AUC 0\.\d{3}\)\.",
+        page,
     )
 
 
 def test_heads_of_columns_can_be_listened_to():
     """What stands below a head or a figure is told as such: a voice reads both in one breath."""
     text = text_of(finished()[1]["index.html"].decode())
-    for head in ("mean fold accuracy and range", "test accuracy and 95 % interval", "folds and n to train on", "2 of 2 n = 200"):
+    for head in (
+        "mean fold accuracy and range",
+        "test accuracy and 95 % interval",
+        "folds and n to train on",
+        "2 of 2 n = 200",
+    ):
         assert head in text
     assert re.search(r"Test accuracy 0\.840 95 % interval 0\.783–0\.884 , n = 200", text)
 
@@ -425,13 +562,19 @@ def test_trials_within_the_interval_of_the_best_are_counted():
     assert best["interval"][0] < 0.59 and best["interval"][0] > 0.40
     text = text_of(page_of(collected))
     assert (
-        "Nothing is selected yet; the best so far is trial 0 with 0.600" in text and "1 of the 4 other complete trials lies within" in text
+        "Nothing is selected yet; the best so far is trial 0 with 0.600" in text
+        and "1 of the 4 other complete trials lies within" in text
     )
 
     revalue(model, lambda trial: 0.60 if trial.index == 0 else 0.10)
-    assert "None of the 4 other complete trials lies within that interval: none is as good" in text_of(page_of(collected))
+    assert (
+        "None of the 4 other complete trials lies within that interval: none is as good"
+        in text_of(page_of(collected))
+    )
     model.tasks["trial"] = model.stage("trial", "complete")[:2]
-    assert "The other complete trial lies outside of that interval: it is not as good" in text_of(page_of(collected))
+    assert "The other complete trial lies outside of that interval: it is not as good" in text_of(
+        page_of(collected)
+    )
 
 
 def test_the_best_trial_of_another_metric_has_an_interval_from_its_predictions(tmp_path):
@@ -442,27 +585,38 @@ def test_the_best_trial_of_another_metric_has_an_interval_from_its_predictions(t
     said, buffer = model.predictions[("fold", 0)], io.BytesIO()
     np.savez(buffer, probabilities=said.probabilities, labels=said.labels, rows=said.rows)
     store.put("trial/predictions.npz", buffer.getvalue())
-    entry = {"key": "trial/predictions.npz", "sha256": hashlib.sha256(buffer.getvalue()).hexdigest()}
+    entry = {
+        "key": "trial/predictions.npz",
+        "sha256": hashlib.sha256(buffer.getvalue()).hexdigest(),
+    }
     lowest = min(model.stage("trial", "complete"), key=lambda t: t.value)
     lowest.artifact["predictions.npz"] = entry
     read_best_trial(store, model, collected)
     best = summarise(collected)["models"]["cnn"]["trial"]["best"]
     assert best["index"] == lowest.index
-    assert best["interval"] == evaluate.bootstrap_interval("log_loss", said.labels, said.probabilities, 0, method=NEWEST)
+    assert best["interval"] == evaluate.bootstrap_interval(
+        "log_loss", said.labels, said.probabilities, 0, method=NEWEST
+    )
 
 
 def test_the_time_of_every_attempt_is_accounted_for():
     """Parts and rest of each stage are the time of its attempts, and the stages that of the experiment."""
     times = summarise(make())["times"]
-    assert {(t["model"], t["stage"]) for t in times} == {(m, s) for m in SPEC["models"] for s in ("trial", "fold", "final")}
+    assert {(t["model"], t["stage"]) for t in times} == {
+        (m, s) for m in SPEC["models"] for s in ("trial", "fold", "final")
+    }
     for t in times:
-        assert sum(v for k, v in t.items() if k.endswith("_s") and k not in ("wall_s", "lost_s")) == pytest.approx(t["wall_s"])
+        assert sum(
+            v for k, v in t.items() if k.endswith("_s") and k not in ("wall_s", "lost_s")
+        ) == pytest.approx(t["wall_s"])
         assert t["train_s"] == 50 * t["attempts"] and t["wall_s"] == 60 * t["attempts"]
     collected = make()
     collected.attempts.append(replace(collected.attempts[0], outcome="vanished"))
     summary = summarise(collected)
     lost = {m: summary["models"][m]["cost"]["lost_s"] for m in SPEC["models"]}
-    assert {m: sum(t["lost_s"] for t in summary["times"] if t["model"] == m) for m in SPEC["models"]} == pytest.approx(lost)
+    assert {
+        m: sum(t["lost_s"] for t in summary["times"] if t["model"] == m) for m in SPEC["models"]
+    } == pytest.approx(lost)
     assert sum(lost.values()) == collected.attempts[0].wall_s
 
 
@@ -470,10 +624,15 @@ def test_mistakes_are_shown_with_words():
     """Each has a picture with a text, the classes and the confidence; a final without any, or of an older version, says so."""
     page = finished()[1]["index.html"].decode()
     assert page.count('<ul class="mistakes">') == 3
-    assert re.search(r'alt="test image \d+, (bird|cat|airplane|automobile), taken for \w+ with confidence 0\.\d\d"', page)
+    assert re.search(
+        r'alt="test image \d+, (bird|cat|airplane|automobile), taken for \w+ with confidence 0\.\d\d"',
+        page,
+    )
     collected = make()
     collected.models["cnn"].mistakes = None
-    collected.models["vgg16"].mistakes = {k: v[:0] for k, v in collected.models["vgg16"].mistakes.items()}
+    collected.models["vgg16"].mistakes = {
+        k: v[:0] for k, v in collected.models["vgg16"].mistakes.items()
+    }
     text = text_of(page_of(collected))
     assert "They are not stored: this final was run by an older version." in text
     assert "There are none: every test image was recognised." in text
@@ -486,4 +645,6 @@ def test_of_many_classes_the_worst_are_listed():
     row = task.metrics["per_class"][0]
     task.metrics["per_class"] = [row | {"class": f"c{i}", "f1": i / 300} for i in range(300)]
     page = page_of(collected)
-    assert "the 200 classes with the lowest F1" in page and ">c199<" in page and ">c200<" not in page
+    assert (
+        "the 200 classes with the lowest F1" in page and ">c199<" in page and ">c200<" not in page
+    )

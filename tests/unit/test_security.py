@@ -10,7 +10,9 @@ def test_every_line_that_is_defended_has_its_test():
     """Each row of its tables names a test that is there."""
     text = (TOP / "SECURITY.md").read_text()
     defended = text[text.index("## What is defended") : text.index("## What is not defended")]
-    rows = [row for row in defended.splitlines() if row.startswith("| ") and row != "| line | test |"]
+    rows = [
+        row for row in defended.splitlines() if row.startswith("| ") and row != "| line | test |"
+    ]
     for row in rows:
         path, name = re.fullmatch(r"\| .+ \| `(tests/[\w/]+\.py)::(test_\w+)` \|", row).groups()
         assert re.search(rf"^def {name}\(", (TOP / path).read_text(), re.M), row

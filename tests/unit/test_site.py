@@ -40,10 +40,22 @@ def top(tmp_path):
 
 def call(top, runtime: str, then: str = "become_job trial --index 0") -> list[str]:
     """Return what is called, and the variables it sees, as lines."""
-    environ = {"PATH": f"{top}/bin:{os.environ['PATH']}", "HOME": "/home/me", "PYTHONPATH": "/mine", "JOB_STORE_URL": "file:///mine"}
-    environ |= {"SLURM_JOB_ID": "17", "SLURM_ARRAY_TASK_ID": "3", "CUDA_VISIBLE_DEVICES": "1", "AWS_SECRET_ACCESS_KEY": "leaked"}
+    environ = {
+        "PATH": f"{top}/bin:{os.environ['PATH']}",
+        "HOME": "/home/me",
+        "PYTHONPATH": "/mine",
+        "JOB_STORE_URL": "file:///mine",
+    }
+    environ |= {
+        "SLURM_JOB_ID": "17",
+        "SLURM_ARRAY_TASK_ID": "3",
+        "CUDA_VISIBLE_DEVICES": "1",
+        "AWS_SECRET_ACCESS_KEY": "leaked",
+    }
     script = f". slurm/run.sh\nRUNTIME={runtime}\n{then}\n"
-    done = subprocess.run(["bash", "-c", script], cwd=top, env=environ, capture_output=True, text=True)
+    done = subprocess.run(
+        ["bash", "-c", script], cwd=top, env=environ, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()
 
@@ -61,14 +73,24 @@ def test_the_command_line_of_a_runtime(top, runtime):
 def test_the_environment_of_a_runtime(top, runtime):
     """What the site's file exports and what Slurm says reaches the program; what the shell had does not."""
     if runtime in ("apptainer", "charliecloud"):  # by file, of mode 0600
-        lines = call(top, runtime, "write_environment x; stat -c %a $here/environment; cat $here/environment")
+        lines = call(
+            top, runtime, "write_environment x; stat -c %a $here/environment; cat $here/environment"
+        )
         assert lines[0] == "600"
         seen = dict(line.replace("'", "").partition("=")[::2] for line in lines[1:])
         assert not {"PATH", "HOME", "LD_LIBRARY_PATH"} & seen.keys(), "the image knows better"
     else:
-        seen = dict(line.removeprefix("variable ").partition("=")[::2] for line in call(top, runtime) if line.startswith("variable "))
+        seen = dict(
+            line.removeprefix("variable ").partition("=")[::2]
+            for line in call(top, runtime)
+            if line.startswith("variable ")
+        )
     assert (seen["JOB_STORE_URL"], seen["AWS_REGION"]) == ("s3://bucket/a b", "eu")
-    assert (seen["SLURM_JOB_ID"], seen["SLURM_ARRAY_TASK_ID"], seen["CUDA_VISIBLE_DEVICES"]) == ("17", "3", "1")
+    assert (seen["SLURM_JOB_ID"], seen["SLURM_ARRAY_TASK_ID"], seen["CUDA_VISIBLE_DEVICES"]) == (
+        "17",
+        "3",
+        "1",
+    )
     assert seen["JOB_SCHEDULER_JOB"] == "slurm - 17"
     assert seen["JOB_CACHE_DIR"] == f"{top}/job-{os.getuid()}/cache"
     assert seen["PYTHONPATH"] == f"{top}/own", "the site's, where own models are; not the shell's"
@@ -94,17 +116,26 @@ for word; do case $word in --set-env=*/environment) sed -n "s/^AWS_REGION='\\(.*
 }
 
 
-@pytest.mark.parametrize(("runtime", "program"), [("apptainer", "apptainer"), ("charliecloud", "ch-run")])
+@pytest.mark.parametrize(
+    ("runtime", "program"), [("apptainer", "apptainer"), ("charliecloud", "ch-run")]
+)
 def test_a_value_may_hold_quotes(top, runtime, program):
     """What a value of the site's file holds arrives as it is: quotes, dollars, backslashes; of several lines where the runtime can."""
     (top / "bin" / program).write_text(READERS[program])
     for value in ("""it's '$HOME' "and\\ `more`&""", "''", "two\nlines"):
         environ = {"PATH": f"{top}/bin:{os.environ['PATH']}", "SLURM_JOB_ID": "17"}
         (top / "value").write_text(value)
-        script = f'. slurm/run.sh\nRUNTIME={runtime}\nexport AWS_REGION="$(<value)"\nbecome_job trial\n'
-        done = subprocess.run(["bash", "-c", script], cwd=top, env=environ, capture_output=True, text=True)
+        script = (
+            f'. slurm/run.sh\nRUNTIME={runtime}\nexport AWS_REGION="$(<value)"\nbecome_job trial\n'
+        )
+        done = subprocess.run(
+            ["bash", "-c", script], cwd=top, env=environ, capture_output=True, text=True
+        )
         if runtime == "charliecloud" and "\n" in value:
-            assert done.returncode == 78 and "AWS_REGION has several lines: charliecloud takes one" in done.stderr
+            assert (
+                done.returncode == 78
+                and "AWS_REGION has several lines: charliecloud takes one" in done.stderr
+            )
         else:
             assert (done.returncode, done.stdout) == (0, value), done.stderr
 
@@ -126,14 +157,24 @@ def test_the_options_of_a_shell_change_no_script(top, shell):
     (top / "elsewhere" / "env").write_text("readonly TMOUT=600; export TMOUT\n")
     (top / "elsewhere" / "slurm" / "run.sh").write_text("echo of another project; exit 3\n")
     shutil.copy(top / "slurm" / "task.sbatch", top / "slurm_script")
-    environ = {"PATH": f"{top}/bin:{os.environ['PATH']}", "HOME": "/home/me", "SLURM_JOB_ID": "17"} | SHELLS[shell]
+    environ = {
+        "PATH": f"{top}/bin:{os.environ['PATH']}",
+        "HOME": "/home/me",
+        "SLURM_JOB_ID": "17",
+    } | SHELLS[shell]
     for command, first in (
         (["slurm/submit.sh", "--help"], "slurm/submit.sh EXPERIMENT.toml [options]"),
         (["./slurm_script", "trial"], "job"),
     ):
-        done = subprocess.run(["bash", *command], cwd=top, env=environ, capture_output=True, text=True)
+        done = subprocess.run(
+            ["bash", *command], cwd=top, env=environ, capture_output=True, text=True
+        )
         assert (done.returncode, done.stdout.partition("\n")[0]) == (0, first), done.stderr
-        assert "bucket" not in done.stderr and "variable TMOUT" not in done.stdout and "OPTS" not in done.stdout
+        assert (
+            "bucket" not in done.stderr
+            and "variable TMOUT" not in done.stdout
+            and "OPTS" not in done.stdout
+        )
 
 
 def test_a_link_in_scratch_is_not_followed(top):
@@ -141,6 +182,12 @@ def test_a_link_in_scratch_is_not_followed(top):
     home = top / "home"
     home.mkdir(mode=0o755)
     (top / f"job-{os.getuid()}").symlink_to(home)
-    done = subprocess.run(["bash", "-c", ". slurm/run.sh"], cwd=top, env={"PATH": os.environ["PATH"]}, capture_output=True, text=True)
+    done = subprocess.run(
+        ["bash", "-c", ". slurm/run.sh"],
+        cwd=top,
+        env={"PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+    )
     assert (done.returncode, "is a link: remove it" in done.stderr) == (78, True)
     assert home.stat().st_mode & 0o777 == 0o755 and not list(home.iterdir())

@@ -12,7 +12,20 @@ import zipfile
 
 import numpy as np
 import pytest
-from files import BLUE, GREEN, RED, WHITE, encoded, images, refused, two_classes, write_folder, write_npz, write_tar, write_zip
+from files import (
+    BLUE,
+    GREEN,
+    RED,
+    WHITE,
+    encoded,
+    images,
+    refused,
+    two_classes,
+    write_folder,
+    write_npz,
+    write_tar,
+    write_zip,
+)
 from PIL import Image
 
 from job import errors
@@ -22,13 +35,22 @@ from job.data import archives, sources
 def one_pixel(tmp_path, name, data, **options):
     """The top left pixel of an image file, read as the first of a folder."""
     files = {f"a/{name}": data, f"b/{name}": data}
-    return sources.read(write_folder(tmp_path / "set", files), **options).train.images[0, 0, 0].tolist()
+    return (
+        sources.read(write_folder(tmp_path / "set", files), **options)
+        .train.images[0, 0, 0]
+        .tolist()
+    )
 
 
 def test_no_heavy_import():
     """Importing sources imports neither scikit-learn nor Keras nor TensorFlow."""
     code = "import sys; from job.data import sources; print({'sklearn', 'keras', 'tensorflow'} & set(sys.modules))"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        ).stdout
+        == "set()\n"
+    )
 
 
 # --- digits ---
@@ -67,13 +89,24 @@ def test_folder_with_train_and_test(tmp_path):
 
 def test_folder_of_classes(tmp_path):
     """Without train/ the class folders at the top are all training part; JPEG is read too."""
-    read = sources.read(write_folder(tmp_path / "set", {"a/1.jpg": encoded(WHITE, "JPEG"), "b/1.jpeg": encoded(WHITE, "JPEG")}))
+    read = sources.read(
+        write_folder(
+            tmp_path / "set",
+            {"a/1.jpg": encoded(WHITE, "JPEG"), "b/1.jpeg": encoded(WHITE, "JPEG")},
+        )
+    )
     assert read.classes == ("a", "b") and read.test is None and (read.train.images == 255).all()
 
 
 def test_what_is_no_image_is_ignored_and_counted(tmp_path):
     """Hidden files, and those of systems, are passed over in silence; other files, and folders beside train/ and test/, are counted in a note."""
-    more = {"train/cat/.DS_Store": b"", "train/cat/Thumbs.db": b"", "train/cat/a.txt": b"", "README.md": b"", "more/cat/1.png": b"no image"}
+    more = {
+        "train/cat/.DS_Store": b"",
+        "train/cat/Thumbs.db": b"",
+        "train/cat/a.txt": b"",
+        "README.md": b"",
+        "more/cat/1.png": b"no image",
+    }
     read = sources.read(write_folder(tmp_path / "set", two_classes(**more)))
     assert len(read.train.images) == 2
     assert ["3 files are not used" in note for note in read.notes] == [True]
@@ -86,16 +119,28 @@ def test_what_is_no_image_is_ignored_and_counted(tmp_path):
         (two_classes(**{"test/bird/1.png": encoded(RED)}), "bird in test/ but not in train/"),
         (two_classes(**{"train/cat/more/1.png": encoded(RED)}), "'train/cat/more/1.png'"),
         (two_classes(**{"Test/cat/1.png": encoded(RED)}), "folder 'Test' of"),
-        ({"Training/cat/1.png": encoded(RED), "test/cat/1.png": encoded(RED)}, "rename it to 'train'"),
+        (
+            {"Training/cat/1.png": encoded(RED), "test/cat/1.png": encoded(RED)},
+            "rename it to 'train'",
+        ),
         ({"a/1.png": encoded(RED), "a/2.png": encoded(RED)}, "only 1 class"),
         ({"1.png": encoded(RED)}, "no class folder: expected train/<class>/<image>"),
         ({"train/1.png": encoded(RED)}, "no class folder in train/"),
         (two_classes(**{"train/cat/2.png": encoded(RED)[:45]}), "image 'train/cat/2.png'"),
-        (two_classes(**{"train/cat/2.png": encoded(RED)[:-13]}), "image 'train/cat/2.png'"),  # the last checksum
-        (two_classes(**{"train/cat/2.jpg": encoded(images(1, 64, 64)[0], "JPEG")[:-200]}), "image 'train/cat/2.jpg'"),
+        (
+            two_classes(**{"train/cat/2.png": encoded(RED)[:-13]}),
+            "image 'train/cat/2.png'",
+        ),  # the last checksum
+        (
+            two_classes(**{"train/cat/2.jpg": encoded(images(1, 64, 64)[0], "JPEG")[:-200]}),
+            "image 'train/cat/2.jpg'",
+        ),
         (two_classes(**{"train/cat/2.png": b"GIF89a no image"}), "image 'train/cat/2.png'"),
         (two_classes(**{"train/cat/2.png": b""}), "image 'train/cat/2.png'"),
-        (two_classes(**{"train/cat/2.png": encoded(Image.new("L", (16, 16)), "ICO")}), "no PNG, JPEG, BMP, WEBP, TIFF, GIF, PPM image"),
+        (
+            two_classes(**{"train/cat/2.png": encoded(Image.new("L", (16, 16)), "ICO")}),
+            "no PNG, JPEG, BMP, WEBP, TIFF, GIF, PPM image",
+        ),
     ],
 )
 def test_folder_refused(tmp_path, files, said):
@@ -142,14 +187,23 @@ def test_unequal_sizes(tmp_path):
     files = two_classes(**{"test/cat/1.png": encoded(Image.new("RGB", (9, 6), RED))})
     path = write_folder(tmp_path / "set", files)
     message = refused(path)
-    assert "9 x 6" in message and "4 x 4" in message and "'train/cat/1.png'" in message and "set data.image_size" in message
+    assert (
+        "9 x 6" in message
+        and "4 x 4" in message
+        and "'train/cat/1.png'" in message
+        and "set data.image_size" in message
+    )
     read = sources.read(path, 5)
-    assert read.train.images.shape == (2, 5, 5, 3) and read.test.images[0, 0, 0].tolist() == list(RED)
+    assert read.train.images.shape == (2, 5, 5, 3) and read.test.images[0, 0, 0].tolist() == list(
+        RED
+    )
 
 
 def test_height_and_width(tmp_path):
     """data.image_size may be [height, width], for every kind of source; images that are not square stay so without it."""
-    folder = write_folder(tmp_path / "set", {f"{c}/1.png": encoded(Image.new("RGB", (9, 6), RED)) for c in "ab"})
+    folder = write_folder(
+        tmp_path / "set", {f"{c}/1.png": encoded(Image.new("RGB", (9, 6), RED)) for c in "ab"}
+    )
     npz = write_npz(tmp_path / "a.npz", x_train=images(2, 6, 9), y_train=[0, 1])
     for source in (folder, npz):
         assert sources.read(source).train.images.shape == (2, 6, 9, 3)
@@ -160,19 +214,38 @@ def test_height_and_width(tmp_path):
 
 def test_all_that_is_damaged_and_all_sizes_are_said_at_once(tmp_path):
     """Who mends images need not do so one by one: the damaged ones are all named; of the sizes the extremes and the most frequent."""
-    files = two_classes(**{f"train/cat/{i}.png": encoded(Image.new("RGB", (size, 6), RED)) for i, size in enumerate((5, 9, 7, 7, 7))})
+    files = two_classes(
+        **{
+            f"train/cat/{i}.png": encoded(Image.new("RGB", (size, 6), RED))
+            for i, size in enumerate((5, 9, 7, 7, 7))
+        }
+    )
     message = refused(write_folder(tmp_path / "sizes", files))
-    for words in ("4 x 4 (1 images, 'train/dog/1.png')", "9 x 6 (1 images,", "7 x 6 (3 images,", "[height, width]"):
+    for words in (
+        "4 x 4 (1 images, 'train/dog/1.png')",
+        "9 x 6 (1 images,",
+        "7 x 6 (3 images,",
+        "[height, width]",
+    ):
         assert words in message
     assert "5 x 6" not in message and "and 1 more sizes" in message
-    message = refused(write_folder(tmp_path / "bad", two_classes(**{f"train/dog/{i}.jpg": b"no image" for i in (7, 8, 9)})))
-    assert "image 'train/dog/7.jpg'" in message and "so are train/dog/8.jpg, train/dog/9.jpg" in message
+    message = refused(
+        write_folder(
+            tmp_path / "bad", two_classes(**{f"train/dog/{i}.jpg": b"no image" for i in (7, 8, 9)})
+        )
+    )
+    assert (
+        "image 'train/dog/7.jpg'" in message
+        and "so are train/dog/8.jpg, train/dog/9.jpg" in message
+    )
 
 
 def test_making_smaller_averages(tmp_path):
     """Making an image smaller averages over its pixels: a fine chessboard becomes grey, not black or white."""
     board = (np.indices((64, 64)).sum(0) % 2 * 255).astype(np.uint8)
-    pixels = sources.read(write_folder(tmp_path / "set", {"a/1.png": encoded(board), "b/1.png": encoded(board)}), 8).train.images
+    pixels = sources.read(
+        write_folder(tmp_path / "set", {"a/1.png": encoded(board), "b/1.png": encoded(board)}), 8
+    ).train.images
     assert pixels.shape == (2, 8, 8, 3) and 120 < pixels.min() <= pixels.max() < 135
 
 
@@ -185,10 +258,21 @@ def test_an_image_size_that_cannot_be(tmp_path):
 def test_a_huge_image_is_refused(tmp_path, side):
     """More than 50 million pixels are refused by the header alone, naming the file and the size."""
     header = b"\x89PNG\r\n\x1a\n"
-    for kind, data in ((b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)), (b"IDAT", b"x"), (b"IEND", b"")):
-        header += struct.pack(">I", len(data)) + kind + data + struct.pack(">I", archives.zlib.crc32(kind + data))
+    for kind, data in (
+        (b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)),
+        (b"IDAT", b"x"),
+        (b"IEND", b""),
+    ):
+        header += (
+            struct.pack(">I", len(data))
+            + kind
+            + data
+            + struct.pack(">I", archives.zlib.crc32(kind + data))
+        )
     message = refused(write_folder(tmp_path / "set", {"a/big.png": header, "b/big.png": header}))
-    assert "'a/big.png'" in message and (f"{side} x {side}" in message or str(side * side) in message)
+    assert "'a/big.png'" in message and (
+        f"{side} x {side}" in message or str(side * side) in message
+    )
 
 
 # --- kinds of images ---
@@ -198,28 +282,52 @@ def test_grey_and_palette(tmp_path):
     """Grey, one bit and palette images become RGB."""
     assert one_pixel(tmp_path / "l", "1.png", encoded(Image.new("L", (4, 4), 77))) == [77] * 3
     assert one_pixel(tmp_path / "1", "1.png", encoded(Image.new("1", (4, 4), 1))) == [255] * 3
-    assert one_pixel(tmp_path / "p", "1.png", encoded(Image.new("RGB", (4, 4), RED).quantize())) == list(RED)
+    assert one_pixel(
+        tmp_path / "p", "1.png", encoded(Image.new("RGB", (4, 4), RED).quantize())
+    ) == list(RED)
 
 
 def test_alpha_goes_over_white(tmp_path):
     """Transparent pixels become white and half transparent ones half white, of RGBA, LA and palette images."""
-    assert one_pixel(tmp_path / "a", "1.png", encoded(Image.new("RGBA", (4, 4), (0, 0, 0, 0)))) == [255] * 3
-    assert one_pixel(tmp_path / "b", "1.png", encoded(Image.new("RGBA", (4, 4), (255, 0, 0, 128)))) == [255, 127, 127]
+    assert (
+        one_pixel(tmp_path / "a", "1.png", encoded(Image.new("RGBA", (4, 4), (0, 0, 0, 0))))
+        == [255] * 3
+    )
+    assert one_pixel(
+        tmp_path / "b", "1.png", encoded(Image.new("RGBA", (4, 4), (255, 0, 0, 128)))
+    ) == [255, 127, 127]
     assert one_pixel(tmp_path / "c", "1.png", encoded(Image.new("LA", (4, 4), (0, 0)))) == [255] * 3
-    assert one_pixel(tmp_path / "d", "1.png", encoded(Image.new("P", (4, 4), 0), transparency=0)) == [255] * 3
-    assert one_pixel(tmp_path / "e", "1.webp", encoded(Image.new("RGBA", (4, 4), (0, 0, 0, 0)), "WEBP", lossless=True)) == [255] * 3
+    assert (
+        one_pixel(tmp_path / "d", "1.png", encoded(Image.new("P", (4, 4), 0), transparency=0))
+        == [255] * 3
+    )
+    assert (
+        one_pixel(
+            tmp_path / "e",
+            "1.webp",
+            encoded(Image.new("RGBA", (4, 4), (0, 0, 0, 0)), "WEBP", lossless=True),
+        )
+        == [255] * 3
+    )
 
 
 def test_cmyk(tmp_path):
     """A CMYK JPEG becomes RGB, not inverted."""
-    red, green, blue = one_pixel(tmp_path, "1.jpg", encoded(Image.new("CMYK", (8, 8), (0, 255, 255, 0)), "JPEG", quality=100))
+    red, green, blue = one_pixel(
+        tmp_path, "1.jpg", encoded(Image.new("CMYK", (8, 8), (0, 255, 255, 0)), "JPEG", quality=100)
+    )
     assert red > 245 and green < 10 and blue < 10
 
 
-@pytest.mark.parametrize(("deep", "flat"), [(0, 0), (128, 0), (129, 1), (257 * 100, 100), (32768, 128), (65535, 255)])
+@pytest.mark.parametrize(
+    ("deep", "flat"), [(0, 0), (128, 0), (129, 1), (257 * 100, 100), (32768, 128), (65535, 255)]
+)
 def test_16_bit_grey_is_scaled(tmp_path, deep, flat):
     """16-bit grey is scaled to 8 bits by 255/65535, rounded, where Pillow's convert() would clip it to white."""
-    files = {"a/1.png": encoded(np.full((4, 4), deep, np.uint16)), "b/1.png": encoded(np.full((4, 4), 65535, np.uint16))}
+    files = {
+        "a/1.png": encoded(np.full((4, 4), deep, np.uint16)),
+        "b/1.png": encoded(np.full((4, 4), 65535, np.uint16)),
+    }
     read = sources.read(write_folder(tmp_path / "set", files))
     assert read.train.images[0, 0, 0].tolist() == [flat] * 3 and read.bits == 16
     assert not any("bits" in note for note in read.notes)
@@ -232,7 +340,9 @@ def test_exif_orientation(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned clockwise: the left becomes the top
     data = encoded(pixels, "JPEG", exif=exif, quality=100)
-    read = sources.read(write_folder(tmp_path / "set", {"a/1.jpg": data, "b/1.jpg": data})).train.images
+    read = sources.read(
+        write_folder(tmp_path / "set", {"a/1.jpg": data, "b/1.jpg": data})
+    ).train.images
     assert read.shape == (2, 16, 8, 3) and read[0, :7].min() > 240 and read[0, 9:].max() < 15
 
 
@@ -249,7 +359,9 @@ def test_archives_equal_the_folder(tmp_path, suffix, top):
     packed |= {f"{top}._cat.png": b"", "__MACOSX/pets/train/x/1.png": b"", f"{top}README": b""}
     path = tmp_path / f"pets.{suffix}"
     mode = {"tgz": "w:gz", "tar": "w"}.get(suffix, f"w:{suffix[4:]}")
-    read = sources.read(write_zip(path, packed) if suffix == "zip" else write_tar(path, packed, mode))
+    read = sources.read(
+        write_zip(path, packed) if suffix == "zip" else write_tar(path, packed, mode)
+    )
     assert read.name == path.name and read.classes == folder.classes
     for part in ("train", "test"):
         assert np.array_equal(getattr(read, part).images, getattr(folder, part).images)
@@ -271,10 +383,14 @@ def test_archives_as_tools_make_them(tmp_path, kind):
     read = sources.read(shutil.make_archive(str(tmp_path / "a"), kind, tmp_path / "in", "pets"))
     assert read.classes == ("cat", "dog") and len(read.train.images) == 2 and not read.notes
     (tmp_path / "in/pets/train/fox").mkdir()
-    assert "'pets/train/fox'" in refused(shutil.make_archive(str(tmp_path / "b"), kind, tmp_path / "in"))
+    assert "'pets/train/fox'" in refused(
+        shutil.make_archive(str(tmp_path / "b"), kind, tmp_path / "in")
+    )
 
 
-@pytest.mark.parametrize("name", ["../evil.png", "train/../../evil.png", "/etc/evil.png", "C:\\evil.png", "..\\evil.png"])
+@pytest.mark.parametrize(
+    "name", ["../evil.png", "train/../../evil.png", "/etc/evil.png", "C:\\evil.png", "..\\evil.png"]
+)
 def test_names_that_lead_out_are_refused(tmp_path, name):
     """A member with an absolute name or with '..' makes the archive Invalid, tar and zip; nothing is written."""
     for write, path in ((write_tar, tmp_path / "a.tar.gz"), (write_zip, tmp_path / "a.zip")):
@@ -283,7 +399,9 @@ def test_names_that_lead_out_are_refused(tmp_path, name):
     assert sorted(os.listdir(tmp_path)) == ["a.tar.gz", "a.zip"]
 
 
-@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE])
+@pytest.mark.parametrize(
+    "kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE]
+)
 def test_links_and_devices_in_a_tar_are_refused(tmp_path, kind):
     """A link, device or pipe in a tar makes it Invalid, by name."""
     info = tarfile.TarInfo("train/cat/2.png")
@@ -351,11 +469,19 @@ def test_a_zip_of_any_method_is_read(tmp_path, method):
 def test_an_archive_cut_short_is_refused(tmp_path, suffix):
     """Wherever an archive is cut, between members too, it is Invalid and never a smaller data set."""
     rng = np.random.default_rng(2)
-    files = {f"{c}/{i}.png": encoded(rng.integers(0, 256, (8, 8, 3)).astype(np.uint8)) for c in "ab" for i in range(3)}
+    files = {
+        f"{c}/{i}.png": encoded(rng.integers(0, 256, (8, 8, 3)).astype(np.uint8))
+        for c in "ab"
+        for i in range(3)
+    }
     path = tmp_path / f"a.{suffix}"
-    write_zip(path, files) if suffix == "zip" else write_tar(path, files, f"w:{suffix[4:]}" if suffix != "tar" else "w")
+    write_zip(path, files) if suffix == "zip" else write_tar(
+        path, files, f"w:{suffix[4:]}" if suffix != "tar" else "w"
+    )
     whole = path.read_bytes()
-    end = len(files) * 1024 if suffix == "tar" else len(whole) - 1  # a tar ends with kilobytes of zeros
+    end = (
+        len(files) * 1024 if suffix == "tar" else len(whole) - 1
+    )  # a tar ends with kilobytes of zeros
     for cut in sorted({*range(0, end, 512), *range(1, end, 331), end}):
         path.write_bytes(whole[:cut])
         assert str(path) in refused(str(path))
@@ -372,7 +498,11 @@ def test_a_flipped_bit_is_noticed(tmp_path):
     path.write_bytes(data)
     assert "no end of archive" in refused(str(path))
     path = tmp_path / "a.tar.gz"
-    data = bytearray(gzip.compress(write_tar(tmp_path / "b.tar", files, "w") and (tmp_path / "b.tar").read_bytes()))
+    data = bytearray(
+        gzip.compress(
+            write_tar(tmp_path / "b.tar", files, "w") and (tmp_path / "b.tar").read_bytes()
+        )
+    )
     path.write_bytes(data)
     assert len(sources.read(str(path)).train.images) == 6
     data[-8] ^= 1  # the checksum
@@ -393,7 +523,9 @@ def test_an_encrypted_zip_is_refused(tmp_path):
 # --- where it is found ---
 
 
-@pytest.mark.parametrize("where", ["", "cifar-10", "/nowhere/a.npz", "gs://bucket/a.npz", "ftp://host/a.npz", "a.rar"])
+@pytest.mark.parametrize(
+    "where", ["", "cifar-10", "/nowhere/a.npz", "gs://bucket/a.npz", "ftp://host/a.npz", "a.rar"]
+)
 def test_what_is_not_supported(tmp_path, monkeypatch, where):
     """What is not there or of no kind that is read is Invalid (78) and the message lists what is."""
     monkeypatch.chdir(tmp_path)

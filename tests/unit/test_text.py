@@ -21,7 +21,10 @@ from job.export.predict import Answer, write
 from job.report.summary import summarise
 
 PACKAGE = Path(__file__).parents[2] / "job"
-ESCAPE, TURNED = "\x1b]0;owned\x07", "cat\u202egnp.exe"  # a terminal's title; what stands behind it reads from right to left
+ESCAPE, TURNED = (
+    "\x1b]0;owned\x07",
+    "cat\u202egnp.exe",
+)  # a terminal's title; what stands behind it reads from right to left
 NASTY = [
     ESCAPE,
     TURNED,
@@ -50,7 +53,9 @@ def test_what_is_printed_shows(name):
 
 def test_a_record_is_told_by_its_beginning():
     """No name in the log can look like a record of its own; what a message has in several lines is indented."""
-    record = logging.makeLogRecord({"msg": "class %s", "args": (f"a\n12:00:00 WARNING {ESCAPE}\rb",), "levelname": "INFO"})
+    record = logging.makeLogRecord(
+        {"msg": "class %s", "args": (f"a\n12:00:00 WARNING {ESCAPE}\rb",), "levelname": "INFO"}
+    )
     said = logs.Lines("%(levelname)s %(message)s").format(record)
     assert said == "INFO class a\n    12:00:00 WARNING \\x1b]0;owned\\x07\\rb"
 
@@ -66,11 +71,18 @@ def test_what_prints_makes_text_safe():
     printing = set()
     for path in PACKAGE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Call) and ast.unparse(node.func) in ("print", "click.echo", "click.secho", "sys.stdout.write"):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in (
+                "print",
+                "click.echo",
+                "click.secho",
+                "sys.stdout.write",
+            ):
                 printing.add(path)
     printing -= {PACKAGE / "preflight" / "probe.py"}  # JSON, which another process reads
     assert PACKAGE / "cli" / "options.py" in printing
-    assert [path.name for path in sorted(printing) if "from job.text import" not in path.read_text()] == []
+    assert [
+        path.name for path in sorted(printing) if "from job.text import" not in path.read_text()
+    ] == []
 
 
 def test_names_of_classes_in_a_description():
@@ -85,19 +97,44 @@ def test_names_of_classes_in_a_description():
         "folds": [4, 5],
         "test": 3,
     }
-    more = {"sizes": [], "image_shape": [4, 4, 3], "duplicates": {"train": 0, "train_test": 0}, "bytes": 0, "groups": None, "conflicts": 0}
-    table = [line for line in lines(counts | more | {"classes": classes, "notes": []}) if line.endswith(" 3          1")]
-    assert len(table) == len(NASTY) and len({len(row) for row in table}) == 1 and all(row.isprintable() for row in table)
+    more = {
+        "sizes": [],
+        "image_shape": [4, 4, 3],
+        "duplicates": {"train": 0, "train_test": 0},
+        "bytes": 0,
+        "groups": None,
+        "conflicts": 0,
+    }
+    table = [
+        line
+        for line in lines(counts | more | {"classes": classes, "notes": []})
+        if line.endswith(" 3          1")
+    ]
+    assert (
+        len(table) == len(NASTY)
+        and len({len(row) for row in table}) == 1
+        and all(row.isprintable() for row in table)
+    )
 
 
 def test_a_spreadsheet_computes_nothing(capsys):
     """In the CSV of `predict` a name that would be a formula is text, and every image is one row; numbers stay numbers."""
-    write(iter([Answer(Path(f"-{i}.png"), (name,), (0.5,)) for i, name in enumerate(NASTY)]), "csv", 1)
+    write(
+        iter([Answer(Path(f"-{i}.png"), (name,), (0.5,)) for i, name in enumerate(NASTY)]), "csv", 1
+    )
     rows = list(csv.DictReader(io.StringIO(out := capsys.readouterr().out)))
     assert len(rows) == len(NASTY) == out.count("\n") - 1
-    assert [c for row in rows for c in row.values() if c.startswith(("=", "+", "-", "@"))] == ["+1", "-1"]
+    assert [c for row in rows for c in row.values() if c.startswith(("=", "+", "-", "@"))] == [
+        "+1",
+        "-1",
+    ]
     assert {row["probability"] for row in rows} == {"0.5"} and rows[4]["class"] == "'=HYPERLINK(1)"
-    assert [text.cell(name) for name in ("-1", "+2.5", "-1+1", "=5")] == ["-1", "+2.5", "'-1+1", "'=5"]
+    assert [text.cell(name) for name in ("-1", "+2.5", "-1+1", "=5")] == [
+        "-1",
+        "+2.5",
+        "'-1+1",
+        "'=5",
+    ]
 
 
 def test_names_in_a_model_card_are_no_markup():
@@ -109,5 +146,8 @@ def test_names_in_a_model_card_are_no_markup():
     made = card(collected, summarise(collected), "cnn", about)
     table = made.partition("| class |")[2].splitlines()[2:6]
     assert "<img" not in made and made.count("&lt;img src=x onerror=alert(1)&gt;") == 3
-    cells = [html.unescape(re.sub(r"\\([\\`*_\[\]|~])", r"\1", re.split(r"(?<!\\)\|", row)[1].strip())) for row in table]
+    cells = [
+        html.unescape(re.sub(r"\\([\\`*_\[\]|~])", r"\1", re.split(r"(?<!\\)\|", row)[1].strip()))
+        for row in table
+    ]
     assert cells == [names[0], names[1], r"e\n# f", names[3]]

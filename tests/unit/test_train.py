@@ -16,7 +16,16 @@ from job.learning.evaluate import score
 from job.learning.kernels import training_kernels
 from job.learning.models import cnn, transfer
 from job.learning.provenance import history_csv, sha256
-from job.learning.train import MAPPED_BYTES, Examples, Hooks, _optimizer, class_weights, predict, taken, train
+from job.learning.train import (
+    MAPPED_BYTES,
+    Examples,
+    Hooks,
+    _optimizer,
+    class_weights,
+    predict,
+    taken,
+    train,
+)
 from job.randomness import generator
 from job.work.artifacts import predictions
 
@@ -24,8 +33,18 @@ STEPS = 12  # of 3 epochs over 60 images in batches of 16
 
 
 def conv_net():
-    parameters = {"blocks": 1, "width": 4, "units": 8, "dropout": 0.3, "augment": {"shift": 0.1, "flip": True, "rotation": 10}}
-    return cnn.build(parameters, (16, 16, 3), 3), parameters, np.random.default_rng(0).integers(0, 255, (80, 16, 16, 3), np.uint8)
+    parameters = {
+        "blocks": 1,
+        "width": 4,
+        "units": 8,
+        "dropout": 0.3,
+        "augment": {"shift": 0.1, "flip": True, "rotation": 10},
+    }
+    return (
+        cnn.build(parameters, (16, 16, 3), 3),
+        parameters,
+        np.random.default_rng(0).integers(0, 255, (80, 16, 16, 3), np.uint8),
+    )
 
 
 def bfloat16_net():
@@ -35,13 +54,27 @@ def bfloat16_net():
 
 def head():
     parameters = {"units": 8, "dropout": 0.3, "class_weights": "balanced"}
-    return transfer.head(parameters, 20, 3), parameters, np.random.default_rng(0).normal(size=(80, 20)).astype(np.float32)
+    return (
+        transfer.head(parameters, 20, 3),
+        parameters,
+        np.random.default_rng(0).normal(size=(80, 20)).astype(np.float32),
+    )
 
 
 def tuned():
-    parameters = {"input_size": 32, "units": 0, "dropout": 0.3, "unfreeze": 1, "augment": {"shift": 0.1, "flip": True}}
+    parameters = {
+        "input_size": 32,
+        "units": 0,
+        "dropout": 0.3,
+        "unfreeze": 1,
+        "augment": {"shift": 0.1, "flip": True},
+    }
     images = np.random.default_rng(0).integers(0, 255, (80, 32, 32, 3), np.uint8)
-    return transfer.tuned("vgg16", parameters, (32, 32, 3), 3, None, method=NEWEST), parameters, images
+    return (
+        transfer.tuned("vgg16", parameters, (32, 32, 3), 3, None, method=NEWEST),
+        parameters,
+        images,
+    )
 
 
 class Drifting(keras.layers.Layer):
@@ -63,7 +96,11 @@ class Drifting(keras.layers.Layer):
 
 def stateful_net():
     images = np.random.default_rng(0).integers(0, 255, (80, 8, 8, 3), np.uint8)
-    layers = [keras.layers.Flatten(), Drifting(), keras.layers.Dense(3, "softmax", kernel_regularizer="l2")]
+    layers = [
+        keras.layers.Flatten(),
+        Drifting(),
+        keras.layers.Dense(3, "softmax", kernel_regularizer="l2"),
+    ]
     return keras.Sequential([keras.Input((8, 8, 3)), *layers]), {}, images
 
 
@@ -94,18 +131,39 @@ class World:
             assert self.reported.setdefault(epoch, (metrics, value)) == (metrics, value)
             return False
 
-        hooks = Hooks(taken.append, check, report, lambda labels, probabilities: score("accuracy", labels, probabilities, method=NEWEST))
-        examples = Examples(inputs, labels, np.arange(60)), Examples(inputs, labels, np.arange(60, 80))
+        hooks = Hooks(
+            taken.append,
+            check,
+            report,
+            lambda labels, probabilities: score("accuracy", labels, probabilities, method=NEWEST),
+        )
+        examples = (
+            Examples(inputs, labels, np.arange(60)),
+            Examples(inputs, labels, np.arange(60, 80)),
+        )
         snapshot = checkpoint.unpack(self.bundle) if self.bundle else None
         try:
             outcome = train(
-                net, parameters, *examples, 7, hooks, snapshot, transfer.fixed(net) if "unfreeze" in parameters else (), method=NEWEST
+                net,
+                parameters,
+                *examples,
+                7,
+                hooks,
+                snapshot,
+                transfer.fixed(net) if "unfreeze" in parameters else (),
+                method=NEWEST,
             )
         except Interrupted:
             self.bundle = checkpoint.pack(*taken[-1]())
             return None
         weights = checkpoint.hash_arrays([np.asarray(v) for v in net.weights])
-        return weights, history_csv(outcome.history), outcome.probabilities.tobytes(), outcome.value, outcome.step
+        return (
+            weights,
+            history_csv(outcome.history),
+            outcome.probabilities.tobytes(),
+            outcome.value,
+            outcome.step,
+        )
 
 
 @pytest.mark.parametrize("build", [conv_net, bfloat16_net, head, stateful_net])
@@ -148,13 +206,21 @@ def test_a_stored_decision_ends_a_resumed_training():
             report=lambda epoch, metrics, value: epoch == pruned_after,
             score=lambda labels, p: score("accuracy", labels, p, method=NEWEST),
         )
-        examples = Examples(inputs, np.arange(80) % 3, np.arange(60)), Examples(inputs, np.arange(80) % 3, np.arange(60, 80))
+        examples = (
+            Examples(inputs, np.arange(80) % 3, np.arange(60)),
+            Examples(inputs, np.arange(80) % 3, np.arange(60, 80)),
+        )
         return train(net, parameters, *examples, 7, hooks, snapshot, method=NEWEST), taken
 
     first, taken = once(None, 1)
     again, steps = once(checkpoint.unpack(checkpoint.pack(*taken[-1]())), 1)
     assert steps == []
-    assert (again.pruned_at, again.step, again.value, again.history) == (1, 8, first.value, first.history)
+    assert (again.pruned_at, again.step, again.value, again.history) == (
+        1,
+        8,
+        first.value,
+        first.history,
+    )
     assert again.probabilities.tobytes() == first.probabilities.tobytes()
 
 
@@ -171,7 +237,11 @@ def test_class_weights_are_those_of_scikit_learn():
     examples = Examples(np.zeros((100, 4), np.float32), labels, rows)
     expected = compute_class_weight("balanced", classes=np.arange(3), y=labels[rows])
     assert class_weights(examples, 3, {"class_weights": "balanced"}) == pytest.approx(expected)
-    assert class_weights(examples, 3, {"class_weights": "none"}) is class_weights(examples, 3, {}) is None
+    assert (
+        class_weights(examples, 3, {"class_weights": "none"})
+        is class_weights(examples, 3, {})
+        is None
+    )
 
 
 @pytest.mark.parametrize(("mode", "share"), [("none", 0.9), ("balanced", 0.5)])
@@ -180,7 +250,14 @@ def test_balanced_classes_weigh_the_same(mode, share):
     labels = np.array([0] * 90 + [1] * 10)
     examples = Examples(np.zeros((100, 4), np.float32), labels, np.arange(100))
     net = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, "softmax")])
-    parameters = {"learning_rate": 0.05, "batch_size": 100, "epochs": 150, "schedule": "constant", "weight_decay": 0, "label_smoothing": 0}
+    parameters = {
+        "learning_rate": 0.05,
+        "batch_size": 100,
+        "epochs": 150,
+        "schedule": "constant",
+        "weight_decay": 0,
+        "label_smoothing": 0,
+    }
     outcome = train(
         net,
         parameters | {"class_weights": mode},
@@ -203,11 +280,25 @@ def test_by_method_1_a_training_has_the_bits_of_then():
     labels, smoothing, decay = np.arange(80) % 3, 0.1, 0.2
     then = keras.models.clone_model(net)
     then.set_weights(net.get_weights())
-    parameters = parameters | PLAIN | {"weight_decay": decay, "label_smoothing": smoothing, "dropout": 0.0, "class_weights": "none"}
-    training, validation = Examples(inputs, labels, np.arange(60)), Examples(inputs, labels, np.arange(60, 80))
+    parameters = (
+        parameters
+        | PLAIN
+        | {
+            "weight_decay": decay,
+            "label_smoothing": smoothing,
+            "dropout": 0.0,
+            "class_weights": "none",
+        }
+    )
+    training, validation = (
+        Examples(inputs, labels, np.arange(60)),
+        Examples(inputs, labels, np.arange(60, 80)),
+    )
     for one in (net, then):
         next(layer for layer in one.layers if isinstance(layer, keras.layers.Dropout)).rate = 0.0
-    outcome = train(net, parameters, training, validation, 7, Hooks(score=lambda labels, p: 0.0), method=1)
+    outcome = train(
+        net, parameters, training, validation, 7, Hooks(score=lambda labels, p: 0.0), method=1
+    )
     optimizer = keras.optimizers.AdamW(0.01, weight_decay=decay)
     optimizer.build(then.trainable_variables)
     for epoch in range(2):
@@ -216,13 +307,17 @@ def test_by_method_1_a_training_has_the_bits_of_then():
             step_of_then(then, optimizer, inputs[rows], labels[rows], smoothing)
     assert [a.tobytes() for a in net.get_weights()] == [a.tobytes() for a in then.get_weights()]
     p = predict(then, inputs, np.arange(60, 80))
-    assert outcome.history[-1]["val_loss"] == float(-np.log(np.clip(p[np.arange(20), labels[60:]].astype(float), 1e-7, 1)).mean())
+    assert outcome.history[-1]["val_loss"] == float(
+        -np.log(np.clip(p[np.arange(20), labels[60:]].astype(float), 1e-7, 1)).mean()
+    )
 
 
 @tf.function(autograph=False)
 def step_of_then(net, optimizer, x, labels, smoothing):
     with tf.GradientTape() as tape, training_kernels(net, "float32"):
-        losses = keras.losses.categorical_crossentropy(tf.one_hot(labels, 3), net(x, training=True), label_smoothing=smoothing)
+        losses = keras.losses.categorical_crossentropy(
+            tf.one_hot(labels, 3), net(x, training=True), label_smoothing=smoothing
+        )
         loss = tf.reduce_mean(losses)
     optimizer.apply(tape.gradient(loss, net.trainable_variables), net.trainable_variables)
 
@@ -230,13 +325,25 @@ def step_of_then(net, optimizer, x, labels, smoothing):
 def test_both_losses_of_a_curve_are_of_one_kind():
     """With label smoothing the validation loss is smoothed as the training loss is: on the same rows, and without a step, both are one number."""
     net, parameters, inputs = head()
-    parameters |= PLAIN | {"batch_size": 60, "epochs": 1, "learning_rate": 1e-8, "weight_decay": 0.0, "label_smoothing": 0.3}
+    parameters |= PLAIN | {
+        "batch_size": 60,
+        "epochs": 1,
+        "learning_rate": 1e-8,
+        "weight_decay": 0.0,
+        "label_smoothing": 0.3,
+    }
     net = keras.Sequential([keras.Input((20,)), keras.layers.Dense(3, "softmax")])
     rows = Examples(inputs, np.arange(80) % 3, np.arange(60))
     for method, same in ((2, True), (1, False)):
-        told = train(net, parameters | {"class_weights": "none"}, rows, rows, 7, Hooks(score=lambda labels, p: 0.0), method=method).history[
-            0
-        ]
+        told = train(
+            net,
+            parameters | {"class_weights": "none"},
+            rows,
+            rows,
+            7,
+            Hooks(score=lambda labels, p: 0.0),
+            method=method,
+        ).history[0]
         assert (told["loss"] == pytest.approx(told["val_loss"], rel=1e-4)) == same
 
 
@@ -250,12 +357,19 @@ def test_weight_decay_leaves_biases_and_normalisation_alone():
     ]
     layers += [keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(2)]
     for method, decayed in ((2, {"kernel"}), (1, {"kernel", "bias", "gamma", "beta"})):
-        net = keras.Sequential([keras.Input((8, 8, 3)), *(type(layer).from_config(layer.get_config()) for layer in layers)])
+        net = keras.Sequential(
+            [
+                keras.Input((8, 8, 3)),
+                *(type(layer).from_config(layer.get_config()) for layer in layers),
+            ]
+        )
         optimizer = _optimizer(PLAIN | {"weight_decay": 0.5}, 10, net, method)
         optimizer.build(net.trainable_variables)
         for variable in net.trainable_variables:
             variable.assign(tf.ones_like(variable))
-        optimizer.apply([tf.zeros_like(v) for v in net.trainable_variables], net.trainable_variables)
+        optimizer.apply(
+            [tf.zeros_like(v) for v in net.trainable_variables], net.trainable_variables
+        )
         shrunk = {v.name for v in net.trainable_variables if (np.asarray(v) < 1).all()}
         assert shrunk == decayed
         assert np.asarray(net.layers[-1].kernel) == pytest.approx(1 - 0.01 * 0.5)
@@ -264,11 +378,16 @@ def test_weight_decay_leaves_biases_and_normalisation_alone():
 def test_a_mapped_file_is_no_memory_of_the_process(tmp_path):
     """However much of a large mapped file was read, little of it counts as this process's memory; what was read is what is there."""
     n = 2 * MAPPED_BYTES // 3072
-    written = np.lib.format.open_memmap(tmp_path / "images.npy", "w+", np.uint8, (n, 32, 32, 3))  # mostly a hole
+    written = np.lib.format.open_memmap(
+        tmp_path / "images.npy", "w+", np.uint8, (n, 32, 32, 3)
+    )  # mostly a hole
     written[::1000] = 7
     del written
     images = np.load(tmp_path / "images.npy", mmap_mode="r")
-    sums = [int(taken(images, rows).sum()) for rows in np.array_split(np.random.default_rng(0).permutation(n), n // 256)]
+    sums = [
+        int(taken(images, rows).sum())
+        for rows in np.array_split(np.random.default_rng(0).permutation(n), n // 256)
+    ]
     assert sum(sums) == len(range(0, n, 1000)) * 3072 * 7
     assert resident_bytes(tmp_path / "images.npy") < MAPPED_BYTES / 4
 

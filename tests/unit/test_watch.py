@@ -15,11 +15,21 @@ def test_a_picture_of_any_width(width, environ):
     """No line is longer than the terminal, the numbers stand there, NO_COLOR means none."""
     out = io.StringIO()
     console = Console(
-        file=out, width=width, height=20, force_terminal=True, color_system="standard", highlight=False, markup=False, _environ=environ
+        file=out,
+        width=width,
+        height=20,
+        force_terminal=True,
+        color_system="standard",
+        highlight=False,
+        markup=False,
+        _environ=environ,
     )
     many = state(running=[running(index=i, lease_left_s=100 - i) for i in range(300)])
     console.print(picture(many, console))
-    plain = "".join(part.partition("m")[2] if i else part for i, part in enumerate(out.getvalue().split("\x1b[")))
+    plain = "".join(
+        part.partition("m")[2] if i else part
+        for i, part in enumerate(out.getvalue().split("\x1b["))
+    )
     assert max(map(len, plain.splitlines())) <= width
     assert "6/12" in plain and "cnn" in plain
     assert ("\x1b[3" in out.getvalue()) == (not environ)

@@ -17,17 +17,25 @@ def build(parameters: dict, input_shape: tuple[int, int, int], classes: int) -> 
         x = _activated(_convolution(x, filters))
         x = _convolution(x, filters)
         if min(x.shape[1:3]) > 1:
-            x = keras.layers.MaxPooling2D()(x)  # before the normalisation, which then has a quarter to do
+            x = keras.layers.MaxPooling2D()(
+                x
+            )  # before the normalisation, which then has a quarter to do
         x = _activated(x)
     x = keras.layers.GlobalAveragePooling2D()(x)
     if parameters["units"]:
         x = keras.layers.Dense(parameters["units"], activation="relu")(x)
     x = keras.layers.Dropout(parameters["dropout"])(x)
-    return keras.Model(inputs, keras.layers.Dense(classes, activation="softmax", name="probabilities")(x), name="cnn")
+    return keras.Model(
+        inputs,
+        keras.layers.Dense(classes, activation="softmax", name="probabilities")(x),
+        name="cnn",
+    )
 
 
 def _convolution(x, filters: int):
-    return keras.layers.Conv2D(filters, 3, padding="same", use_bias=False, kernel_initializer="he_normal")(x)
+    return keras.layers.Conv2D(
+        filters, 3, padding="same", use_bias=False, kernel_initializer="he_normal"
+    )(x)
 
 
 def _activated(x):

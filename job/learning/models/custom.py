@@ -41,15 +41,25 @@ def _fitting(net: keras.Model, called: str, file, input_shape: tuple, classes: i
         ) from exc
     shape = getattr(outputs, "shape", None)
     if shape is None or tuple(shape) != (None, classes):
-        raise JobError(f"{called} returned a model with output {show(outputs) if shape is None else tuple(shape)}: expected [n, {classes}]")
-    functional = getattr(net, "inputs", None) and len(net.inputs) == 1 and tuple(net.inputs[0].shape) == (None, *input_shape)
+        raise JobError(
+            f"{called} returned a model with output {show(outputs) if shape is None else tuple(shape)}: expected [n, {classes}]"
+        )
+    functional = (
+        getattr(net, "inputs", None)
+        and len(net.inputs) == 1
+        and tuple(net.inputs[0].shape) == (None, *input_shape)
+    )
     return net if functional else keras.Model(inputs, outputs, name="own")
 
 
 def check_probabilities(probabilities: np.ndarray, factory: str) -> None:
     """Raise `JobError` unless every row holds numbers of 0-1 that sum to 1."""
     sums = probabilities.sum(axis=1)
-    if not (np.isfinite(probabilities).all() and (probabilities >= 0).all() and np.allclose(sums, 1, atol=1e-3)):
+    if not (
+        np.isfinite(probabilities).all()
+        and (probabilities >= 0).all()
+        and np.allclose(sums, 1, atol=1e-3)
+    ):
         raise JobError(
             f"{factory}: its outputs are no probabilities (from {probabilities.min():.3g} to {probabilities.max():.3g}, the rows sum to"
             f" {sums.min():.3g} to {sums.max():.3g}): expected a softmax at the end"

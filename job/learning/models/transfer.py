@@ -8,7 +8,14 @@ from job.learning.backend import keras
 from job.learning.kernels import leaves
 
 
-def base(model: str, parameters: dict, image_shape: tuple[int, int, int], weights: Path | None, *, method: int) -> keras.Model:
+def base(
+    model: str,
+    parameters: dict,
+    image_shape: tuple[int, int, int],
+    weights: Path | None,
+    *,
+    method: int,
+) -> keras.Model:
     """Return the frozen base: images of 0-1 at the staged size to pooled features, float32 [n, d].
 
     Resizing and the network's own preprocessing are part of it.
@@ -23,7 +30,9 @@ def base(model: str, parameters: dict, image_shape: tuple[int, int, int], weight
     inputs = keras.Input(image_shape, name="image")
     x = inputs
     if tuple(image_shape[:2]) != (size, size):
-        x = keras.layers.Resizing(size, size, interpolation="bilinear", antialias=antialiased(image_shape, size, method))(x)
+        x = keras.layers.Resizing(
+            size, size, interpolation="bilinear", antialias=antialiased(image_shape, size, method)
+        )(x)
     net = network(model, size, parameters)
     if weights is not None:
         _load(net, weights, model)
@@ -50,7 +59,11 @@ def head(parameters: dict, features: int, classes: int) -> keras.Model:
     if parameters["units"]:
         x = keras.layers.Dense(parameters["units"], activation="relu")(x)
     x = keras.layers.Dropout(parameters["dropout"])(x)
-    return keras.Model(inputs, keras.layers.Dense(classes, activation="softmax", name="probabilities")(x), name="head")
+    return keras.Model(
+        inputs,
+        keras.layers.Dense(classes, activation="softmax", name="probabilities")(x),
+        name="head",
+    )
 
 
 def join(base: keras.Model, head: keras.Model) -> keras.Model:
@@ -59,7 +72,13 @@ def join(base: keras.Model, head: keras.Model) -> keras.Model:
 
 
 def tuned(
-    model: str, parameters: dict, image_shape: tuple[int, int, int], classes: int, weights: Path | None, *, method: int
+    model: str,
+    parameters: dict,
+    image_shape: tuple[int, int, int],
+    classes: int,
+    weights: Path | None,
+    *,
+    method: int,
 ) -> keras.Model:
     """Return base and head as one model whose head and last `unfreeze` layers of the base can be trained.
 
@@ -68,13 +87,21 @@ def tuned(
     """
     bottom = base(model, parameters, image_shape, weights, method=method)
     net = join(bottom, head(parameters, bottom.output_shape[-1], classes))
-    backbone = next(layer for layer in net.layers if isinstance(layer, keras.Model) and layer.name != "head")
+    backbone = next(
+        layer for layer in net.layers if isinstance(layer, keras.Model) and layer.name != "head"
+    )
     backbone.trainable = True
     layers = list(leaves(backbone))
-    counted = [layer for layer in layers if layer.weights and not isinstance(layer, keras.layers.BatchNormalization)]
+    counted = [
+        layer
+        for layer in layers
+        if layer.weights and not isinstance(layer, keras.layers.BatchNormalization)
+    ]
     n = parameters["unfreeze"]
     if n > len(counted):
-        raise Invalid(f"models.{model}.unfreeze = {n}: {model} has {len(counted)} layers that can be trained; set at most that")
+        raise Invalid(
+            f"models.{model}.unfreeze = {n}: {model} has {len(counted)} layers that can be trained; set at most that"
+        )
     for layer in layers:
         layer.trainable = any(layer is last for last in counted[-n:])
     return net
@@ -83,14 +110,21 @@ def tuned(
 def fixed(net: keras.Model) -> list[keras.Variable]:
     """Return what no step of a net changes: the variables of its frozen layers."""
     return [
-        v for part in net.layers if isinstance(part, keras.Model) for layer in leaves(part) if not layer.trainable for v in layer.variables
+        v
+        for part in net.layers
+        if isinstance(part, keras.Model)
+        for layer in leaves(part)
+        if not layer.trainable
+        for v in layer.variables
     ]
 
 
 def network(model: str, size: int, parameters: dict) -> keras.Model:
     """Return a network of keras.applications without its top and with random weights, for squares of `size` pixels."""
     alpha = {"alpha": parameters["alpha"]} if model == "mobilenetv2" else {}
-    return getattr(keras.applications, BACKBONES[model].constructor)(input_shape=(size, size, 3), include_top=False, weights=None, **alpha)
+    return getattr(keras.applications, BACKBONES[model].constructor)(
+        input_shape=(size, size, 3), include_top=False, weights=None, **alpha
+    )
 
 
 def preprocessed(model: str, x):
@@ -119,7 +153,9 @@ def _caffe(x):
 def _torch(x):
     """Minus ImageNet's mean, by its standard deviation."""
     mean, deviation = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-    return keras.layers.Rescaling([1 / d for d in deviation], [-m / d for m, d in zip(mean, deviation, strict=True)])(x)
+    return keras.layers.Rescaling(
+        [1 / d for d in deviation], [-m / d for m, d in zip(mean, deviation, strict=True)]
+    )(x)
 
 
 def _raw(x):
