@@ -1,6 +1,6 @@
 """Check the figures of a report on real CIFAR-10 (quick.toml): what a broken net, split or score would miss.
 
-The bounds lie three standard errors (3 x 1.1 points at n = 2,000) below what the README states.
+The bounds lie three standard errors (3 x 1.1 points at n = 2,000) below what docs/measured/accuracy.md states.
 """
 
 import json

@@ -16,7 +16,7 @@ from job.sentences import expect
 
 @dataclass(frozen=True)
 class Setting:
-    """One setting: its variable, its default and what it means (the README's table is made of these)."""
+    """One setting: its variable, its default and what it means (docs/reference/settings.md is made of these)."""
 
     variable: str
     default: object
@@ -79,7 +79,7 @@ SETTINGS = {
 HARMLESS = re.compile(
     r"(((download|dl|raw)=(1|true)?|(v|version|format)=[\w.]{0,6})&?)*"
 )  # queries that are no secret
-# S3's own, read by boto3 itself; named here for --help and the README.
+# S3's own, read by boto3 itself; named here for --help and docs/reference/settings.md.
 S3_VARIABLES = (
     "AWS_ENDPOINT_URL_S3",
     "AWS_ACCESS_KEY_ID",

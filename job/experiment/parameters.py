@@ -84,7 +84,7 @@ class Kind:
         return f"{word} from {self.low:g} to {self.high:,.12g}"
 
 
-# Defaults were chosen on validation parts only (README, "How the defaults were chosen").
+# Defaults were chosen on validation parts only (docs/measured/defaults.md).
 COMMON = {
     "learning_rate": Kind(float, Range(1e-4, 1e-2, log=True), low=1e-8, high=10),
     "batch_size": Kind(int, Choice((32, 64, 128)), low=1, high=65536),

@@ -22,7 +22,7 @@ from job.sentences import expect, nearest, show
 from job.settings import HARMLESS
 
 NAME = re.compile(r"[a-z0-9-]{1,40}")
-TUNING_RATE = 1e-3  # README, "How the defaults were chosen"
+TUNING_RATE = 1e-3  # docs/measured/defaults.md
 HYPERBAND_MIN_TRIALS = 20
 
 

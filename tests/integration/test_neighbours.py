@@ -316,9 +316,9 @@ def test_a_schema_that_is_not_ours_alone(neighbour, database_url):
 
 
 def test_the_least_that_is_needed(database_url, tmp_path):
-    """With the grants of the README a worker does all it does, and a reader reads; neither could create or delete."""
-    readme = (Path(__file__).parents[2] / "README.md").read_text()
-    (grants,) = re.findall(r"^set search_path = job;\n(?:.*;\n)+", readme, re.M)
+    """With the grants of docs/guides/services.md a worker does all it does, and a reader reads; neither could create or delete."""
+    guide = (Path(__file__).parents[2] / "docs" / "guides" / "services.md").read_text()
+    (grants,) = re.findall(r"^set search_path = job;\n(?:.*;\n)+", guide, re.M)
     right = may_make_schemas(database_url)
     with (
         another(database_url, right) as (preparer, _),

@@ -1,4 +1,4 @@
-"""What the README's section on Kubernetes says to type and to write, as it stands there."""
+"""What docs/guides/kubernetes.md says to type, exactly as it is written there."""
 
 import json
 import os
@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from rendered import BIN, JOBS, OVERLAYS, ROOT, STAGES, golden
 
-SECTION = (ROOT / "README.md").read_text().partition("## On Kubernetes\n")[2].partition("\n## ")[0]
+GUIDE = (ROOT / "docs" / "guides" / "kubernetes.md").read_text()
 LABELS = {"job-name": "report"}
 POD = {
     "apiVersion": "v1",
@@ -111,7 +111,7 @@ def leading_to(url: str) -> dict:
 
 def test_the_log_of_the_report(tmp_path):
     """The command waits for a pod without a node (an empty log, no error) or not begun (an error)."""
-    (command,) = re.findall(r"^([^\n#]*logs -f job/report[^\n#]*?) *#", SECTION, re.M)
+    (command,) = re.findall(r"^([^\n#]*logs -f job/report[^\n#]*?) *#", GUIDE, re.M)
     logs = [(200, b""), (400, json.dumps(NOT_YET).encode()), (200, b"the report is in the store\n")]
     config = tmp_path / "config"
     path = f"{BIN}:{os.environ['PATH']}"
@@ -143,9 +143,9 @@ def names(overlay: str) -> list[tuple[str, str]]:
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_what_is_selected(overlay):
     """One deletes all Jobs at once; what one applies in turn is everything, each object once."""
-    (delete,) = re.findall(r"delete jobs -l ([\w./=-]+)", SECTION)
+    (delete,) = re.findall(r"delete jobs -l ([\w./=-]+)", GUIDE)
     assert [name for kind, name in selected(overlay, delete) if kind == "Job"] == list(JOBS)
-    turns = re.findall(r"-l\s+'?([\w./]+/component(?: in \([\w, ]+\)|=features))", SECTION)
+    turns = re.findall(r"-l\s+'?([\w./]+/component(?: in \([\w, ]+\)|=features))", GUIDE)
     turns += [turns[-1].replace("features", name) for name in (*STAGES[1:], "report")]
     found = [one for turn in turns for one in selected(overlay, turn)]
     assert sorted(found) == sorted(names(overlay))

@@ -349,9 +349,13 @@ def test_one_image(tmp_path, overlay, layers):
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_the_readmes_overlay(tmp_path, overlay):
-    """The README's overlay keeps the order, and each task records the image that it runs in."""
-    (text,) = re.findall(r"^  ```yaml\n(.*?)^  ```", (ROOT / "README.md").read_text(), re.M | re.S)
+def test_the_guides_overlay(tmp_path, overlay):
+    """The overlay of docs/guides/kubernetes.md keeps the order, and each task records the image that it runs in."""
+    (text,) = re.findall(
+        r"^```yaml\n(.*?)^```",
+        (ROOT / "docs" / "guides" / "kubernetes.md").read_text(),
+        re.M | re.S,
+    )
     assert "[../gpu]" in text
     folder = tmp_path / "k8s" / "overlays" / "mine"
     shutil.copytree(ROOT / "k8s", tmp_path / "k8s")

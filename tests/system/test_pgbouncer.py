@@ -1,4 +1,4 @@
-"""Debian's pgbouncer in transaction mode before Debian's PostgreSQL: over TLS both ways, with a password, three connections, and no more rights than the README asks for."""
+"""Debian's pgbouncer in transaction mode before Debian's PostgreSQL: over TLS both ways, with a password, three connections, and no more rights than docs/guides/services.md asks for."""
 
 import os
 import socket
@@ -60,7 +60,7 @@ def postgres(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def pooled(postgres, tmp_path_factory):
-    """The URL, through the pooler, of a database with the rights the README asks for."""
+    """The URL, through the pooler, of a database with the rights that docs/guides/services.md asks for."""
     owner = Database(postgres.url)
     owner.rows("create role worker login password 'secret'")
     owner.rows("grant connect on database job to worker")

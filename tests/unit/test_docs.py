@@ -1,0 +1,204 @@
+"""README and docs say what the code does, and every link and path in them leads somewhere."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from job.cli.cli import GROUPS, job
+from job.errors import EXIT_CODES
+from job.experiment.parameters import AUGMENT, MODELS, OWN
+from job.experiment.specification import SECTIONS
+from job.settings import SETTINGS
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+TOP = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")]
+PAGES = [*TOP, *sorted(DOCS.rglob("*.md"))]
+NAMES = [page.relative_to(ROOT).as_posix() for page in PAGES]
+REFERENCE = DOCS / "reference"
+# Paths in backticks that are no files of the repository: what a run or a user makes, keys of the store, names with a slash.
+ELSEWHERE = {
+    "out/",
+    "exported/",
+    "photos/",
+    "report/",
+    "val/",
+    "train/cat/1.png",
+    "3-0a1b2c3d/",
+    ".venv/bin/job",
+    "experiment/model",
+    "out/report/index.html",
+    "out/services/database-url",
+    "OUT/bench.json",
+    "OUT/bench-scale.json",
+    "OUT/search.json",
+    "kueue.x-k8s.io/queue-name",
+    "k8s/overlays/second/kustomization.yaml",
+}
+
+
+def prose(page: Path) -> str:
+    """Return a page without its blocks of code."""
+    return re.sub(r"^ *```.*?^ *```", "", page.read_text(), flags=re.M | re.S)
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the anchors of a page's headings, as GitHub makes them."""
+    found = set()
+    for heading in re.findall(r"^#+ (.+)$", prose(page), re.M):
+        anchor = re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
+        assert anchor not in found, f"{page.name}: two headings make the anchor #{anchor}"
+        found.add(anchor)
+    return found
+
+
+def links(page: Path) -> list[str]:
+    """Return where the links and images of a page lead."""
+    text = re.sub(r"`[^`\n]*`", "", prose(page))
+    return re.findall(r"\]\(([^)\s]+)\)", text)
+
+
+def test_every_setting_has_a_row():
+    """Each variable has a row with its meaning."""
+    text = (REFERENCE / "settings.md").read_text()
+    for setting in SETTINGS.values():
+        assert re.search(rf"^\| `{setting.variable}`.*{re.escape(setting.help)}", text, re.M), (
+            setting.variable
+        )
+
+
+def test_every_exit_code_has_a_row():
+    """The table of exit codes is the code's."""
+    text = (REFERENCE / "exit-codes.md").read_text()
+    for code, meaning in EXIT_CODES.items():
+        assert f"| {code} | {meaning} |" in text
+
+
+def test_every_key_of_a_file_is_named():
+    """Each key of an experiment file and each hyperparameter is named."""
+    text = (REFERENCE / "experiment-file.md").read_text()
+    keys = (
+        {key for keys in SECTIONS.values() for key in keys}
+        | {p for kinds in MODELS.values() for p in kinds}
+        | set(AUGMENT)
+        | set(OWN)
+    )
+    assert [k for k in sorted(keys) if not re.search(rf"\b{k}\b", text)] == []
+
+
+def test_every_folder_is_named():
+    """The page on architecture names each folder of the package."""
+    text = (DOCS / "explanation" / "architecture.md").read_text()
+    folders = {p.name for p in (ROOT / "job").rglob("*") if p.is_dir() and p.name != "__pycache__"}
+    assert [name for name in sorted(folders) if not re.search(rf"\b{name}/", text)] == []
+
+
+def test_commands_exist():
+    """Every `job` command that a page names exists, the reference names each, and every command's help has an example."""
+    named = {
+        name
+        for page in PAGES
+        for name in re.findall(r"(?:`|\$ |/|^)job ([a-z]+)", page.read_text(), re.M)
+    }
+    assert named <= set(job.commands)
+    reference = set(re.findall(r"^\| `job ([a-z]+)", (REFERENCE / "commands.md").read_text(), re.M))
+    assert reference == set(job.commands)
+    for name, command in job.commands.items():
+        assert "Example: job " in (command.help or ""), name
+        assert CliRunner().invoke(job, [name, "--help"]).exit_code == 0
+
+
+def test_every_command_is_in_the_help():
+    """`job --help` lists each command once, under what one wants to do, with a sentence that is not cut off."""
+    assert sorted(
+        name for names in GROUPS.values() for name in names if name in job.commands
+    ) == sorted(job.commands)
+    text = CliRunner().invoke(job, ["--help"], terminal_width=110).output
+    assert [
+        name for name in job.commands if not re.search(rf"^  {name} +[A-Z].*\.$", text, re.M)
+    ] == []
+
+
+def test_the_readme_is_short():
+    """The README is an entrance: at most 200 lines and 2,000 words, and two commands before line 25."""
+    text = (ROOT / "README.md").read_text()
+    assert len(text.splitlines()) <= 200
+    assert len(text.split()) <= 2000
+    head = text.splitlines()[:24]
+    assert any(line.startswith("$ make local ") for line in head) and "$ make test" in head
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_every_link_resolves(page):
+    """Every relative link and image of a page leads to a file, and every anchor to a heading of it."""
+    for link in links(page):
+        if re.match(r"[a-z]+:", link):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        assert target.is_file(), link
+        assert target.is_relative_to(ROOT), link
+        if anchor:
+            assert anchor in anchors(target), link
+
+
+def test_the_index_is_complete():
+    """docs/index.md links to every page below docs/, once."""
+    linked = [
+        (DOCS / link.partition("#")[0]).resolve()
+        for link in links(DOCS / "index.md")
+        if not link.startswith("..")
+    ]
+    assert linked.count(DOCS / "tutorial.md") == 1
+    assert sorted(linked) == sorted(p for p in DOCS.rglob("*.md") if p.name != "index.md")
+
+
+def test_every_picture_is_shown():
+    """Each picture below docs/ is on some page."""
+    shown = {
+        (page.parent / link).resolve()
+        for page in PAGES
+        for link in links(page)
+        if link.endswith(".png")
+    }
+    assert shown == set(DOCS.rglob("*.png"))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_every_path_exists(page):
+    """Every path of the repository that a page names, in backticks or in a command, exists; a pattern matches something."""
+    text = page.read_text()
+    paths = {
+        path
+        for path in re.findall(r"`([\w.*-]+(?:/[\w.*-]+)*/?)(?:::\w+)?`", prose(page))
+        if "/" in path
+    }
+    paths |= set(
+        re.findall(
+            r"(?<![\w./(<-])(?:\.ci|bench|docs|examples|k8s|slurm|tests)/[\w./*-]*[\w/*]", text
+        )
+    )
+    assert {path for path in paths if path not in ELSEWHERE and not any(ROOT.glob(path))} == set()
+
+
+@pytest.mark.parametrize("lock", ["requirements.lock", "requirements-gpu.lock"])
+def test_locks_share_their_pins(lock):
+    """What is in two locks is there in one version, and no lock names an index."""
+    pins = {
+        name: dict(re.findall(r"^([a-z0-9.-]+)==(\S+)", (ROOT / name).read_text(), re.M))
+        for name in (lock, "requirements-dev.lock")
+    }
+    shared = pins[lock].keys() & pins["requirements-dev.lock"].keys()
+    assert len(shared) > 30
+    assert {n for n in shared if pins[lock][n] != pins["requirements-dev.lock"][n]} == set()
+    assert "http" not in (ROOT / lock).read_text()
+
+
+def test_the_version_is_one():
+    """The package's version is the distribution's."""
+    from job import __version__
+
+    assert tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"] == __version__
