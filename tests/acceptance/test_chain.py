@@ -177,7 +177,7 @@ def check_export(tiny, form, model, probabilities):
         assert len(answers) == len(probabilities) // 2
         check_answers(answers, probabilities)
         done = subprocess.run(
-            [*command[:4], "exprted", "photos"],
+            [*command[:4], "exported", "photos"],
             env=alone,
             cwd=tiny.folder,
             capture_output=True,
@@ -186,7 +186,7 @@ def check_export(tiny, form, model, probabilities):
         )
         assert (
             done.returncode == 2
-            and "'exprted' is no folder that `job export` wrote, and no database is named"
+            and "'exported' is no folder that `job export` wrote, and no database is named"
             in done.stderr
         )
 
