@@ -1,1 +1,4 @@
-"""From a user's images to staged arrays and splits. Knows experiments, the store and who registered them; no nets."""
+"""Turn a user's images into staged arrays and splits.
+
+Knows experiments, the store and the registered experiments; knows no models.
+"""

@@ -1,4 +1,4 @@
-"""A data set in memory, wherever it comes from: its parts, of one size of image, with labels that can be learnt."""
+"""A data set in memory, wherever it comes from: images of one size, with valid labels."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from job import errors
-from job.data import names, pictures
+from job.data import names, pixels
 
-DARK = 32  # the largest value of all pixels is below: nobody would see a thing
+DARK = 32  # if no pixel reaches this value, nobody can see anything
 
 
 @dataclass(frozen=True)
@@ -18,25 +18,42 @@ class Part:
 
     images: np.ndarray  # uint8 [n, height, width, 3], RGB, 0..255
     labels: np.ndarray  # int64 [n], 0..len(classes)-1
-    groups: np.ndarray | None = (
-        None  # int64 [n], the same for images that belong together by data.groups, in both parts
-    )
+    # int64 [n], equal for images of one group by data.groups, in the same numbers in both parts.
+    groups: np.ndarray | None = None
+
+    def select(self, rows: np.ndarray) -> "Part":
+        """Return some rows, by their indices."""
+        groups = None if self.groups is None else self.groups[rows]
+        return Part(self.images[rows], self.labels[rows], groups)
+
+
+def groups_of(train: Part, test: Part) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return the groups of both parts, None if there are none.
+
+    Raises:
+        ValueError: only the training part has groups.
+    """
+    if train.groups is None:
+        return None
+    if test.groups is None:
+        raise ValueError("the training part has groups and the test part has none")
+    return train.groups, test.groups
 
 
 @dataclass(frozen=True)
 class Source:
     """A data set in memory."""
 
-    name: str  # what the report calls it: "CIFAR-10", "digits", the file's name
+    name: str  # as the report shows it: "CIFAR-10", "digits", the file's name
     classes: tuple[str, ...]
     train: Part
     test: Part | None  # None: the source ships no test part
-    sizes: dict[tuple[int, int], int]  # (width, height) of the images as they come -> how many
+    sizes: dict[tuple[int, int], int]  # original (width, height) -> number of images
     notes: tuple[str, ...] = ()  # what its owner should know of how it was read, a sentence each
-    bits: int = 16  # that its 16-bit images hold: what `predict` scales by, too
+    bits: int = 16  # what the 16-bit images use of their 16 bits; `predict` scales by it too
 
 
-def fitted(
+def fit(
     name: str,
     classes: tuple[str, ...],
     train: Part,
@@ -44,65 +61,97 @@ def fitted(
     size: tuple[int, int] | None,
     notes: Iterable[str] = (),
 ) -> Source:
-    """Return arrays as a source, both parts resized to `size`; without it their sizes must be equal."""
+    """Return arrays as a source with images of one size.
+
+    Args:
+        name: as the report shows it.
+        classes: the names of the labels, in order.
+        train: the training part.
+        test: the test part, if the source ships one.
+        size: (height, width) to resize to; None keeps the size, which must then be the same.
+        notes: what its owner should know of how it was read.
+
+    Raises:
+        errors.Invalid: without `size`, the parts differ in size.
+    """
     sizes = Counter()
-    for part in filter(None, (train, test)):
-        sizes[part.images.shape[2], part.images.shape[1]] += len(part.labels)
+    for part in (train, test):
+        if part:
+            height, width = part.images.shape[1:3]
+            sizes[width, height] += len(part.labels)
     if size:
-        train, test = (
-            part and Part(pictures.resized(part.images, size), part.labels, part.groups)
-            for part in (train, test)
-        )
+        train = _resize(train, size)
+        test = _resize(test, size) if test else None
     if test and test.images.shape[1:] != train.images.shape[1:]:
-        seen = " and ".join("{1} x {0}".format(*part.images.shape[1:3]) for part in (train, test))
-        raise errors.Invalid(f"images differ in size, {seen} (training, test): set data.image_size")
+        both = f"{_size(train)} and {_size(test)}"
+        raise errors.Invalid(f"images differ in size, {both} (training, test): set data.image_size")
     return Source(name, classes, train, test, dict(sizes), tuple(notes))
 
 
-def checked(source: Source) -> Source:
-    """Refuse what cannot be learnt: fewer than two classes, labels outside of them, a class without a training image.
+def _resize(part: Part, size: tuple[int, int]) -> Part:
+    return replace(part, images=pixels.resize(part.images, size))
 
-    Notes what is almost black or all the same. Raises: Invalid.
+
+def _size(part: Part) -> str:
+    height, width = part.images.shape[1:3]
+    return f"{width} x {height}"
+
+
+def validate(source: Source) -> Source:
+    """Return the source if a model can learn from it, with a printable name and its last notes.
+
+    Raises:
+        errors.Invalid: fewer than two classes, a label of no class, a class without a training
+            image, or a class whose name is not text.
     """
+    _check_classes(source)
+    for name in source.classes:
+        names.check_text(name, "a class")
+    name = source.name if names.is_text(source.name) else names.escape(source.name)
+    return replace(source, name=name, notes=(*source.notes, *_dark(source)))
+
+
+def _check_classes(source: Source) -> None:
     k = len(source.classes)
     if k < 2:
-        raise errors.Invalid(
-            f"there is only {k} class ({', '.join(source.classes)}): expected 2 or more"
-        )
-    for name, part in (("training", source.train), ("test", source.test)):
-        if part and (part.labels.min() < 0 or part.labels.max() >= k):
-            seen = f"{part.labels.min()}..{part.labels.max()}"
-            raise errors.Invalid(
-                f"the {name} labels are {seen}: expected 0..{k - 1} for {k} classes"
-            )
+        only = ", ".join(source.classes)
+        raise errors.Invalid(f"there is only {k} class ({only}): expected 2 or more")
+    _check_labels(source.train, "training", k)
+    if source.test:
+        _check_labels(source.test, "test", k)
     empty = np.flatnonzero(np.bincount(source.train.labels, minlength=k) == 0)
     if len(empty):
+        label = empty[0]
         raise errors.Invalid(
-            f"class {source.classes[empty[0]]!r} (label {empty[0]}) has no training image: remove it or add some"
+            f"class {source.classes[label]!r} (label {label}) has no training image: "
+            "remove the class or add images"
         )
-    for name in source.classes:
-        names.checked(name, "a class")
-    return replace(
-        source,
-        name=source.name if names.is_text(source.name) else names.shown(source.name)[1:-1],
-        notes=(*source.notes, *_dark(source)),
-    )
+
+
+def _check_labels(part: Part, name: str, k: int) -> None:
+    low = part.labels.min()
+    high = part.labels.max()
+    if low < 0 or high >= k:
+        raise errors.Invalid(
+            f"the {name} labels are {low}..{high}: expected 0..{k - 1} for {k} classes"
+        )
 
 
 def _dark(source: Source) -> list[str]:
-    """Return a note when all pixels of all images are about black, or the same."""
+    """Return a note if all pixels of all images are almost black, or have the same value."""
     parts = [part.images for part in (source.train, source.test) if part]
-    low, high = min(images.min() for images in parts), max(images.max() for images in parts)
+    low = min(images.min() for images in parts)
+    high = max(images.max() for images in parts)
     if low == high:
-        return [
-            f"all pixels of all images have the value {high}: there is nothing to learn from them"
-        ]
+        return [f"all pixels of all images have the value {high}: there is nothing to learn"]
     if high == 1:
         return [
-            "values are only 0 and 1, of 0..255: the images will be almost black; multiply them by 255 if they are masks"
+            "values are only 0 and 1, of 0..255: the images will be almost black; "
+            "multiply them by 255 if they are masks"
         ]
     if high < DARK:
         return [
-            f"the largest value of all pixels is {high}, of 0..255: the images will be almost black; scale them if they hold fewer bits"
+            f"the largest value of all pixels is {high}, of 0..255: "
+            "the images will be almost black; scale them if they hold fewer bits"
         ]
     return []

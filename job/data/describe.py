@@ -1,45 +1,47 @@
-"""What was understood of the data, before anything runs: `job prepare --describe`. Reads what `prepare` would, writes nothing."""
+"""Describe the data as `prepare` would understand it: `job prepare --describe` writes nothing."""
 
+from collections.abc import Sequence
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
 
-from job.data import sources, staging
-from job.data.dataset import Part
+from job.data import parts, sources
+from job.data.dataset import Part, Source, groups_of
 from job.experiment.experiment import Experiment
 from job.text import printable
 
 SHOWN_CLASSES = 20
 SHOWN_SIZES = 5
-UNBALANCED = 3  # times the images of the smallest class: more is worth a word
+UNBALANCED = 3  # a note is due above this ratio of the largest to the smallest class
 
 
 def describe(experiment: Experiment, location: str | None, cache_dir: Path) -> dict:
     """Return counts, sizes, splits and duplicates as `prepare` would make them, for `--json`.
 
-    Raises: as `sources.read`, `data.cut` and `data.make_splits`.
+    Args:
+        experiment: whose data to read.
+        location: where the data is instead of `data.source`, a path or URL.
+        cache_dir: where downloads are kept.
+
+    Raises:
+        errors.Invalid: as `sources.read`, `parts.cut` and `parts.make_splits`.
+        errors.Unreachable: a download failed, or the disk is full.
     """
-    source = sources.read(
-        experiment.data["source"],
-        experiment.data["image_size"],
-        location,
-        cache_dir,
-        experiment.data["groups"],
-    )
-    train, test = staging.cut(source, experiment)
-    related = staging.relate(train, test)
-    made = staging.make_splits(experiment, source.classes, train.labels, related.train, test.labels)
-    k = len(source.classes)
-    counts = {
-        name: np.bincount(part.labels, minlength=k).tolist()
-        for name, part in (("train", train), ("test", test))
-    }
+    data = experiment.data
+    source = sources.read(data["source"], data["image_size"], location, cache_dir, data["groups"])
+    train, test = parts.cut(source, experiment)
+    related = parts.relate(train, test)
+    made = parts.make_splits(experiment, source.classes, train.labels, related.train, test.labels)
+    train_counts = _counts(train, source)
     return {
         "experiment": experiment.name,
         "source": source.name,
         "classes": [
-            {"class": c, "train": a, "test": b}
-            for c, a, b in zip(source.classes, counts["train"], counts["test"], strict=True)
+            {"class": name, "train": of_train, "test": of_test}
+            for name, of_train, of_test in zip(
+                source.classes, train_counts, _counts(test, source), strict=True
+            )
         ],
         "found": {
             "train": len(source.train.labels),
@@ -50,96 +52,132 @@ def describe(experiment: Experiment, location: str | None, cache_dir: Path) -> d
         "folds": np.bincount(made.folds, minlength=experiment.folds["count"]).tolist(),
         "test": len(test.labels),
         "sizes": [
-            {"width": w, "height": h, "images": n}
-            for (w, h), n in sorted(source.sizes.items(), key=lambda s: (-s[1], s[0]))
+            {"width": width, "height": height, "images": n}
+            for (width, height), n in sorted(source.sizes.items(), key=_most_frequent_first)
         ],
         "image_shape": list(train.images.shape[1:]),
         "duplicates": {"train": related.repeated, "train_test": int(related.copies.sum())},
         "conflicts": _conflicts(related.equal, train.labels),
         "groups": _groups(train, test),
         "bytes": int(train.images.nbytes + test.images.nbytes),
-        "notes": [*experiment.notes, *source.notes, *unbalanced(counts["train"], experiment)],
+        "notes": [*experiment.notes, *source.notes, *unbalanced(train_counts, experiment)],
     }
+
+
+def _counts(part: Part, source: Source) -> list[int]:
+    return np.bincount(part.labels, minlength=len(source.classes)).tolist()
+
+
+def _most_frequent_first(item: tuple[tuple[int, int], int]) -> tuple[int, tuple[int, int]]:
+    size, n = item
+    return -n, size
 
 
 def _conflicts(groups: np.ndarray, labels: np.ndarray) -> int:
-    """Return how many images of the training part stand there under more than one class."""
-    pairs = np.unique(np.stack([groups, labels]), axis=1)[0]
-    several = np.unique(pairs)[np.unique(pairs, return_counts=True)[1] > 1]
-    return int(np.isin(groups, several).sum())
+    """Return how many training images appear under more than one class.
+
+    Args:
+        groups: int64 [n], equal for identical pixels.
+        labels: int64 [n].
+    """
+    group_of_pair = np.unique(np.stack([groups, labels]), axis=1)[0]
+    present, n_classes = np.unique(group_of_pair, return_counts=True)
+    return int(np.isin(groups, present[n_classes > 1]).sum())
 
 
 def _groups(train: Part, test: Part) -> dict | None:
-    """Return how many groups each part has, and the images of the largest."""
-    if train.groups is None:
+    """Return how many groups each part has, and how many images the largest group has."""
+    groups = groups_of(train, test)
+    if groups is None:
         return None
-    sizes = [np.unique(part.groups, return_counts=True)[1] for part in (train, test)]
+    train_sizes, test_sizes = (np.unique(of, return_counts=True)[1] for of in groups)
     return {
-        "train": len(sizes[0]),
-        "test": len(sizes[1]),
-        "largest": int(np.concatenate(sizes).max()),
+        "train": len(train_sizes),
+        "test": len(test_sizes),
+        "largest": int(np.concatenate([train_sizes, test_sizes]).max()),
     }
 
 
-def unbalanced(counts: list[int], experiment: Experiment) -> list[str]:
-    """Return what is to be said when some classes have many more training images than others, and accuracy is the metric."""
-    if experiment.search["metric"] != "accuracy" or max(counts) <= UNBALANCED * min(counts):
+def unbalanced(counts: Sequence[int], experiment: Experiment) -> list[str]:
+    """Return a note if accuracy is the metric and some classes are much larger than others.
+
+    Args:
+        counts: training images per class.
+        experiment: whose metric decides.
+    """
+    low = min(counts)
+    high = max(counts)
+    if experiment.search["metric"] != "accuracy" or high <= UNBALANCED * low:
         return []
     return [
-        f'classes have {min(counts):,} to {max(counts):,} training images, and search.metric = "accuracy" counts the large ones most:'
-        ' "balanced_accuracy" counts each class the same, and class_weights = "balanced" lets each weigh the same in training'
+        f"classes have {low:,} to {high:,} training images, "
+        'and search.metric = "accuracy" counts the large ones most: '
+        '"balanced_accuracy" counts each class the same, '
+        'and class_weights = "balanced" gives each the same weight in training'
     ]
 
 
 def lines(found: dict) -> list[str]:
-    """Return the description for a person."""
+    """Return a description for a person. Args: found: what `describe` returned."""
     test = "shipped" if found["found"]["test"] is not None else "held out, as none is shipped"
-    said = [
+    height, width = found["image_shape"][:2]
+    duplicates = found["duplicates"]
+    described = [
         f"{found['experiment']}: {found['source']}",
-        f"found        {found['found']['train']:,} training and {found['found']['test'] or 0:,} test images of {len(found['classes']):,} classes",
-        f"training     {found['train']:,} images, {found['validation']:,} of them to compare trials on; {_folds(found['folds'])}",
+        f"found        {found['found']['train']:,} training and {found['found']['test'] or 0:,} "
+        f"test images of {len(found['classes']):,} classes",
+        f"training     {found['train']:,} images, {found['validation']:,} of them to compare "
+        f"trials on; {_folds(found['folds'])}",
         f"test         {found['test']:,} images, {test}",
-        f"sizes        {_sizes(found['sizes'])}; staged as {found['image_shape'][1]} x {found['image_shape'][0]} (width x height)",
-        f"duplicates   {found['duplicates']['train']:,} within the training part; {found['duplicates']['train_test']:,} test images stand in it, too",
-        f"staged       {found['bytes'] / 1e6:,.1f} MB of pixels, which prepare holds in memory twice",
-        *_classes(found["classes"]),
+        f"sizes        {_sizes(found['sizes'])}; staged as {width} x {height} (width x height)",
+        f"duplicates   {duplicates['train']:,} within the training part; "
+        f"{duplicates['train_test']:,} test images are in it too",
     ]
     if groups := found["groups"]:
-        said.insert(
-            6,
-            f"groups       {groups['train']:,} in the training part, {groups['test']:,} in the test part, none in both; the largest has {groups['largest']:,} images",
+        described.append(
+            f"groups       {groups['train']:,} in the training part, {groups['test']:,} in the "
+            f"test part, none in both; the largest has {groups['largest']:,} images"
         )
+    described.append(
+        f"staged       {found['bytes'] / 1e6:,.1f} MB of pixels, "
+        "which prepare holds in memory twice"
+    )
+    described += _classes(found["classes"])
     if found["conflicts"]:
-        said.append(
-            f"note: {found['conflicts']:,} training images stand there under more than one class"
+        described.append(
+            f"note: {found['conflicts']:,} training images appear under more than one class"
         )
-    return said + [f"note: {note}" for note in found["notes"]]
+    return described + [f"note: {note}" for note in found["notes"]]
 
 
 def _folds(sizes: list[int]) -> str:
-    low, high = min(sizes), max(sizes)
-    return f"{len(sizes)} folds of {low:,}" + (f" to {high:,}" if high > low else "")
+    low = min(sizes)
+    high = max(sizes)
+    up_to = f" to {high:,}" if high > low else ""
+    return f"{len(sizes)} folds of {low:,}{up_to}"
 
 
 def _sizes(sizes: list[dict]) -> str:
     shown = ", ".join(
-        f"{s['width']} x {s['height']} ({s['images']:,})" for s in sizes[:SHOWN_SIZES]
+        f"{size['width']} x {size['height']} ({size['images']:,})" for size in sizes[:SHOWN_SIZES]
     )
-    return shown + (f" and {len(sizes) - SHOWN_SIZES:,} more" if len(sizes) > SHOWN_SIZES else "")
+    others = len(sizes) - SHOWN_SIZES
+    return f"{shown} and {others:,} more" if others > 0 else shown
 
 
 def _classes(classes: list[dict]) -> list[str]:
-    """Return a line a class; of many, those with the fewest and the most training images."""
-    by_size = sorted(classes, key=lambda c: c["train"])
-    half = SHOWN_CLASSES // 2
-    shown = classes if len(classes) <= SHOWN_CLASSES else [*by_size[:half], *by_size[-half:]]
-    width = max(len("class"), *(len(printable(c["class"])) for c in shown))
-    table = [
-        f"{'class':{width}} {'training':>10} {'test':>10}",
-        *(f"{printable(c['class']):{width}} {c['train']:>10,} {c['test']:>10,}" for c in shown),
-    ]
-    return table + (
-        [f"... and {len(classes) - SHOWN_CLASSES:,} classes between these"]
-        if len(classes) > SHOWN_CLASSES
-        else []
-    )
+    """Return a line per class; of many, those with the fewest and the most training images."""
+    shown = classes
+    others = len(classes) - SHOWN_CLASSES
+    if others > 0:
+        by_size = sorted(classes, key=itemgetter("train"))
+        half = SHOWN_CLASSES // 2
+        shown = [*by_size[:half], *by_size[-half:]]
+    width = max(len("class"), *(len(printable(row["class"])) for row in shown))
+    table = [f"{'class':{width}} {'training':>10} {'test':>10}"]
+    for row in shown:
+        name = printable(row["class"])
+        table.append(f"{name:{width}} {row['train']:>10,} {row['test']:>10,}")
+    if others > 0:
+        table.append(f"... and {others:,} classes between these")
+    return table

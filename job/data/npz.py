@@ -1,16 +1,20 @@
-"""A data set as arrays in an .npz: images and labels of a training and perhaps a test part, names of the classes, groups."""
+"""A data set as arrays in an .npz: images and labels of each part, class names, groups."""
 
 from pathlib import Path
+from typing import NamedTuple
+from zipfile import ZipFile
 
 import numpy as np
 
 from job import errors
-from job.data import archives, labels, layout, names, pictures
+from job.data import archives, labels, layout, names, npz_array, pixels
 from job.data import groups as grouping
 from job.data.dataset import Part
 
 KEYS = ("x_train", "y_train", "x_test", "y_test", "classes")
-SCHEMES = (  # how images and labels of a part are called, in any case; the first whose training part is there
+# What the images and the labels of a part are called, in any case. The first scheme applies
+# whose training part is in the file.
+SCHEMES = (
     ("x_{}", "y_{}"),
     ("{}_images", "{}_labels"),  # MedMNIST
     ("images_{}", "labels_{}"),
@@ -20,133 +24,176 @@ SCHEMES = (  # how images and labels of a part are called, in any case; the firs
 )
 
 
+class _Keys(NamedTuple):
+    """Which array is what."""
+
+    ours: dict[str, str]  # one of `KEYS` -> the key in the file
+    left_out: dict[str, str]  # images -> labels of a validation part
+
+
+class _File:
+    """The arrays of an open .npz."""
+
+    def __init__(self, path: Path, arrays: np.lib.npyio.NpzFile):
+        if not isinstance(arrays.zip, ZipFile):
+            raise ValueError("closed already")
+        self.path = path
+        self.keys = arrays.files
+        self._zip = arrays.zip
+
+    def array(self, key: str) -> np.ndarray:
+        """Return an array. Raises: errors.Invalid."""
+        member = next(name for name in (f"{key}.npy", key) if name in self._zip.namelist())
+        with archives.reading(self.path):
+            return npz_array.read(self._zip, member, f"{key} of {self.path}")
+
+
 def read(path: Path, groups: str | None) -> tuple[tuple[str, ...], Part, Part | None, list[str]]:
-    """Return class names, both parts and notes; an object array is refused, it would be a pickle."""
+    """Read an .npz.
+
+    Args:
+        path: the file.
+        groups: `data.groups`, the name of its arrays of groups, if any.
+
+    Returns:
+        The class names, the training part, the test part if there is one, and notes.
+
+    Raises:
+        errors.Invalid: damaged; unknown keys, shapes, types or values. An object array is
+            refused, since it would be a pickle.
+    """
     with archives.reading(path):
-        arrays = np.load(
-            path, mmap_mode="r", allow_pickle=False
-        )  # a lone .npy, which is none, stays on the disk
-    keys, left_out = _keys(path, sorted(getattr(arrays, "files", ())))
-    parts = ("train", "test") if "x_test" in keys else ("train",)
+        # A lone .npy is not an .npz; the memory map leaves its bytes on the disk.
+        arrays = np.load(path, mmap_mode="r", allow_pickle=False)
+    keys = _find_keys(path, sorted(getattr(arrays, "files", ())))
+    parts = ("train", "test") if "x_test" in keys.ours else ("train",)
     with arrays:
-        notes = _unread(
-            path, arrays, {*keys.values(), *left_out, *left_out.values()}, groups
-        ) + _left_out(path, arrays, left_out, keys)
-        images, counted = _images(path, arrays, keys, parts)
-        given = {
-            part: (f"{keys[f'y_{part}']} of {path}", _array(path, arrays, keys[f"y_{part}"]))
-            for part in parts
-        }
-        named = _array(path, arrays, keys["classes"]) if "classes" in keys else None
-        classes, numbers, noted = labels.read(given, named, f"{keys.get('classes')} of {path}")
-        for part in parts:
-            if len(images[part]) != len(numbers[part]):
-                seen = f"{len(images[part])} images in {keys[f'x_{part}']} and {len(numbers[part])} labels in {keys[f'y_{part}']}"
-                raise errors.Invalid(f"{path} has {seen}: expected as many labels as images")
-        together = (
-            _groups(path, arrays, groups, {part: len(of) for part, of in numbers.items()})
-            if groups
-            else {}
-        )
-    found = {part: Part(images[part], numbers[part], together.get(part)) for part in parts}
-    return classes, found["train"], found.get("test"), [*notes, *counted, *noted]
+        file = _File(path, arrays)
+        notes = _unread(file, keys, groups) + _left_out(file, keys)
+        images, image_notes = _images(file, keys.ours, parts)
+        known = _labels(file, keys.ours, parts)
+        _check_lengths(path, keys.ours, images, known.numbers)
+        lengths = {part: len(numbers) for part, numbers in known.numbers.items()}
+        group_of = _groups(file, groups, lengths) if groups else {}
+    read_parts = {
+        part: Part(images[part], known.numbers[part], group_of.get(part)) for part in parts
+    }
+    notes += [*image_notes, *known.notes]
+    return known.classes, read_parts["train"], read_parts.get("test"), notes
 
 
-def _keys(path: Path, files: list[str]) -> tuple[dict[str, str], dict[str, str]]:
-    """Return which key is which of `KEYS`, and {images: labels} of a validation part. Raises: Invalid."""
+def _find_keys(path: Path, files: list[str]) -> _Keys:
+    """Return which array is what, by the first scheme that applies. Raises: Invalid."""
     for images, labels_ in SCHEMES:
         parts = layout.PARTS if "{}" in images else ("train",)
-        forms = {
-            f"{xy}_{part}": form.format(part)
-            for part in parts
-            for xy, form in (("x", images), ("y", labels_))
-        }
-        keys = {
-            ours: key
-            for ours, name in (forms | {"classes": "classes"}).items()
-            if (key := _key(path, files, name))
-        }
-        if (
-            "x_train" not in keys
-            or "y_train" not in keys
-            or ("x_test" in keys) != ("y_test" in keys)
-        ):
-            continue
-        others = {
-            _key(path, files, images.format(part)): _key(path, files, labels_.format(part))
-            for part in layout.LEFT_OUT
-            if len(parts) > 1
-        }
-        return keys, {x: y for x, y in others.items() if x and y}
+        forms = {}
+        for part in parts:
+            forms[f"x_{part}"] = images.format(part)
+            forms[f"y_{part}"] = labels_.format(part)
+        forms["classes"] = "classes"
+        ours = {name: _key(path, files, form) for name, form in forms.items()}
+        ours = {name: key for name, key in ours.items() if key}
+        is_whole = ("x_test" in ours) == ("y_test" in ours)
+        if "x_train" in ours and "y_train" in ours and is_whole:
+            left_out = {
+                _key(path, files, images.format(part)): _key(path, files, labels_.format(part))
+                for part in layout.LEFT_OUT
+                if len(parts) > 1
+            }
+            return _Keys(ours, {x: y for x, y in left_out.items() if x and y})
     raise errors.Invalid(
-        f"{path} has {names.some(files) or 'no keys'}: expected x_train, y_train[, x_test, y_test][, classes], "
+        f"{path} has {names.list_some(files) or 'no keys'}: "
+        "expected x_train, y_train[, x_test, y_test][, classes], "
         "or the same called train_images, train_labels, in any case"
     )
 
 
 def _key(path: Path, files: list[str], name: str) -> str | None:
-    """Return the key of this name, in this case before any other. Raises: Invalid for several."""
-    found = [key for key in files if key.lower() == name]
-    if len(found) > 1 and name not in found:
+    """Return the key of this name; the exact case takes precedence. Raises: Invalid for several."""
+    matches = [key for key in files if key.lower() == name]
+    if name in matches:
+        return name
+    if len(matches) > 1:
         raise errors.Invalid(
-            f"{path} has {names.some(found)}, which are one name in two cases: leave one of them out"
+            f"{path} has {names.list_some(matches)}, which differ only in case: "
+            "leave one of them out"
         )
-    return name if name in found else next(iter(found), None)
+    return matches[0] if matches else None
 
 
-def _unread(
-    path: Path, arrays: np.lib.npyio.NpzFile, known: set[str], groups: str | None
-) -> list[str]:
-    ours = {f"{groups}_{part}" for part in layout.PARTS} if groups else set()
-    others = set(arrays.files).difference(known, ours)
-    hint = (
-        '; data.groups = "patient" reads patient_train and patient_test' if groups is None else ""
-    )
-    return (
-        [f"{names.some(others)} not read; known keys are {names.some(KEYS)}{hint}"]
-        if others
-        else []
-    )
+def _unread(file: _File, keys: _Keys, groups: str | None) -> list[str]:
+    """Return a note of the arrays that are not used."""
+    known = {*keys.ours.values(), *keys.left_out, *keys.left_out.values()}
+    if groups:
+        known |= {f"{groups}_{part}" for part in layout.PARTS}
+    others = set(file.keys) - known
+    if not others:
+        return []
+    note = f"{names.list_some(others)} not read; known keys are {names.list_some(KEYS)}"
+    if groups is None:
+        note += '; data.groups = "patient" reads patient_train and patient_test'
+    return [note]
 
 
-def _left_out(
-    path: Path, arrays: np.lib.npyio.NpzFile, left_out: dict[str, str], keys: dict[str, str]
-) -> list[str]:
+def _left_out(file: _File, keys: _Keys) -> list[str]:
+    """Return a note per validation part."""
     return [
-        f"{len(_array(path, arrays, y))} images in {x} are left out: training and test are read; join them to {keys['x_train']} to use them"
-        for x, y in left_out.items()
+        f"{len(file.array(y))} images in {x} are left out: only training and test are read; "
+        f"join them to {keys.ours['x_train']} to use them"
+        for x, y in keys.left_out.items()
     ]
 
 
 def _images(
-    path: Path, arrays: np.lib.npyio.NpzFile, keys: dict[str, str], parts: tuple[str, ...]
+    file: _File, keys: dict[str, str], parts: tuple[str, ...]
 ) -> tuple[dict[str, np.ndarray], list[str]]:
-    """Return the images of each part, uint8 [n, height, width, 3], and notes; floats mean in both parts what they mean in training."""
-    found, notes, counts = {}, [], None
+    """Return the images of each part, uint8 [n, height, width, 3], and notes.
+
+    The floats of the test part have the range that those of the training part have.
+    """
+    images = {}
+    notes = []
+    whole = None  # floats are whole numbers 0..255; None before the first floats
     for part in parts:
         key = keys[f"x_{part}"]
-        images = _array(path, arrays, key)
-        if images.dtype.kind == "f":
-            counts = pictures.counts(images) if counts is None else counts
-            notes += (
-                [f"{key} holds whole numbers above 1 as {images.dtype}: they are taken for 0..255"]
-                if counts
-                else []
+        values = file.array(key)
+        if values.dtype.kind == "f":
+            if whole is None:
+                whole = pixels.are_whole(values)
+            if whole:
+                notes.append(
+                    f"{key} holds whole numbers above 1 as {values.dtype}: they are read as 0..255"
+                )
+        images[part] = pixels.rgb(values, f"{key} of {file.path}", bool(whole))
+    return images, notes
+
+
+def _labels(file: _File, keys: dict[str, str], parts: tuple[str, ...]) -> labels.Labels:
+    given = {}
+    for part in parts:
+        key = keys[f"y_{part}"]
+        given[part] = (f"{key} of {file.path}", file.array(key))
+    classes = file.array(keys["classes"]) if "classes" in keys else None
+    return labels.read(given, classes, f"{keys.get('classes')} of {file.path}")
+
+
+def _check_lengths(
+    path: Path,
+    keys: dict[str, str],
+    images: dict[str, np.ndarray],
+    numbers: dict[str, np.ndarray],
+) -> None:
+    for part, values in images.items():
+        if len(values) != len(numbers[part]):
+            raise errors.Invalid(
+                f"{path} has {len(values)} images in {keys[f'x_{part}']} and "
+                f"{len(numbers[part])} labels in {keys[f'y_{part}']}: "
+                "expected as many labels as images"
             )
-        found[part] = pictures.rgb(images, f"{key} of {path}", bool(counts))
-    return found, notes
 
 
-def _groups(
-    path: Path, arrays: np.lib.npyio.NpzFile, groups: str, lengths: dict[str, int]
-) -> dict[str, np.ndarray]:
+def _groups(file: _File, groups: str, lengths: dict[str, int]) -> dict[str, np.ndarray]:
     keys = {part: f"{groups}_{part}" for part in lengths}
-    named = {part: _array(path, arrays, key) for part, key in keys.items() if key in arrays.files}
-    with grouping.key_named(groups):
-        return grouping.of_arrays(groups, named, lengths)
-
-
-def _array(path: Path, arrays: np.lib.npyio.NpzFile, key: str) -> np.ndarray:
-    named = next(name for name in (f"{key}.npy", key) if name in arrays.zip.namelist())
-    with archives.reading(path):
-        return archives.array(arrays.zip, named, f"{key} of {path}")
+    arrays = {part: file.array(key) for part, key in keys.items() if key in file.keys}
+    with grouping.naming_key(groups):
+        return grouping.of_arrays(groups, arrays, lengths)

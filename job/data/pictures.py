@@ -1,7 +1,4 @@
-"""Turn pictures into arrays of one form: folders and archives of image files, and arrays of other shapes, types and sizes.
-
-With `decoding` the only file through which a data set reaches Pillow. What comes out is uint8 in RGB, 0..255.
-"""
+"""Read folders and archives of image files into arrays: uint8 in RGB, 0..255."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -11,240 +8,202 @@ import numpy as np
 from PIL import Image
 
 from job import errors
-from job.data import archives, decoding, layout, names
-
-VALUES = "expected integers 0..255, floats 0..1, or floats that are whole numbers 0..255"
-
-# --- folders and archives ---
+from job.data import archives, decoding, depths, layout, names
+from job.data.pixels import resize_image
 
 
 @dataclass
 class Pictures:
-    """A folder or archive of images in memory."""
+    """A folder or an archive of images in memory; a part is "train" or perhaps "test"."""
 
     classes: tuple[str, ...]
-    names: dict[
-        str, list[str]
-    ]  # part ("train", perhaps "test") -> the names of its images, in order
-    parts: dict[
-        str, tuple[np.ndarray, ...]
-    ]  # part -> images uint8 [n, height, width, 3], labels int64 [n]
-    sizes: Counter  # how many files have which (width, height) before they are resized
-    bits: int  # that the 16-bit images hold
+    names: dict[str, list[str]]  # part -> the names of its images, in order
+    images: dict[str, np.ndarray]  # part -> uint8 [n, height, width, 3]
+    labels: dict[str, np.ndarray]  # part -> int64 [n]
+    sizes: Counter[tuple[int, int]]  # original (width, height) -> number of files
+    bits: int  # what the 16-bit images use of their 16 bits
     notes: list[str]  # for the user
 
 
 @dataclass
-class _Filled:
-    """What going through the files has found."""
+class _Progress:
+    """What passes over the files have read so far."""
 
-    images: dict[str, np.ndarray] = field(
-        default_factory=dict
-    )  # part -> uint8 [n, height, width, 3]
-    sizes: Counter = field(default_factory=Counter)
-    first: dict[tuple[int, int], str] = field(
-        default_factory=dict
-    )  # (width, height) -> an image that has it
-    damaged: dict[str, str] = field(default_factory=dict)  # image -> what is wrong with it
-    deep: dict[str, int] = field(default_factory=dict)  # image of 16 bits -> its largest value
+    images: dict[str, np.ndarray] = field(default_factory=dict)  # part -> uint8 [n, h, w, 3]
+    sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
+    # (width, height) -> the first image that has it
+    first: dict[tuple[int, int], str] = field(default_factory=dict)
+    damaged: dict[str, str] = field(default_factory=dict)  # image -> its error
+    deep: dict[str, int] = field(default_factory=dict)  # 16-bit image -> its largest value
 
 
-def read(path: Path, size: tuple[int, int] | None, beside: str | None = None) -> Pictures:
-    """Read a folder or archive of images, in the order of their names.
+def read(path: Path, size: tuple[int, int] | None, groups: str | None = None) -> Pictures:
+    """Read a folder or an archive of images, in the order of their names.
 
-    Goes through it twice, first for the names and then for the pixels: an archive is read
-    as a stream, and the arrays are filled in place, so that no image is held twice. 16-bit
-    images are taken for 16 bits; where all of them hold fewer, these alone are read again.
+    Goes through it twice, first for the names and then for the pixels: an archive is read as a
+    stream, and the arrays are filled in place, so that no image is in memory twice. 16-bit images
+    are first read as using all 16 bits; if all of them use fewer, they alone are read again.
 
     Args:
-        size: (height, width) to resize to; None: as they are, which must then be one size.
-        beside: the name of a file that is no image and rightly there.
+        path: the folder or archive.
+        size: (height, width) to resize to; None keeps the size, which must then be the same.
+        groups: `data.groups`; a file of this name is expected beside the images.
 
-    Raises: Invalid, naming all images that cannot be read, or how their sizes differ.
+    Raises:
+        errors.Invalid: another layout; images that cannot be read, all of them named; images
+            that differ in size.
     """
-    plan, filled = layout.plan(path, beside), _Filled()
-    _fill(filled, path, plan.labels, size)
-    if not size and len(filled.sizes) > 1:
-        seen = _sizes(filled.sizes, filled.first)
+    plan = layout.plan(path, groups)
+    progress = _Progress()
+    _fill(progress, path, plan.labels, size)
+    if not size and len(progress.sizes) > 1:
         raise errors.Invalid(
-            f"images differ in size, {seen}: set data.image_size, one side of a square or [height, width]"
+            f"images differ in size, {_list_sizes(progress)}: "
+            "set data.image_size, one side of a square or [height, width]"
         )
-    largest = max(filled.deep.values(), default=65535)
-    bits, notes = decoding.depth(largest), plan.notes
+    largest = max(progress.deep.values(), default=65535)
+    bits = depths.smallest(largest)
+    notes = plan.notes
     if bits < 16:
-        _fill(filled, path, plan.labels, size, bits)
+        _fill(progress, path, plan.labels, size, bits)
         notes.append(
-            f"{len(filled.deep)} images of 16 bits hold {bits} (the largest value is {largest}): "
-            f"0..{2**bits - 1} became 0..255, as it will in images to predict"
+            f"{len(progress.deep)} images of 16 bits use only {bits} of them (the largest value "
+            f"is {largest}): 0..{2**bits - 1} became 0..255, as it will in images to predict"
         )
-    return Pictures(plan.classes, {part: list(of) for part, of in plan.labels.items()}, {
-        part: (filled.images[part], np.array(list(of.values()), np.int64)) for part, of in plan.labels.items()
-    }, filled.sizes, bits, notes)  # fmt: skip
+    return Pictures(
+        plan.classes,
+        {part: list(of) for part, of in plan.labels.items()},
+        progress.images,
+        {part: np.array(list(of.values()), np.int64) for part, of in plan.labels.items()},
+        progress.sizes,
+        bits,
+        notes,
+    )
 
 
 def _fill(
-    filled: _Filled,
+    progress: _Progress,
     path: Path,
     labels: dict[str, dict[str, int]],
     size: tuple[int, int] | None,
     bits: int = 16,
 ) -> None:
-    """Decode all images; given fewer `bits`, those of 16 bits again. Raises: Invalid."""
+    """Decode all images; if `bits` are fewer than 16, only the 16-bit images. Raises: Invalid."""
     rows = {
         name: (part, row)
         for part in labels
         for row, name in enumerate(labels[part])
-        if bits == 16 or name in filled.deep
+        if bits == 16 or name in progress.deep
     }
     for member in archives.members(path):
         if member.name not in rows:
             continue
+        what = f"image {member.name!r} of {path}"
         try:
-            found = decoding.decode(member.read(), f"image {member.name!r} of {path}", size, bits)
+            decoded = decoding.decode(member.read(), what, size, bits)
         except errors.Invalid as exc:
-            filled.damaged[member.name] = str(exc)
+            progress.damaged[member.name] = str(exc)
             continue
         if bits == 16:
-            filled.sizes[found.size] += 1
-            filled.first.setdefault(found.size, member.name)
-            if found.largest is not None:
-                filled.deep[member.name] = found.largest
-        pixels = np.asarray(
-            found.image.resize(size[::-1], Image.Resampling.BILINEAR) if size else found.image
-        )
-        if not filled.images:
-            filled.images = {
-                part: np.empty((len(of), *pixels.shape), np.uint8) for part, of in labels.items()
-            }
-        part, row = rows[member.name]
-        if pixels.shape == filled.images[part].shape[1:]:
-            filled.images[part][row] = pixels
-    if filled.damaged:
-        first, *others = filled.damaged
-        raise errors.Invalid(
-            f"{filled.damaged[first]}{f'; so are {names.some(others)}' if others else ''}"
-        )
+            _record(progress, member.name, decoded)
+        image = resize_image(decoded.image, size) if size else decoded.image
+        _store(progress, labels, rows[member.name], np.asarray(image))
+    if progress.damaged:
+        first, *others = progress.damaged
+        so_are = f"; so are {names.list_some(others)}" if others else ""
+        raise errors.Invalid(f"{progress.damaged[first]}{so_are}")
 
 
-def _sizes(sizes: Counter, first: dict[tuple[int, int], str]) -> str:
-    """Say which sizes there are: the smallest, the largest, the most frequent, each with an image that has it."""
-    by_area = sorted(sizes, key=lambda s: (s[0] * s[1], s))
-    shown = dict.fromkeys((by_area[0], by_area[-1], sizes.most_common(1)[0][0]))
-    seen = ", ".join(f"{w} x {h} ({sizes[w, h]} images, {first[w, h]!r})" for w, h in shown)
-    return f"{seen}{f' and {len(sizes) - len(shown)} more sizes' if len(sizes) > len(shown) else ''} (width x height)"
+def _record(progress: _Progress, name: str, decoded: decoding.Decoded) -> None:
+    progress.sizes[decoded.size] += 1
+    progress.first.setdefault(decoded.size, name)
+    if decoded.largest is not None:
+        progress.deep[name] = decoded.largest
 
 
-# --- one file ---
+def _store(
+    progress: _Progress,
+    labels: dict[str, dict[str, int]],
+    place: tuple[str, int],
+    pixels: np.ndarray,
+) -> None:
+    """Store pixels in their row; the first image decides the size, and others are left out."""
+    if not progress.images:
+        progress.images = {
+            part: np.empty((len(of), *pixels.shape), np.uint8) for part, of in labels.items()
+        }
+    part, row = place
+    if pixels.shape == progress.images[part].shape[1:]:
+        progress.images[part][row] = pixels
+
+
+def _list_sizes(progress: _Progress) -> str:
+    """Return the smallest, the largest and the most frequent size, each with an image of it."""
+    sizes = progress.sizes
+    by_area = sorted(sizes, key=_area)
+    most_frequent = sizes.most_common(1)[0][0]
+    listed = dict.fromkeys((by_area[0], by_area[-1], most_frequent))
+    examples = ", ".join(
+        f"{width} x {height} ({sizes[width, height]} images, {progress.first[width, height]!r})"
+        for width, height in listed
+    )
+    others = len(sizes) - len(listed)
+    more = f" and {others} more sizes" if others else ""
+    return f"{examples}{more} (width x height)"
+
+
+def _area(size: tuple[int, int]) -> tuple[int, tuple[int, int]]:
+    width, height = size
+    return width * height, size
 
 
 def one(path: Path, shape: tuple[int, int, int], bits: int = 16) -> np.ndarray:
-    """Return one image file as uint8 [height, width, 3] of the given shape, as `read` makes it.
+    """Read one image file as `read` does.
 
-    Args: bits: that the 16-bit images held which the model has learnt from.
-    Raises: Invalid, for a 16-bit image with more of them, too.
+    Args:
+        path: the file.
+        shape: (height, width, 3) of the result.
+        bits: what the 16-bit images that the model was trained on use of their 16 bits.
+
+    Returns:
+        uint8 [height, width, 3].
+
+    Raises:
+        errors.Invalid: the file cannot be read, or is a 16-bit image that uses more bits.
     """
+    what = f"image {str(path)!r}"
     try:
         with open(path, "rb") as file:
             data = file.read(archives.MEMBER_BYTES + 1)
     except OSError as exc:
-        raise errors.Invalid(f"image {str(path)!r} cannot be read: {exc.strerror or exc}") from exc
+        raise errors.Invalid(f"{what} cannot be read: {exc.strerror or exc}") from exc
     if len(data) > archives.MEMBER_BYTES:
         raise errors.Invalid(
-            f"image {str(path)!r} has more than {archives.MEMBER_BYTES:,} bytes: make it smaller"
+            f"{what} has more than {archives.MEMBER_BYTES:,} bytes: make it smaller"
         )
-    found = decoding.decode(data, f"image {str(path)!r}", shape[:2], bits)
-    if found.largest is not None and found.largest >= 1 << bits:
+    height, width, _ = shape
+    decoded = decoding.decode(data, what, (height, width), bits)
+    if decoded.largest is not None and decoded.largest >= 1 << bits:
         raise errors.Invalid(
-            f"image {str(path)!r} of 16 bits has values up to {found.largest}: the model has learnt from {bits} bits, 0..{2**bits - 1}; scale it"
+            f"{what} of 16 bits has values up to {decoded.largest}: "
+            f"the model was trained on {bits} bits, 0..{2**bits - 1}; scale it"
         )
-    size = (shape[1], shape[0])
+    image = decoded.image
     return np.asarray(
-        found.image
-        if found.image.size == size
-        else found.image.resize(size, Image.Resampling.BILINEAR)
+        image if image.size == (width, height) else resize_image(image, (height, width))
     )
-
-
-# --- arrays ---
-
-
-def rgb(images: np.ndarray, what: str, counting: bool = False) -> np.ndarray:
-    """Return uint8 [n, height, width, 3] of [n, h, w] or [n, h, w, 1|3|4]; alpha goes over white.
-
-    Args:
-        images: integers 0..255 of any type, or floats 0..1.
-        what: names them in errors.
-        counting: floats are whole numbers 0..255.
-
-    Raises: Invalid.
-    """
-    channels = (1, *images.shape[3:])[-1]
-    if images.ndim not in (3, 4) or channels not in (1, 3, 4) or 0 in images.shape:
-        shapes = "[n, height, width] or [n, height, width, 1, 3 or 4]"
-        raise errors.Invalid(f"{what} has the shape {images.shape}: expected {shapes}")
-    images = _bytes(images, what, counting).reshape(*images.shape[:3], channels)
-    if channels == 1:
-        return np.repeat(images, 3, axis=3)
-    if channels == 4:
-        return np.stack(
-            [np.asarray(decoding.over_white(Image.fromarray(image))) for image in images]
-        )
-    return images
-
-
-def counts(images: np.ndarray) -> bool:
-    """Tell whether floats are whole numbers that go above 1: then they count 0..255."""
-    return (
-        bool(images.size)
-        and images.max() > 1
-        and all((image == np.rint(image)).all() for image in images)
-    )
-
-
-def _bytes(images: np.ndarray, what: str, counting: bool) -> np.ndarray:
-    """Return uint8; of floats one image at a time, to need no second float array."""
-    if images.dtype == np.uint8:
-        return images
-    if images.dtype.kind not in "iuf":
-        raise errors.Invalid(f"{what} is {images.dtype}: {VALUES}; save it as such")
-    low, high = images.min(), images.max()
-    floats = images.dtype.kind == "f"
-    if not (
-        low >= 0 and high <= (1 if floats and not counting else 255)
-    ):  # not a number fails both
-        raise errors.Invalid(f"{what} is {images.dtype} from {low} to {high}: {VALUES}; scale it")
-    if not floats:
-        return images.astype(np.uint8)
-    if counting and not counts(images) and high > 1:
-        raise errors.Invalid(
-            f"{what} is {images.dtype} from {low} to {high}, not all whole: {VALUES}"
-        )
-    result = np.empty(images.shape, np.uint8)
-    for i, image in enumerate(images):
-        result[i] = np.rint(image.astype(np.float32) * (1 if counting else 255))
-    return result
-
-
-def resized(images: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Resize uint8 [n, height, width, 3] to (height, width), averaging over all pixels when it gets smaller."""
-    if images.shape[1:3] == size:
-        return images
-    result = np.empty((len(images), *size, 3), np.uint8)
-    for i, image in enumerate(images):
-        result[i] = Image.fromarray(image).resize(size[::-1], Image.Resampling.BILINEAR)
-    return result
 
 
 def thumbnails(images: np.ndarray, side: int) -> np.ndarray:
-    """Make uint8 [n, height, width, 3] smaller, in proportion, until no side is longer than `side` pixels."""
+    """Make images smaller, in proportion, until no side is longer than `side` pixels.
+
+    Args:
+        images: uint8 [n, height, width, 3].
+        side: in pixels.
+    """
     height, width = images.shape[1:3]
     scale = min(1.0, side / max(height, width))
-    size = max(round(width * scale), 1), max(round(height * scale), 1)
     if scale == 1.0 or not len(images):
         return images
-    return np.stack(
-        [
-            np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR))
-            for image in images
-        ]
-    )
+    size = max(round(height * scale), 1), max(round(width * scale), 1)
+    return np.stack([np.asarray(resize_image(Image.fromarray(image), size)) for image in images])

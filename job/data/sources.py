@@ -1,22 +1,26 @@
-"""Read a user's data set into memory: CIFAR-10, digits, a folder of images, an archive, an .npz, a URL.
+"""Read a user's data set into memory: CIFAR-10, digits, a folder, an archive, an .npz, a URL.
 
-What comes out is always the same: uint8 images of one size in three channels, int64 labels,
-class names. Whatever is wrong with a file is one sentence that names it and where it was asked for.
+The result is always the same: uint8 images of one size in three channels, int64 labels, class
+names. Whatever is wrong becomes one sentence that names the file and the setting it came from.
 """
 
 import re
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 
 from job import errors
-from job.data import cifar10, downloads, npz, pictures
+from job.data import buckets, cifar10, downloads, npz, pictures, pixels
 from job.data import groups as grouping
-from job.data.dataset import Part, Source, checked, fitted
+from job.data.dataset import Part, Source, fit, validate
 
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".zip")
 DIGITS_SIZE = 32  # the smallest side VGG16 takes
-SUPPORTED = f'"cifar10", "digits", a folder of images, an .npz, an archive ({", ".join(ARCHIVES)}), an http(s):// or s3:// URL of one, or s3:// of a folder'
+SUPPORTED = (
+    f'"cifar10", "digits", a folder of images, an .npz, an archive ({", ".join(ARCHIVES)}), '
+    "an http(s):// or s3:// URL of one, or s3:// of a folder"
+)
 
 
 def read(
@@ -29,35 +33,45 @@ def read(
     """Read a data set into memory; the same bytes give the same arrays in the same order.
 
     Args:
-        source: `data.source` of the experiment: "cifar10", "digits", a folder, an .npz, an archive, a URL.
-        image_size: `data.image_size`: all images are resized to this square, or to [height, width], in pixels; the aspect
-            is not kept. None keeps the size they have, which must then be one.
-        location: where the data is found instead (--data or JOB_DATA): a path or URL, for cifar10 of the
-            official archive or a folder with it. None or empty: what `source` says.
-        cache_dir: where downloads are kept; None is ~/.cache/job. A file downloaded before is used again.
-        groups: `data.groups`: a CSV in or beside the data, of an .npz the name of its arrays. None: no image belongs to another.
+        source: `data.source` of the experiment: "cifar10", "digits", a folder, an .npz, an
+            archive, a URL.
+        image_size: `data.image_size`: all images are resized to this square, or to [height,
+            width], in pixels; the aspect is not kept. None keeps the size, which must then be
+            the same for all.
+        location: where the data is instead (--data or JOB_DATA): a path or URL, for cifar10 of
+            the official archive or a folder with it. None or empty: what `source` says.
+        cache_dir: where downloads are kept; None is ~/.cache/job. An earlier download is reused.
+        groups: `data.groups`: a CSV in or beside the data; for an .npz the name of its arrays.
+            None: no image belongs to another.
 
     Raises:
-        errors.Invalid: nothing there, damaged, unsafe or not of the layout expected.
+        errors.Invalid: nothing there, damaged, unsafe or of an unsupported layout.
         errors.Unreachable: a download failed, or the disk is full.
     """
-    asked = f'{"--data (or JOB_DATA)" if location else "data.source"} = "{downloads.shown(location or source)}"'
+    setting = "--data (or JOB_DATA)" if location else "data.source"
     cache = Path(cache_dir) if cache_dir else Path.home() / ".cache" / "job"
     try:
-        size = (
-            None
-            if image_size is None
-            else tuple(image_size)
-            if isinstance(image_size, list)
-            else (image_size, image_size)
-        )
-        if size and min(size) < 1:
-            raise errors.Invalid(
-                f"data.image_size = {image_size} is not a number of pixels: expected 1 or more"
-            )
-        return checked(_read(source, size, location or None, cache, groups))
+        size = _size(image_size)
+        return validate(_read(source, size, location or None, cache, groups))
     except (errors.Invalid, errors.Unreachable) as exc:
+        asked = f'{setting} = "{downloads.shown(location or source)}"'
         raise type(exc)(f"{asked}: {exc}") from exc
+
+
+def _size(image_size: int | list[int] | None) -> tuple[int, int] | None:
+    """Return `data.image_size` as (height, width). Raises: Invalid."""
+    if image_size is None:
+        return None
+    if isinstance(image_size, list):
+        height, width = image_size
+    else:
+        height = image_size
+        width = image_size
+    if min(height, width) < 1:
+        raise errors.Invalid(
+            f"data.image_size = {image_size} is not a number of pixels: expected 1 or more"
+        )
+    return height, width
 
 
 def _read(
@@ -65,82 +79,109 @@ def _read(
 ) -> Source:
     if groups and source in ("digits", "cifar10"):
         raise errors.Invalid(
-            f'data.groups = "{groups}": {source} says of no image where it comes from; remove the key'
+            f'data.groups = "{groups}": {source} has no record of which images belong together; '
+            "remove the key"
         )
     if source == "digits":
         return _digits(size, location)
     if source == "cifar10":
-        classes, train, test = cifar10.read(
-            _archive(location, cache) if location else cifar10.official(cache)
-        )
-        return fitted("CIFAR-10", classes, train, test, size)
-    path = _found(location or source, cache)
+        archive = _archive(location, cache) if location else cifar10.official(cache)
+        classes, train, test = cifar10.read(archive)
+        return fit("CIFAR-10", classes, train, test, size)
+    path = _locate(location or source, cache)
     name = PurePosixPath(downloads.shown(source)).name or path.resolve().name
     if path.suffix.lower() == ".npz":
         classes, train, test, notes = npz.read(path, groups)
-        return fitted(name, classes, train, test, size, notes)
-    read = pictures.read(path, size, groups)
+        return fit(name, classes, train, test, size, notes)
+    return _read_pictures(name, path, size, cache, groups)
+
+
+def _read_pictures(
+    name: str, path: Path, size: tuple[int, int] | None, cache: Path, groups: str | None
+) -> Source:
+    found = pictures.read(path, size, groups)
+    group_of: dict[str, np.ndarray] = {}
+    notes = found.notes
     if groups:
-        with grouping.key_named(groups):
-            found, notes = grouping.of_images(groups, path, read.names, cache)
-        read.parts |= {part: (*read.parts[part], found[part]) for part in found}
-        read.notes += notes
-    parts = {part: Part(*arrays) for part, arrays in read.parts.items()}
-    train, test = parts["train"], parts.get("test")
-    return Source(name, read.classes, train, test, dict(read.sizes), tuple(read.notes), read.bits)
+        with grouping.naming_key(groups):
+            group_of, group_notes = grouping.of_images(groups, path, found.names, cache)
+        notes += group_notes
+    parts = {
+        part: Part(images, found.labels[part], group_of.get(part))
+        for part, images in found.images.items()
+    }
+    sizes = dict(found.sizes)
+    return Source(
+        name, found.classes, parts["train"], parts.get("test"), sizes, tuple(notes), found.bits
+    )
 
 
 def _archive(location: str, cache: Path) -> Path:
-    """Where the user says CIFAR-10's archive is, by URL, file or folder. It may hold other images, so it is held to no hash."""
+    """Return the user's archive of CIFAR-10, from a URL, a file or a folder.
+
+    It may hold other images, so its hash is not compared.
+    """
     if downloads.is_url(location):
         return downloads.kept(location, cache)
     path = _existing(location)
     return _existing(str(path / cifar10.NAME)) if path.is_dir() else path
 
 
-def _found(where: str, cache: Path) -> Path:
-    """The file or folder a path or URL names, downloaded if need be, its kind told by its suffix."""
-    is_url = downloads.is_url(where)
-    if not is_url and re.match(r"[a-z][a-z0-9+.-]*://", where, re.IGNORECASE):
+def _locate(where: str, cache: Path) -> Path:
+    """Return the file or folder of a path or URL, downloaded if needed. Raises: Invalid."""
+    if downloads.is_url(where):
+        return _fetch(where, cache)
+    if re.match(r"[a-z][a-z0-9+.-]*://", where, re.IGNORECASE):
         scheme = where.partition("://")[0]
         raise errors.Invalid(
-            f"{scheme}:// is not read: download it first and name the file; expected {SUPPORTED}"
+            f"{scheme}:// is unsupported: download it first and name the file; expected {SUPPORTED}"
         )
-    path = None if is_url else _existing(where)
-    name = downloads.shown(where) if is_url else path.name
-    if downloads.is_s3(where) and not name.lower().endswith((".npz", *ARCHIVES)):
-        return downloads.kept_folder(where, cache)
-    if not (path and path.is_dir()) and not name.lower().endswith((".npz", *ARCHIVES)):
-        raise errors.Invalid(f"{name} is of no kind that is read: expected {SUPPORTED}")
-    return downloads.kept(where, cache) if is_url else path
+    path = _existing(where)
+    if not path.is_dir():
+        _check_suffix(path.name)
+    return path
+
+
+def _fetch(url: str, cache: Path) -> Path:
+    name = downloads.shown(url)
+    if downloads.is_s3(url) and not _is_file(name):
+        return buckets.fetch_folder(url, cache)
+    _check_suffix(name)
+    return downloads.kept(url, cache)
+
+
+def _is_file(name: str) -> bool:
+    return name.lower().endswith((".npz", *ARCHIVES))
+
+
+def _check_suffix(name: str) -> None:
+    if not _is_file(name):
+        raise errors.Invalid(f"{name}: unsupported format; expected {SUPPORTED}")
 
 
 def _existing(where: str) -> Path:
+    """Return the path of a file or folder. Raises: Invalid for anything else."""
     path = Path(where).expanduser() if where else None
     if path is None or not path.exists():
+        shown = str(path and path.absolute())
+        raise errors.Invalid(f"there is no file or folder {shown!r}: expected {SUPPORTED}")
+    # Opening a pipe waits for its writer, and a device never ends.
+    if not path.is_dir() and not path.is_file():
         raise errors.Invalid(
-            f"there is no file or folder {str(path and path.absolute())!r}: expected {SUPPORTED}"
-        )
-    if (
-        not path.is_dir() and not path.is_file()
-    ):  # to open a pipe waits for who writes it, a device never ends
-        raise errors.Invalid(
-            f"{str(path.absolute())!r} is neither a file nor a folder (a pipe, a device?): expected {SUPPORTED}"
+            f"{str(path.absolute())!r} is neither a file nor a folder (a pipe, a device?): "
+            f"expected {SUPPORTED}"
         )
     return path
 
 
 def _digits(size: tuple[int, int] | None, location: str | None) -> Source:
-    """The 1,797 digits of scikit-learn: 8 x 8, 0..16, scaled to 0..255 and enlarged."""
+    """Return the 1,797 digits of scikit-learn: 8 x 8, 0..16, scaled to 0..255 and enlarged."""
     from sklearn.datasets import load_digits  # half a second to import
 
-    digits = load_digits()
-    grey = np.rint(digits.images * (255 / 16)).astype(np.uint8)
-    images = pictures.resized(
-        np.repeat(grey[..., None], 3, axis=3), size or (DIGITS_SIZE, DIGITS_SIZE)
-    )
+    digits: Any = load_digits()  # a Bunch; scikit-learn's types allow a tuple too
+    gray = np.rint(digits.images * (255 / 16)).astype(np.uint8)
+    color = np.repeat(gray[..., None], 3, axis=3)
+    images = pixels.resize(color, size or (DIGITS_SIZE, DIGITS_SIZE))
     train = Part(images, digits.target.astype(np.int64))
-    unused = (
-        ("digits come with scikit-learn: --data (or JOB_DATA) is not used",) if location else ()
-    )
-    return Source("digits", tuple("0123456789"), train, None, {(8, 8): len(images)}, unused)
+    notes = ("digits come with scikit-learn: --data (or JOB_DATA) is not used",) if location else ()
+    return Source("digits", tuple("0123456789"), train, None, {(8, 8): len(images)}, notes)

@@ -1,43 +1,53 @@
-"""Who is compared with whom: stratified splits that keep equal images, and groups a user named, on one side."""
+"""Stratified splits that keep equal images, and the groups a user named, on one side."""
 
 import hashlib
 import math
 from collections.abc import Sequence
-from fractions import Fraction
 
 import numpy as np
 
+from job.data import whole_groups
+from job.data.strata import Context, check_enough
 from job.errors import Invalid
-
-FINEST = 20  # heaps that whole groups are dealt into, for a split to take some
-ABOUT = 3  # digits of the mean squared error of a part's shares: 0.001 is 3 points
-TRIES = 10  # ways to deal into folds before it is said to be impossible
 
 
 def image_groups(*parts: np.ndarray) -> np.ndarray:
-    """Return one number per image, equal for identical pixels. Args: parts: uint8 [n, h, w, c], one after the other."""
+    """Return one number per image, equal for identical pixels.
+
+    Args:
+        parts: uint8 [n, height, width, channels] each.
+
+    Returns:
+        int64 [sum of n], the parts one after the other.
+    """
     digests = [
-        hashlib.blake2b(np.ascontiguousarray(i).data, digest_size=16).digest()
+        hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16).digest()
         for images in parts
-        for i in images
+        for image in images
     ]
     return np.unique(np.array(digests, dtype="S16"), return_inverse=True)[1].astype(np.int64)
 
 
-def joined(images: np.ndarray, named: np.ndarray) -> np.ndarray:
-    """Return one number per row, equal for rows that identical images or named groups connect, however long the chain: int64 [n]."""
+def join_groups(images: np.ndarray, named: np.ndarray) -> np.ndarray:
+    """Return one number per row, equal for rows that any chain of images and groups connects.
+
+    Args:
+        images: int64 [n], equal for identical images.
+        named: int64 [n], equal for images of a named group.
+
+    Returns:
+        int64 [n].
+    """
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    first = (
-        int(images.max()) + 1
-    )  # each row connects the node of its image with the node of its group
-    nodes = first + int(named.max()) + 1
-    graph = coo_array(
-        (np.ones(len(images), np.int8), (images, first + named)), shape=(nodes, nodes)
-    )
-    found = connected_components(graph, directed=False)[1][images]
-    return np.unique(found, return_inverse=True)[1].astype(np.int64)
+    # Each row is an edge from the node of its image to the node of its group.
+    first_group = int(images.max()) + 1
+    n_nodes = first_group + int(named.max()) + 1
+    edges = (np.ones(len(images), np.int8), (images, first_group + named))
+    graph = coo_array(edges, shape=(n_nodes, n_nodes))
+    components = connected_components(graph, directed=False)[1][images]
+    return np.unique(components, return_inverse=True)[1].astype(np.int64)
 
 
 def take(
@@ -50,47 +60,64 @@ def take(
     named: bool = False,
     test: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Return about n rows, stratified, whole groups only, sorted.
+    """Return about n rows, stratified, whole groups only.
 
-    The number is exact when no image stands twice and no groups are named.
+    The number is exact if no image is a duplicate and no groups are named.
 
     Args:
-        what: the key that asks for it, for errors. classes: the names of the labels, for errors.
-        named: groups are a user's: of any size, of several classes.
+        labels: int64 [rows].
+        groups: int64 [rows], equal for rows that stay together.
+        n: how many rows to take.
+        seed: of the draw.
+        what: the key that asks for it, for errors.
+        classes: the names of the labels, for errors.
+        named: the groups are a user's: of any size, of several classes.
         test: labels of the test part, which is not among these rows, for errors.
 
-    Raises: Invalid when the rows or a class do not suffice.
-    """
-    from sklearn.model_selection import StratifiedShuffleSplit
+    Returns:
+        Indices of rows, sorted.
 
+    Raises:
+        errors.Invalid: there are too few rows, or too few of a class.
+    """
     if n > len(labels):
         raise Invalid(f"{what}: {n} images asked for, there are {len(labels)}")
     if n == len(labels):
         return np.arange(len(labels))
+    context = Context(what, classes, test)
     if named:
-        return _take_whole(labels, groups, n, seed, what, classes, test)
+        return whole_groups.take(labels, groups, n, seed, context)
+    return _take_stratified(labels, groups, n, seed, context)
+
+
+def _take_stratified(
+    labels: np.ndarray, groups: np.ndarray, n: int, seed: int, context: Context
+) -> np.ndarray:
+    from sklearn.model_selection import StratifiedShuffleSplit
+
     first, strata = _strata(labels, groups)
     size = min(max(round(n * len(first) / len(labels)), 1), len(first) - 1)
-    _enough(strata, 2, what, classes, labels, test)
+    rest = len(first) - size
+    check_enough(strata, 2, context, labels)
     k = len(np.unique(strata))
-    if min(size, len(first) - size) < k:
-        least = math.ceil(100 * k / len(first)) / 100
-        fractions = (
-            f": a fraction of {least:g} to {1 - least:g}"
-            if least <= 0.5
-            else ": there are too few images"
-        )
-        raise Invalid(
-            f"{what}: {n} of {len(labels)} images cannot hold each of {k} classes on both sides; ask for at least {k}, and leave as many{fractions}"
-        )
-    chosen, _ = next(
-        StratifiedShuffleSplit(
-            1, train_size=size, test_size=len(first) - size, random_state=seed
-        ).split(first, strata)
+    if min(size, rest) < k:
+        raise _too_few(n, labels, k, len(first), context)
+    split = StratifiedShuffleSplit(1, train_size=size, test_size=rest, random_state=seed)
+    chosen, _ = next(split.split(first, strata))
+    is_taken = np.zeros(int(groups.max()) + 1, bool)
+    is_taken[groups[first[chosen]]] = True
+    return np.flatnonzero(is_taken[groups])
+
+
+def _too_few(n: int, labels: np.ndarray, k: int, n_groups: int, context: Context) -> Invalid:
+    least = math.ceil(100 * k / n_groups) / 100
+    advice = f"a fraction of {least:g} to {1 - least:g}"
+    if least > 0.5:
+        advice = "there are too few images"
+    return Invalid(
+        f"{context.what}: {n} of {len(labels)} images cannot hold each of {k} classes on both "
+        f"sides; ask for at least {k}, and leave as many: {advice}"
     )
-    mask = np.zeros(int(groups.max()) + 1, bool)
-    mask[groups[first[chosen]]] = True
-    return np.flatnonzero(mask[groups])
 
 
 def folds(
@@ -102,134 +129,38 @@ def folds(
     named: bool = False,
     test: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Return the fold each row is left out in, int64 [n], 0..count-1; stratified, whole groups only.
+    """Return the fold that each row is left out in; stratified, whole groups only.
 
-    Args: as `take`. Raises: Invalid when a class has fewer distinct images, or named groups, than folds.
+    Args:
+        labels: int64 [rows].
+        groups: int64 [rows], equal for rows that stay together.
+        count: how many folds.
+        seed: of the draw.
+        classes: the names of the labels, for errors.
+        named: the groups are a user's: of any size, of several classes.
+        test: labels of the test part, which is not among these rows, for errors.
+
+    Returns:
+        int64 [rows], 0..count-1.
+
+    Raises:
+        errors.Invalid: a class has fewer distinct images, or named groups, than folds.
     """
     from sklearn.model_selection import StratifiedKFold
 
-    what = f"folds.count = {count}"
+    context = Context(f"folds.count = {count}", classes, test)
     if named:
-        return _folds_whole(labels, groups, count, seed, what, classes, test)
+        return whole_groups.fold(labels, groups, count, seed, context)
     first, strata = _strata(labels, groups)
-    _enough(strata, count, what, classes, labels, test)
-    of_group = np.empty(int(groups.max()) + 1, np.int64)
-    for fold, (_, left_out) in enumerate(
-        StratifiedKFold(count, shuffle=True, random_state=seed).split(first, strata)
-    ):
-        of_group[groups[first[left_out]]] = fold
-    return of_group[groups]
+    check_enough(strata, count, context, labels)
+    split = StratifiedKFold(count, shuffle=True, random_state=seed).split(first, strata)
+    fold_of_group = np.empty(int(groups.max()) + 1, np.int64)
+    for fold, (_, left_out) in enumerate(split):
+        fold_of_group[groups[first[left_out]]] = fold
+    return fold_of_group[groups]
 
 
 def _strata(labels: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return each group's first row and that row's label: a group is split whole, by its first label."""
+    """Return each group's first row and its label: a whole group is split by its first label."""
     first = np.unique(groups, return_index=True)[1]
     return first, labels[first]
-
-
-def _enough(
-    strata: np.ndarray,
-    needed: int,
-    what: str,
-    names: Sequence[str] | None,
-    labels: np.ndarray | None,
-    test: np.ndarray | None,
-) -> None:
-    """Raise Invalid when a class has too few strata, saying where the images are that its owner may miss.
-
-    Args: strata: the class of each distinct image, of each pair of class and named group if `labels` is None.
-    """
-    classes, counts = np.unique(strata, return_counts=True)
-    if counts.min() >= needed:
-        return
-    fewest, least = classes[counts.argmin()], int(counts.min())
-    kind = _many(least, "group" if labels is None else "distinct image")
-    copies = 0 if labels is None else int((labels == fewest).sum()) - least
-    held = 0 if test is None else int((test == fewest).sum())
-    others = [_many(copies, "copy", "copies")] * bool(copies) + [
-        f"{_many(held, 'image')} in the test part"
-    ] * bool(held)
-    besides = f", besides {' and '.join(others)}" if others else ""
-    name = repr(names[fewest]) if names else fewest
-    raise Invalid(
-        f"{what}: class {name} has {kind}{besides}, too few to stratify; it needs at least {needed}: add images or leave the class out"
-    )
-
-
-def _many(n: int, one: str, several: str | None = None) -> str:
-    return f"{n} {one if n == 1 else several or f'{one}s'}"
-
-
-# --- named groups: of any size, of several classes ---
-
-
-def _take_whole(labels, groups, n: int, seed: int, what: str, classes, test) -> np.ndarray:
-    """Deal the groups into heaps and take some in a row that come near to n and to the mix of classes.
-
-    Which of those that come about as near is drawn, so that a part held out is no choice of small groups.
-    """
-    pairs = np.unique(np.stack([labels, groups]), axis=1)
-    _enough(pairs[0], 2, what, classes, None, test)
-    share, total = n / len(labels), np.bincount(labels)
-    present = total > 0
-    rng, found = np.random.default_rng(seed), []
-    for heaps in (max(2, Fraction(share).limit_denominator(FINEST).denominator), FINEST):
-        heap = _dealt(labels, groups, heaps, seed)
-        counts = np.stack(
-            [np.bincount(labels[heap == h], minlength=len(total)) for h in range(heaps)]
-        )
-        for start, some in np.ndindex(heaps, heaps):
-            taken = np.arange(start, start + some) % heaps
-            inside = counts[taken].sum(0)
-            if ((inside > 0) & (inside < total))[present].all():
-                off = (
-                    np.append(inside[present] / total[present], inside.sum() / len(labels)) - share
-                )
-                found.append((round(float((off**2).mean()), ABOUT), rng.random(), heap, taken))
-    if not found:
-        raise Invalid(
-            f"{what}: no part of {n} of {len(labels)} images and the rest both have each class with {len(np.unique(groups))} groups kept "
-            "whole: the groups are too few or too large; name smaller ones, or leave out classes of few groups"
-        )
-    *_, heap, taken = min(found, key=lambda f: f[:2])
-    return np.flatnonzero(np.isin(heap, taken))
-
-
-def _folds_whole(labels, groups, count: int, seed: int, what: str, classes, test) -> np.ndarray:
-    pairs = np.unique(np.stack([labels, groups]), axis=1)
-    _enough(pairs[0], count, what, classes, None, test)
-    for attempt in range(TRIES):
-        fold = _dealt(labels, groups, count, seed + attempt)
-        if len(np.unique(np.stack([labels, fold]), axis=1)[0]) == count * len(np.unique(labels)):
-            return fold
-    raise Invalid(
-        f"{what}: {len(np.unique(groups))} groups kept whole do not bring each class into each fold: ask for fewer folds"
-    )
-
-
-def _dealt(labels: np.ndarray, groups: np.ndarray, heaps: int, seed: int) -> np.ndarray:
-    """Return the heap of each row, int64 [n], 0..heaps-1: of about equal size and mix of classes, whole groups only.
-
-    The largest group first, ties at random, each goes where its classes (and images) are most lacking: the idea of
-    scikit-learn's StratifiedGroupKFold, in time and memory that fit a group an image and a thousand classes.
-    """
-    total = np.bincount(labels).astype(float)
-    order = np.argsort(groups, kind="stable")
-    members = np.split(order, np.flatnonzero(np.diff(groups[order])) + 1)
-    shuffled = np.random.default_rng(seed).permutation(len(members))
-    filled, size, heap = (
-        np.zeros((heaps, len(total))),
-        np.zeros(heaps),
-        np.empty(len(labels), np.int64),
-    )
-    for g in sorted(shuffled, key=lambda g: -len(members[g])):
-        present, counts = np.unique(labels[members[g]], return_counts=True)
-        share, part = counts / total[present], len(members[g]) / len(labels)
-        growth = (share * (2 * filled[:, present] + share)).sum(1) + part * (
-            2 * size + part
-        )  # of the sum of squares
-        best = int(growth.argmin())
-        filled[best, present] += share
-        size[best] += part
-        heap[members[g]] = best
-    return heap

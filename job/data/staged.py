@@ -1,6 +1,7 @@
-"""What was put into the store once: written unless these very bytes are there, and known again by size, etag or hash.
+"""Objects that were put into the store once, recognized by size, etag or hash.
 
-That a key exists says nothing of what lies under it.
+An object is written unless these very bytes are there. That a key exists proves nothing about its
+content.
 """
 
 import hashlib
@@ -11,30 +12,50 @@ from job.storage.store import Object, Store, sha256_of
 
 
 def put_whole(store: Store, key: str, content: bytes | Path) -> dict:
-    """Write an object unless these very bytes are there; return its sha256, size and etag."""
+    """Write an object unless these very bytes are there.
+
+    Args:
+        store: where to.
+        key: of the object.
+        content: its bytes, or the path of a file that holds them.
+
+    Returns:
+        Its sha256, size and etag.
+    """
     if isinstance(content, Path):
         entry = {"sha256": sha256_of(content), "size": content.stat().st_size}
     else:
         entry = {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content)}
-    found = whole(store, key, entry) or store.put(key, content)
-    return entry | {"etag": found.etag}
+    stored = find_whole(store, key, entry) or store.put(key, content)
+    return entry | {"etag": stored.etag}
 
 
-def whole(store: Store, key: str, entry: dict) -> Object | None:
-    """Return an object if it is what an entry says, else None: by size and etag; where no such etag is known, by its bytes.
+def find_whole(store: Store, key: str, entry: dict) -> Object | None:
+    """Return an object if it is what an entry says, else None.
 
-    Args: entry: sha256, size and etag, as far as they are known; without a sha256 it is enough to be there.
+    Size and etag decide; if the etag is unknown or another, the bytes do.
+
+    Args:
+        store: where to look.
+        key: of the object.
+        entry: sha256, size and etag, as far as they are known; without a sha256, any content
+            of that size counts.
     """
-    found = store.head(key)
-    if found is None or found.size != entry.get("size", found.size):
+    stored = store.head(key)
+    if stored is None or stored.size != entry.get("size", stored.size):
         return None
-    if "sha256" not in entry or found.etag == entry.get("etag"):
-        return found
-    return found if hashlib.sha256(store.get(key)).hexdigest() == entry["sha256"] else None
+    if "sha256" not in entry or stored.etag == entry.get("etag"):
+        return stored
+    is_same = hashlib.sha256(store.get(key)).hexdigest() == entry["sha256"]
+    return stored if is_same else None
 
 
 def objects(registered: Registered) -> dict[str, dict]:
-    """Return every object an experiment was prepared with: key -> sha256, size and etag, as far as they are known."""
+    """Return every object an experiment was prepared with.
+
+    Returns:
+        Key -> sha256, size and etag, as far as they are known.
+    """
     data = registered.data
     folder = f"data/{data['id']}"
     entries = {f"{folder}/{name}": entry for name, entry in data["files"].items()}
@@ -48,12 +69,17 @@ def objects(registered: Registered) -> dict[str, dict]:
 
 
 def look(store: Store, registered: Registered) -> tuple[dict[str, dict], list[str]]:
-    """Return what of an experiment's objects is whole, by key, as `put_whole` does, and the keys of what is not."""
-    stored, lacking = {}, []
+    """Check the objects of an experiment in the store.
+
+    Returns:
+        Those that are whole, key -> sha256, size and etag; and the keys of the others.
+    """
+    stored = {}
+    lacking = []
     for key, entry in objects(registered).items():
-        if found := whole(store, key, entry):
+        if whole := find_whole(store, key, entry):
             digest = entry.get("sha256") or hashlib.sha256(store.get(key)).hexdigest()
-            stored[key] = {"sha256": digest, "size": found.size, "etag": found.etag}
+            stored[key] = {"sha256": digest, "size": whole.size, "etag": whole.etag}
         else:
             lacking.append(key)
     return stored, lacking

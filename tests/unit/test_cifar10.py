@@ -10,7 +10,7 @@ import pytest
 from files import refused, write_tar
 
 from job import errors
-from job.data import archives, cifar10, sources
+from job.data import cifar10, pickles, sources
 
 
 def python2_string(data):
@@ -106,7 +106,7 @@ def test_a_pickle_runs_nothing(tmp_path, member):
 def test_no_other_global_is_reached(name):
     """Neither builtins nor other functions of the permitted modules can be named by a pickle."""
     with pytest.raises(errors.Invalid, match=r"member 'm': the pickle asks for \w+\.\w+"):
-        archives.unpickle(b"\x80\x02" + name.encode() + b".", "m")
+        pickles.unpickle(b"\x80\x02" + name.encode() + b".", "m")
 
 
 @pytest.mark.parametrize(
@@ -121,8 +121,8 @@ def test_no_other_global_is_reached(name):
 )
 def test_a_damaged_pickle_is_named(data):
     """A pickle that is cut short, no pickle or holds floats is Invalid and names its member."""
-    with pytest.raises(errors.Invalid, match="member 'm' is no readable pickle"):
-        archives.unpickle(data, "m")
+    with pytest.raises(errors.Invalid, match="member 'm' is not a readable pickle"):
+        pickles.unpickle(data, "m")
 
 
 @pytest.mark.parametrize(
@@ -146,8 +146,8 @@ def test_a_damaged_pickle_is_named(data):
 )
 def test_a_pickle_takes_no_more_memory_than_it_has_bytes(data, said):
     """Numbers, lengths and repetitions that would fill the memory are refused before they do."""
-    with pytest.raises(errors.Invalid, match=f"member 'm' is no readable pickle \\(.*{said}"):
-        archives.unpickle(data, "m")
+    with pytest.raises(errors.Invalid, match=f"member 'm' is not a readable pickle \\(.*{said}"):
+        pickles.unpickle(data, "m")
 
 
 def test_a_batch_of_another_shape_is_refused(tmp_path):

@@ -8,7 +8,7 @@ import pytest
 from files import RED, encoded, images, refused, write_folder, write_tar
 from PIL import Image
 
-from job.data import decoding, pictures, sources, staging
+from job.data import decoding, metadata, pictures, sources, staging
 from job.errors import Invalid
 
 NOISE = images(1, 16, 24, 3)[0]
@@ -32,7 +32,7 @@ def png(width, height, rows=b"", depth=8, colour=2, *more):
     )
     head = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0))
     return (
-        decoding.PNG
+        metadata.PNG
         + head
         + b"".join(more)
         + chunk(b"IDAT", zlib.compress(lines, 9))

@@ -11,7 +11,7 @@ from files import refused, two_classes, write_tar, write_zip
 from test_cifar10 import cifar_files
 
 from job import errors
-from job.data import cifar10, downloads, sources
+from job.data import buckets, cifar10, downloads, sources
 
 
 class Server(http.server.BaseHTTPRequestHandler):
@@ -83,7 +83,7 @@ def test_a_copy_that_is_not_what_came(tmp_path, server, harm, caplog):
         assert downloads.kept(f"{server.url}/a.zip", tmp_path / "cache").read_bytes() == b"abc"
     assert len(server.asked) == 2 and not copy.is_symlink()
     assert [r.message for r in caplog.records if r.levelname == "WARNING"] == [
-        f"{copy} is not what was downloaded, or nothing says what was: downloading it again"
+        f"{copy} is not what was downloaded, or has no note of its hashes: downloading it again"
     ]
 
 
@@ -168,7 +168,7 @@ def test_another_hash_is_refused(tmp_path, server):
 def test_a_full_disk_is_said(tmp_path):
     """A full disk is Unreachable (69) and said to be one."""
     with pytest.raises(errors.Unreachable, match="the disk of .* is full"):
-        with downloads._writing(tmp_path / "a"), open("/dev/full", "wb", buffering=0) as full:
+        with downloads.writing(tmp_path / "a"), open("/dev/full", "wb", buffering=0) as full:
             full.writelines([b"abc"])
 
 
@@ -199,6 +199,6 @@ def test_no_secret_of_a_url_is_shown(url, said):
 )
 def test_no_object_of_a_bucket_leads_elsewhere(key):
     """A key that would be written outside of the folder for a bucket's objects is Invalid, by name."""
-    downloads.check_below("s3://b/p", ["a/b.png", "ü x.png", "..a"])
-    with pytest.raises(errors.Invalid, match="is no path below it"):
-        downloads.check_below("s3://b/p", ["a/b.png", key])
+    buckets.check_below("s3://b/p", ["a/b.png", "ü x.png", "..a"])
+    with pytest.raises(errors.Invalid, match="is not a path below it"):
+        buckets.check_below("s3://b/p", ["a/b.png", key])

@@ -72,7 +72,7 @@ def test_large_groups_are_held_out_as_often_as_small_ones():
 
 def test_equal_images_join_groups():
     """Groups that share an image are one group, however long the chain."""
-    together = splits.joined(np.array([0, 1, 1, 2, 3]), np.array([0, 0, 1, 1, 2]))
+    together = splits.join_groups(np.array([0, 1, 1, 2, 3]), np.array([0, 0, 1, 1, 2]))
     assert len(set(together[:4].tolist())) == 1 and together[4] != together[0]
 
 

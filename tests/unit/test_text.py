@@ -15,7 +15,7 @@ from made import make
 from job import logs, text
 from job.cli.options import say
 from job.data.describe import lines
-from job.data.names import shown, some
+from job.data.names import list_some, quote
 from job.export.card import card
 from job.export.predict import Answer, write
 from job.report.summary import summarise
@@ -45,7 +45,7 @@ NASTY = [
 @pytest.mark.parametrize("name", NASTY)
 def test_what_is_printed_shows(name):
     """One line of characters that show, as letters are; for a program JSON holds the very name."""
-    for form in (text.printable(name), shown(name), some([name]), text.cell(name)):
+    for form in (text.printable(name), quote(name), list_some([name]), text.cell(name)):
         assert form.isprintable() and form.encode()
     assert text.printable("naïve 猫") == "naïve 猫" and json.loads(text.json_line([name])) == [name]
     assert text.json_line([name]).isprintable()

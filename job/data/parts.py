@@ -1,0 +1,147 @@
+"""The parts of an experiment's data: training and test, what belongs together, the splits."""
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from job.data import splits
+from job.data.dataset import Part, Source, groups_of
+from job.errors import Invalid
+from job.experiment.experiment import Experiment
+from job.randomness import derive
+
+
+@dataclass(frozen=True)
+class Related:
+    """Which images of the two parts belong together."""
+
+    # int64 [n], equal for images that stay together in every split of the training part.
+    train: np.ndarray
+    # The same of the test part, in the same numbers; None unless groups are named.
+    test: np.ndarray | None
+    copies: np.ndarray  # bool: the test image is in the training part too
+    repeated: int  # images of the training part that are copies of another there
+    equal: np.ndarray  # int64 of the training part, equal for identical pixels
+
+
+@dataclass(frozen=True)
+class Splits:
+    """The splits of a training part."""
+
+    validation: np.ndarray  # bool [n]
+    folds: np.ndarray  # int64 [n], the fold that a row is left out in
+
+    @property
+    def content(self) -> bytes:
+        """The splits as .npz bytes."""
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, validation=self.validation, folds=self.folds)
+        return buffer.getvalue()
+
+
+def cut(source: Source, experiment: Experiment) -> tuple[Part, Part]:
+    """Return the training and the test part of an experiment.
+
+    A test part is held out if the source ships none, and both parts are reduced on request.
+    Equal images, and groups, stay on one side of a part that is held out.
+
+    Raises:
+        errors.Invalid: a part would be empty, or there are too few images or groups.
+    """
+    data = experiment.data
+    seed = experiment.seed
+    if source.test is None:
+        train, test = _hold_out(source, experiment)
+    elif data["test"]:
+        train = source.train
+        test_seed = derive(seed, "test")
+        test = _reduce(source.test, data["test"], test_seed, "data.test", source.classes)
+    else:
+        train = source.train
+        test = source.test
+    if data["train"]:
+        train_seed = derive(seed, "train")
+        train = _reduce(train, data["train"], train_seed, "data.train", source.classes)
+    for name, part in (("training", train), ("test", test)):
+        if len(part.labels) == 0:
+            raise Invalid(f"the {name} part has no images")
+    return train, test
+
+
+def _hold_out(source: Source, experiment: Experiment) -> tuple[Part, Part]:
+    """Return what remains of the training part, and the test part that is held out of it."""
+    data = experiment.data
+    whole = source.train
+    if data["test"]:
+        n = data["test"]
+        what = f"data.test = {n}"
+    else:
+        n = round(data["holdout"] * len(whole.labels))
+        what = f"data.holdout = {data['holdout']}"
+    together = splits.image_groups(whole.images)
+    if whole.groups is not None:
+        together = splits.join_groups(together, whole.groups)
+    seed = derive(experiment.seed, "holdout")
+    is_named = whole.groups is not None
+    chosen = splits.take(whole.labels, together, n, seed, what, source.classes, is_named)
+    rest = np.setdiff1d(np.arange(len(whole.labels)), chosen)
+    test = whole.select(chosen)
+    return whole.select(rest), test
+
+
+def _reduce(part: Part, n: int, seed: int, key: str, classes: Sequence[str]) -> Part:
+    alone = np.arange(len(part.labels))
+    return part.select(splits.take(part.labels, alone, n, seed, f"{key} = {n}", classes))
+
+
+def relate(train: Part, test: Part) -> Related:
+    """Return which images belong together.
+
+    A copy of a training image in the test part joins no groups: it is counted instead.
+    """
+    n = len(train.labels)
+    equal = splits.image_groups(train.images, test.images)
+    equal_train = equal[:n]
+    equal_test = equal[n:]
+    copies = np.isin(equal_test, equal_train)
+    repeated = n - len(np.unique(equal_train))
+    groups = groups_of(train, test)
+    if groups is None:
+        return Related(equal_train, None, copies, repeated, equal_train)
+    apart = np.concatenate([equal_train, equal_test + equal.max() + 1])
+    together = splits.join_groups(apart, np.concatenate(groups))
+    return Related(together[:n], together[n:], copies, repeated, equal_train)
+
+
+def make_splits(
+    experiment: Experiment,
+    classes: Sequence[str],
+    labels: np.ndarray,
+    groups: np.ndarray,
+    test: np.ndarray | None = None,
+) -> Splits:
+    """Return the splits of the training part of an experiment.
+
+    Args:
+        experiment: its seed, `data` and `folds` decide.
+        classes: the names of the labels, for errors.
+        labels: int64 [n].
+        groups: int64 [n], equal for images that stay together.
+        test: labels of the test part, for errors.
+
+    Raises:
+        errors.Invalid: a class is too small.
+    """
+    data = experiment.data
+    is_named = bool(data["groups"])
+    n = round(data["validation"] * len(labels))
+    what = f"data.validation = {data['validation']}"
+    seed = derive(experiment.seed, "validation")
+    validation = np.zeros(len(labels), bool)
+    validation[splits.take(labels, groups, n, seed, what, classes, is_named, test)] = True
+    count = experiment.folds["count"]
+    seed = derive(experiment.seed, "folds")
+    folds = splits.folds(labels, groups, count, seed, classes, is_named, test)
+    return Splits(validation, folds)

@@ -1,0 +1,77 @@
+"""The names in a folder or an archive, as a tree."""
+
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from job.data import archives
+from job.data.decoding import SUFFIXES
+
+Parts = tuple[str, ...]  # a path, cut at "/"
+
+
+@dataclass(frozen=True)
+class Tree:
+    """The names in a folder or an archive."""
+
+    path: Path
+    files: dict[Parts, str]  # -> the member's name
+    folders: set[Parts]
+    depths: dict[Parts, set[int]]  # folder -> how deep below it images are; 1 is directly in it
+    groups: str | None  # `data.groups`: a file of this name is expected beside the images
+
+    def below(self, prefix: Parts) -> list[Parts]:
+        """Return the files below a folder, at any depth, sorted."""
+        n = len(prefix)
+        return sorted(parts for parts in self.files if parts[:n] == prefix and len(parts) > n)
+
+    def images(self, prefix: Parts) -> list[Parts]:
+        """Return the images below a folder, at any depth, sorted."""
+        return [parts for parts in self.below(prefix) if is_image(parts[-1])]
+
+    def subfolders(self, prefix: Parts) -> list[str]:
+        """Return the names of the folders directly in a folder, sorted."""
+        n = len(prefix)
+        inside = [parts for parts in self.folders if len(parts) == n + 1 and parts[:n] == prefix]
+        return sorted(parts[n] for parts in inside)
+
+    def is_groups(self, name: str) -> bool:
+        """Tell whether a member is the file of `data.groups`."""
+        return self.groups in (name, name.partition("/")[2])
+
+
+def is_image(name: str) -> bool:
+    """Tell whether a name has the suffix of a supported image format."""
+    return name.lower().endswith(SUFFIXES)
+
+
+def read(path: Path, groups: str | None) -> Tree:
+    """Read the names in a folder or an archive.
+
+    Args:
+        path: the folder or archive.
+        groups: `data.groups`.
+
+    Raises:
+        errors.Invalid: damaged or unsafe, as `archives.members`.
+    """
+    files: dict[Parts, str] = {}
+    folders: set[Parts] = set()
+    for member in archives.members(path):
+        parts = PurePosixPath(member.name).parts
+        if member.is_folder:
+            folders.add(parts)
+        else:
+            files[parts] = member.name
+    # An archive need not list its folders.
+    folders |= {parts[:n] for parts in files for n in range(1, len(parts))}
+    return Tree(path, files, folders, _depths(files), groups)
+
+
+def _depths(files: dict[Parts, str]) -> dict[Parts, set[int]]:
+    depths: defaultdict[Parts, set[int]] = defaultdict(set)
+    for parts in files:
+        if is_image(parts[-1]):
+            for n in range(len(parts)):
+                depths[parts[:n]].add(len(parts) - n)
+    return depths
