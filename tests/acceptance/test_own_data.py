@@ -82,7 +82,7 @@ def test_from_a_bucket_to_the_report(xrays):
     )
     assert found["test"] == 6 * found["groups"]["test"] and found["validation"] % 6 == 0
     assert all(size % 6 == 0 for size in found["folds"])
-    assert sum("images of 16 bits hold 12" in note for note in found["notes"]) == 1
+    assert sum("images of 16 bits use only 12 of them" in note for note in found["notes"]) == 1
     for arguments in (
         ("prepare", "xrays.toml"),
         ("trial", "--index", 0),

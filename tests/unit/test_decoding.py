@@ -82,7 +82,8 @@ def test_the_depth_of_a_set_is_that_of_its_largest_value(tmp_path, bits, value, 
         manifest = staging.stage(read, read.train, read.test).manifest
         assert manifest.get("bits", 16) == bits
         said = [
-            f"2 images of 16 bits hold {bits} (the largest value is {2**bits - 1})" in note
+            f"2 images of 16 bits use only {bits} of them (the largest value is {2**bits - 1})"
+            in note
             for note in read.notes
         ]
         assert said == ([True] if bits < 16 else [])
@@ -94,7 +95,7 @@ def test_the_depth_is_that_of_images_to_predict(tmp_path):
     assert pictures.one(tmp_path / "1.png", (4, 5, 3), 12)[1, 1].tolist() == [128] * 3
     assert pictures.one(tmp_path / "1.png", (4, 5, 3))[1, 1].tolist() == [8] * 3
     with pytest.raises(
-        Invalid, match=r"has values up to 4095: the model has learnt from 10 bits, 0..1023"
+        Invalid, match=r"has values up to 4095: the model was trained on 10 bits, 0..1023"
     ):
         pictures.one(tmp_path / "1.png", (4, 5, 3), 10)
 
@@ -153,8 +154,8 @@ def test_grey_of_16_bits_in_other_formats():
     (encoded(Image.new("F", (4, 4), 0.5), "TIFF"), "has floating-point values: expected 8 or 16 bits"),
     (encoded(np.full((4, 4), -5, np.int32), "TIFF"), "has values from -5 to -5: expected 0..65535"),
     (encoded(np.full((4, 4), 70000, np.int32), "TIFF"), "to 70000: expected 0..65535"),
-    (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "is HEIC or AVIF, whatever its name, which is not read: convert it to JPEG"),
-    (b"%PDF-1.4", "is no PNG, JPEG, BMP, WEBP, TIFF, GIF, PPM image"),
+    (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "is HEIC or AVIF, whatever its name, which is unsupported: convert it to JPEG"),
+    (b"%PDF-1.4", "is not a PNG, JPEG, BMP, WEBP, TIFF, GIF, PPM image"),
 ])  # fmt: skip
 def test_values_and_formats_that_are_not_read(content, said):
     """Floats, values out of 16 bits and HEIC are refused by a sentence that says what is expected or to be done."""

@@ -145,7 +145,7 @@ def test_a_csv_as_programs_write_it(tmp_path):
     found = sources.read(write_folder(tmp_path / "set", files), groups="g.csv")
     assert found.train.groups.tolist() == [0, 1]
     assert found.notes == (
-        "data.groups: 1 rows are of no image of the data, 'gone.png' (line 4) for one",
+        "data.groups: 1 rows match no image of the data, for example 'gone.png' (line 4)",
     )
 
 
@@ -154,20 +154,20 @@ def test_a_csv_as_programs_write_it(tmp_path):
     [
         (
             "train/cat/1.png,anna\n",
-            'its first line is "train/cat/1.png,anna": expected the first line to be `image,group`',
+            'its first line is "train/cat/1.png,anna": expected `image,group` as the first',
         ),
         ("", 'its first line is "": expected'),
         ("image;group\n", 'its first line is "image;group": expected'),
-        ("image,group\n", "it has no row but the first"),
+        ("image,group\n", "it has no row after the first"),
         (CSV.replace("ben", ""), "line 3 has no group"),
-        (CSV + "train/cat/1.png,ben\n", "'train/cat/1.png' stands in lines 2 and 4"),
+        (CSV + "train/cat/1.png,ben\n", "'train/cat/1.png' is listed twice, in lines 2 and 4"),
         (
             CSV.replace("train/dog/1.png,ben\n", ""),
-            "1 of 2 images have no row there, 'train/dog/1.png' for one",
+            "1 of 2 images have no row, for example 'train/dog/1.png'",
         ),
         (
             CSV.replace("train/", "set/train/"),
-            "2 of 2 images have no row there, 'train/cat/1.png' for one (the first row is of 'set/train",
+            "2 of 2 images have no row, for example 'train/cat/1.png' (the first row is of 'set/train",
         ),
         (b"image,group\n\xff,1\n", "it is not UTF-8 text"),
     ],
@@ -196,7 +196,7 @@ def test_a_group_in_both_shipped_parts_is_refused(tmp_path):
     )
     message = refused(path, groups="g.csv")
     assert (
-        "1 groups stand in the training and in the test part, 'anna' for one (train/cat/1.png and test/dog/1.png)"
+        "1 groups are in both the training and the test part, for example 'anna' (train/cat/1.png and test/dog/1.png)"
         in message
     )
     assert "let data.holdout make the test part" in message
@@ -227,4 +227,6 @@ def test_groups_of_an_npz(tmp_path):
         path = write_npz(tmp_path / "b.npz", **arrays, patient_train=wrong, patient_test=["d", "d"])
         assert "patient_train is " in refused(path, groups="patient")
     path = write_npz(tmp_path / "c.npz", **arrays, patient_train=[1, 2, 3, 4], patient_test=[5, 1])
-    assert "'1' for one (row 0 of x_train and row 1 of x_test)" in refused(path, groups="patient")
+    assert "for example '1' (row 0 of x_train and row 1 of x_test)" in refused(
+        path, groups="patient"
+    )

@@ -208,7 +208,7 @@ def test_a_class_called_train_or_test(tmp_path):
         and len(read.train.labels) == 8
     )
     assert read.notes == (
-        "train/ is taken for a class called 'train', as it holds images itself, as bus, car do",
+        "train/ is read as a class called 'train', since it holds images itself, as bus, car do",
     )
     inner = classes("train/bus", "train/train", "train/test", "test/train")
     read = sources.read(write_zip(tmp_path / "a.zip", inner))
@@ -246,7 +246,7 @@ def test_a_validation_part_is_left_out_and_said(tmp_path, name):
     (note,) = sources.read(write_folder(tmp_path / "set", two_classes(**files))).notes
     assert (
         note
-        == f"4 images in {name}/ are left out: training and test are read; move them into train/ to use them"
+        == f"4 images in {name}/ are left out: only training and test are read; move them into train/ to use them"
     )
 
 

@@ -116,7 +116,7 @@ def test_npz_a_validation_part_is_left_out_and_said(tmp_path):
     (note,) = sources.read(path).notes
     assert (
         note
-        == "3 images in val_images are left out: training and test are read; join them to train_images to use them"
+        == "3 images in val_images are left out: only training and test are read; join them to train_images to use them"
     )
     both = sources.read(
         write_npz(
@@ -163,7 +163,7 @@ def test_npz_floats_that_count(tmp_path, dtype):
     assert np.array_equal(read.train.images, x) and (read.test.images == 1).all()
     assert (
         read.notes[0]
-        == f"x_train holds whole numbers above 1 as {np.dtype(dtype)}: they are taken for 0..255"
+        == f"x_train holds whole numbers above 1 as {np.dtype(dtype)}: they are read as 0..255"
     )
 
 
@@ -207,7 +207,7 @@ def test_npz_labels_from_one(tmp_path):
             and read.train.labels.tolist() == [0, 1, 2, 0]
             and read.test.labels.tolist() == [1]
         )
-        assert read.notes == ("labels are 1..3: they are taken for classes counted from 1",)
+        assert read.notes == ("labels are 1..3: they are read as classes counted from 1",)
     floats = sources.read(write_npz(tmp_path / "b.npz", x_train=x, y_train=[0.0, 1.0, 2.0, 1.0]))
     assert (
         floats.classes == ("0", "1", "2")
@@ -225,7 +225,7 @@ def test_npz_labels_from_one(tmp_path):
         ),
         (
             {"X_TRAIN": images(), "X_train": images(), "y_train": [0, 1, 0, 1]},
-            "X_TRAIN, X_train, which are one name in two cases",
+            "X_TRAIN, X_train, which differ only in case",
         ),
         ({"x_train": images(), "y_train": [0, 1, 0, 1], "x_test": images()}, "x_test"),
         ({"x_train": images(4, 3, 32, 32), "y_train": [0, 1, 0, 1]}, "(4, 3, 32, 32)"),
@@ -262,7 +262,7 @@ def test_npz_labels_from_one(tmp_path):
         ({"x_train": images(), "y_train": [2, 3, 2, 3]}, "2..3: expected 0..k-1"),
         (
             {"x_train": images(), "y_train": [1, 2, 1, 2], "x_test": images(1), "y_test": [0]},
-            "has labels 0..0, and those of training are 1..2",
+            "has labels 0..0, and the training labels are 1..2",
         ),
         ({"x_train": images(), "y_train": np.eye(3)[[1, 2, 1, 2]]}, "1..2: expected 0..k-1"),
         (
@@ -285,7 +285,7 @@ def test_npz_labels_from_one(tmp_path):
         ),
         (
             {"x_train": images(), "y_train": ["a", "b", "a", "b"], "classes": ["a", "c"]},
-            "has b, no class: expected a, c",
+            "has unknown classes (b): expected a, c",
         ),
         ({"x_train": images(), "y_train": ["a", "b\0", "a", "b\0c"]}, "holds a NUL character"),
         ({"x_train": images(), "y_train": ["a", "", "a", ""]}, "expected different names"),
@@ -293,11 +293,11 @@ def test_npz_labels_from_one(tmp_path):
         ({"x_train": images(), "y_train": [0, 0, 0, 0]}, "only 1 class"),
         (
             {"x_train": images(), "y_train": [0.0, 1.5, 0.0, 1.0]},
-            "is float64 and not of whole numbers",
+            "is float64 with values that are not whole",
         ),
         (
             {"x_train": images(), "y_train": [0.0, np.nan, 0.0, 1.0]},
-            "is float64 and not of whole numbers",
+            "is float64 with values that are not whole",
         ),
         ({"x_train": images(), "y_train": [[1, 1, 0]] * 4}, "(4, 3) is not one-hot"),
         ({"x_train": images(), "y_train": [[1, 1], [0, 1], [0, 1], [0, 1]]}, "not one-hot"),
@@ -344,7 +344,7 @@ def test_a_damaged_npz(tmp_path):
     for data in (whole[:-30], whole[:30], b"", b"text", buffer.getvalue()):
         path.write_bytes(data)
         assert str(path) in refused(str(path))
-    assert "no array" in refused(write_zip(path, {"x_train": b"text", "y_train": b"text"}))
+    assert "is not an array" in refused(write_zip(path, {"x_train": b"text", "y_train": b"text"}))
 
 
 def npy(shape: tuple, content: bytes = b"") -> bytes:
@@ -420,6 +420,6 @@ def test_what_is_almost_black_is_said(tmp_path, values, said):
             write_folder(tmp_path / "set", {f"{c}/1.png": encoded(values) for c in "ab"})
         ).notes
     assert [note for note in notes if said and said in note] == (
-        [note for note in notes if "taken for" not in note]
+        [note for note in notes if "read as" not in note]
     )
     assert bool(notes) == bool(said)

@@ -276,5 +276,5 @@ def test_16_bits_are_scaled_as_those_learnt_from(model, tmp_path):
         Image.fromarray(np.full((4, 6), value, np.uint16)).save(tmp_path / f"{name}.png")
     known = replace(model, bits=12)
     bright, dim = answers(known, [tmp_path / "bright.png", tmp_path / "dim.png"], 1)
-    assert "values up to 5000: the model has learnt from 12 bits" in bright.reason
+    assert "values up to 5000: the model was trained on 12 bits" in bright.reason
     assert dim.classes == ("red",) and dim.probabilities[0] == pytest.approx(249 / 255)

@@ -139,7 +139,7 @@ def test_what_is_no_image_is_ignored_and_counted(tmp_path):
         (two_classes(**{"train/cat/2.png": b""}), "image 'train/cat/2.png'"),
         (
             two_classes(**{"train/cat/2.png": encoded(Image.new("L", (16, 16)), "ICO")}),
-            "no PNG, JPEG, BMP, WEBP, TIFF, GIF, PPM image",
+            "not a PNG, JPEG, BMP, WEBP, TIFF, GIF, PPM image",
         ),
     ],
 )
