@@ -50,7 +50,7 @@ class Source:
     test: Part | None  # None: the source ships no test part
     sizes: dict[tuple[int, int], int]  # original (width, height) -> number of images
     notes: tuple[str, ...] = ()  # what its owner should know of how it was read, a sentence each
-    bits: int = 16  # what the 16-bit images use of their 16 bits; `predict` scales by it too
+    bits: int = 16  # how many of their 16 bits the 16-bit images use; `predict` scales by it too
 
 
 def fit(

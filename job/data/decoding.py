@@ -67,8 +67,8 @@ def decode(data: bytes, what: str, size: tuple[int, int] | None = None, bits: in
         what: what errors call the file.
         size: (height, width) that it will be resized to, so that a large one may be reduced
             while it is read; None keeps it as it is, with MAX_PIXELS at most.
-        bits: what a 16-bit image uses of its 16 bits: 0 to 2**bits - 1 become 0 to 255, and
-            larger values become 255.
+        bits: how many of its 16 bits a 16-bit image uses: 0 to 2**bits - 1 become 0 to 255,
+            and larger values become 255.
 
     Raises:
         errors.Invalid: damaged, too large, or of an unsupported format.

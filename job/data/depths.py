@@ -24,7 +24,8 @@ def to_eight_bits(
     Args:
         image: of any mode.
         low: `low_bytes` of a 16-bit color image, else None.
-        bits: what 16-bit values use: 0 to 2**bits - 1 become 0 to 255, larger ones 255.
+        bits: how many of their 16 bits the values use: 0 to 2**bits - 1 become 0 to 255,
+            larger ones 255.
         what: what errors call the image.
 
     Returns:

@@ -62,18 +62,18 @@ def _match(images: list[str], table: _Table) -> dict[str, str]:
     exact = {_plain(row, top): row for row in table.groups}
     alike = {names.normalize(plain): row for plain, row in exact.items()}
     row_of = {}
-    missing = {}
+    missing = []
     for name in images:
         plain = _plain(name, top)
         row = exact.get(plain) or alike.get(names.normalize(plain))
         if row is None:
-            missing[name] = None
+            missing.append(name)
         else:
             row_of[name] = row
     if missing:
         raise errors.Invalid(
             f"{len(missing)} of {len(missing) + len(row_of)} images have no row, "
-            f"for example {next(iter(missing))!r} (the first row is of "
+            f"for example {missing[0]!r} (the first row is of "
             f"{next(iter(table.groups))!r}): name each image by its path in the data; "
             "give an image that belongs to no other a group of its own"
         )

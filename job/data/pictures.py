@@ -21,13 +21,13 @@ class Pictures:
     images: dict[str, np.ndarray]  # part -> uint8 [n, height, width, 3]
     labels: dict[str, np.ndarray]  # part -> int64 [n]
     sizes: Counter[tuple[int, int]]  # original (width, height) -> number of files
-    bits: int  # what the 16-bit images use of their 16 bits
+    bits: int  # how many of their 16 bits the 16-bit images use
     notes: list[str]  # for the user
 
 
 @dataclass
 class _Progress:
-    """What passes over the files have read so far."""
+    """What the passes over the files have read so far."""
 
     images: dict[str, np.ndarray] = field(default_factory=dict)  # part -> uint8 [n, h, w, 3]
     sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
@@ -110,8 +110,8 @@ def _fill(
         _store(progress, labels, rows[member.name], np.asarray(image))
     if progress.damaged:
         first, *others = progress.damaged
-        so_are = f"; so are {names.list_some(others)}" if others else ""
-        raise errors.Invalid(f"{progress.damaged[first]}{so_are}")
+        also = f"; so are {names.list_some(others)}" if others else ""
+        raise errors.Invalid(f"{progress.damaged[first]}{also}")
 
 
 def _record(progress: _Progress, name: str, decoded: decoding.Decoded) -> None:
@@ -163,7 +163,7 @@ def one(path: Path, shape: tuple[int, int, int], bits: int = 16) -> np.ndarray:
     Args:
         path: the file.
         shape: (height, width, 3) of the result.
-        bits: what the 16-bit images that the model was trained on use of their 16 bits.
+        bits: how many of their 16 bits the images use that the model was trained on.
 
     Returns:
         uint8 [height, width, 3].
@@ -189,9 +189,9 @@ def one(path: Path, shape: tuple[int, int, int], bits: int = 16) -> np.ndarray:
             f"the model was trained on {bits} bits, 0..{2**bits - 1}; scale it"
         )
     image = decoded.image
-    return np.asarray(
-        image if image.size == (width, height) else resize_image(image, (height, width))
-    )
+    if image.size != (width, height):
+        image = resize_image(image, (height, width))
+    return np.asarray(image)
 
 
 def thumbnails(images: np.ndarray, side: int) -> np.ndarray:
@@ -205,5 +205,5 @@ def thumbnails(images: np.ndarray, side: int) -> np.ndarray:
     scale = min(1.0, side / max(height, width))
     if scale == 1.0 or not len(images):
         return images
-    size = max(round(height * scale), 1), max(round(width * scale), 1)
+    size = (max(round(height * scale), 1), max(round(width * scale), 1))
     return np.stack([np.asarray(resize_image(Image.fromarray(image), size)) for image in images])
