@@ -21,6 +21,7 @@ from job.sentences import UNREADABLE
 from job.storage.cache import Cache
 from job.storage.store import Store
 
+NAMED = ("source", "notes")  # what a manifest takes from the source's name and form
 SAMPLES_PER_CLASS = 8
 SAMPLE_CLASSES = 20
 STAGED_AGAIN = "`job prepare` stages it again"
@@ -118,11 +119,36 @@ def upload(store: Store, staged: Staged) -> dict[str, dict]:
         The objects of the data set, key -> sha256, size and etag (see `staged`).
     """
     folder = f"data/{staged.manifest['id']}"
-    content = staged.files | {"manifest.json": json.dumps(staged.manifest, indent=1).encode()}
+    manifest = _manifest_of(store, f"{folder}/manifest.json", staged.manifest)
+    content = staged.files | {"manifest.json": manifest}
     return {
         f"{folder}/{name}": put_whole(store, f"{folder}/{name}", body)
         for name, body in content.items()
     }
+
+
+def _manifest_of(store: Store, key: str, manifest: dict) -> bytes:
+    """Return the bytes of a data set's manifest: those in the store, if they describe this data.
+
+    Another experiment may have staged the same images from a source of another name, and has
+    recorded the hash of its manifest.
+    """
+    try:
+        content = store.get(key)
+        existing = json.loads(content)
+        if _dumps(existing) == content and _without_names(existing) == _without_names(manifest):
+            return content
+    except (Missing, *UNREADABLE):
+        pass
+    return _dumps(manifest)
+
+
+def _dumps(manifest: dict) -> bytes:
+    return json.dumps(manifest, indent=1).encode()
+
+
+def _without_names(manifest: dict) -> dict:
+    return {key: value for key, value in manifest.items() if key not in NAMED}
 
 
 def manifest_in(store: Store, data: dict) -> bool:

@@ -55,6 +55,18 @@ def test_twice_is_once(written):
     assert counts(site) == [1, 3 + 5 + 1, 3, 1]
 
 
+def test_two_names_of_one_data_set(site):
+    """Equal images under two names are staged once, and what the first experiment recorded stays true."""
+    write_images(site.folder / "images.npz")
+    (site.folder / "copy.npz").write_bytes((site.folder / "images.npz").read_bytes())
+    for name, source in (("first", "images.npz"), ("second", "copy.npz")):
+        text = FILE.replace('"small"', f'"{name}"').replace('"digits"', f'"{source}"')
+        (site.folder / f"{name}.toml").write_text(text)
+        site.job("prepare", f"{name}.toml", check=0)
+    assert len(open_store(site.store_url, 5).listing("data/")) == 9
+    site.job("verify", check=0)
+
+
 def test_many_at_once(written):
     """Six that start at once on an empty database all succeed and make one experiment."""
     site = written()
