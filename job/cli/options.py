@@ -1,10 +1,12 @@
-"""What the commands share: where things are, how they are opened, how a command says what it has done."""
+"""What the commands share: options that say where things are, and ways to print and to end."""
 
 import functools
 import logging
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,6 +15,10 @@ from job.errors import UsageError
 from job.interrupt import INTERRUPT
 from job.settings import SETTINGS, Settings
 from job.text import printable
+
+if TYPE_CHECKING:
+    from job.coordination.database import Database
+    from job.storage.store import Store
 
 PLACES = ("database_url", "store_url", "experiment", "cache_dir")
 
@@ -24,94 +30,107 @@ DATA = click.option(
     "location",
     envvar="JOB_DATA",
     metavar="",
-    help="path or URL of the data, instead of what data.source says [JOB_DATA]",
+    help="path or URL of the data; takes precedence over data.source [JOB_DATA]",
 )
 WEIGHTS = click.option(
     "--weights",
     envvar="JOB_WEIGHTS",
     metavar="",
-    help="folder with ImageNet weights, or its URL [JOB_WEIGHTS]",
+    help="folder or URL with ImageNet weights [JOB_WEIGHTS]",
 )
+JSON = click.option("--json", "as_json", is_flag=True, help="print JSON, for programs")
 LOCAL = click.option(
     "--local",
     metavar="DIR",
     type=click.Path(file_okay=False, path_type=Path),
-    help="what `job local` has in DIR: its servers, running or started for as long, and its experiment unless one is named",
+    help="use the output DIR of `job local`: its servers, which are started if necessary,"
+    " and its experiment unless another one is named",
 )
 
 
-def where(*names: str, local: bool = False):
-    """Add the options that say where things are; the command gets them as `settings`. With `local`, also by what `job local` has."""
+def where(*names: str, or_local: bool = False) -> Callable[[Callable], Callable]:
+    """Return a decorator that adds the options for places; the command gets `settings`.
 
-    def decorate(command):
+    Args:
+        names: Which settings get an option.
+        or_local: Add `--local DIR`, which takes the places from the output of `job local`.
+    """
+
+    def decorate(command: Callable) -> Callable:
         @functools.wraps(command)
-        def with_settings(local=None, **arguments):
+        def with_settings(local: Path | None = None, **arguments: Any) -> Any:
             flags = {name: arguments.pop(name) for name in names}
             settings = Settings.read(flags)
             INTERRUPT.grace_s = settings.grace_s
-            with _places(settings, flags, local) as settings:
-                return command(settings=settings, **arguments)
+            with _locate(settings, flags, local) as located:
+                return command(settings=located, **arguments)
 
-        if local:
-            with_settings = LOCAL(with_settings)
+        decorated = LOCAL(with_settings) if or_local else with_settings
         for name in reversed(names):
-            setting = SETTINGS[name]
-            default = f"; default {setting.default}" if setting.default is not None else ""
-            with_settings = click.option(
-                f"--{name.replace('_', '-')}",
-                name,
-                metavar="",
-                help=f"{setting.help} [{setting.variable}{default}]",
-            )(with_settings)
-        return with_settings
+            decorated = _option(name)(decorated)
+        return decorated
 
     return decorate
 
 
+def _option(name: str) -> Callable[[Callable], Callable]:
+    """Return the option of a setting."""
+    setting = SETTINGS[name]
+    default = f"; default {setting.default}" if setting.default is not None else ""
+    text = f"{setting.help} [{setting.variable}{default}]"
+    return click.option(f"--{name.replace('_', '-')}", name, metavar="", help=text)
+
+
 @contextmanager
-def _places(settings: Settings, flags: dict, local: Path | None):
-    """Yield the settings, or those that lead to what `job local` has in a folder. Raises: UsageError for both at once."""
+def _locate(settings: Settings, flags: dict, local: Path | None) -> Iterator[Settings]:
+    """Yield the settings, or those that lead to the output of `job local` in a folder.
+
+    Raises: UsageError when a flag and the folder contradict each other.
+    """
     if local is None:
         yield settings
         return
     for name in ("database_url", "store_url"):
         if flags.get(name):
             raise UsageError(
-                f"--local {local} and --{name.replace('_', '-')} both say where things are: give one of them"
+                f"--local {local} and --{name.replace('_', '-')} both say where things are:"
+                " give one of them"
             )
-    from job.local.local import reopened
+    from job.local.local import reopen
 
-    named = {"experiment": settings.experiment} if settings.experiment else {}
-    named |= {"cache_dir": settings.cache_dir} if flags.get("cache_dir") else {}
-    with reopened(local, with_store="store_url" in flags) as found:
-        yield replace(settings, **(found | named))
+    explicit = {"experiment": settings.experiment} if settings.experiment else {}
+    explicit |= {"cache_dir": settings.cache_dir} if flags.get("cache_dir") else {}
+    with reopen(local, with_store="store_url" in flags) as places:
+        yield replace(settings, **(places | explicit))
 
 
-def database_of(settings: Settings):
-    """Return the database a command works on."""
+def database_of(settings: Settings) -> "Database":
+    """Return the database a command works on. Raises: UsageError when none is set."""
     from job.coordination.database import Database
 
-    takes_local = any(
-        option.name == "local" for option in click.get_current_context().command.params
-    )
+    options = click.get_current_context().command.params
+    takes_local = any(option.name == "local" for option in options)
     url = settings.need("database_url", "--local DIR" if takes_local else "")
     return Database(url, settings.outage_s, INTERRUPT.sleep, auth=settings.database_auth)
 
 
-def store_of(settings: Settings):
-    """Return the store a command works on."""
+def store_of(settings: Settings) -> "Store":
+    """Return the store a command works on. Raises: UsageError when none is set."""
     from job.storage.store import open_store
 
     return open_store(settings.need("store_url"), settings.outage_s, INTERRUPT.sleep)
 
 
 def say(*lines: str, err: bool = False) -> None:
-    """Print lines for a person. Each stays one line and moves no cursor, whatever names from data are in it."""
+    """Print lines for a person.
+
+    Each stays one line and moves no cursor, whatever names from data are in it.
+    """
     click.echo("\n".join(map(printable, lines)), err=err)
 
 
-def tell(text: str) -> None:
-    """Say what a command that a scheduler runs has done: to a person, or in the log."""
+def announce(text: str) -> None:
+    """Say what a command for schedulers has done: print it, or log it under JOB_LOG=json."""
     if logs.as_json():
         log.info("%s", text)
     else:
@@ -119,6 +138,6 @@ def tell(text: str) -> None:
 
 
 def end(code: int) -> None:
-    """End this command with an exit code."""
+    """End this command with an exit code. Raises: click's `Exit` unless the code is 0."""
     if code:
         raise click.exceptions.Exit(code)

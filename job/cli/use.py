@@ -1,16 +1,27 @@
 """The commands that use a trained model: predict and export."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from job.cli.options import PLACES, database_of, end, say, store_of, tell, where
+from job.cli.options import PLACES, announce, database_of, end, say, store_of, where
+from job.cli.quiet import without_tensorflow_notes
 from job.errors import Impossible, NotReady, UsageError
 
-FORMS, FORMATS = ("table", "json", "csv"), ("keras", "saved_model")
+if TYPE_CHECKING:
+    from job.coordination.database import Database
+    from job.coordination.tasks import Registered
+    from job.export.trained import Trained
+    from job.report.collect import Collected
+    from job.storage.cache import Cache
+
+FORMS = ("table", "json", "csv")
+FORMATS = ("keras", "saved_model")
 
 
-def _registered(settings):
+def _open(settings) -> "tuple[Database, Registered, Cache]":
+    """Return the database, the experiment in it, and the cache of its store."""
     from job.coordination.tasks import find
     from job.storage.cache import Cache
 
@@ -43,56 +54,69 @@ def _registered(settings):
     default=1,
     show_default=True,
     metavar="K",
-    help="the K most probable classes of each image",
+    help="print the K most probable classes of each image",
 )
 @click.option(
     "--factory",
     metavar="M:F",
-    help="of an exported .keras model of your own: the factory whose module has its layers; its code is run",
+    help="for an exported .keras file of a custom model: the factory whose module defines its"
+    " layers; this runs the module's code",
 )
 @click.option(
     "--trust",
     is_flag=True,
-    help="run an exported SavedModel: it is a program, which reads and writes files as you",
+    help="run an exported SavedModel, a program that can read and write all your files",
 )
-@where(*PLACES, local=True)
+@where(*PLACES, or_local=True)
+@without_tensorflow_notes()
 def predict(settings, model, paths, form, top, factory, trust):
-    """Classify images, files or whole folders, with a trained model.
+    """Classify images with a trained model.
 
-    MODEL is a folder that `job export` wrote, which needs no database, or the name of a model of the experiment whose final is complete. Images are
-    decoded and resized as the training images were. One that cannot be read is named, and the others go on: exit 1 at the end.
-    A folder from elsewhere runs no code: a SavedModel is refused without --trust, layers of its own without --factory.
+    MODEL is a folder that `job export` wrote, which needs no database, or the name of a model of
+    the experiment whose final is complete. IMAGE is a file or a folder; folders are searched at
+    any depth.
+
+    Images are decoded and resized like the training images. An image that cannot be read is
+    reported, the others are still classified, and the exit code is 1.
+
+    A folder from elsewhere runs no code: a SavedModel needs --trust, and a model with layers of
+    its own needs --factory.
 
     Example: job predict exported/ photos/ --top 3 --format csv
     """
-    from job.export import predict as view
-    from job.export import trained
+    from job.export import predict as prediction
 
-    found = view.images(paths)
-    if trained.is_export(Path(model)):
-        net = trained.of_folder(Path(model), factory, trust)
-    elif Path(model).exists() or "/" in model:
-        raise UsageError(
-            f"MODEL {model!r} is no folder that `job export` wrote: expected one, or the name of a model of the experiment"
-        )
-    elif not settings.database_url:
-        raise UsageError(
-            f"MODEL {model!r} is no folder that `job export` wrote, and no database is named whose experiment could have such a model:"
-            " give such a folder, or JOB_DATABASE_URL, or --local DIR after `job local`"
-        )
-    else:
-        database, registered, cache = _registered(settings)
-        net = trained.of_experiment(
-            cache, registered, model, trained.published(database, registered, model)
-        )
-    refused = view.write(
-        view.answers(net, found, min(top, len(net.classes))), form, min(top, len(net.classes))
-    )
+    images = prediction.images(paths)
+    net = _load(settings, model, factory, trust)
+    top = min(top, len(net.classes))
+    refused = prediction.write(prediction.answers(net, images, top), form, top)
     for answer in refused:
         say(f"job: {answer.reason}", err=True)
     if refused:
-        say(f"job: {len(refused)} of {len(found)} images could not be read", err=True)
+        say(f"job: {len(refused)} of {len(images)} images could not be read", err=True)
         end(1)
+
+
+def _load(settings, model: str, factory: str | None, trust: bool) -> "Trained":
+    """Return the model in an exported folder, else the one of this name in the experiment."""
+    from job.export import trained
+
+    if trained.is_export(Path(model)):
+        return trained.of_folder(Path(model), factory, trust)
+    if Path(model).exists() or "/" in model:
+        raise UsageError(
+            f"MODEL {model!r} is not a folder that `job export` wrote:"
+            " expected one, or the name of a model of the experiment"
+        )
+    if not settings.database_url:
+        raise UsageError(
+            f"MODEL {model!r} is not a folder that `job export` wrote,"
+            " and without a database it cannot be a model of an experiment:"
+            " give such a folder, or JOB_DATABASE_URL, or --local DIR after `job local`"
+        )
+    database, registered, cache = _open(settings)
+    row = trained.published(database, registered, model)
+    return trained.of_experiment(cache, registered, model, row)
 
 
 @click.command()
@@ -101,7 +125,7 @@ def predict(settings, model, paths, form, top, factory, trust):
     required=True,
     metavar="DIR",
     type=click.Path(path_type=Path),
-    help="the folder to make; not there yet, or empty",
+    help="folder to write; it must be missing or empty",
 )
 @click.option("--model", metavar="M", help="which model; default: the winner")
 @click.option(
@@ -110,52 +134,55 @@ def predict(settings, model, paths, form, top, factory, trust):
     type=click.Choice(FORMATS),
     default="keras",
     show_default=True,
-    help="what loads it: Keras or TensorFlow",
+    help="what loads the model: Keras or TensorFlow",
 )
-@where(*PLACES, local=True)
+@where(*PLACES, or_local=True)
+@without_tensorflow_notes()
 def export(settings, out, model, form):
-    """Write a trained model as a folder: labels and preprocessing inside, a model card beside it.
+    """Write a trained model to a folder, with labels, preprocessing and a model card.
 
-    It takes pixels as they are (uint8, 0..255), and is compared with the stored model before the folder appears. It is the final of seed 0.
+    The exported model takes pixels as they are (uint8, 0..255). Its predictions are compared with
+    those of the stored model before the folder appears. It is the final of seed 0.
 
     Example: job export --experiment quick --model mobilenetv2 --out exported/
     """
-    name, experiment = _exported(settings, out, model, form)
-    tell(f"{out}: {name} of {experiment}, {form}")
+    name, experiment = _write_export(settings, out, model, form)
+    announce(f"{out}: {name} of {experiment}, {form}")
 
 
-def _exported(settings, out: Path, model: str | None, form: str) -> tuple[str, str]:
-    """Write the folder; return the names of the model, by default the winner's, and of its experiment."""
-    from job.export.export import export
+def _write_export(settings, out: Path, model: str | None, form: str) -> tuple[str, str]:
+    """Write the folder; return the names of the model (default: the winner) and its experiment."""
+    from job.export.export import export as write
     from job.export.trained import published
     from job.report.collect import collect
-    from job.report.gaps import no_winner_ever
     from job.report.summary import summarise
 
-    database, registered, cache = _registered(settings)
+    database, registered, cache = _open(settings)
     if model:
-        published(database, registered, model)  # before everything is read
+        # An early refusal: what follows reads the whole experiment.
+        published(database, registered, model)
     collected = collect(database, cache.store, registered)
     summary = summarise(collected)
     name = model or summary["winner"]
-    if name is None and (why := no_winner_ever(collected)):
-        raise Impossible(
-            f"there will be no winner: {why}; `job retry` gives a failed task another life"
-        )
     if name is None:
-        raise NotReady(
-            "there is no winner yet, not every model has all its folds: wait (`job status`), or name one by --model"
-        )
-    export(
-        cache,
-        collected,
-        summary,
-        name,
-        published(database, registered, name)["artifact"],
-        form,
-        out,
-    )
+        raise _no_winner(collected)
+    artifact = published(database, registered, name)["artifact"]
+    write(cache, collected, summary, name, artifact, form, out)
     return name, registered.experiment.name
+
+
+def _no_winner(collected: "Collected") -> Impossible | NotReady:
+    """Return the error for an experiment without a winner."""
+    from job.report.gaps import no_winner_ever
+
+    if why := no_winner_ever(collected):
+        return Impossible(
+            f"there will be no winner: {why}; `job retry` gives a failed task another chance"
+        )
+    return NotReady(
+        "there is no winner yet, because not every model has all its folds:"
+        " wait (`job status`), or name a model with --model"
+    )
 
 
 COMMANDS = (predict, export)

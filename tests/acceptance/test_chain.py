@@ -177,7 +177,7 @@ def check_export(tiny, form, model, probabilities):
         assert len(answers) == len(probabilities) // 2
         check_answers(answers, probabilities)
         done = subprocess.run(
-            [*command[:4], "exported", "photos"],
+            [*command[:4], "absent", "photos"],
             env=alone,
             cwd=tiny.folder,
             capture_output=True,
@@ -186,7 +186,7 @@ def check_export(tiny, form, model, probabilities):
         )
         assert (
             done.returncode == 2
-            and "'exported' is no folder that `job export` wrote, and no database is named"
+            and "'absent' is not a folder that `job export` wrote, and without a database"
             in done.stderr
         )
 
@@ -204,7 +204,7 @@ def test_a_model_that_is_not_there_yet(tiny):
     assert not (tiny.folder / "exported").exists()
     (tiny.folder / "empty").mkdir()
     for arguments, words in (
-        (("predict", "one.png", "one.png"), "is no folder that `job export` wrote"),
+        (("predict", "one.png", "one.png"), "is not a folder that `job export` wrote"),
         (("predict", "cnn", "nothing.png"), "there is no file or folder 'nothing.png'"),
         (("predict", "cnn", "empty"), "has no image below it"),
     ):
