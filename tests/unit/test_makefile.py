@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from job.errors import Invalid
-from job.local import local
+from job.local import folder
 
 ROOT = Path(__file__).parents[2]
 
@@ -31,6 +31,32 @@ def test_a_value_may_hold_spaces():
     ] == ["dashboard", "--local", "my out"]
 
 
+def test_env_says_what_it_does(tmp_path):
+    """Each step of the installation is one line, before it begins; nothing else is printed."""
+    (tmp_path / "Makefile").write_text((ROOT / "Makefile").read_text())
+    (tmp_path / "pyproject.toml").touch()
+    (tmp_path / "requirements-dev.lock").write_text("a==1 \\\n    --hash=x\nb-c==2\n")
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\nmkdir -p .venv/bin && cp pip .venv/bin/pip\n")
+    (tmp_path / "pip").write_text('#!/bin/sh\necho "$@" >>calls\n')
+    for program in ("python", "pip"):
+        (tmp_path / program).chmod(0o755)
+    command = ["make", "env", "PYTHON=./python"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == [
+        "[1/3] creating the virtual environment .venv",
+        "[2/3] installing 2 packages from PyPI; this takes minutes",
+        "[3/3] installing job",
+    ]
+    calls = (tmp_path / "calls").read_text().splitlines()
+    assert ["--require-hashes" in call for call in calls] == [True, False]
+    python.write_text("#!/bin/sh\nexit 1\n")
+    (tmp_path / ".venv" / ".installed").unlink()
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode != 0 and "run apt-get install python3-venv" in done.stderr
+
+
 def clean(folder: Path, out: str) -> subprocess.CompletedProcess:
     """Run `make clean` in a folder that is no checkout."""
     command = ["make", "--file", ROOT / "Makefile", "clean", f"OUT={out}"]
@@ -41,7 +67,7 @@ def test_clean_removes_what_make_local_has_made(tmp_path):
     """An OUT that `job local` made goes, of any name, and nothing beside it; any other is left, and with it everything else."""
     for name in (".venv", "my", "my thesis"):
         (tmp_path / name).mkdir()
-    with local._owned(tmp_path / "my thesis" / "results"):
+    with folder.hold(tmp_path / "my thesis" / "results"):
         pass
     (tmp_path / "my thesis" / "chapter").touch()
     done = clean(tmp_path, "my thesis")
@@ -79,13 +105,13 @@ def test_out_is_this_users_alone(tmp_path):
             (tmp_path / name).mkdir()
             for file in content:
                 (tmp_path / name / file).touch()
-        with local._owned(tmp_path / name):
+        with folder.hold(tmp_path / name):
             pass
-    assert {p.parent.name for p in tmp_path.rglob(local.MARK)} == {"new", "empty", "old"}
+    assert {p.parent.name for p in tmp_path.rglob(folder.MARK)} == {"new", "empty", "old"}
     assert (tmp_path / "new").stat().st_mode & 0o777 == 0o700
     (tmp_path / "empty").chmod(0o777)
     with (
         pytest.raises(Invalid, match="OUT = .*empty: others may write there"),
-        local._owned(tmp_path / "empty"),
+        folder.hold(tmp_path / "empty"),
     ):
         pass
