@@ -1,4 +1,4 @@
-"""A certificate that the servers and clients of one user share: each shows it, and lets in only who shows it too."""
+"""A certificate that the servers and clients of one user share, and expect of each other."""
 
 import socket
 import ssl
@@ -6,16 +6,17 @@ from datetime import UTC, datetime
 from ipaddress import ip_address
 from pathlib import Path
 
-# No clock, however wrong, is outside; the last is RFC 5280's "no expiration date".
-FIRST, LAST = datetime(2000, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
-ASK_S = 5
+# No clock, however wrong, is outside of these; the last is RFC 5280's "no expiration date".
+FIRST = datetime(2000, 1, 1, tzinfo=UTC)
+LAST = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
+PROBE_S = 5
 
 
 def self_signed(address: str) -> str:
-    """Return a new private key and its certificate, which has signed itself, in PEM.
+    """Return a new private key and its self-signed certificate in PEM.
 
     Args:
-        address: the IP address of the server; clients look for it in the certificate.
+        address: The IP address of the server; clients expect it in the certificate.
 
     Raises: ImportError without the package cryptography.
     """
@@ -24,10 +25,9 @@ def self_signed(address: str) -> str:
     from cryptography.hazmat.primitives.asymmetric import ec
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-    key, name = (
-        ec.generate_private_key(ec.SECP256R1()),
-        x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "job")]),
-    )
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "job")])
+    hosts = x509.SubjectAlternativeName([x509.IPAddress(ip_address(address))])
     draft = (
         x509.CertificateBuilder()
         .subject_name(name)
@@ -37,33 +37,30 @@ def self_signed(address: str) -> str:
         .not_valid_before(FIRST)
         .not_valid_after(LAST)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ip_address(address))]), critical=False
-        )
+        .add_extension(hosts, critical=False)
     )
+    certificate = draft.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM)
     private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    return (private + draft.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM)).decode()
+    return (private + certificate).decode()
 
 
-def shown(path: Path) -> ssl.SSLContext:
-    """Return a context for a client: it shows the certificate in a file, and speaks only to a server that shows it too."""
+def client_context(path: Path) -> ssl.SSLContext:
+    """Return a TLS context that shows the certificate in a file and expects it of the server."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.load_verify_locations(path)
     context.load_cert_chain(path)
     return context
 
 
-def asked_for(address: str, port: int) -> bool | None:
-    """Return whether a server sends away who shows no certificate; None if it does not answer."""
+def requires_certificate(address: str, port: int) -> bool | None:
+    """Return whether a server refuses clients without a certificate; None if it does not answer."""
     stranger = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    stranger.check_hostname, stranger.verify_mode, stranger.minimum_version = (
-        False,
-        ssl.CERT_NONE,
-        ssl.TLSVersion.TLSv1_3,
-    )
+    stranger.check_hostname = False
+    stranger.verify_mode = ssl.CERT_NONE
+    stranger.minimum_version = ssl.TLSVersion.TLSv1_3
     try:
         with (
-            socket.create_connection((address, port), ASK_S) as tcp,
+            socket.create_connection((address, port), PROBE_S) as tcp,
             stranger.wrap_socket(tcp) as tls,
         ):
             tls.recv(1)

@@ -1,68 +1,79 @@
-"""One server process with a folder of its own: started, ended, and found again when its parent was killed.
+"""One server process with a folder of its own: start it, end it, find it after its parent's death.
 
 - It runs in a session of its own: Ctrl-C at the terminal does not reach it.
-- A lock in the folder says whether the process that started it is alive; the kernel releases it however that one ends.
-- No server runs without a pid file, which holds its start time too: no process that got its number later is ended.
+- A lock in the folder tells whether the process that started it is alive. The kernel releases the
+  lock however that process ends.
+- No server runs without a pid file. The file also holds the start time, so a later process with
+  the same number is never ended.
 """
 
 import fcntl
 import json
 import os
 import re
-import socket
 import subprocess
 import time
+from abc import ABC, abstractmethod
 from contextlib import ExitStack, suppress
 from pathlib import Path
+from typing import ClassVar, Self, TextIO
 
 from job.errors import Invalid, JobError, NotReady
 from job.files import write_whole
+from job.local.ports import free_ports
+from job.local.processes import Endings, birth_of, end_process
 
+INSTALL = "run `pip install 'image-tuning-job[local]'`"
 START_S = 60
-# Another process took the port, or one that was killed a moment ago still holds the data. Both pass.
+# Another process took the port, or one that was just killed still holds the data. Both pass.
 BUSY = re.compile(
     r"address already in use|lock file .* already exists|pre-existing shared memory", re.IGNORECASE
 )
 
 
-class Server:
+class Server(ABC):
     """A server with a folder of its own for its lock, pid, ports, log, secrets and data.
 
-    A kind of server gives the three values below, `_prepare` (make what it needs in its folder), `_command`, `_answers`
-    (does it serve yet, and is it ours?) and, if a killed one leaves something behind, `_forget`.
+    A subclass gives the values below, `_prepare`, `_command`, `_answers` and, if a killed server
+    leaves something behind, `_forget`.
     """
 
-    name: str
-    port_count: int
-    endings: tuple  # (signal, seconds to wait for its effect), one after the other
+    name: ClassVar[str]
+    what: ClassVar[str]  # for errors: what it holds
+    variable: ClassVar[str]  # for errors: the setting that names another one
+    port_count: ClassVar[int]
+    endings: ClassVar[Endings]
 
     def __init__(self, folder: Path, host: str = "127.0.0.1"):
-        """Args:
-        folder: where its own folder is, or is made.
-        host: the address it listens on, by which others find it.
+        """Describe the server without starting it.
+
+        Args:
+            folder: Where its own folder is, or is made.
+            host: The address it listens on, by which others find it.
         """
-        self.folder, self.host = Path(folder).absolute() / self.name, host
+        self.folder = Path(folder).absolute() / self.name
+        self.host = host
         self.ports: list[int] = []
         self._process: subprocess.Popen | None = None
-        self._lock = None
+        self._lock: TextIO | None = None
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         self.start()
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *exc_info: object) -> None:
         self.stop()
 
     def start(self) -> None:
         """Start the server and wait until it answers; first end what a killed run left behind.
 
-        A running server is left alone; one that died is started again. The ports are those of the last time if they
-        are still free, so that clients which wait out a restart find it.
+        A running server is left alone; one that died is started again. It gets its last ports if
+        they are still free, so that clients which wait for a restart find it.
 
         Raises:
             NotReady: Another process runs its server in this folder.
-            Invalid: A package or program is missing, or the folder is not ours or not complete.
-            JobError: The server ended or did not answer within 60 s; with the last lines of its log.
+            Invalid: A package or program is missing, or the folder is incomplete or another user's.
+            JobError: The server ended or did not answer within 60 s; with the end of its log.
         """
         if self._process and self._process.poll() is None:
             return
@@ -85,7 +96,9 @@ class Server:
             self._lock = None
 
     def clean_up(self) -> str | None:
-        """End the server a killed run left in the folder; return what it was, None if none was running.
+        """End the server that a killed run left in the folder.
+
+        Returns: Name and process of the server; None if none was running.
 
         Raises:
             NotReady: It is not left over: the process that started it is alive.
@@ -98,27 +111,45 @@ class Server:
         finally:
             self.stop()
 
+    @abstractmethod
+    def _prepare(self) -> None:
+        """Make what the server needs in its folder."""
+
+    @abstractmethod
+    def _command(self) -> list:
+        """Return the command line of the server."""
+
+    @abstractmethod
+    def _answers(self) -> bool:
+        """Return whether the server answers yet, and is ours."""
+
+    def _forget(self) -> None:  # noqa: B027 - most servers leave nothing
+        """Remove what a killed server leaves behind; called once its process is gone."""
+
     def _own_folder(self) -> None:
-        """Make the folder and take its lock, which the kernel releases however this process ends."""
+        """Make the folder and take its lock; the kernel releases it however this process ends."""
         if self._lock:
             return
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if (owner := self.folder.stat().st_uid) != os.geteuid():
             raise Invalid(
-                f"{self.folder} belongs to user {owner}, this is user {os.geteuid()}: choose another folder"
+                f"{self.folder} belongs to user {owner}, but this is user {os.geteuid()}:"
+                " choose another folder"
             )
         with ExitStack() as stack:
             lock = stack.enter_context(open(self.folder / "lock", "w"))
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as exc:
-                message = f"another process runs its servers in {self.folder}: wait for its end or choose another folder"
-                raise NotReady(message) from exc
+                raise NotReady(
+                    f"another process runs its servers in {self.folder}:"
+                    " wait until it ends, or choose another folder"
+                ) from exc
             stack.pop_all()
         self._lock = lock
 
     def _end(self) -> str | None:
-        """End the process the pid file names, ours or a left one; return what it was, None if none was running."""
+        """End the process that the pid file names, ours or a leftover; return what it was."""
         ended = None
         with suppress(FileNotFoundError):
             pid, birth = (self.folder / "pid").read_text().split()
@@ -133,16 +164,14 @@ class Server:
 
     def _attempt(self, deadline: float) -> bool:
         """Start the server once; return False if something that will pass was in its way."""
-        log, ports = self.folder / "log", self.folder / "ports"
-        self.ports = free_ports(
-            json.loads(ports.read_text()) if ports.exists() else [], self.port_count, self.host
-        )
-        # Before the start: by them a later run finds what a killed server left.
-        write_private(ports, json.dumps(self.ports))
+        log = self.folder / "log"
+        self.ports = free_ports(self._last_ports(), self.port_count, self.host)
+        # Before the start: with them, a later run finds what a killed server left.
+        write_private(self.folder / "ports", json.dumps(self.ports))
         begin = log.stat().st_size if log.exists() else 0
-        self._spawn(log)
+        process = self._spawn(log)
         while True:
-            code = self._process.poll()
+            code = process.poll()
             output = log.read_bytes()[begin:].decode(errors="replace")
             if BUSY.search(output) and time.monotonic() < deadline:
                 self._end()
@@ -155,24 +184,39 @@ class Server:
                 raise self._failure(f"did not answer within {START_S} s", output)
             time.sleep(0.05)
 
-    def _spawn(self, log: Path) -> None:
+    def _last_ports(self) -> list[int]:
+        """Return the ports of the last start; empty before the first one."""
+        ports = self.folder / "ports"
+        return json.loads(ports.read_text()) if ports.exists() else []
+
+    def _spawn(self, log: Path) -> subprocess.Popen:
         """Start the process in its own session.
 
-        A shell waits for a line before it becomes the server: if this process is killed before the pid file is
-        written, it reads the end of the pipe and leaves, so no server ever runs without a pid file.
+        A shell waits for a line before it becomes the server. If this process is killed before it
+        has written the pid file, the shell reads the end of the pipe and exits, so no server ever
+        runs without a pid file.
         """
         shell = ["/bin/sh", "-c", 'read -r go && exec "$@" </dev/null', "sh"]
         with open(log, "ab") as out:
-            self._process = subprocess.Popen(
-                [*shell, *self._command()], stdin=subprocess.PIPE, stdout=out, stderr=out,
-                cwd=self.folder, env=self._environment(), start_new_session=True,
-            )  # fmt: skip
-        write_private(self.folder / "pid", f"{self._process.pid} {born(self._process.pid)}")
-        with suppress(BrokenPipeError), self._process.stdin as pipe:
+            process = subprocess.Popen(
+                [*shell, *self._command()],
+                stdin=subprocess.PIPE,
+                stdout=out,
+                stderr=out,
+                cwd=self.folder,
+                env=self._environment(),
+                start_new_session=True,
+            )
+        self._process = process
+        write_private(self.folder / "pid", f"{process.pid} {birth_of(process.pid)}")
+        pipe = process.stdin
+        assert pipe is not None, "asked for above"
+        with suppress(BrokenPipeError), pipe:
             pipe.write(b"go\n")
+        return process
 
     def _environment(self, **more: str) -> dict[str, str]:
-        """Return what the programs see: no variable of the caller (PGOPTIONS, AWS_..., TZ) changes what they do."""
+        """Return what the programs see: no variable of the caller (PGOPTIONS, TZ) changes them."""
         return {
             "PATH": os.environ.get("PATH", os.defpath),
             "HOME": str(self.folder),
@@ -183,71 +227,10 @@ class Server:
 
     def _failure(self, what: str, output: str) -> JobError:
         last = "\n".join(output.splitlines()[-15:])
-        return JobError(
-            f"the embedded {self.name} server {what}; the last lines of {self.folder / 'log'}:\n{last}"
-        )
-
-    def _forget(self) -> None:
-        """Remove what a killed server leaves behind; called when its process is gone."""
-
-
-def free_ports(last: list[int], count: int, host: str = "127.0.0.1") -> list[int]:
-    """Return the ports of the last time if all are free, else as many others the kernel calls free."""
-    for wanted in [last] * (len(last) == count) + [[0] * count] * 20:
-        with ExitStack() as stack, suppress(OSError):
-            ports = [_bind(stack, host, port) for port in wanted]
-            if not any(path.exists() for port in ports for path in grpc_sockets(port)):
-                return ports
-    raise JobError(f"found no {count} free ports on {host}: it must be an address of this machine")
-
-
-def _bind(stack: ExitStack, host: str, port: int) -> int:
-    """Bind a port (0: any) until the stack ends, and return its number."""
-    tcp = stack.enter_context(socket.socket())
-    # Connections of the last server that are still closing do not keep its port; a listener does.
-    tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, int(port != 0))
-    tcp.bind((host, port))
-    return tcp.getsockname()[1]
-
-
-def grpc_sockets(port: int) -> list[Path]:
-    """Name the sockets weed makes for a gRPC port, in /tmp whatever TMPDIR says, and leaves there when it is killed."""
-    return [
-        Path(f"/tmp/seaweedfs-{part}-grpc-{port}.sock")
-        for part in ("master", "volume", "filer", "s3")
-    ]
-
-
-def born(pid: int) -> str | None:
-    """Return a process' start time (proc(5), field 22), which tells it from a later one; None if it runs no more.
-
-    A killed one runs, and holds its sockets, until the last of its threads (field 20) has left.
-    """
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-    return None if fields[0] in "ZX" and int(fields[17]) <= 1 else fields[19]
-
-
-def end_process(pid: int, birth: str, endings: tuple) -> bool:
-    """Send the signals, each if the one before had no effect in time; return whether the process was running.
-
-    Args:
-        birth: what `born` said of it; a process of another birth is a stranger with its number, and left alone.
-        endings: (signal, seconds to wait for its effect), one after the other.
-    """
-    was_running = born(pid) == birth
-    for number, wait_s in endings:
-        deadline = time.monotonic() + wait_s
-        with suppress(ProcessLookupError):
-            if born(pid) == birth:
-                os.kill(pid, number)
-        while born(pid) == birth and time.monotonic() < deadline:
-            time.sleep(0.02)
-    return was_running
+        log = self.folder / "log"
+        return JobError(f"the embedded {self.name} server {what}; the last lines of {log}:\n{last}")
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a small file at once or not at all, readable by us alone (mode 0600)."""
+    """Write a small file whole or not at all, readable by this user only (mode 0600)."""
     write_whole(path, text.encode(), 0o600)

@@ -145,7 +145,7 @@ def test_from_nothing_to_a_report(folder):
     interrupted.send_signal(signal.SIGINT)
     text = interrupted.communicate(timeout=120)[0]
     assert interrupted.returncode == 75, text
-    assert "ended what an earlier, killed run had left: postgres" in text
+    assert "ended what an earlier, killed run left behind: postgres" in text
     wait_for(lambda: not running(folder), 10)
 
     again = start(folder, "--workers", "2")

@@ -20,9 +20,11 @@ import pytest
 from botocore.config import Config
 
 from job.errors import Invalid, JobError, NotReady
-from job.local import embedded
+from job.local import embedded, seaweed
+from job.local import postgres as pg
 from job.local.certificate import self_signed
-from job.local.server import born, free_ports, grpc_sockets
+from job.local.ports import free_ports, grpc_sockets
+from job.local.processes import birth_of
 
 ROOT = Path(__file__).parents[2]
 DEADLINE_S = 20
@@ -83,7 +85,7 @@ def psql(
     secret = password if password is not None else re.search("job:(.*)@", postgres.url)[1]
     where = ["-h", "127.0.0.1", "-p", str(postgres.ports[0]), "-U", user, "-d", "job"]
     command = [
-        embedded.binaries() / "psql",
+        pg.binaries() / "psql",
         "-XAtqw",
         *where,
         "-v",
@@ -209,8 +211,8 @@ def nobody():
     me, group, groups = os.geteuid(), os.getegid(), os.getgroups()
     if me == 0:
         os.setgroups([])
-        os.setegid(embedded.NOBODY)
-        os.seteuid(embedded.NOBODY)
+        os.setegid(pg.NOBODY)
+        os.seteuid(pg.NOBODY)
     try:
         yield
     finally:
@@ -311,9 +313,9 @@ def test_a_stranger_gets_nowhere_at_s3(folder, tmp_path):
 def test_a_weed_that_would_let_strangers_in_does_not_serve(folder, monkeypatch):
     """weed ignores what it does not know in its security.toml and opens the port: the start fails and says so."""
     monkeypatch.setattr(
-        embedded,
+        seaweed,
         "_security",
-        lambda pem, ours=embedded._security: ours(pem).replace("[grpc", "[renamed"),
+        lambda pem, ours=seaweed._security: ours(pem).replace("[grpc", "[renamed"),
     )
     with pytest.raises(
         Invalid,
@@ -387,7 +389,7 @@ def test_ctrl_c_does_not_reach_the_servers(folder, parent):
     postgres, s3 = embedded.Postgres(folder), embedded.S3(folder)
     for server in (postgres, s3):
         pid, birth = (server.folder / "pid").read_text().split()
-        assert born(int(pid)) == birth and os.getsid(int(pid)) != os.getsid(parent.pid)
+        assert birth_of(int(pid)) == birth and os.getsid(int(pid)) != os.getsid(parent.pid)
     postgres.ports = [int((postgres.folder / "ports").read_text().strip("[]"))]
     assert psql(postgres, "SELECT 1").stdout == "1\n"
     parent.stdin.write("\n")
@@ -408,7 +410,7 @@ def test_a_recycled_pid_is_left_alone(tmp_path):
 
 def test_nothing_that_is_not_ours_changes(folder):
     """No parent folder changes its mode, no user is made; and all works below a folder with mode 0700."""
-    parents = [*folder.parents, embedded.binaries(), *embedded.binaries().parents]
+    parents = [*folder.parents, pg.binaries(), *pg.binaries().parents]
     before, users = [mode(path) for path in parents], Path("/etc/passwd").read_text()
     with embedded.Postgres(folder) as postgres:
         assert mode(folder.parent) == 0o700
@@ -477,7 +479,7 @@ def test_root_without_setpriv_is_told_what_to_install(monkeypatch):
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.setenv("PATH", "")
     with pytest.raises(Invalid, match="install util-linux or run as another user"):
-        embedded._as_nobody()
+        pg.as_nobody()
 
 
 def test_without_cryptography_s3_says_what_to_install(folder, monkeypatch):

@@ -4,7 +4,7 @@ import os
 import subprocess
 from pathlib import Path
 
-from job.local.embedded import NOBODY, Postgres, _as_nobody
+from job.local.postgres import NOBODY, Postgres, as_nobody
 
 DEBIAN = max(Path("/usr/lib/postgresql").glob("*/bin"))
 
@@ -27,7 +27,7 @@ class Debian(Postgres):
                 "--locale",
                 self.locale,
             ]
-        command = [*_as_nobody(), DEBIAN / program, *arguments]
+        command = [*as_nobody(), DEBIAN / program, *arguments]
         subprocess.run(
             command,
             input=statements.encode(),

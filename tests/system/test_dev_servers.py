@@ -15,7 +15,8 @@ import pytest
 import yaml
 from world import SMALL, wait_for
 
-from job.local.embedded import NOBODY, _weed
+from job.local.postgres import NOBODY
+from job.local.seaweed import weed
 
 MANIFESTS = Path(__file__).parents[1] / "k8s" / "dev.yaml"
 DEBIAN = max(Path("/usr/lib/postgresql").glob("*/bin"))
@@ -57,7 +58,7 @@ def pods(folder, network):
             for name, text in o["stringData"].items():
                 (folder / "secrets" / o["metadata"]["name"] / name).write_text(text)
     (folder / "bin").mkdir()
-    shutil.copy(_weed(), folder / "bin" / "weed")
+    shutil.copy(weed(), folder / "bin" / "weed")
     running = {}
 
     def start(name: str) -> None:

@@ -12,7 +12,7 @@ from world import Site, wait_for
 
 from bench import workers
 from job.coordination.database import Database
-from job.local.embedded import NOBODY, _as_nobody
+from job.local.postgres import NOBODY, as_nobody
 
 CONNECTIONS, CROWD = 3, 64
 FILE = """
@@ -90,7 +90,7 @@ def bouncer(postgres, folder):
             os.chown(path, NOBODY, NOBODY)
     with open(folder / "log", "wb") as log:
         process = subprocess.Popen(
-            [*_as_nobody(), "/usr/sbin/pgbouncer", folder / "ini"],
+            [*as_nobody(), "/usr/sbin/pgbouncer", folder / "ini"],
             stdout=log,
             stderr=log,
             cwd=folder,
