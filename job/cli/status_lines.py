@@ -1,196 +1,256 @@
-"""The state of an experiment, and the list of them, as plain lines: sentences that say what they do not know."""
+"""The state of an experiment, and the list of experiments, as plain lines.
+
+An estimate says what it does not know.
+"""
 
 from collections import Counter
+from collections.abc import Iterator
 from datetime import datetime
 
 from job.coordination.status import STATES
 from job.text import printable
 
+OPEN = ("waiting", "running")
+LEASE_EXPIRED = "lease expired"
+# Stages without an estimate beyond this number are counted, not named.
+MOST_UNKNOWN = 3
+
 
 def lines(state: dict) -> list[str]:
-    """Return the state as plain lines, without a control character."""
-    width = max([len("model"), *(len(m) for models in state["stages"].values() for m in models)])
-    found = [
+    """Return the state as plain lines, without a control character.
+
+    Args:
+        state: What `job.coordination.status.collect` returns.
+    """
+    running = [f"running: {' '.join(filter(None, cells))}" for cells in worker_cells(state)]
+    return [
         headline(state),
-        f"{'stage':8}  {'model':{width}}"
-        + "".join(f"{s:>10}" for s in STATES)
-        + f"{'images/s':>10}{'a task':>14}",
+        *_stage_lines(state),
+        *results_of(state),
+        *running,
+        *failures(state),
+        *summary(state),
     ]
+
+
+def _stage_lines(state: dict) -> Iterator[str]:
+    """Yield a table: its heading, then one line per stage and model."""
+    names = [model for models in state["stages"].values() for model in models]
+    width = max(len(name) for name in ("model", *names))
+    heads = "".join(f"{name:>10}" for name in (*STATES, "images/s"))
+    yield f"{'stage':8}  {'model':{width}}{heads}{'per task':>14}"
     for stage, models in state["stages"].items():
         for model, counts in models.items():
-            speed, mean = speed_of(state, stage, model), mean_of(state, stage, model)
-            found.append(
-                f"{stage:8}  {model:{width}}"
-                + "".join(f"{n or '-':>10}" for n in counts.values())
-                + f"{speed or '-':>10}{mean or '-':>14}"
-            )
-    found += results_of(state)
-    found += [f"running: {' '.join(filter(None, row))}" for row in workers(state)]
-    return found + [*failures(state), *summary(state)]
+            cells = (*counts.values(), speed_of(state, stage, model))
+            numbers = "".join(f"{cell or '-':>10}" for cell in cells)
+            mean = mean_of(state, stage, model) or "-"
+            yield f"{stage:8}  {model:{width}}{numbers}{mean:>14}"
 
 
 def headline(state: dict) -> str:
-    """Return what is done of the whole."""
+    """Return how many of all tasks are decided."""
     decided = sum(
-        n
-        for models in state["stages"].values()
-        for c in models.values()
-        for s, n in c.items()
-        if s not in ("waiting", "running")
+        decided_of(counts) for models in state["stages"].values() for counts in models.values()
     )
-    return f"{state['experiment']} ({state['id']}): {decided} of {state['tasks']} tasks decided, {len(state['running'])} running"
+    return (
+        f"{state['experiment']} ({state['id']}): {decided} of {state['tasks']} tasks decided,"
+        f" {len(state['running'])} running"
+    )
+
+
+def decided_of(counts: dict[str, int]) -> int:
+    """Return the number of decided tasks. Args: counts: Tasks by state."""
+    return sum(count for state, count in counts.items() if state not in OPEN)
 
 
 def summary(state: dict) -> list[str]:
-    """Return the attempts, the notes and the time left, as sentences."""
-    found = []
+    """Return the attempts, the notes and the time left, one sentence each."""
+    notes = [f"note: {printable(note)}" for note in state["notes"]]
+    return [*_attempts(state), *notes, _time_left(state)]
+
+
+def _attempts(state: dict) -> Iterator[str]:
+    """Yield how attempts ended, unless there was none."""
     if state["attempts"]:
         lost = sum(state["attempts"].get(outcome, 0) for outcome in ("error", "vanished"))
-        words = ", ".join(f"{n} {outcome}" for outcome, n in state["attempts"].items())
-        found.append(f"attempts: {words}; {lost} lost")
-    return [*found, *(f"note: {printable(note)}" for note in state["notes"]), _left(state)]
+        counts = ", ".join(f"{count} {outcome}" for outcome, count in state["attempts"].items())
+        yield f"attempts: {counts}; {lost} lost"
 
 
-def _left(state: dict) -> str:
-    """Return how long it will take, as far as that is known."""
-    time_left, blocked = state["time_left"], _blocked(state)
+def _time_left(state: dict) -> str:
+    """Return how long the rest takes, as far as that is known."""
     if not state["undecided"]:
-        return "everything is decided" + (
-            f", but for {blocked} tasks that cannot run: a stage before them failed"
-            if blocked
-            else ""
-        )
-    of = time_left["unknown"]
-    more = f" and {len(of) - 3} more" if len(of) > 3 else ""
-    unknown = f"; of {', '.join(of[:3])}{more} nothing is known yet" if of else ""
-    if time_left["left_s"] is not None:
+        return _nothing_left(state)
+    estimate = state["time_left"]
+    unknown = list(_unknown(estimate["unknown"]))
+    if estimate["left_s"] is not None:
         least = "at least " if unknown else ""
-        return f"time left: {least}about {span(time_left['left_s'])} with {time_left['workers']} at a time, if tasks go on as those decided did{unknown}"
-    work = (
-        f"about {span(time_left['work_s'])} of work for one worker are left"
-        if time_left["work_s"]
-        else ""
-    )
-    why = "" if time_left["workers"] else "nothing runs; "
-    return f"time left: unknown; {why}{work}{unknown}".replace("; ;", ";").rstrip("; ")
-
-
-def _blocked(state: dict) -> int:
-    """Return how many tasks wait for what will never be."""
-    return (
-        sum(
-            c["waiting"] + c["running"]
-            for models in state["stages"].values()
-            for c in models.values()
+        known = (
+            f"{least}about {span(estimate['left_s'])} with {estimate['workers']} at a time,"
+            " if tasks take as long as earlier ones"
         )
-        - state["undecided"]
+    else:
+        known = "; ".join(["unknown", *_work_left(estimate)])
+    return f"time left: {'; '.join([known, *unknown])}"
+
+
+def _work_left(estimate: dict) -> Iterator[str]:
+    """Yield what is known when the time left is not."""
+    if not estimate["workers"]:
+        yield "nothing runs"
+    if estimate["work_s"]:
+        yield f"about {span(estimate['work_s'])} of work for one worker are left"
+
+
+def _unknown(names: list[str]) -> Iterator[str]:
+    """Yield a sentence about the stages that have no estimate, unless there is none."""
+    if names:
+        more = len(names) - MOST_UNKNOWN
+        others = f" and {more} more" if more > 0 else ""
+        yield f"nothing is known yet about {', '.join(names[:MOST_UNKNOWN])}{others}"
+
+
+def _nothing_left(state: dict) -> str:
+    """Return that everything is decided, and how many tasks never will be."""
+    blocked = sum(
+        counts["waiting"] + counts["running"]
+        for models in state["stages"].values()
+        for counts in models.values()
     )
+    if not blocked:
+        return "everything is decided"
+    return f"everything is decided except {blocked} tasks that cannot run: an earlier stage failed"
 
 
 def results_of(state: dict) -> list[str]:
-    """Return a line for each model that has come to something."""
-    found = []
-    for model, results in state["models"].items():
-        if results["best"]:
-            word = "selected" if results["selected"] else "best so far"
-            of = results["selected"] or results["best"]
-            folds = results["folds"]
-            mean = (
-                f"; mean of {folds['folds']} of {folds['of']} folds {_score(folds['mean'])}"
-                if folds["mean"] is not None
-                else ""
-            )
-            found.append(
-                f"{model}: {word} trial {of['trial']}, {state['metric']} {_score(of['value'])} (validation){mean}"
-            )
-    return found
-
-
-def failures(state: dict) -> list[str]:
-    """Return a line for each reason that tasks of a stage failed for."""
-    alike = Counter((f["stage"], f["model"], printable(f["reason"])) for f in state["failed"])
-    first = {}
-    for f in state["failed"]:
-        first.setdefault((f["stage"], f["model"], printable(f["reason"])), f["index"])
+    """Return one line per model that has a result."""
     return [
-        f"failed: {model} {stage} {first[stage, model, reason]}{f' and {n - 1} more' if n > 1 else ''}: {reason}"
-        for (stage, model, reason), n in alike.items()
+        _result(model, results, state["metric"])
+        for model, results in state["models"].items()
+        if results["best"]
     ]
 
 
-def workers(state: dict) -> list[tuple[str, ...]]:
-    """Return task, attempt, host, step, lease and last beat of everything that runs."""
+def _result(model: str, results: dict, metric: str) -> str:
+    """Return the best trial of a model and the mean of its folds."""
+    word = "selected" if results["selected"] else "best so far"
+    trial = results["selected"] or results["best"]
+    folds = results["folds"]
+    mean = (
+        f"; mean of {folds['folds']} of {folds['of']} folds {_score(folds['mean'])}"
+        if folds["mean"] is not None
+        else ""
+    )
+    score = _score(trial["value"])
+    return f"{model}: {word} trial {trial['trial']}, {metric} {score} (validation){mean}"
+
+
+def failures(state: dict) -> list[str]:
+    """Return one line per stage, model and reason for which tasks failed."""
+    counts: Counter[tuple[str, str, str]] = Counter()
+    first: dict[tuple[str, str, str], int] = {}
+    for task in state["failed"]:
+        alike = (task["stage"], task["model"], printable(task["reason"]))
+        counts[alike] += 1
+        first.setdefault(alike, task["index"])
+    return [_failure(*alike, first[alike], count - 1) for alike, count in counts.items()]
+
+
+def _failure(stage: str, model: str, reason: str, index: int, more: int) -> str:
+    others = f" and {more} more" if more else ""
+    return f"failed: {model} {stage} {index}{others}: {reason}"
+
+
+def worker_cells(state: dict) -> list[tuple[str, ...]]:
+    """Return task, attempt, host, step, lease and last beat of every running task."""
     return [
         (
-            f"{r['model']} {r['stage']} {r['index']}",
-            f"attempt {r['attempt']}",
-            f"on {printable(r['host'])}",
-            f"saved step {r['last_step']}",
-            f"lease {span(r['lease_left_s'])}" if r["lease_left_s"] > 0 else "lease over",
-            f"beat {span(r['beat_s'])} ago",
+            f"{task['model']} {task['stage']} {task['index']}",
+            f"attempt {task['attempt']}",
+            f"on {printable(task['host'])}",
+            f"saved step {task['last_step']}",
+            f"lease {span(task['lease_left_s'])}" if task["lease_left_s"] > 0 else LEASE_EXPIRED,
+            f"beat {span(task['beat_s'])} ago",
         )
-        for r in state["running"]
+        for task in state["running"]
     ]
 
 
 def speed_of(state: dict, stage: str, model: str) -> str:
-    """Return images a second, or nothing where none was seen."""
-    found = (
-        s["images_per_s"]
-        for s in state["images_per_s"]
-        if (s["stage"], s["model"]) == (stage, model)
-    )
-    return next((f"{speed:.0f}" for speed in found), "")
+    """Return images per second, or nothing if none were seen."""
+    for entry in state["images_per_s"]:
+        if (entry["stage"], entry["model"]) == (stage, model):
+            return f"{entry['images_per_s']:.0f}"
+    return ""
 
 
 def mean_of(state: dict, stage: str, model: str) -> str:
     """Return how long a task takes, or nothing while none is decided."""
-    return next(
-        (span(t["mean_s"]) for t in state["task_s"] if (t["stage"], t["model"]) == (stage, model)),
-        "",
-    )
+    for entry in state["task_s"]:
+        if (entry["stage"], entry["model"]) == (stage, model):
+            return span(entry["mean_s"])
+    return ""
 
 
 def table(experiments: list[dict]) -> list[str]:
-    """Return the experiments of a database as lines."""
+    """Return the experiments of a database as a heading and one line each.
+
+    Args:
+        experiments: What `job.coordination.status.experiments` returns.
+    """
     if not experiments:
         return ["there is no experiment in the database: run `job prepare EXPERIMENT.toml`"]
-    width = max(len("name"), *(len(e["name"]) for e in experiments))
-    widest = max(len("best"), *(len(_best(e)) for e in experiments))
-    found = [
-        f"{'name':{width}}  {'created':16}  {'decided':>13}  {'running':>7}  {'failed':>6}  {'best':{widest}}  id"
+    heads = ("name", "created", "decided", "running", "failed", "best", "id")
+    rows = [heads, *map(_experiment_cells, experiments)]
+    name_width = max(len(row[0]) for row in rows)
+    best_width = max(len(row[5]) for row in rows)
+    return [
+        f"{name:{name_width}}  {created:16}  {decided:>13}  {running:>7}  {failed:>6}"
+        f"  {best:{best_width}}  {id_}"
+        for name, created, decided, running, failed, best, id_ in rows
     ]
-    for e in experiments:
-        created = datetime.fromisoformat(e["created"]).astimezone()
-        decided = f"{e['decided']} of {e['tasks']}"
-        found.append(
-            f"{e['name']:{width}}  {created:%Y-%m-%d %H:%M}  {decided:>13}  {e['running']:>7}  {e['failed']:>6}  {_best(e):{widest}}  {e['id']}"
-        )
-    return found
 
 
-def _best(entry: dict) -> str:
-    """Return who leads, by what."""
-    best = entry["best"]
+def _experiment_cells(entry: dict) -> tuple[str, ...]:
+    """Return the cells of an experiment in the list."""
+    created = datetime.fromisoformat(entry["created"]).astimezone()
     return (
-        f"{best['model']} {_score(best['value'])} ({'winner, ' if best['won'] else ''}{best['by']})"
-        if best
-        else "-"
+        entry["name"],
+        f"{created:%Y-%m-%d %H:%M}",
+        f"{entry['decided']} of {entry['tasks']}",
+        str(entry["running"]),
+        str(entry["failed"]),
+        _leader(entry["best"]),
+        entry["id"],
     )
 
 
+def _leader(best: dict | None) -> str:
+    """Return which model leads and by which score, or a dash."""
+    if best is None:
+        return "-"
+    winner = "winner, " if best["won"] else ""
+    return f"{best['model']} {_score(best['value'])} ({winner}{best['by']})"
+
+
 def _score(value: float | None) -> str:
-    """Return a score with four digits, or a dash where there is none."""
+    """Return a score with four digits, or a dash if there is none."""
     return "-" if value is None else f"{value:.4f}"
 
 
 def span(seconds: float) -> str:
-    """Return seconds as a person says them: two units at most."""
+    """Return seconds as a person says them, in two units at most."""
     if seconds < 60:
         return f"{max(seconds, 0):.0f} s"
     minutes = round(seconds / 60)
-    for unit, name, below in ((24 * 60, "d", "h"), (60, "h", "min")):
-        if minutes >= unit:
-            rest = minutes % unit // (60 if below == "h" else 1)
-            return f"{minutes // unit} {name}" + (f" {rest} {below}" if rest else "")
+    if minutes >= 24 * 60:
+        return _two_units(minutes // 60, 24, "d", "h")
+    if minutes >= 60:
+        return _two_units(minutes, 60, "h", "min")
     return f"{minutes} min"
+
+
+def _two_units(count: int, per: int, large: str, small: str) -> str:
+    """Return a count of small units as large ones and the rest."""
+    rest = count % per
+    return f"{count // per} {large}" + (f" {rest} {small}" if rest else "")

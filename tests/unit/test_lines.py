@@ -83,7 +83,8 @@ def test_lines_have_no_control_characters():
     assert "attempts: 2 complete, 9 error, 1 pruned, 1 running, 1 vanished; 10 lost" in text
     assert text[-2] == r"note: 30 images in val\n/ are left out"
     assert text[-1] == (
-        "time left: at least about 9 min with 1 at a time, if tasks go on as those decided did; of fold cnn nothing is known yet"
+        "time left: at least about 9 min with 1 at a time, if tasks take as long as earlier ones;"
+        " nothing is known yet about fold cnn"
     )
 
 
@@ -94,7 +95,7 @@ def test_lines_have_no_control_characters():
         (
             counts(pruned=2),
             counts(waiting=2),
-            "everything is decided, but for 2 tasks that cannot run: a stage before them failed",
+            "everything is decided except 2 tasks that cannot run: an earlier stage failed",
         ),
     ],
 )
