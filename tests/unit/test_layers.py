@@ -32,7 +32,9 @@ FENCES = {
     "sqlalchemy": {"coordination.study"},
     "click": {
         "cli.cli",
+        "cli.local",
         "cli.options",
+        "cli.overview",
         "cli.preflight",
         "cli.upkeep",
         "cli.use",
