@@ -94,7 +94,7 @@ def _explain(sentence: str, code: int, show: Callable[[], None] | None = None) -
     return code
 
 
-CODES = "\n".join(f"  {code:2}  {meaning}" for code, meaning in EXIT_CODES.items())
+CODES = "\n".join(f"{code:5}  {meaning}" for code, meaning in EXIT_CODES.items())
 EPILOG = (
     f"\b\nExit codes:\n{CODES}\n128+n  a second signal n ended the command at once\n\n"
     "Flags take precedence over variables, and variables over defaults. A secret may also be in"
@@ -106,7 +106,8 @@ GROUPS = {
     "Run an experiment": ("local", "check", "plan", "prepare", *STAGES, "report"),
     "Inspect": ("status", "list", "dashboard", "verify"),
     "Use a model": ("predict", "export"),
-    "Repair and clean up": ("retry", "repair", "gc", "drop", "serve"),
+    "Repair and clean up": ("retry", "repair", "gc", "drop"),
+    "Provide a database": ("serve",),
 }
 
 

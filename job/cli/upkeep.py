@@ -77,7 +77,7 @@ def retry(settings, stage, index, model):
 @JSON
 @where(*PLACES, or_local=True)
 def verify(settings, deep, replays, seed, as_json):
-    """Check every promise again, against database and store.
+    """Check that database and store keep every promise.
 
     Prints `ok` or the violations of each promise, and exits with 1 unless all of them hold.
     Without the name of an experiment, it checks every experiment of the database. It works at any
@@ -147,11 +147,11 @@ def _replay(
 @click.option("--dry-run", is_flag=True, help="list the tasks, change nothing")
 @where("database_url", "store_url", "experiment", or_local=True)
 def repair(settings, deep, dry_run):
-    """Put decided tasks whose files the store has lost back to waiting.
+    """Make decided tasks whose files are lost or damaged wait again.
 
-    These are the missing or damaged files that `job verify` names. The tasks keep their parameters
-    and what the pruner decided, even if their model is selected. Run their stages again, features
-    first. `job prepare` stages lost data, weights and splits again.
+    `job verify` names these files. The tasks keep their parameters and what the pruner decided,
+    even if their model is selected. Run their stages again, features first. `job prepare` stages
+    lost data, weights and splits again.
 
     Without the name of an experiment, it repairs every experiment of the database.
 
@@ -186,7 +186,8 @@ def repair(settings, deep, dry_run):
 def gc(settings, dry_run):
     """Remove objects from the store that ended attempts left and nothing refers to.
 
-    It removes them one lease (JOB_LEASE_S) after the attempt ended, also while workers run.
+    An object is removed once its attempt ended more than a lease (JOB_LEASE_S) ago, also while
+    workers run.
 
     Without the name of an experiment, it cleans up every experiment of the database, and no others.
 
