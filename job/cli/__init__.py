@@ -1,1 +1,1 @@
-"""The command `job`: its words, its flags, and what it shows of a running experiment."""
+"""The command `job`: its subcommands and options, and the display of a running experiment."""

@@ -25,7 +25,7 @@ NOISE = re.compile(
 def without_tensorflow_notes() -> Iterator[None]:
     """Drop TensorFlow's notes and warnings from standard error within the block.
 
-    Errors pass, and so does every line of ours. TF_CPP_MIN_LOG_LEVEL=0 or 1 shows everything.
+    Errors pass, and so do our own lines. TF_CPP_MIN_LOG_LEVEL=0 or 1 shows everything.
     """
     if os.environ.get(LEVEL) in ("0", "1") or sys.stderr is None:
         yield

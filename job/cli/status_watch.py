@@ -72,7 +72,7 @@ def watch(
         Interrupted: A signal came.
         Unreachable: An outage lasted longer than `outage_s`.
     """
-    # An outage is waited out here, and shown.
+    # `watch` waits for the end of an outage itself, and shows it.
     database.outage_s = 0.0
     away_since = None
     with _screen(as_json) as screen:

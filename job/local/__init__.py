@@ -1,1 +1,1 @@
-"""Everything on one machine: embedded PostgreSQL and S3, and the workers of `job local`."""
+"""Everything on one machine: embedded PostgreSQL and S3 servers, and the workers of `job local`."""
