@@ -1,1 +1,1 @@
-"""Nets, the one training loop and its scores: the only room with TensorFlow. Knows data; no tasks of others."""
+"""Models, the one training loop and its scores: the only room that imports TensorFlow."""
