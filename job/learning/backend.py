@@ -1,8 +1,8 @@
-"""Keras and TensorFlow, imported here alone: `from job.learning.backend import keras, tf`.
+"""Keras and TensorFlow, imported only here: `from job.learning.backend import keras, tf`.
 
-The first import of Keras fixes its backend, data format and floatx. They are the experiment's business, so neither
-~/.keras/keras.json nor a KERAS_ variable decides them: a file written for other work would fail every task, or
-change its numbers. KERAS_HOME keeps its meaning as the folder of what Keras downloads.
+The first import of Keras fixes its backend, data format and floatx. The experiment decides them,
+so ~/.keras/keras.json and the KERAS_ variables must not: a file written for other work would fail
+every task or change its numbers. KERAS_HOME still names the folder of Keras' downloads.
 """
 
 import os
@@ -10,13 +10,12 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-# Keras imports them where they are installed, for galleries and wrappers: a fifth of its import, and 85 MB.
-SPARE = ("matplotlib", "sklearn")
-DECIDED = {
-    "KERAS_BACKEND": "tensorflow",
-    "KERAS_HOME": os.devnull,
-}  # below a device no keras.json is read or made
-UNWANTED = (
+# Keras imports these where they are installed, for galleries and wrappers. That costs a fifth of
+# its import time and 85 MB.
+UNNEEDED = ("matplotlib", "sklearn")
+# Below a device, no keras.json is read or created.
+SETTINGS = {"KERAS_BACKEND": "tensorflow", "KERAS_HOME": os.devnull}
+IGNORED = (
     "KERAS_MAX_EPOCHS",
     "KERAS_MAX_STEPS_PER_EPOCH",
     "KERAS_NNX_ENABLED",
@@ -25,24 +24,29 @@ UNWANTED = (
 
 
 @contextmanager
-def without(names: tuple[str, ...]) -> Iterator[None]:
-    """Let no import within the block find these packages; what is imported already stays, and after it all are found."""
-    spared = [name for name in names if name not in sys.modules]
-    sys.modules.update(dict.fromkeys(spared))
+def hide(packages: tuple[str, ...]) -> Iterator[None]:
+    """Let imports within the block fail for these packages, except those imported before.
+
+    After the block all of them can be imported again.
+    """
+    hidden = [name for name in packages if name not in sys.modules]
+    for name in hidden:
+        # None blocks an import (language reference 5.3.1); the stubs leave it out.
+        sys.modules[name] = None  # pyright: ignore[reportArgumentType]
     try:
         yield
     finally:
-        for name in spared:
+        for name in hidden:
             del sys.modules[name]
 
 
 @contextmanager
-def undecided_by_the_user() -> Iterator[None]:
-    """Within the block, Keras finds our configuration; after it, the user's KERAS_HOME is what it was."""
+def override_configuration() -> Iterator[None]:
+    """Give Keras our settings within the block; restore the user's KERAS_HOME after it."""
     home = os.environ.get("KERAS_HOME")
-    for name in UNWANTED:
+    for name in IGNORED:
         os.environ.pop(name, None)
-    os.environ.update(DECIDED)
+    os.environ.update(SETTINGS)
     try:
         yield
     finally:
@@ -51,19 +55,19 @@ def undecided_by_the_user() -> Iterator[None]:
             os.environ["KERAS_HOME"] = home
 
 
-def _home() -> str:
-    """Return the folder of Keras' downloads, as Keras itself finds it (keras/src/backend/config.py)."""
+def _keras_home() -> str:
+    """Return the folder of Keras' downloads as keras/src/backend/config.py determines it."""
     home = os.path.expanduser("~")
-    return os.environ.get("KERAS_HOME") or os.path.join(
-        home if os.access(home, os.W_OK) else "/tmp", ".keras"
-    )
+    parent = home if os.access(home, os.W_OK) else "/tmp"
+    return os.environ.get("KERAS_HOME") or os.path.join(parent, ".keras")
 
 
-with without(SPARE), undecided_by_the_user():
+with hide(UNNEEDED), override_configuration():
     import keras
     import tensorflow as tf
     from keras.src.backend import config
 
-config._KERAS_DIR = _home()  # Keras has no other way to set it than before its import
+# After its import Keras offers no other way to set the folder.
+config._KERAS_DIR = _keras_home()
 
 __all__ = ["keras", "tf"]

@@ -1,4 +1,4 @@
-"""Keras' import: without what a task has no use for, and without what a user's configuration says for other work."""
+"""Importing Keras: without packages that no task needs, and without a user's configuration."""
 
 import json
 import os
@@ -7,15 +7,15 @@ import sys
 
 import pytest
 
-from job.learning.backend import SPARE, without
+from job.learning.backend import UNNEEDED, hide
 
-SPARED = """
+IMPORTED = """
 import sys
 from job.work import stages
-from job.learning.backend import SPARE
-print(sorted(name for name in SPARE if name in sys.modules))
+from job.learning.backend import UNNEEDED
+print(sorted(name for name in UNNEEDED if name in sys.modules))
 import matplotlib.pyplot, sklearn.metrics
-print(sorted(name for name in SPARE if name in sys.modules))
+print(sorted(name for name in UNNEEDED if name in sys.modules))
 """
 CONFIGURED = """
 import os
@@ -29,7 +29,7 @@ print(keras_home(), os.environ.get("KERAS_HOME"))
 
 
 def printed(code: str, **environ) -> list[str]:
-    """Return what a process of its own prints."""
+    """Return the lines that a separate process prints."""
     command = [sys.executable, "-c", code]
     done = subprocess.run(
         command, env=os.environ | environ, capture_output=True, text=True, timeout=120
@@ -39,8 +39,8 @@ def printed(code: str, **environ) -> list[str]:
 
 
 def test_a_task_imports_neither_package():
-    """A task's import brings TensorFlow and none of the spared packages; after it they are found, as an own model may want."""
-    assert printed(SPARED) == ["[]", str(list(SPARE))]
+    """A task imports TensorFlow and none of the unneeded packages; a custom model may import them later."""
+    assert printed(IMPORTED) == ["[]", str(list(UNNEEDED))]
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_a_task_imports_neither_package():
     ids=["of other work", "invalid"],
 )
 def test_a_users_configuration_does_not_reach_us(tmp_path, said):
-    """Neither keras.json nor a variable decides backend, data format, numbers; where Keras keeps its downloads stays the user's."""
+    """keras.json and variables decide no backend, format or number; the download folder stays the user's."""
     (tmp_path / "keras.json").write_text(json.dumps(said))
     lines = printed(
         CONFIGURED, KERAS_HOME=str(tmp_path), KERAS_BACKEND="torch", KERAS_MAX_EPOCHS="none"
@@ -66,22 +66,22 @@ def test_a_users_configuration_does_not_reach_us(tmp_path, said):
 
 
 def test_nothing_is_written_into_a_home(tmp_path):
-    """Without KERAS_HOME, Keras' folder is the home's, and no file is made there before it downloads something."""
+    """Without KERAS_HOME, Keras' folder is in the home, and importing creates no file there."""
     environ = {"HOME": str(tmp_path), "KERAS_HOME": ""}
     assert printed(CONFIGURED, **environ)[1] == f"{tmp_path}/.keras "
     assert list(tmp_path.iterdir()) == []
 
 
 def test_after_the_block_everything_is_as_it_was():
-    """What was imported before stays, also when the import within fails."""
-    before = {name: sys.modules.get(name) for name in SPARE}
-    sys.modules[SPARE[0]] = imported = object()
+    """Packages imported before the block stay imported, also when an import within fails."""
+    before = {name: sys.modules.get(name) for name in UNNEEDED}
+    sys.modules[UNNEEDED[0]] = imported = object()
     try:
-        with pytest.raises(ImportError), without(SPARE):
-            assert sys.modules[SPARE[0]] is imported
+        with pytest.raises(ImportError), hide(UNNEEDED):
+            assert sys.modules[UNNEEDED[0]] is imported
             raise ImportError
-        assert sys.modules[SPARE[0]] is imported
-        assert (SPARE[1] in sys.modules) == (before[SPARE[1]] is not None)
+        assert sys.modules[UNNEEDED[0]] is imported
+        assert (UNNEEDED[1] in sys.modules) == (before[UNNEEDED[1]] is not None)
     finally:
-        del sys.modules[SPARE[0]]
+        del sys.modules[UNNEEDED[0]]
         sys.modules.update({name: module for name, module in before.items() if module})
