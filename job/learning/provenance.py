@@ -35,7 +35,7 @@ def git_commit() -> str | None:
     """Return JOB_GIT_COMMIT (set in the image), else the checkout's commit, else None."""
     if os.environ.get("JOB_GIT_COMMIT"):
         return os.environ["JOB_GIT_COMMIT"]
-    top = Path(__file__).parent.parent
+    top = Path(__file__).parents[2]
     if not (top / ".git").exists():
         return None
     try:
