@@ -1,4 +1,4 @@
-"""What a result says about where it came from: versions, commit, device, net."""
+"""Where a result comes from: versions, commit, device, layers; and the files that record it."""
 
 import csv
 import hashlib
@@ -38,20 +38,16 @@ def git_commit() -> str | None:
     top = Path(__file__).parents[2]
     if not (top / ".git").exists():
         return None
+    command = ["git", "-C", str(top), "rev-parse", "HEAD"]
     try:
-        return subprocess.run(
-            ["git", "-C", str(top), "rev-parse", "HEAD"],
-            capture_output=True,
-            text=True,
-            timeout=5,
-            check=True,
-        ).stdout.strip()
+        run = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
+    return run.stdout.strip()
 
 
 def image_digest() -> str | None:
-    """Return JOB_IMAGE_DIGEST, which whoever starts the container may set, else None."""
+    """Return JOB_IMAGE_DIGEST, which the command that starts the container may set, else None."""
     return os.environ.get("JOB_IMAGE_DIGEST") or None
 
 
@@ -61,10 +57,10 @@ def sha256(content: bytes) -> str:
 
 
 def cpu_model() -> str:
-    """Return the processor's name: a CPU result is bit for bit only on the same one."""
-    for line in (
-        Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else ()
-    ):
+    """Return the processor's name: only the same one reproduces a CPU result bit for bit."""
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text().splitlines() if path.exists() else []
+    for line in lines:
         if line.startswith("model name"):
             return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
@@ -80,26 +76,30 @@ def device() -> str:
     from job.learning.backend import tf
 
     gpus = tf.config.list_physical_devices("GPU")
-    return (
-        tf.config.experimental.get_device_details(gpus[0]).get("device_name", "gpu")
-        if gpus
-        else "cpu"
-    )
+    if not gpus:
+        return "cpu"
+    return tf.config.experimental.get_device_details(gpus[0]).get("device_name", "gpu")
 
 
 @cache
 def machine() -> dict[str, str]:
-    """Return what may change a result's bits and is not the experiment's: processor, TensorFlow build and device."""
+    """Return what may change a result's bits beside the experiment.
+
+    That is the processor ("cpu"), the build of TensorFlow and the device.
+    """
     return {"cpu": cpu_model(), "tensorflow": versions()["tensorflow"], "device": device()}
 
 
 def exact(machines: list[dict]) -> bool:
-    """Tell whether these machines computed numbers that come out the same again, bit for bit: all on one CPU."""
+    """Return whether these machines are one and the same CPU, whose results repeat bit for bit."""
     return all(m == machines[0] and m["device"] == "cpu" for m in machines)
 
 
 def layers(net) -> list[dict]:
-    """Return a net's layers: name, type, output_shape (without the batch; empty if it has not one) and number of parameters."""
+    """Return the name, type, output_shape and number of parameters of each layer of a net.
+
+    output_shape leaves out the batch. It is empty for a layer without exactly one known shape.
+    """
     return [
         {
             "name": layer.name,
@@ -114,48 +114,51 @@ def layers(net) -> list[dict]:
 def _output_shape(layer) -> list[int]:
     try:
         return [int(s) for s in layer.output.shape[1:]]
-    except (
-        AttributeError,
-        ValueError,
-        TypeError,
-    ):  # of an own model: a layer with several outputs, or of unknown size
+    except (AttributeError, ValueError, TypeError):
+        # A layer of a custom model may have several outputs or an unknown size.
         return []
 
 
 def history_csv(history: list[dict]) -> bytes:
-    """Return the epochs as CSV: no clock columns, so that equal runs have equal bytes."""
+    """Return the epochs as CSV, without times, so that equal trainings give equal bytes."""
     text = io.StringIO()
-    writer = csv.DictWriter(
-        text, fieldnames=list(history[0]) if history else ["epoch"], lineterminator="\n"
-    )
+    columns = list(history[0]) if history else ["epoch"]
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(
-        {k: repr(v) if isinstance(v, float) else v for k, v in row.items()} for row in history
-    )
+    for row in history:
+        writer.writerow({k: repr(v) if isinstance(v, float) else v for k, v in row.items()})
     return text.getvalue().encode()
 
 
 def history_of(content: bytes) -> list[dict]:
-    """Return the epochs of a history.csv, number for number. Raises: Damaged."""
+    """Return the epochs of a history.csv with exactly the numbers that were written.
+
+    Raises:
+        Damaged: it is not such a CSV.
+    """
     try:
         rows = csv.DictReader(io.StringIO(content.decode()))
         return [{k: int(v) if k == "epoch" else float(v) for k, v in row.items()} for row in rows]
     except UNREADABLE as exc:
-        raise Damaged(f"it is no history: {exc}") from exc
+        raise Damaged(f"it is not a history: {exc}") from exc
 
 
 def seal(result: dict) -> bytes:
-    """Return a result as JSON with one sha256 over everything in it."""
+    """Return a result as JSON, with one sha256 over its whole content."""
     return json.dumps(result | {"sha256": _digest(result)}, indent=1).encode()
 
 
 def unseal(content: bytes) -> dict:
-    """Return a sealed result. Raises: Damaged."""
+    """Return the result of a sealed JSON, without its sha256.
+
+    Raises:
+        Damaged: its hash does not match, or it is not a sealed result.
+    """
     try:
         result = json.loads(content)
         digest = result.pop("sha256")
     except UNREADABLE as exc:
-        raise Damaged(f"it is no sealed result: {exc}") from exc
+        raise Damaged(f"it is not a sealed result: {exc}") from exc
     if digest != _digest(result):
         raise Damaged("its hash does not match its content")
     return result

@@ -91,7 +91,7 @@ def test_anothers_checkpoint_is_no_word_on_this_task(store, caplog):
     save(checkpoints(store, rate=0.1), 950)
     ours = checkpoints(store, attempt=1, owner="b" * 32, rate=0.2)
     assert list(ours.newest()) == []
-    assert "it is of another task, other parameters or other data (rate differ)" in caplog.text
+    assert "it belongs to another task, other parameters or other data (rate differ)" in caplog.text
     save(ours, 10, 20, 30)
     assert [s["step"] for _, s in checkpoints(store, attempt=2, rate=0.2).newest()] == [30, 20]
     assert steps(store) == [(1, 20), (1, 30), (1, 950)]
@@ -117,7 +117,7 @@ def test_a_checkpoint_that_does_not_say_whose_it_is(store, caplog, state):
 def test_sealed_over_something_else():
     """A hash that matches over what is no bundle is damage, too."""
     for body in (b"", b"[]", b"null", b"PK\x03\x04 and no more"):
-        with pytest.raises(checkpoint.Damaged, match="it is no bundle"):
+        with pytest.raises(checkpoint.Damaged, match="it is not a bundle"):
             checkpoint.unpack(checkpoint.hashlib.sha256(body).hexdigest().encode() + b"\n" + body)
 
 
@@ -126,4 +126,4 @@ def test_what_cannot_be_removed_ends_no_training(tmp_path, caplog):
     store = Undeletable(tmp_path, 5, time.sleep)
     save(checkpoints(store), 1, 2, 3, 4)
     assert len(steps(store)) == 4
-    assert caplog.text.count("old checkpoints are left to `job gc`: no right to delete") == 1
+    assert caplog.text.count("old checkpoints cannot be deleted and are left to `job gc`: no right to delete") == 1
