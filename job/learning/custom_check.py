@@ -1,7 +1,11 @@
-"""What a user's own model must be able to do, tried before anything is stored; imported only for one."""
+"""The checks of a custom model: it builds, trains, resumes, saves and loads.
+
+They run before anything is stored.
+"""
 
 import logging
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,31 +15,35 @@ from job.experiment.experiment import Experiment
 from job.experiment.parameters import Range, corner
 from job.learning import provenance
 from job.learning.backend import keras
-from job.learning.checkpoint import hash_arrays
+from job.learning.checkpoint import Snapshot, hash_arrays
 from job.learning.models import custom
 from job.learning.train import Examples, Hooks, predict, train
 from job.sentences import first_line
 
-SEED, STEPS, BATCH = 7, 3, 4
-SAME = 1e-5  # a loaded model predicts what the saved one did, within this
+SEED = 7
+STEPS = 3
+BATCH = 4
+TOLERANCE = 1e-5  # how far a loaded model may predict from the one that was saved
 
 
 def prove(
     experiment: Experiment, model: str, image_shape: tuple[int, int, int], classes: int
 ) -> None:
-    """Build an own model at every end and listed value of its own keys; train, resume, save and load it at its smallest point.
+    """Prove that a custom model works, or raise.
 
-    Raises: Invalid for a model that fails at any of these.
+    Build it at both ends of every range and at every listed value of its keys. Then train, resume,
+    save and load it at its smallest point.
+
+    Raises:
+        Invalid: the model fails at any of these.
     """
-    log, level = (
-        logging.getLogger("job.learning.train"),
-        logging.getLogger("job.learning.train").level,
-    )
+    log = logging.getLogger("job.learning.train")
+    level = log.level
     try:
         for point in _points(experiment, model):
             custom.build(point, image_shape, classes)
-        log.setLevel(logging.WARNING)  # its epochs are no news
-        _prove(corner(experiment, model), image_shape, classes, experiment.method)
+        log.setLevel(logging.WARNING)  # the epochs of a proof would only confuse
+        _prove_training(corner(experiment, model), image_shape, classes, experiment.method)
     except Invalid:
         raise
     except JobError as exc:
@@ -45,16 +53,25 @@ def prove(
 
 
 def _points(experiment: Experiment, model: str) -> list[dict]:
-    """Return the smallest point of the search, and it with each other value of one key."""
-    least = corner(experiment, model)
-    space = {
-        k: v for k, v in experiment.space(model).items() if k not in ("learning_rate", "batch_size")
-    }
-    values = {k: (v.low, v.high) if isinstance(v, Range) else v.values for k, v in space.items()}
-    return [least, *(least | {k: v} for k, found in values.items() for v in found if v != least[k])]
+    """Return the smallest point of the search, and copies of it that differ in one value."""
+    smallest = corner(experiment, model)
+    points = [smallest]
+    for key, domain in experiment.space(model).items():
+        if key in ("learning_rate", "batch_size"):
+            continue
+        values = (domain.low, domain.high) if isinstance(domain, Range) else domain.values
+        points += [smallest | {key: value} for value in values if value != smallest[key]]
+    return points
 
 
-def _prove(parameters: dict, image_shape: tuple, classes: int, method: int) -> None:
+def _prove_training(
+    parameters: dict, image_shape: tuple[int, int, int], classes: int, method: int
+) -> None:
+    """Train, stop, resume, save and load a model on random images.
+
+    Raises:
+        JobError: bits or predictions come out different, or one of these fails.
+    """
     parameters = parameters | {"batch_size": BATCH, "epochs": 1}
     images = np.random.default_rng(SEED).integers(0, 256, (STEPS * BATCH, *image_shape), np.uint8)
     factory = parameters["factory"]
@@ -63,15 +80,17 @@ def _prove(parameters: dict, image_shape: tuple, classes: int, method: int) -> N
     resumed, _ = _trained(parameters, images, classes, method, snapshot=snapshot)
     if provenance.device() == "cpu" and _bits(whole) != _bits(resumed):
         raise JobError(
-            f"{factory}: stopped after two steps and gone on from the checkpoint, it comes out with other bits: something of it is neither a"
-            " weight (add_weight) nor drawn by a keras.random.SeedGenerator that its layer holds"
+            f"{factory}: stopped after two steps and resumed from the checkpoint, it gives other"
+            " bits: part of its state is neither a weight (add_weight) nor drawn by a"
+            " keras.random.SeedGenerator that its layer holds"
         )
     probabilities = predict(whole, images)
     custom.check_probabilities(probabilities, factory)
-    worst = float(np.abs(_saved_and_loaded(whole, factory, images) - probabilities).max())
-    if not worst <= SAME:
+    worst = float(np.abs(_predict_reloaded(whole, factory, images) - probabilities).max())
+    if not worst <= TOLERANCE:  # not `>`: NaN must fail, too
         raise JobError(
-            f"{factory}: saved and loaded, it predicts otherwise, by up to {worst:.2g}: see get_config of its layers"
+            f"{factory}: saved and loaded, it gives other predictions, by up to {worst:.2g}:"
+            " check get_config of its layers"
         )
 
 
@@ -81,56 +100,76 @@ def _trained(
     classes: int,
     method: int,
     stop_at: int | None = None,
-    snapshot=None,
-):
-    """Return the net after its steps, and the snapshot where it was stopped."""
-    keras.utils.set_random_seed(SEED)
-    net, taken = custom.build(parameters, images.shape[1:], classes), []
+    snapshot: Snapshot | None = None,
+) -> tuple[keras.Model, Snapshot]:
+    """Train a new net and return it with its last snapshot.
 
-    def offer(take):
-        taken.append(take())
-        if len(taken) == stop_at:
+    Args:
+        parameters: of the model and of the training.
+        images: uint8 [STEPS * BATCH, height, width, channels]; labels are made up.
+        classes: how many there are.
+        method: the method of the experiment.
+        stop_at: the step, from 1, after which to stop; None for the last.
+        snapshot: to resume from.
+
+    Raises:
+        JobError: the training fails.
+    """
+    keras.utils.set_random_seed(SEED)
+    height, width, channels = images.shape[1:]
+    net = custom.build(parameters, (height, width, channels), classes)
+    snapshots: list[Snapshot] = []
+
+    def offer(take: Callable[[], Snapshot]) -> None:
+        snapshots.append(take())
+        if len(snapshots) == stop_at:
             raise Interrupted("stopped")
 
-    labels = np.arange(len(images)) % classes
+    examples = Examples(images, np.arange(len(images)) % classes, np.arange(len(images)))
     try:
-        train(
-            net,
-            parameters,
-            Examples(images, labels, np.arange(len(images))),
-            None,
-            SEED,
-            Hooks(offer),
-            snapshot,
-            method=method,
-        )
+        train(net, parameters, examples, None, SEED, Hooks(offer), snapshot, method=method)
     except Interrupted:
         pass
     except JobError:
         raise
     except Exception as exc:
         raise JobError(
-            f"{parameters['factory']}: it cannot be trained: {type(exc).__name__}: {first_line(exc)}"
+            f"{parameters['factory']}: it cannot be trained:"
+            f" {type(exc).__name__}: {first_line(exc)}"
         ) from exc
-    return net, taken[-1]
+    return net, snapshots[-1]
 
 
 def _bits(net: keras.Model) -> str:
     return hash_arrays([np.asarray(v) for v in net.variables])
 
 
-def _saved_and_loaded(net: keras.Model, factory: str, images: np.ndarray) -> np.ndarray:
-    """Return what the net predicts after it was saved and loaded. Raises: JobError when it cannot be."""
+def _predict_reloaded(net: keras.Model, factory: str, images: np.ndarray) -> np.ndarray:
+    """Save and load a net, and return what the loaded one predicts: float32 [n, classes].
+
+    Raises:
+        JobError: it cannot be saved or loaded.
+    """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.keras"
         try:
             net.save(path)
             loaded = keras.saving.load_model(path, compile=False)
+            if not isinstance(loaded, keras.Model):
+                raise TypeError(f"it loads as {type(loaded).__name__}, not as a keras.Model")
         except Exception as exc:
-            while exc.__context__:  # Keras wraps the reason in sentences of its own
-                exc = exc.__context__
+            cause = _root_cause(exc)
             raise JobError(
-                f"{factory}: it cannot be saved and loaded as a .keras file: {type(exc).__name__}: {first_line(exc)}; a layer of your own needs"
-                " @keras.saving.register_keras_serializable() and get_config; a Lambda layer cannot be"
-            ) from exc
+                f"{factory}: it cannot be saved and loaded as a .keras file:"
+                f" {type(cause).__name__}: {first_line(cause)}; a custom layer needs"
+                " @keras.saving.register_keras_serializable() and get_config;"
+                " a Lambda layer cannot be saved"
+            ) from cause
         return predict(loaded, images)
+
+
+def _root_cause(exc: Exception) -> Exception:
+    """Return the exception that others came from: Keras wraps it in sentences of its own."""
+    while isinstance(exc.__context__, Exception):
+        exc = exc.__context__
+    return exc

@@ -223,7 +223,7 @@ BAD = {
         None,
         r"there is no module mine: it must be installed, in a folder that PYTHONPATH names, or in the folder",
     ),
-    "no Python": ("def build(:", r"mine.py is not Python that can be read: "),
+    "no Python": ("def build(:", r"mine.py cannot be parsed as Python: "),
     "no import": (
         "import nothing_like_it",
         r"importing .*mine.py failed: ModuleNotFoundError: .* \(mine.py, line 1\)",
@@ -255,7 +255,7 @@ BAD = {
     ),
     "no softmax": (
         NET.replace('"softmax"', '"linear"'),
-        "its outputs are no probabilities .* expected a softmax at the end",
+        "its outputs are not probabilities .* expected a softmax at the end",
     ),
     "lambda": (
         NET.replace("Flatten()", "Lambda(lambda v: keras.ops.reshape(v, (-1, 192)))"),
@@ -276,7 +276,7 @@ class Noise(keras.layers.Layer):
     def compute_output_shape(self, shape):
         return (None, 192)
 """,
-        "stopped after two steps and gone on from the checkpoint, it comes out with other bits",
+        "stopped after two steps and resumed from the checkpoint, it gives other bits",
     ),
     "no config": (
         NET.replace("keras.layers.Flatten()", "Times(3)")
@@ -291,7 +291,7 @@ class Times(keras.layers.Layer):
     def get_config(self):
         return super().get_config()
 """,
-        "saved and loaded, it predicts otherwise, by up to .*: see get_config of its layers",
+        "saved and loaded, it gives other predictions, by up to .*: check get_config of its layers",
     ),
     "one choice": (
         NET.replace(

@@ -1,4 +1,6 @@
-"""A user's own model: what their factory returns, held to what every net here is."""
+"""Custom models: what a user's factory returns, checked against what every net here must be."""
+
+from pathlib import Path
 
 import numpy as np
 
@@ -7,60 +9,81 @@ from job.learning import custom_source
 from job.learning.backend import keras
 from job.sentences import show
 
-NOT_THEIRS = ("factory", "source")
+# Keys that are ours: a factory does not get them.
+OUR_KEYS = ("factory", "source")
 
 
 def build(parameters: dict, input_shape: tuple[int, int, int], classes: int) -> keras.Model:
-    """Return the net of a factory: images of 0-1, float32 [n, h, w, c], to probabilities [n, classes].
+    """Return the net of a factory: images of 0-1 to probabilities.
 
-    Raises: Invalid for a module or function that is not there or was changed; JobError for what the function raises or returns.
+    Args:
+        parameters: of the model, with `factory`; the factory gets all but the keys that are ours.
+        input_shape: of an image, (height, width, channels).
+        classes: how many there are.
+
+    Returns:
+        A net from float32 [n, height, width, channels] to float32 [n, classes].
+
+    Raises:
+        Invalid: there is no such module or function, or importing the module fails.
+        JobError: the function raises, or what it returns does not fit.
     """
     factory = parameters["factory"]
-    function, file = custom_source.function(factory), custom_source.file_of(factory)
-    given = {k: v for k, v in parameters.items() if k not in NOT_THEIRS}
-    called = f"{factory}({show(given, 300)}, {tuple(input_shape)}, {classes})"
+    function = custom_source.function(factory)
+    file = custom_source.file_of(factory)
+    arguments = {k: v for k, v in parameters.items() if k not in OUR_KEYS}
+    call = f"{factory}({show(arguments, 300)}, {tuple(input_shape)}, {classes})"
     try:
-        net = function(dict(given), tuple(input_shape), classes)
+        net = function(dict(arguments), tuple(input_shape), classes)
     except (MemoryError, JobError):
         raise
     except Exception as exc:
-        raise JobError(f"{called} raised {custom_source.told(exc, file)}") from exc
+        raise JobError(f"{call} raised {custom_source.describe(exc, file)}") from exc
     if not isinstance(net, keras.Model):
-        raise JobError(f"{called} returned {type(net).__name__}: expected a keras.Model")
-    return _fitting(net, called, file, tuple(input_shape), classes)
+        raise JobError(f"{call} returned {type(net).__name__}: expected a keras.Model")
+    return _with_known_input(net, call, file, tuple(input_shape), classes)
 
 
-def _fitting(net: keras.Model, called: str, file, input_shape: tuple, classes: int) -> keras.Model:
-    """Return the net with a known input, or raise `JobError` when images do not go in or class scores do not come out."""
+def _with_known_input(
+    net: keras.Model, call: str, file: Path, input_shape: tuple[int, ...], classes: int
+) -> keras.Model:
+    """Return the net as a model that takes exactly our images.
+
+    Raises:
+        JobError: the net does not take images, or does not return one number per class.
+    """
     try:
         inputs = keras.Input(input_shape, name="image")
         outputs = net(inputs)
     except Exception as exc:
         raise JobError(
-            f"{called} returned a model that does not take images [n, {', '.join(map(str, input_shape))}]: {custom_source.told(exc, file)}"
+            f"{call} returned a model that does not take images"
+            f" [n, {', '.join(map(str, input_shape))}]: {custom_source.describe(exc, file)}"
         ) from exc
     shape = getattr(outputs, "shape", None)
     if shape is None or tuple(shape) != (None, classes):
-        raise JobError(
-            f"{called} returned a model with output {show(outputs) if shape is None else tuple(shape)}: expected [n, {classes}]"
-        )
-    functional = (
-        getattr(net, "inputs", None)
-        and len(net.inputs) == 1
-        and tuple(net.inputs[0].shape) == (None, *input_shape)
-    )
-    return net if functional else keras.Model(inputs, outputs, name="own")
+        returned = show(outputs) if shape is None else tuple(shape)
+        raise JobError(f"{call} returned a model with output {returned}: expected [n, {classes}]")
+    if _takes(net, input_shape):
+        return net
+    return keras.Model(inputs, outputs, name="own")
+
+
+def _takes(net: keras.Model, input_shape: tuple[int, ...]) -> bool:
+    """Return whether a net names one input, of this shape."""
+    inputs = getattr(net, "inputs", None)
+    if not inputs:
+        return False
+    return len(inputs) == 1 and tuple(inputs[0].shape) == (None, *input_shape)
 
 
 def check_probabilities(probabilities: np.ndarray, factory: str) -> None:
-    """Raise `JobError` unless every row holds numbers of 0-1 that sum to 1."""
+    """Raise `JobError` unless every row of [n, classes] holds numbers of 0-1 that sum to 1."""
     sums = probabilities.sum(axis=1)
-    if not (
-        np.isfinite(probabilities).all()
-        and (probabilities >= 0).all()
-        and np.allclose(sums, 1, atol=1e-3)
-    ):
+    valid = np.isfinite(probabilities).all() and (probabilities >= 0).all()
+    if not (valid and np.allclose(sums, 1, atol=1e-3)):
         raise JobError(
-            f"{factory}: its outputs are no probabilities (from {probabilities.min():.3g} to {probabilities.max():.3g}, the rows sum to"
+            f"{factory}: its outputs are not probabilities (they range from"
+            f" {probabilities.min():.3g} to {probabilities.max():.3g}, and rows sum to"
             f" {sums.min():.3g} to {sums.max():.3g}): expected a softmax at the end"
         )
