@@ -1,6 +1,7 @@
-"""How a net's layers compute in a training step: in one kernel where Keras takes many, in bfloat16 where asked, by XLA where it pays.
+"""How the layers of a net compute in a training step: fused kernels, bfloat16 and XLA.
 
-The net itself stays as it is, plain layers on float32 variables: that is what is scored, checkpointed and published.
+The net itself stays as it is, plain layers with float32 variables. That net is scored, saved in
+checkpoints and published.
 """
 
 import logging
@@ -8,36 +9,41 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache, partial
 from pathlib import Path
+from typing import TypeVar
 
 from job.learning.backend import keras, tf
 
 BFLOAT16_CPU = {"avx512_bf16", "amx_bf16", "bf16"}  # flags in /proc/cpuinfo; the last one is Arm's
 BFLOAT16_GPU = (8, 0)  # compute capability: Ampere
-FUSED_BYTES = (
-    1 << 30
-)  # of a layer's input; oneDNN's kernel ends the process when there is no memory for its output, Keras' way is an error
-XLA_STEPS = (
-    20_000  # by estimate, not run here: half a minute to compile, one or two ms saved a step
-)
+# The largest input of a fused layer. Without memory for its output, oneDNN's kernel ends the
+# process, where Keras' own operations raise an error.
+FUSED_BYTES = 1 << 30
+# An estimate, not measured: compiling takes half a minute, and a step saves one or two ms.
+XLA_STEPS = 20_000
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
 
 @contextmanager
 def training_kernels(net: keras.Model, dtype: str) -> Iterator[None]:
-    """Within the block, in which a step is traced, let the layers of a net compute as a step does.
+    """Let the layers of a net compute as in a training step, within the block that traces one.
 
-    Batch normalisation over images runs as one kernel each way: as Keras writes it, its dozen operations read and write the
-    whole batch each. In "mixed_bfloat16" all layers but the last compute in bfloat16; their variables stay float32.
+    Batch normalization over images runs as one kernel per direction. As Keras writes it, each of a
+    dozen operations reads and writes the whole batch. In "mixed_bfloat16" all layers but the last
+    compute in bfloat16; their variables stay float32.
 
-    Args: dtype: what `chosen_dtype` returned.
+    Args:
+        net: restored after the block, also after an error.
+        dtype: what `chosen_dtype` returned.
     """
     layers = list(leaves(net))
     policies = [layer.dtype_policy for layer in layers]
-    fused = [layer for layer in layers if _fusible(layer)]
+    fused = [layer for layer in layers if _is_fusible(layer)]
     try:
         for layer in fused:
-            layer.call = partial(_normalise, layer)
+            layer.call = partial(_normalize, layer)
         for layer in layers[:-1]:
             if dtype != "float32":
                 layer.dtype_policy = dtype
@@ -50,17 +56,23 @@ def training_kernels(net: keras.Model, dtype: str) -> Iterator[None]:
 
 
 def leaves(net: keras.Model) -> Iterator[keras.layers.Layer]:
-    """Yield the layers of a network in order, those of models in it too."""
+    """Yield the layers of a network in order, including those of the models in it."""
     for layer in net.layers:
-        yield from leaves(layer) if isinstance(layer, keras.Model) else (layer,)
+        if isinstance(layer, keras.Model):
+            yield from leaves(layer)
+        else:
+            yield layer
 
 
-def _fusible(layer: keras.layers.Layer) -> bool:
-    """Tell whether the kernel does what a layer does: it knows images with channels last, plain statistics, and no mask."""
+def _is_fusible(layer: keras.layers.Layer) -> bool:
+    """Return whether the fused kernel can replace a layer.
+
+    It supports batch normalization of images with channels last, plain statistics and no mask.
+    """
     return (
         type(layer) is keras.layers.BatchNormalization
         and layer.trainable
-        and layer.input_spec.ndim == 4
+        and _of_built(layer.input_spec).ndim == 4
         and layer.axis in (-1, 3)
         and layer.scale
         and layer.center
@@ -69,94 +81,117 @@ def _fusible(layer: keras.layers.Layer) -> bool:
     )
 
 
-def _normalise(layer: keras.layers.BatchNormalization, inputs, training=None, mask=None):
-    """Do what BatchNormalization.call does while training. Source: keras 3, layers/normalization/batch_normalization.py."""
+def _of_built(value: T | None) -> T:
+    """Return an attribute that every built layer has.
+
+    Raises:
+        ValueError: the layer is not built.
+    """
+    if value is None:
+        raise ValueError("a layer of batch normalization is not built")
+    return value
+
+
+def _normalize(layer: keras.layers.BatchNormalization, inputs, training=None, mask=None):
+    """Do what BatchNormalization.call does while training, in one kernel.
+
+    Source: Keras 3, layers/normalization/batch_normalization.py.
+    """
     if not training or (inputs.shape.num_elements() or 0) * inputs.dtype.size > FUSED_BYTES:
         return type(layer).call(layer, inputs, training=training, mask=mask)
-    gamma, beta = layer.gamma.value, layer.beta.value  # float32, whatever the inputs are
+    # Scale and offset are float32, whatever the inputs are.
     outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
         x=inputs,
-        scale=gamma,
-        offset=beta,
+        scale=_of_built(layer.gamma).value,
+        offset=_of_built(layer.beta).value,
         mean=[],
         variance=[],
         epsilon=layer.epsilon,
         is_training=True,
     )
-    values = tf.cast(
-        tf.size(inputs) // inputs.shape[-1], tf.float32
-    )  # the kernel divides by one less than there are; Keras by all
-    for moving, now in (
-        (layer.moving_mean, mean),
-        (layer.moving_variance, variance * ((values - 1) / values)),
-    ):
-        moving.assign(moving * layer.momentum + now * (1.0 - layer.momentum))
+    # The kernel divides the variance by one less than the number of values, Keras by all of them.
+    values = tf.cast(tf.size(inputs) // inputs.shape[-1], tf.float32)
+    population_variance = variance * ((values - 1) / values)
+    _update(layer.moving_mean, mean, layer.momentum)
+    _update(layer.moving_variance, population_variance, layer.momentum)
     return outputs
+
+
+def _update(moving, batch, momentum: float) -> None:
+    """Move a moving statistic toward that of the batch."""
+    moving.assign(moving * momentum + batch * (1.0 - momentum))
 
 
 @cache
 def chosen_dtype(wanted: str) -> str:
-    """Return in what a net trains on this device, "float32" or "mixed_bfloat16", and log why if that was asked for.
+    """Return the dtype a net trains in on this device, and log the reason if bfloat16 is wanted.
 
-    Args: wanted: one of the two; bfloat16 without units for it would be slower than float32, and no more precise.
+    Args:
+        wanted: "float32" or "mixed_bfloat16". On a device without bfloat16 units that would be
+            slower than float32 and no more precise.
+
+    Returns:
+        "float32" or "mixed_bfloat16".
     """
     if wanted == "float32":
         return wanted
-    gpus = tf.config.list_physical_devices("GPU")
-    if gpus:  # not run here
-        capability = tf.config.experimental.get_device_details(gpus[0]).get(
-            "compute_capability", (0, 0)
-        )
-        has, why = (
-            capability >= BFLOAT16_GPU,
-            f"the GPU's compute capability is {'.'.join(map(str, capability))}, 8.0 has it",
-        )
-    else:
-        flags = BFLOAT16_CPU & cpu_flags()
-        has, why = (
-            bool(flags),
-            f"the processor has {', '.join(sorted(flags)) or 'none of ' + ', '.join(sorted(BFLOAT16_CPU))}",
-        )
-    chosen = wanted if has else "float32"
-    log.info("dtype: %s, because %s", chosen, why)
+    supported, reason = _bfloat16_support()
+    chosen = wanted if supported else "float32"
+    log.info("dtype: %s, because %s", chosen, reason)
     return chosen
 
 
+def _bfloat16_support() -> tuple[bool, str]:
+    """Return whether this device has bfloat16 units, and the fact that says so."""
+    gpus = tf.config.list_physical_devices("GPU")
+    if gpus:  # not covered by tests: they run on CPUs
+        details = tf.config.experimental.get_device_details(gpus[0])
+        capability = details.get("compute_capability", (0, 0))
+        version = ".".join(map(str, capability))
+        needed = ".".join(map(str, BFLOAT16_GPU))
+        return (
+            capability >= BFLOAT16_GPU,
+            f"the GPU's compute capability is {version} and bfloat16 needs {needed}",
+        )
+    flags = BFLOAT16_CPU & cpu_flags()
+    if flags:
+        return True, f"the processor has {', '.join(sorted(flags))}"
+    return False, f"the processor has none of {', '.join(sorted(BFLOAT16_CPU))}"
+
+
 def antialiases(net: keras.Model) -> bool:
-    """Tell whether a layer of a net resizes images with antialiasing."""
+    """Return whether a layer of a net resizes images with antialiasing."""
     return any(
         isinstance(layer, keras.layers.Resizing) and layer.antialias for layer in leaves(net)
     )
 
 
 def cpu_flags() -> set[str]:
-    """Return the features of this processor, empty where Linux does not tell."""
+    """Return the feature flags of this processor, empty where /proc/cpuinfo has none."""
     path = Path("/proc/cpuinfo")
     lines = path.read_text().splitlines() if path.exists() else []
-    return next(
-        (
-            set(line.partition(":")[2].split())
-            for line in lines
-            if line.startswith(("flags", "Features"))
-        ),
-        set(),
-    )
+    for line in lines:
+        if line.startswith(("flags", "Features")):
+            return set(line.partition(":")[2].split())
+    return set()
 
 
 def compiles(expected_steps: int, net: keras.Model) -> bool:
-    """Tell whether XLA compiles the step, and log why: on a GPU, of a training long enough to earn back the compiling.
+    """Return whether XLA is to compile the step, and log the reason on a GPU.
 
-    On a CPU a step by XLA took four times as long (convolutions without oneDNN). Shrinking with antialiasing it refuses: "No
-    registered 'ScaleAndTranslate' OpKernel".
+    It is on a GPU if the training is long enough to repay the compilation. On a CPU a step compiled
+    by XLA took four times as long, as its convolutions do not use oneDNN. XLA cannot shrink images
+    with antialiasing: "No registered 'ScaleAndTranslate' OpKernel".
     """
     if not tf.config.list_physical_devices("GPU"):
         return False
-    if antialiases(net):  # not run here
-        log.info("XLA: off, because it cannot compile how this net shrinks its images")
+    # Not covered by tests from here on: they run on CPUs.
+    if antialiases(net):
+        log.info("XLA: off, because it cannot compile the way this net shrinks its images")
         return False
-    pays = expected_steps >= XLA_STEPS  # not run here
+    pays = expected_steps >= XLA_STEPS
     log.info(
-        "XLA: %s, because %d steps are expected and it pays from %d on",
+        "XLA: %s, because %d steps are expected and compiling pays from %d steps",
         "on" if pays else "off",
         expected_steps,
         XLA_STEPS,

@@ -30,7 +30,7 @@ PARAMETERS = {"input_size": 32, "alpha": 0.35, "units": 8, "dropout": 0.5}
 @pytest.mark.parametrize("model", BACKBONES)
 def test_preprocessing_is_keras_own(model):
     """What we do to pixels of 0-1 is what the network's preprocess_input does to pixels of 0-255."""
-    ours = transfer.preprocessed(model, IMAGES.astype(np.float32) / 255)
+    ours = transfer.preprocess(model, IMAGES.astype(np.float32) / 255)
     official = getattr(keras.applications, BACKBONES[model].module).preprocess_input(
         IMAGES.astype(np.float32)
     )
@@ -89,7 +89,7 @@ def test_fine_tuning_trains_the_last_layers_and_no_normalisation():
         "schedule": "constant",
     }
     parameters |= {"weight_decay": 0.0, "label_smoothing": 0.0}
-    net = transfer.tuned("mobilenetv2", parameters, (32, 32, 3), 3, None, method=NEWEST)
+    net = transfer.fine_tuning_model("mobilenetv2", parameters, (32, 32, 3), 3, None, method=NEWEST)
     before = {v.path: v.numpy().copy() for v in net.variables}
     train(
         net,
@@ -110,7 +110,7 @@ def test_fine_tuning_trains_the_last_layers_and_no_normalisation():
     with pytest.raises(
         Invalid, match="unfreeze = 900: mobilenetv2 has 52 layers that can be trained"
     ):
-        transfer.tuned(
+        transfer.fine_tuning_model(
             "mobilenetv2", parameters | {"unfreeze": 900}, (32, 32, 3), 3, None, method=NEWEST
         )
 

@@ -71,7 +71,7 @@ def tuned():
     }
     images = np.random.default_rng(0).integers(0, 255, (80, 32, 32, 3), np.uint8)
     return (
-        transfer.tuned("vgg16", parameters, (32, 32, 3), 3, None, method=NEWEST),
+        transfer.fine_tuning_model("vgg16", parameters, (32, 32, 3), 3, None, method=NEWEST),
         parameters,
         images,
     )

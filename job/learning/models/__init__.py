@@ -1,1 +1,1 @@
-"""The model families. TensorFlow is imported by the modules, not by this package."""
+"""The families of models. Its modules import TensorFlow; the package itself does not."""

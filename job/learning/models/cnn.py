@@ -1,42 +1,44 @@
-"""The convolutional net of the original work: Conv-BN-pool blocks, then dense layers with dropout."""
+"""The convolutional net of the original work: blocks of convolutions, then dense layers."""
 
 from job.learning.backend import keras
 
 
 def build(parameters: dict, input_shape: tuple[int, int, int], classes: int) -> keras.Model:
-    """Return the net: images of 0-1, float32 [n, h, w, c], to probabilities [n, classes].
+    """Return the net: images of 0-1 to probabilities.
 
     Args:
-        parameters: `blocks` (two convolutions, each with batch normalisation, and a pool), `width` (filters of
-            the first block; doubles with each), `units` of the dense layer, `dropout`.
+        parameters: `blocks` (each of two convolutions with batch normalization, and a pool),
+            `width` (filters of the first block, doubled by each further one), `units` of the dense
+            layer (0 for none) and `dropout`, 0-1.
+        input_shape: of an image, (height, width, channels).
+        classes: how many there are.
+
+    Returns:
+        A net from float32 [n, height, width, channels] to float32 [n, classes].
     """
     inputs = keras.Input(input_shape, name="image")
     x = inputs
     for block in range(parameters["blocks"]):
         filters = parameters["width"] * 2**block
-        x = _activated(_convolution(x, filters))
-        x = _convolution(x, filters)
+        x = _normalize_and_activate(_convolve(x, filters))
+        x = _convolve(x, filters)
         if min(x.shape[1:3]) > 1:
-            x = keras.layers.MaxPooling2D()(
-                x
-            )  # before the normalisation, which then has a quarter to do
-        x = _activated(x)
+            # The pool comes first, so that the normalization has a quarter of the work.
+            x = keras.layers.MaxPooling2D()(x)
+        x = _normalize_and_activate(x)
     x = keras.layers.GlobalAveragePooling2D()(x)
     if parameters["units"]:
         x = keras.layers.Dense(parameters["units"], activation="relu")(x)
     x = keras.layers.Dropout(parameters["dropout"])(x)
-    return keras.Model(
-        inputs,
-        keras.layers.Dense(classes, activation="softmax", name="probabilities")(x),
-        name="cnn",
-    )
+    outputs = keras.layers.Dense(classes, activation="softmax", name="probabilities")(x)
+    return keras.Model(inputs, outputs, name="cnn")
 
 
-def _convolution(x, filters: int):
+def _convolve(x, filters: int):
     return keras.layers.Conv2D(
         filters, 3, padding="same", use_bias=False, kernel_initializer="he_normal"
     )(x)
 
 
-def _activated(x):
+def _normalize_and_activate(x):
     return keras.layers.ReLU()(keras.layers.BatchNormalization(momentum=0.9)(x))

@@ -1,4 +1,4 @@
-"""Frozen ImageNet bases: features once, a head on them, and both joined into one model."""
+"""ImageNet bases: frozen with a head on their features, or fine-tuned together with a head."""
 
 from pathlib import Path
 
@@ -16,28 +16,33 @@ def base(
     *,
     method: int,
 ) -> keras.Model:
-    """Return the frozen base: images of 0-1 at the staged size to pooled features, float32 [n, d].
-
-    Resizing and the network's own preprocessing are part of it.
+    """Return the frozen base, which resizes, preprocesses and maps images to pooled features.
 
     Args:
-        weights: a file of the network without its top; None: random ones, for tests.
-        method: the experiment's, see job.experiment.experiment.METHODS: how images are shrunk.
+        model: a key of BACKBONES.
+        parameters: `input_size` in pixels, and `alpha` of MobileNetV2.
+        image_shape: of a staged image, (height, width, channels).
+        weights: a file of the network without its top; None for random weights.
+        method: of the experiment (see METHODS in job.experiment.experiment); it decides how images
+            become smaller.
 
-    Raises: Invalid for weights of another architecture.
+    Returns:
+        A net from images of 0-1, float32 [n, height, width, channels], to float32 [n, d].
+
+    Raises:
+        Invalid: the weights are of another architecture.
     """
     size = parameters["input_size"]
     inputs = keras.Input(image_shape, name="image")
     x = inputs
     if tuple(image_shape[:2]) != (size, size):
-        x = keras.layers.Resizing(
-            size, size, interpolation="bilinear", antialias=antialiased(image_shape, size, method)
-        )(x)
+        antialias = antialiased(image_shape, size, method)
+        x = keras.layers.Resizing(size, size, interpolation="bilinear", antialias=antialias)(x)
     net = network(model, size, parameters)
     if weights is not None:
         _load(net, weights, model)
     net.trainable = False
-    x = net(preprocessed(model, x), training=False)
+    x = net(preprocess(model, x), training=False)
     x = keras.layers.GlobalAveragePooling2D()(x)
     result = keras.Model(inputs, x, name=f"{model}_features")
     result.trainable = False
@@ -45,25 +50,30 @@ def base(
 
 
 def antialiased(image_shape: tuple[int, ...], size: int, method: int) -> bool:
-    """Tell whether a base's images are resized with antialiasing: where they become smaller; by method 1 never.
+    """Return whether the images of a base are resized with antialiasing.
 
-    Without it, bilinear shrinking looks at four pixels of many, and stripes come out as noise. What grows is the same either way.
+    They are where they become smaller, but never by method 1. Without antialiasing, each new pixel
+    comes from four old ones, which turns stripes into noise. Images that grow are the same
+    either way.
     """
     return method >= 2 and max(image_shape[:2]) > size
 
 
 def head(parameters: dict, features: int, classes: int) -> keras.Model:
-    """Return the head: stored features [n, features] to probabilities [n, classes]."""
+    """Return the head: from stored features, float32 [n, features], to probabilities [n, classes].
+
+    Args:
+        parameters: `units` of the dense layer (0 for none) and `dropout`, 0-1.
+        features: how many each image has.
+        classes: how many there are.
+    """
     inputs = keras.Input((features,), name="features")
     x = keras.layers.BatchNormalization(momentum=0.9)(inputs)
     if parameters["units"]:
         x = keras.layers.Dense(parameters["units"], activation="relu")(x)
     x = keras.layers.Dropout(parameters["dropout"])(x)
-    return keras.Model(
-        inputs,
-        keras.layers.Dense(classes, activation="softmax", name="probabilities")(x),
-        name="head",
-    )
+    outputs = keras.layers.Dense(classes, activation="softmax", name="probabilities")(x)
+    return keras.Model(inputs, outputs, name="head")
 
 
 def join(base: keras.Model, head: keras.Model) -> keras.Model:
@@ -71,7 +81,7 @@ def join(base: keras.Model, head: keras.Model) -> keras.Model:
     return keras.Model(base.input, head(base.output), name=base.name.removesuffix("_features"))
 
 
-def tuned(
+def fine_tuning_model(
     model: str,
     parameters: dict,
     image_shape: tuple[int, int, int],
@@ -80,10 +90,20 @@ def tuned(
     *,
     method: int,
 ) -> keras.Model:
-    """Return base and head as one model whose head and last `unfreeze` layers of the base can be trained.
+    """Return base and head as one model that trains the head and `unfreeze` layers of the base.
 
-    A layer counts if it has weights and is no batch normalisation: those stay as they are, and the whole base runs in inference mode.
-    Source: keras.io/guides/transfer_learning. Raises: Invalid for more layers than there are, or weights of another architecture.
+    Those are the last layers that have weights and are not batch normalization. Normalization keeps
+    its weights and statistics, as the whole base runs in inference mode.
+    Source: keras.io/guides/transfer_learning.
+
+    Args:
+        model, parameters, image_shape, weights, method: as of `base`; parameters also hold
+            `unfreeze` and what `head` needs.
+        classes: how many there are.
+
+    Raises:
+        Invalid: `unfreeze` is larger than the number of such layers, or the weights are of another
+            architecture.
     """
     bottom = base(model, parameters, image_shape, weights, method=method)
     net = join(bottom, head(parameters, bottom.output_shape[-1], classes))
@@ -92,43 +112,52 @@ def tuned(
     )
     backbone.trainable = True
     layers = list(leaves(backbone))
-    counted = [
+    candidates = [
         layer
         for layer in layers
         if layer.weights and not isinstance(layer, keras.layers.BatchNormalization)
     ]
     n = parameters["unfreeze"]
-    if n > len(counted):
+    if n > len(candidates):
         raise Invalid(
-            f"models.{model}.unfreeze = {n}: {model} has {len(counted)} layers that can be trained; set at most that"
+            f"models.{model}.unfreeze = {n}: {model} has {len(candidates)} layers that can be"
+            f" trained; expected at most {len(candidates)}"
         )
     for layer in layers:
-        layer.trainable = any(layer is last for last in counted[-n:])
+        layer.trainable = any(layer is last for last in candidates[-n:])
     return net
 
 
 def fixed(net: keras.Model) -> list[keras.Variable]:
-    """Return what no step of a net changes: the variables of its frozen layers."""
-    return [
-        v
-        for part in net.layers
-        if isinstance(part, keras.Model)
-        for layer in leaves(part)
-        if not layer.trainable
-        for v in layer.variables
-    ]
+    """Return the variables that no step changes: those of the frozen layers of a joined model."""
+    variables = []
+    for part in net.layers:
+        if isinstance(part, keras.Model):
+            for layer in leaves(part):
+                if not layer.trainable:
+                    variables += layer.variables
+    return variables
 
 
 def network(model: str, size: int, parameters: dict) -> keras.Model:
-    """Return a network of keras.applications without its top and with random weights, for squares of `size` pixels."""
+    """Return a network of keras.applications, without its top and with random weights.
+
+    Args:
+        model: a key of BACKBONES.
+        size: of its square images, in pixels.
+        parameters: `alpha` of MobileNetV2.
+    """
     alpha = {"alpha": parameters["alpha"]} if model == "mobilenetv2" else {}
     return getattr(keras.applications, BACKBONES[model].constructor)(
         input_shape=(size, size, 3), include_top=False, weights=None, **alpha
     )
 
 
-def preprocessed(model: str, x):
-    """Return pixels of 0-1 as the network wants them: what its preprocess_input in keras.applications makes of 0-255."""
+def preprocess(model: str, x):
+    """Return pixels of 0-1 as a network expects them.
+
+    The result is that of its preprocess_input in keras.applications for pixels of 0-255.
+    """
     return PIXELS[BACKBONES[model].pixels](x)
 
 
@@ -137,7 +166,8 @@ def _load(net: keras.Model, path: Path, model: str) -> None:
         net.load_weights(str(path))
     except (ValueError, OSError, KeyError) as exc:
         raise Invalid(
-            f"weights {path.name} do not fit {model}: {str(exc).splitlines()[0]}; expected a file of keras.applications' {model} without its top"
+            f"weights {path.name} do not fit {model}: {str(exc).splitlines()[0]};"
+            f" expected a file of keras.applications' {model} without its top"
         ) from exc
 
 
@@ -146,20 +176,26 @@ def _minus_one_to_one(x):
 
 
 def _caffe(x):
-    """BGR, minus ImageNet's mean."""
-    return keras.layers.Rescaling(255.0, [-103.939, -116.779, -123.68])(keras.ops.flip(x, axis=-1))
+    """Return BGR minus ImageNet's mean."""
+    return _rescale(keras.ops.flip(x, axis=-1), 255.0, [-103.939, -116.779, -123.68])
 
 
 def _torch(x):
-    """Minus ImageNet's mean, by its standard deviation."""
-    mean, deviation = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-    return keras.layers.Rescaling(
-        [1 / d for d in deviation], [-m / d for m, d in zip(mean, deviation, strict=True)]
-    )(x)
+    """Return the pixels minus ImageNet's mean, divided by its standard deviation."""
+    mean = (0.485, 0.456, 0.406)
+    deviation = (0.229, 0.224, 0.225)
+    scale = [1 / d for d in deviation]
+    offset = [-m / d for m, d in zip(mean, deviation, strict=True)]
+    return _rescale(x, scale, offset)
+
+
+def _rescale(x, scale: float | list[float], offset: list[float]):
+    # Keras takes one offset per channel; its default of 0.0 hides that from the type checker.
+    return keras.layers.Rescaling(scale, offset)(x)  # pyright: ignore[reportArgumentType]
 
 
 def _raw(x):
-    """The network's first layers do it themselves (include_preprocessing)."""
+    """Return pixels of 0-255, as the network's first layers do the rest (include_preprocessing)."""
     return keras.layers.Rescaling(255.0)(x)
 
 
