@@ -1,7 +1,8 @@
-"""ImageNet weights of the frozen bases: where their files are found, and into the store once.
+"""ImageNet weights of the bases: finding their files, and uploading each to the store once.
 
-The folder or URL that a person names is that person's word. What lies elsewhere under Keras' name, or is named by an object of
-the store, is anybody's: it is used if it has the hash that Keras names, or one that an experiment of this database recorded.
+A folder or URL that the user names is trusted. Anybody may have written a file under Keras' name
+elsewhere, or one that an object of the store points to. Such a file is used only if it has the
+hash that Keras names, or one that an experiment of this database recorded.
 """
 
 import json
@@ -23,92 +24,103 @@ log = logging.getLogger(__name__)
 
 
 def names(model: str, parameters: dict) -> tuple[str, str]:
-    """Return the name of a model's file in a folder of weights, and Keras' own name of it."""
+    """Return our name of a model's file in a folder of weights, and Keras' own name."""
     ours = f"{model}_{parameters['alpha']}_224" if model == "mobilenetv2" else model
     return f"{ours}_no_top.weights.h5", BACKBONES[model].file.format(**parameters)
 
 
 def url(model: str, parameters: dict) -> str:
-    """Return where Keras downloads a model's file from."""
+    """Return the URL that Keras downloads a model's file from."""
     backbone = BACKBONES[model]
-    return f"{BASE_URL}/{backbone.folder or backbone.module}/{backbone.remote or names(model, parameters)[1]}"
+    folder = backbone.folder or backbone.module
+    return f"{BASE_URL}/{folder}/{backbone.remote or names(model, parameters)[1]}"
 
 
 def keras_folder() -> Path:
-    """Return where Keras keeps the weights it downloaded; for a user without a home that is the temporary folder."""
+    """Return the folder of Keras' downloaded weights; below /tmp for a user without a home."""
     home = os.path.expanduser("~")
-    return (
-        Path(os.environ.get("KERAS_HOME") or Path("/tmp" if home == "~" else home) / ".keras")
-        / "models"
-    )
+    parent = Path("/tmp" if home == "~" else home)
+    return Path(os.environ.get("KERAS_HOME") or parent / ".keras") / "models"
 
 
 def find(model: str, parameters: dict, place: str | None, cache_dir: Path) -> Path | None:
-    """Return the file in the folder or at the URL given, under our name or Keras', else Keras' own in its cache, else None.
+    """Return a model's weights without the store and without Keras' server, or None.
 
-    Raises: Invalid for a folder that is not there, or a URL without the file; Unreachable.
+    They come from the place given, under our name or Keras', else from Keras' cache.
+
+    Args:
+        model: a key of BACKBONES.
+        parameters: `alpha` of MobileNetV2.
+        place: a folder, or a URL, which is downloaded from; None for neither.
+        cache_dir: the node's cache, for downloads.
+
+    Raises:
+        Invalid: the folder does not exist or cannot be read, or the URL lacks the file.
+        Unreachable: the URL does not answer, or the disk is full.
     """
     if place and is_url(place):
-        return _mirrored(place.rstrip("/"), model, parameters, cache_dir)
+        return _from_mirror(place.rstrip("/"), model, parameters, cache_dir)
     folder = Path(place) if place else None
     if folder and not folder.is_dir():
         raise Invalid(
-            f"--weights (or JOB_WEIGHTS) = {folder}: no such folder; expected one with {names(model, parameters)[0]}, or its URL"
+            f"--weights (or JOB_WEIGHTS) = {folder}: no such folder;"
+            f" expected one with {names(model, parameters)[0]}, or its URL"
         )
-    places = [folder / name for name in names(model, parameters)] if folder else []
     if folder and not os.access(folder, os.R_OK | os.X_OK):
         raise Invalid(
-            f"--weights (or JOB_WEIGHTS) = {folder}: this user ({os.getuid()}) may not read it: give it the right to, or name another"
+            f"--weights (or JOB_WEIGHTS) = {folder}: this user ({os.getuid()}) may not read it:"
+            " grant read access, or name another folder"
         )
-    return next((p for p in places if p.is_file()), None) or _in_keras_cache(model, parameters)
+    paths = [folder / name for name in names(model, parameters)] if folder else []
+    return next((p for p in paths if p.is_file()), None) or _in_keras_cache(model, parameters)
 
 
 def _in_keras_cache(model: str, parameters: dict) -> Path | None:
-    """Return the file in Keras' cache, unless it is not the one that Keras means, or anybody may have put it there."""
+    """Return the file in Keras' cache, unless it has another hash or a stranger owns its folder."""
     path = keras_folder() / names(model, parameters)[1]
     if not path.is_file():
         return None
-    if not os.environ.get("KERAS_HOME") and path.parent.stat().st_uid not in (
-        ROOT,
-        os.geteuid(),
-    ):  # /tmp/.keras, without a home
-        log.warning(
-            "%s is not used: its folder belongs to another user, %d",
-            path,
-            path.parent.stat().st_uid,
-        )
-    elif not _is_keras(path, model, unknown=True):
-        log.warning(
-            "%s is not used: it has another hash than Keras names, %s", path, BACKBONES[model].hash
-        )
-    else:
-        return path
-    return None
+    # Without a home the folder is /tmp/.keras, which anybody may create.
+    owner = path.parent.stat().st_uid
+    if not os.environ.get("KERAS_HOME") and owner not in (ROOT, os.geteuid()):
+        log.warning("%s is not used: its folder belongs to another user, %d", path, owner)
+        return None
+    if not _is_keras_file(path, model, if_unknown=True):
+        log.warning("%s is not used: %s", path, _other_hash(model))
+        return None
+    return path
 
 
-def _is_keras(path: Path, model: str, unknown: bool) -> bool:
-    """Tell whether a file has the hash that Keras names; `unknown` where it names none."""
+def _is_keras_file(path: Path, model: str, if_unknown: bool) -> bool:
+    """Return whether a file has the hash that Keras names, or `if_unknown` if it names none."""
     expected = BACKBONES[model].hash
-    return unknown if expected is None else has_hash(path.resolve(), expected)
+    return if_unknown if expected is None else has_hash(path.resolve(), expected)
 
 
-def _mirrored(url: str, model: str, parameters: dict, cache_dir: Path) -> Path:
-    """Download the file from below a URL, by the first of its names that is there; under Keras' name it is to be Keras' file."""
+def _other_hash(model: str) -> str:
+    return f"it does not have the hash that Keras names, {BACKBONES[model].hash}"
+
+
+def _from_mirror(url: str, model: str, parameters: dict, cache_dir: Path) -> Path:
+    """Download the file from below a URL, by the first of its two names that is there.
+
+    Under Keras' name it must be Keras' file.
+    """
     ours, keras = names(model, parameters)
-    refused = []
+    reasons = []
     for name in (ours, keras):
         try:
-            found = kept(
+            path = kept(
                 f"{url}/{name}", cache_dir, "name another by --weights (make local: WEIGHTS=)"
             )
         except Invalid as exc:
-            refused.append(str(exc))
+            reasons.append(str(exc))
             continue
-        if name == ours or _is_keras(found, model, unknown=True):
-            return found
-        refused.append(f"{name} has another hash than Keras names, {BACKBONES[model].hash}")
+        if name == ours or _is_keras_file(path, model, if_unknown=True):
+            return path
+        reasons.append(f"{name} is not used: {_other_hash(model)}")
     raise Invalid(
-        f"--weights (or JOB_WEIGHTS) = {shown(url)}: expected {ours} below it: {'; '.join(refused)}"
+        f"--weights (or JOB_WEIGHTS) = {shown(url)}: expected {ours} below it: {'; '.join(reasons)}"
     )
 
 
@@ -119,83 +131,97 @@ def fetch(
     place: str | None,
     recorded: frozenset[str] = frozenset(),
 ) -> Path:
-    """Return the file: from the place given or Keras' cache, from the store if it was ever staged there, else downloaded for Keras' cache.
+    """Return a model's weights from the first source that has them.
 
-    Args: recorded: the hashes of weights that experiments of this database were prepared with.
+    The sources are the place given, Keras' cache, the store, and Keras' server, whose file goes
+    into Keras' cache.
 
-    Raises: Unreachable, Invalid.
+    Args:
+        cache: the node's cache, with the store.
+        model: a key of BACKBONES.
+        parameters: `alpha` of MobileNetV2.
+        place: a folder or a URL that the user names, or None.
+        recorded: the sha256 of all weights that experiments of this database were prepared with.
+
+    Raises:
+        Invalid: the place is wrong, or the file cannot be downloaded, or it has another hash.
+        Unreachable: store, server or disk are out of reach for now.
     """
-    if found := find(model, parameters, place, cache.folder) or _from_store(
-        cache, model, parameters, recorded
-    ):
-        return found
-    path = keras_folder() / names(model, parameters)[1]
-    log.info("downloading %s", path.name)
-    return download(
-        url(model, parameters), path, BACKBONES[model].hash, _way_out(model, parameters, place)
-    )
+    path = find(model, parameters, place, cache.folder)
+    path = path or _from_store(cache, model, parameters, recorded)
+    if path:
+        return path
+    target = keras_folder() / names(model, parameters)[1]
+    log.info("downloading %s", target.name)
+    way_out = _way_out(model, parameters, place)
+    return download(url(model, parameters), target, BACKBONES[model].hash, way_out)
 
 
 def _from_store(
     cache: Cache, model: str, parameters: dict, recorded: frozenset[str]
 ) -> Path | None:
-    """Return the file that was staged last, unless nobody but its pointer says that it is the right one."""
+    """Return the file that was staged last, if its hash is recorded or the one that Keras names."""
     entry = staged(cache.store, model, parameters)
-    try:
-        path = entry and cache.file(entry["key"], entry["sha256"])
-    except Missing as exc:
-        log.warning("the weights of %s staged before are gone: %s", model, exc)
+    if entry is None:
         return None
-    if path is None or entry["sha256"] in recorded or _is_keras(path, model, unknown=False):
+    try:
+        path = cache.file(entry["key"], entry["sha256"])
+    except Missing as exc:
+        log.warning("the staged weights of %s are gone: %s", model, exc)
+        return None
+    if entry["sha256"] in recorded or _is_keras_file(path, model, if_unknown=False):
         return path
     log.warning(
-        "%s/%s is not used: it has not the hash that Keras names, and no experiment of this database recorded it; name its folder by --weights if it is right",
-        *(cache.store.url, entry["key"]),
+        "%s/%s is not used: it does not have the hash that Keras names, and no experiment of this"
+        " database recorded it; name its folder by --weights if it is right",
+        cache.store.url,
+        entry["key"],
     )
     return None
 
 
 def _way_out(model: str, parameters: dict, place: str | None) -> str:
-    """Say which file is wanted, and how to name its folder."""
+    """Return, for an error, which file to get and how to name its folder."""
     ours, keras = names(model, parameters)
     lacking = f" ({place} has neither)" if place else ""
-    return f"get the file {ours} (or {keras}){lacking} and name its folder by --weights (make local: WEIGHTS=)"
+    return (
+        f"get the file {ours} (or {keras}){lacking}"
+        " and name its folder by --weights (make local: WEIGHTS=)"
+    )
 
 
 def upload(store: Store, model: str, parameters: dict, path: Path) -> dict:
-    """Write a weight file into the store unless it is there; return its key, sha256, size and etag."""
+    """Write a weights file to the store unless it is there; return its key, sha256, size, etag."""
     digest = sha256_of(path)
-    # Keras reads the two layouts by their ending: `.weights.h5` is its own of today, `.h5` the older one.
-    entry = {
-        "key": f"weights/{digest}{'.weights.h5' if path.name.endswith('.weights.h5') else '.h5'}",
-        "sha256": digest,
-    }
+    # Keras tells its current layout, `.weights.h5`, from the older one, `.h5`, by the ending.
+    ending = ".weights.h5" if path.name.endswith(".weights.h5") else ".h5"
+    entry = {"key": f"weights/{digest}{ending}", "sha256": digest}
     stored = put_whole(store, entry["key"], path)
     store.put(_pointer(model, parameters), json.dumps(entry).encode())
     return entry | stored
 
 
 def staged(store: Store, model: str, parameters: dict) -> dict | None:
-    """Return key and sha256 of a file staged for an earlier experiment, as an object of the store says; None for none."""
+    """Return key and sha256 of the file staged last for any experiment, or None.
+
+    Both are what an object of the store says, which anybody with write access to it may change.
+    """
+    pointer = _pointer(model, parameters)
     try:
-        entry = json.loads(store.get(_pointer(model, parameters)))
-        if (
-            re.fullmatch(r"weights/[0-9a-f]{64}(\.weights)?\.h5", entry["key"])
-            and entry["key"][8:72] == entry["sha256"]
-        ):
+        entry = json.loads(store.get(pointer))
+        key = re.fullmatch(r"weights/([0-9a-f]{64})(\.weights)?\.h5", entry["key"])
+        if key and key[1] == entry["sha256"]:
             return {"key": entry["key"], "sha256": entry["sha256"]}
     except Missing:
         return None
     except (ValueError, TypeError, KeyError, RecursionError):
         pass
     log.warning(
-        "%s/%s is not used: expected the key of weights and their sha256",
-        store.url,
-        _pointer(model, parameters),
+        "%s/%s is not used: expected the key of weights and their sha256", store.url, pointer
     )
     return None
 
 
 def _pointer(model: str, parameters: dict) -> str:
-    """Return the key of the object that says which file was staged last under a model's name."""
+    """Return the key of the object that names the file staged last for a model."""
     return f"weights/{names(model, parameters)[0]}.json"

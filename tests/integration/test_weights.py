@@ -122,7 +122,7 @@ def test_weights_that_only_a_pointer_vouches_for(cache, tmp_path, caplog, monkey
     )
     assert weights.fetch(cache, "mobilenetv2", ALPHA, None).read_bytes() == BYTES
     assert (
-        f"{entry['key']} is not used: it has not the hash that Keras names, and no experiment of this database recorded it"
+        f"{entry['key']} is not used: it does not have the hash that Keras names, and no experiment of this database recorded it"
         in caplog.text
     )
     weights.upload(cache.store, "vgg16", {}, path)
@@ -138,7 +138,7 @@ def test_weights_that_only_a_pointer_vouches_for(cache, tmp_path, caplog, monkey
     cache.file(entry["key"], PLANTED).unlink()
     with pytest.raises(Invalid, match="answers 404"):
         weights.fetch(cache, "vgg16", {}, None)
-    assert "the weights of vgg16 staged before are gone: " in caplog.text
+    assert "the staged weights of vgg16 are gone: " in caplog.text
 
 
 def test_a_file_in_keras_cache(cache, tmp_path, caplog, monkeypatch):
@@ -148,7 +148,7 @@ def test_a_file_in_keras_cache(cache, tmp_path, caplog, monkeypatch):
     (keras / weights.names("vgg16", {})[1]).write_bytes(b"planted")
     assert weights.find("vgg16", {}, None, tmp_path) is None
     assert (
-        "is not used: it has another hash than Keras names, 6d6bbae143d832006294945121d1f1fc"
+        "is not used: it does not have the hash that Keras names, 6d6bbae143d832006294945121d1f1fc"
         in caplog.text
     )
     monkeypatch.setattr(
@@ -173,7 +173,7 @@ def test_a_mirror_of_keras_files(cache, tmp_path):
     (tmp_path / "www" / "vgg16" / weights.names("vgg16", {})[1]).write_bytes(BYTES)
     with pytest.raises(
         Invalid,
-        match="vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5 has another hash than Keras names, 6d6bbae",
+        match="vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5 is not used: it does not have the hash that Keras names, 6d6bbae",
     ):
         weights.fetch(cache, "vgg16", {}, weights.BASE_URL + "/vgg16")
     (tmp_path / "www" / "vgg16" / weights.names("vgg16", {})[0]).write_bytes(BYTES)
