@@ -8,7 +8,7 @@ import pytest
 from sklearn import metrics
 
 from job.experiment.experiment import NEWEST
-from job.learning import evaluate
+from job.learning import evaluate, scores
 
 CLASSES = ["a", "b", "c", "d"]
 
@@ -76,7 +76,7 @@ def test_a_class_that_is_nowhere_counts_nowhere(seed):
     ours = evaluate.evaluate(labels, p, list("abcdefg"), 1, method=2)
     same_as_scikit_learn(ours, labels, p.argmax(1))
     weights = np.concatenate(list(evaluate.resamples(labels, 3)))[:40]
-    drawn = evaluate.weighted_scores(weights, labels, p, auc=False, method=2)
+    drawn = scores.weighted_scores(weights, labels, p, auc=False, method=2)
     for row, times in enumerate(weights.astype(int)):
         same_as_scikit_learn(
             {name: v[row] for name, v in drawn.items()},
@@ -162,7 +162,7 @@ def test_smoothed_losses_are_those_of_keras():
         theirs = categorical_crossentropy(
             np.eye(5, dtype=np.float32)[labels], p, label_smoothing=smoothing
         )
-        assert evaluate.row_losses(labels, p, smoothing) == pytest.approx(
+        assert scores.row_losses(labels, p, smoothing) == pytest.approx(
             np.asarray(theirs), rel=1e-4
         )
 
