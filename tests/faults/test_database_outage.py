@@ -102,7 +102,7 @@ def test_an_outage_that_lasts(long):
     assert "cannot be reached" in child.text()
     saved = max(task_file(key).step for key in long.objects(0, "checkpoint"))
     child = long.site.start(*TRIAL, 0)
-    child.until(f"going on from the checkpoint at step {saved}\n")
+    child.until(f"resuming from the checkpoint at step {saved}\n")
     child.send(signal.SIGTERM)
     child.wait(check=75)
     assert long.task(0)["counted"] == 0

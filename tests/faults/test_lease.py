@@ -61,7 +61,7 @@ def test_a_requeued_job_goes_on_at_once(long):
         *TRIAL, 0, check=75, **{k: str(v) for k, v in environ.items()} | {"SLURM_JOB_ID": "4712"}
     )
     requeued = long.site.start(*TRIAL, 0, **environ)
-    requeued.until("going on from the checkpoint")
+    requeued.until("resuming from the checkpoint")
     requeued.wait(check=0)
 
 

@@ -48,7 +48,7 @@ def test_a_damaged_checkpoint_is_skipped(long):
     long.store.put(kept[-1], long.store.get(kept[-1])[:-100])
     child = kill_after_saves(long, 4)
     assert f"checkpoint {kept[-1]} is skipped: its hash does not match its content" in child.text()
-    assert f"going on from the checkpoint at step {task_file(kept[-2]).step}\n" in child.text()
+    assert f"resuming from the checkpoint at step {task_file(kept[-2]).step}\n" in child.text()
     for key in long.objects(0, "checkpoint"):
         content = bytearray(long.store.get(key))
         content[len(content) // 2] ^= 1
@@ -80,7 +80,7 @@ def test_a_database_that_went_back_in_time(long):
     child = long.site.start(*TRIAL, 0)
     child.wait(check=0)
     assert "other parameters or other data (parameters differ)" in child.text()
-    assert before and "going on from" not in child.text()
+    assert before and "resuming from" not in child.text()
     assert long.bits(0) == calm
 
 

@@ -64,7 +64,7 @@ def test_stopped_in_the_middle(long, docker):
     child.wait(check=75)
     stop.wait(60)
     assert [a["outcome"] for a in long.attempts(0)] == ["interrupted"]
-    assert "going on from the checkpoint" in long.site.job(*TRIAL, 0, check=0).stderr
+    assert "resuming from the checkpoint" in long.site.job(*TRIAL, 0, check=0).stderr
     assert [a["outcome"] for a in long.attempts(0)] == ["interrupted", "complete"]
     assert long.bits(0) == calm
 

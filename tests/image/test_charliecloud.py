@@ -69,7 +69,7 @@ def test_the_whole_chain(desk, site, folder, weights, docker, image):
     wait_for(lambda: not desk.cluster.queue(), 380)
     assert {desk.cluster.job(job)["JobState"] for job in ids} == {"COMPLETED"}
     assert desk.cluster.job(trial)["Restarts"] == "1"
-    assert "going on from the checkpoint" in desk.log(trial)
+    assert "resuming from the checkpoint" in desk.log(trial)
     report = json.loads((desk.folder / "out" / "tiny" / "report" / "report.json").read_text())
     assert {m: len(of["fold"]["folds"]) for m, of in report["models"].items()} == {
         "cnn": 2,

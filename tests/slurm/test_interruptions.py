@@ -28,7 +28,7 @@ def test_a_time_limit_is_an_interruption(desk, long):
     job = desk.cluster.wait(element, "COMPLETED", 700)
     assert (int(job["Restarts"]) >= 1, job["ExitCode"]) == (True, "0:0")
     assert "exit 75: requeued" in desk.log(element)
-    assert "going on from the checkpoint" in desk.log(element)
+    assert "resuming from the checkpoint" in desk.log(element)
     assert {a["outcome"] for a in long.attempts(2)} == {"interrupted", "complete"}
     assert long.bits(2) == calm
 

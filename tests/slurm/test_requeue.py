@@ -49,7 +49,7 @@ def test_cancelled_is_cancelled(desk, long):
     assert [a["outcome"] for a in long.attempts(2)] == ["interrupted"]
     again = desk.type("task.sbatch", "--array=2", *TRIAL) + "_2"
     desk.cluster.wait(again, "COMPLETED")
-    assert "going on from the checkpoint" in desk.log(again)
+    assert "resuming from the checkpoint" in desk.log(again)
 
 
 def test_not_ready_is_requeued_until_it_is(desk, small):

@@ -16,14 +16,13 @@ from job.learning.evaluate import score
 from job.learning.kernels import training_kernels
 from job.learning.models import cnn, transfer
 from job.learning.provenance import history_csv, sha256
+from job.learning.step import build_optimizer, class_weights
 from job.learning.train import (
     MAPPED_BYTES,
     Examples,
     Hooks,
-    _optimizer,
-    class_weights,
     predict,
-    taken,
+    read_rows,
     train,
 )
 from job.randomness import generator
@@ -234,14 +233,11 @@ def test_class_weights_are_those_of_scikit_learn():
     """They are of the rows trained on, n / (k * count), and none without the key."""
     labels = np.array([0] * 50 + [1] * 30 + [2] * 20)
     rows = np.flatnonzero(np.arange(100) % 10 < 7)
-    examples = Examples(np.zeros((100, 4), np.float32), labels, rows)
     expected = compute_class_weight("balanced", classes=np.arange(3), y=labels[rows])
-    assert class_weights(examples, 3, {"class_weights": "balanced"}) == pytest.approx(expected)
-    assert (
-        class_weights(examples, 3, {"class_weights": "none"})
-        is class_weights(examples, 3, {})
-        is None
-    )
+    weights = class_weights(labels[rows], 3, {"class_weights": "balanced"})
+    assert weights == pytest.approx(expected)
+    assert class_weights(labels[rows], 3, {"class_weights": "none"}) is None
+    assert class_weights(labels[rows], 3, {}) is None
 
 
 @pytest.mark.parametrize(("mode", "share"), [("none", 0.9), ("balanced", 0.5)])
@@ -363,7 +359,7 @@ def test_weight_decay_leaves_biases_and_normalisation_alone():
                 *(type(layer).from_config(layer.get_config()) for layer in layers),
             ]
         )
-        optimizer = _optimizer(PLAIN | {"weight_decay": 0.5}, 10, net, method)
+        optimizer = build_optimizer(PLAIN | {"weight_decay": 0.5}, 10, net, method)
         optimizer.build(net.trainable_variables)
         for variable in net.trainable_variables:
             variable.assign(tf.ones_like(variable))
@@ -385,7 +381,7 @@ def test_a_mapped_file_is_no_memory_of_the_process(tmp_path):
     del written
     images = np.load(tmp_path / "images.npy", mmap_mode="r")
     sums = [
-        int(taken(images, rows).sum())
+        int(read_rows(images, rows).sum())
         for rows in np.array_split(np.random.default_rng(0).permutation(n), n // 256)
     ]
     assert sum(sums) == len(range(0, n, 1000)) * 3072 * 7

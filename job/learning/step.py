@@ -1,0 +1,135 @@
+"""One training step: its loss, its optimizer and the graph that runs both."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from job.learning.augment import warp
+from job.learning.backend import keras, tf
+from job.learning.kernels import training_kernels
+from job.randomness import derive
+
+
+def class_weights(labels: np.ndarray, classes: int, parameters: dict) -> np.ndarray | None:
+    """Return the weight in the loss of an image of each class: n / (classes * images of the class).
+
+    Source: scikit-learn's class_weight="balanced".
+
+    Args:
+        labels: int64 [n], of the rows trained on only, so that no split learns from another.
+        classes: how many there are.
+        parameters: `class_weights`: "balanced", or "none", the default.
+
+    Returns:
+        float32 [classes], or None where all weigh the same.
+    """
+    if parameters.get("class_weights", "none") == "none":
+        return None
+    counts = np.bincount(labels, minlength=classes)
+    return (len(labels) / (classes * np.maximum(counts, 1))).astype(np.float32)
+
+
+def build_step(
+    net: keras.Model,
+    optimizer: keras.optimizers.Optimizer,
+    parameters: dict,
+    weights: np.ndarray | None,
+    dtype: str,
+    compiled: bool,
+) -> Callable:
+    """Return a function that trains the net on one batch.
+
+    It takes inputs, labels, a seed and sums of earlier batches. It returns these sums of loss, hits
+    and images, float32 [3], plus those of the batch. The loss in them is without class weights:
+    curves show it beside the validation loss.
+
+    Args:
+        net: inputs to probabilities.
+        optimizer: built for the net.
+        parameters: `label_smoothing` and perhaps `augment`.
+        weights: what `class_weights` returned.
+        dtype: what `kernels.chosen_dtype` returned.
+        compiled: let XLA compile all of the step but the augmentation.
+    """
+    classes = net.output_shape[-1]
+    amounts = parameters.get("augment") or {}
+    smoothing = parameters["label_smoothing"]
+
+    # One graph per shape, whatever came before: with relaxed shapes a resumed process would compute
+    # other bits. One graph for all sizes would save a second tracing, but then a step too large for
+    # the memory ends the process; now it is an error. Autograph would leave a file in the temporary
+    # folder if the process is killed.
+    @tf.function(autograph=False)
+    def step(x, labels, seed, sums):
+        # XLA does not support the operation of the warp, so `learn` is compiled without it.
+        return learn(warp(x, amounts, seed) / 255.0 if amounts else scale(x), labels, sums)
+
+    def learn(x, labels, sums):
+        truth = tf.one_hot(labels, classes)
+        with tf.GradientTape() as tape, training_kernels(net, dtype):
+            probabilities = net(x, training=True)
+            losses = _cross_entropy(truth, probabilities, smoothing)
+            weighted = losses
+            if weights is not None:
+                weighted = losses * tf.gather(tf.constant(weights), labels)
+            # net.losses are a custom model's regularizers, which no curve shows.
+            loss = sum(net.losses, tf.reduce_mean(weighted))
+        optimizer.apply(tape.gradient(loss, net.trainable_variables), net.trainable_variables)
+        hits = tf.cast(tf.argmax(probabilities, axis=1) == labels, tf.float32)
+        return sums + tf.stack(
+            [tf.reduce_sum(losses), tf.reduce_sum(hits), tf.cast(tf.size(labels), tf.float32)]
+        )
+
+    if compiled:
+        learn = tf.function(learn, autograph=False, jit_compile=True)
+    return step
+
+
+def _cross_entropy(truth, probabilities, smoothing: float) -> tf.Tensor:
+    """Return the loss of each image, float32 [n]."""
+    # Keras' inferred type is the union of all its backends.
+    return keras.losses.categorical_crossentropy(  # pyright: ignore[reportReturnType]
+        truth, probabilities, label_smoothing=smoothing
+    )
+
+
+def build_optimizer(
+    parameters: dict, total_steps: int, net: keras.Model, method: int
+) -> keras.optimizers.Optimizer:
+    """Return Adam, or AdamW where there is weight decay.
+
+    Only kernels and embeddings decay; biases, and the scales and shifts of normalizations, do not.
+    Those are the variables of rank 0 and 1, whatever their names, also in a custom model. By
+    method 1 all variables decay.
+    Source: He et al. 2019, "Bag of Tricks for Image Classification", 3.1, "no bias decay".
+
+    Args:
+        parameters: learning_rate, schedule ("constant" or "cosine") and weight_decay.
+        total_steps: after which the cosine schedule reaches 0.
+        net: whose variables it is to change.
+        method: of the experiment, see METHODS in job.experiment.experiment.
+    """
+    rate = parameters["learning_rate"]
+    if parameters["schedule"] == "cosine":
+        rate = keras.optimizers.schedules.CosineDecay(rate, total_steps)
+    # Keras takes a schedule, too; its default of 0.001 hides that from the type checker.
+    if not parameters["weight_decay"]:
+        return keras.optimizers.Adam(rate)  # pyright: ignore[reportArgumentType]
+    optimizer = keras.optimizers.AdamW(
+        rate,  # pyright: ignore[reportArgumentType]
+        weight_decay=parameters["weight_decay"],
+    )
+    if method >= 2:
+        exempt = [v for v in net.trainable_variables if len(v.shape) < 2]
+        optimizer.exclude_from_weight_decay(var_list=exempt)
+    return optimizer
+
+
+def step_seed(seed: int, step: int) -> tf.Tensor:
+    """Return the seed of a step's augmentation, int32 [2]."""
+    return tf.constant([derive(seed, "step", step), step], tf.int32)
+
+
+def scale(x):
+    """Return uint8 pixels as float32 of 0-1, and features unchanged."""
+    return tf.cast(x, tf.float32) / 255.0 if x.dtype == tf.uint8 else x
