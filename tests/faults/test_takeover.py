@@ -55,7 +55,7 @@ def test_a_damaged_checkpoint_is_skipped(long):
         long.store.put(key, bytes(content))
     child = long.site.start(*TRIAL, 0)
     child.wait(check=0)
-    assert "going on" not in child.text()
+    assert "resuming from" not in child.text()
     assert long.bits(0) == calm
     said = "note: cnn trial 0, attempt 3: checkpoint "
     assert any(
