@@ -1,4 +1,4 @@
-"""Own models: what a file may say of one, what its source is, and what a wrong one is answered before anything runs."""
+"""Custom models: what a file may say of one, what its source is, and what a wrong one is answered before anything runs."""
 
 import json
 import sys
