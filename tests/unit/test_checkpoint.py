@@ -126,4 +126,9 @@ def test_what_cannot_be_removed_ends_no_training(tmp_path, caplog):
     store = Undeletable(tmp_path, 5, time.sleep)
     save(checkpoints(store), 1, 2, 3, 4)
     assert len(steps(store)) == 4
-    assert caplog.text.count("old checkpoints cannot be deleted and are left to `job gc`: no right to delete") == 1
+    assert (
+        caplog.text.count(
+            "old checkpoints cannot be deleted and are left to `job gc`: no right to delete"
+        )
+        == 1
+    )
