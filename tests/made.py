@@ -10,7 +10,7 @@ import numpy as np
 from job.experiment.experiment import NEWEST
 from job.experiment.specification import parse
 from job.learning import evaluate
-from job.report.collect import Attempt, Collected, Model, Predictions, Task
+from job.report.results import Attempt, Collected, Model, Predictions, Task
 
 CLASSES = ["airplane", "automobile", "bird", "cat"]
 SPEC = {

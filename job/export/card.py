@@ -10,10 +10,11 @@ from jinja2 import Template
 from job.experiment.serialize import toml
 from job.export.trained import FORMATS
 from job.report.absent import environment
-from job.report.collect import Collected
 from job.report.curves import calibration
+from job.report.entry import published
 from job.report.formatting import count, interval, num, plain, share, some
-from job.report.summary import METRIC_KEY, published
+from job.report.metrics import SCORE_OF_METRIC
+from job.report.results import Collected
 from job.settings import redact
 from job.text import printable
 
@@ -35,7 +36,7 @@ def card(collected: Collected, summary: dict, model: str, about: dict) -> str:
         model=model,
         entry=entry,
         run=published(entry),
-        key=METRIC_KEY[summary["metric"]],
+        key=SCORE_OF_METRIC[summary["metric"]],
         calibration=calibration(predictions.labels, predictions.probabilities)[1]
         if predictions
         else None,

@@ -1,1 +1,4 @@
-"""What came of it, for a reader: one page, one report.json, drawn from rows and objects alone."""
+"""The results of an experiment for its readers: one page and one report.json.
+
+Both come from rows and stored objects alone.
+"""

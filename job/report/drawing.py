@@ -1,16 +1,23 @@
-"""How pictures are drawn: SVG by matplotlib without pyplot, one style; the same values give the same bytes.
+"""How pictures are drawn: SVG by matplotlib without pyplot, in one style.
 
-Every colour is one of PALETTE, so that the page can put its own theme in their place.
+The same values give the same bytes. Every color is one of PALETTE, so that the page can replace
+it by its theme's.
 """
 
 import io
 import re
 import warnings
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import matplotlib
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+if TYPE_CHECKING:
+    from matplotlib.typing import RcKeyType
 
 PALETTE = {
     "ink": "#1b1f24",
@@ -24,9 +31,13 @@ PALETTE = {
     "cell": "#1f5fa9",
     "on-cell": "#fefefe",
 }
-INK, SOFT, LINE, ACCENT, SECOND = (PALETTE[c] for c in ("ink", "soft", "line", "accent", "second"))
+INK = PALETTE["ink"]
+SOFT = PALETTE["soft"]
+LINE = PALETTE["line"]
+ACCENT = PALETTE["accent"]
+SECOND = PALETTE["second"]
 SERIES = [PALETTE[c] for c in ("accent", "second", "third", "fourth")]
-STYLE = {
+STYLE: "dict[RcKeyType, Any]" = {
     "svg.hashsalt": "image-tuning-job",
     "svg.fonttype": "none",  # text stays text
     "text.parse_math": False,  # a class may be called $x$
@@ -56,15 +67,15 @@ SVG_MAX_POINTS = 2000
 
 @dataclass(frozen=True)
 class Picture:
-    """One file beside the page; `alt` says what it shows to who cannot see it."""
+    """One file beside the page; `alt` describes it to readers who cannot see it."""
 
     content: bytes
     alt: str
 
 
 @contextmanager
-def style():
-    """Draw in our style, whatever a user's matplotlibrc says."""
+def style() -> Iterator[None]:
+    """Draw in the report's style, whatever a user's matplotlibrc says."""
     with warnings.catch_warnings(), matplotlib.rc_context():
         warnings.filterwarnings("ignore", message="Glyph .* missing")
         matplotlib.rcdefaults()
@@ -73,33 +84,33 @@ def style():
 
 
 def shorten(name: str, limit: int = 16) -> str:
-    """Return a class name that fits its place."""
+    """Return a class name of at most `limit` characters."""
     return name if len(name) <= limit else name[: limit - 1] + "…"
 
 
 def svg(figure: Figure, alt: str) -> Picture:
-    """Save without dates, versions and other texts that change."""
+    """Save a figure without dates, versions and other texts that change."""
     buffer = io.BytesIO()
-    figure.savefig(
-        buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None}
-    )
-    return Picture(_small(buffer.getvalue().decode()).encode(), alt)
+    metadata = {"Date": None, "Creator": None, "Format": None, "Type": None}
+    figure.savefig(buffer, format="svg", metadata=metadata)
+    return Picture(_compact(buffer.getvalue().decode()).encode(), alt)
 
 
-def _small(svg: str) -> str:
-    """Drop ids nothing refers to, and white space."""
+def _compact(svg: str) -> str:
+    """Drop white space, and the ids that nothing refers to."""
     used = set(re.findall(r'(?:href="|url\()#([^")]+)', svg))
     svg = re.sub(r' id="([^"]*)"', lambda m: m[0] if m[1] in used else "", svg)
     return re.sub(r"\n\s*", "\n", svg)
 
 
-def axes(width: float, height: float):
+def axes(width: float, height: float) -> tuple[Figure, Axes]:
+    """Return a figure of a size in inches, and its only axes."""
     figure = Figure(figsize=(width, height), layout="constrained")
     return figure, figure.subplots()
 
 
-def legend(where, ax, **options) -> None:
-    """Name each kind of line once, however many lines are of it."""
+def legend(where: Figure | Axes, ax: Axes, **options) -> None:
+    """Name each kind of line once, however many such lines there are."""
     handles, labels = ax.get_legend_handles_labels()
     unique = dict(zip(labels, handles, strict=True))
     where.legend(unique.values(), unique.keys(), **options)

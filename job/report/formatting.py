@@ -1,53 +1,59 @@
-"""How the page says numbers, times and lists."""
+"""How the page writes numbers, times and lists. A missing value is a dash."""
 
 import math
+from typing import Any
 
 from job.report.absent import DASH, is_absent
 
 
-def num(value, digits: int = 3) -> str:
-    """Return a score with fixed digits, a half rounded up however a float holds it; what is not there is a dash."""
-    return (
-        DASH
-        if is_absent(value)
-        else f"{value + math.copysign(1e-9, value):.{digits}f}".replace("-", "−")
-    )
+def num(value: Any, digits: int = 3) -> str:
+    """Return a score with a fixed number of digits.
 
-
-def interval(pair, digits: int = 3) -> str:
-    """Return low to high; "to" where a sign could be taken for a dash. Of an end that is not there nothing is told."""
-    if is_absent(pair) or not pair or any(is_absent(v) for v in pair):
+    A half rounds away from zero, however a float holds it.
+    """
+    if is_absent(value):
         return DASH
-    low, high = (num(v, digits) for v in pair)
-    return f"{low} to {high}" if pair[0] < 0 else f"{low}–{high}"
+    return f"{value + math.copysign(1e-9, value):.{digits}f}".replace("-", "−")
 
 
-def count(value) -> str:
-    """Return a whole number with thousands."""
+def interval(pair: Any, digits: int = 3) -> str:
+    """Return the two ends of an interval, or a dash unless both are there.
+
+    They are joined by "to" where a minus sign could be taken for a dash.
+    """
+    if is_absent(pair) or not pair or any(is_absent(end) for end in pair):
+        return DASH
+    low, high = pair
+    joint = " to " if low < 0 else "–"
+    return f"{num(low, digits)}{joint}{num(high, digits)}"
+
+
+def count(value: Any) -> str:
+    """Return a whole number with separated thousands."""
     return DASH if is_absent(value) else f"{value:,}"
 
 
-def share(value) -> str:
-    """Return a share as per cent, with as many digits as scores have."""
+def share(value: Any) -> str:
+    """Return a share of 0..1 as per cent, with as many digits as scores have."""
     return DASH if is_absent(value) else f"{num(100 * value, 1)} %"
 
 
-def plural(n: int, what: str) -> str:
+def plural(n: Any, what: str) -> str:
     """Return "1 time", "2 times"."""
     if is_absent(n):
         return f"{DASH} {what}s"
     return f"{n:,} {what}" if n == 1 else f"{n:,} {what}s"
 
 
-def some(names: list[str], most: int = 20) -> str:
-    """Return names with commas, the first of many."""
-    names = [DASH if is_absent(name) else name for name in names]
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
+def some(names: list, most: int = 20) -> str:
+    """Return up to `most` names, joined by commas, and how many more there are."""
+    known = [DASH if is_absent(name) else name for name in names]
+    more = f" and {len(known) - most} more" if len(known) > most else ""
+    return ", ".join(known[:most]) + more
 
 
-def duration(seconds: float | None) -> str:
-    """Return seconds as a person says them."""
+def duration(seconds: Any) -> str:
+    """Return seconds as seconds, minutes or hours."""
     if is_absent(seconds):
         return DASH
     if seconds < 60:
@@ -58,8 +64,8 @@ def duration(seconds: float | None) -> str:
     return f"{minutes // 60:,} h {minutes % 60} min"
 
 
-def plain(value) -> str:
-    """Return a parameter as one would write it."""
+def plain(value: Any) -> str:
+    """Return a parameter as a person would write it."""
     if isinstance(value, float):
         return f"{value:.4g}"
     if isinstance(value, bool):
@@ -67,7 +73,7 @@ def plain(value) -> str:
     return DASH if is_absent(value) else str(value)
 
 
-def shape(value) -> str:
+def shape(value: Any) -> str:
     """Return a layer's shape without its batch axis."""
     if isinstance(value, (list, tuple)):
         return "\u00a0×\u00a0".join(str(v) for v in value if v is not None)

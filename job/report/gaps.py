@@ -1,10 +1,13 @@
-"""What a full report would have and this one has not, in sentences."""
+"""What a full report would contain and this one lacks, in sentences."""
 
-from job.report.collect import Collected, Model, Task
+from collections import Counter
+from collections.abc import Iterator
+
+from job.report.results import Collected, Model, Task
 
 
-def hopeless(model: Model) -> str | None:
-    """Return why a model can get no mean fold score without `job retry`, or None."""
+def no_score_reason(model: Model) -> str | None:
+    """Return why a model can get no mean fold score without `job retry`, or None if it can."""
     for stage in ("features", "fold"):
         if failed := model.stage(stage, "failed"):
             return f"{stage} {failed[0].index} failed for good ({failed[0].reason})"
@@ -15,44 +18,50 @@ def hopeless(model: Model) -> str | None:
 
 
 def no_winner_ever(collected: Collected) -> str | None:
-    """Return why no model can get a mean fold score without `job retry`, or None while one can."""
-    why = {name: hopeless(model) for name, model in collected.models.items()}
-    return (
-        "; ".join(f"{name}: {reason}" for name, reason in why.items())
-        if all(why.values())
-        else None
-    )
+    """Return why no model can get a mean fold score without `job retry`, or None if one can."""
+    reasons = {name: no_score_reason(model) for name, model in collected.models.items()}
+    if not all(reasons.values()):
+        return None
+    return "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
 
 
 def missing(collected: Collected, models: dict) -> list[str]:
-    """Return a sentence for each thing a full report would have and this one has not."""
-    found = []
+    """Return one sentence for each thing that this report lacks.
+
+    Args:
+        models: report.json's entries, by model.
+    """
+    sentences = []
     for name, model in collected.models.items():
-        if why := hopeless(model):
-            found.append(f"{name} is out of the comparison: {why}.")
-        for stage, tasks in model.tasks.items():
-            there = states(tasks)
-            lacking = {s: there[s] for s in ("running", "waiting") if s in there}
-            if stage != "trial" and "failed" in there:
-                lacking["failed"] = there["failed"]
-            if lacking:
-                counts = ", ".join(f"{n} {s}" for s, n in lacking.items())
-                found.append(
-                    f"{name}: {sum(lacking.values())} of {len(tasks)} {stage} tasks missing ({counts})."
-                )
-        fold = models[name]["fold"]
-        if fold["mean"] is None and not hopeless(model):
-            found.append(f"{name} has no mean fold score: a missing fold is not averaged away.")
-        elif fold["mean"] is not None and fold["out_of_fold"] is None:
-            found.append(
-                f"{name} has no pooled out-of-fold accuracy: its folds' predictions are not every training image once."
-            )
-    return found + [f"{problem}." for problem in collected.problems]
+        sentences += _missing_of(model, models[name]["fold"])
+    return sentences + [f"{problem}." for problem in collected.problems]
 
 
-def states(tasks: list[Task]) -> dict[str, int]:
-    """Return how many tasks are in each state."""
-    counted: dict[str, int] = {}
-    for task in tasks:
-        counted[task.state] = counted.get(task.state, 0) + 1
-    return counted
+def _missing_of(model: Model, fold: dict) -> Iterator[str]:
+    reason = no_score_reason(model)
+    if reason:
+        yield f"{model.name} is out of the comparison: {reason}."
+    for stage, tasks in model.tasks.items():
+        if lacking := _lacking(stage, tasks):
+            counts = ", ".join(f"{n} {state}" for state, n in lacking.items())
+            total = sum(lacking.values())
+            yield f"{model.name}: {total} of {len(tasks)} {stage} tasks missing ({counts})."
+    if fold["mean"] is None and not reason:
+        yield f"{model.name} has no mean fold score: that needs every fold."
+    elif fold["mean"] is not None and fold["out_of_fold"] is None:
+        yield (
+            f"{model.name} has no pooled out-of-fold accuracy:"
+            " its folds do not predict every training image exactly once."
+        )
+
+
+def _lacking(stage: str, tasks: list[Task]) -> dict[str, int]:
+    """Return how many tasks lack a result, by state. A failed trial is a result, not a gap."""
+    states = ("running", "waiting") if stage == "trial" else ("running", "waiting", "failed")
+    counts = count_states(tasks)
+    return {state: counts[state] for state in states if state in counts}
+
+
+def count_states(tasks: list[Task]) -> dict[str, int]:
+    """Return how many tasks are in each state that occurs."""
+    return dict(Counter(task.state for task in tasks))

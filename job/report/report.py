@@ -1,7 +1,7 @@
-"""The report: what came of an experiment, for people (index.html) and programs (report.json).
+"""The report of an experiment: index.html for people, report.json for programs.
 
-It reads rows and artifacts only, trains nothing, never opens the test part, and works at any time:
-what is not there yet is said in words and never averaged away.
+The report reads rows and artifacts only, trains nothing and never opens the test part. It can be
+written at any time: it names what is missing, and takes no mean over missing values.
 """
 
 import errno
@@ -14,8 +14,10 @@ from job.errors import Invalid, Unreachable
 from job.files import write_whole
 from job.report.collect import collect
 from job.report.figures import draw
+from job.report.leaderboard import leaderboard
 from job.report.page import render
-from job.report.summary import leaderboard, summarise, to_text
+from job.report.results import Collected
+from job.report.summary import summarise, to_text
 from job.storage.paths import experiment_folder
 from job.storage.store import Store
 
@@ -25,10 +27,14 @@ log = logging.getLogger(__name__)
 def write(database: Database, store: Store, registered: Registered, out: Path) -> dict:
     """Write index.html, report.json, leaderboard.csv and the pictures to `out` and to the store.
 
-    Written again, it replaces what it wrote; the same rows and artifacts give the same bytes.
+    A second report replaces the first. The same rows and artifacts give the same bytes.
 
-    Returns: report.json as a dict.
-    Raises: Invalid when `out` cannot be written, Unreachable when its disk is full.
+    Returns:
+        The content of report.json.
+
+    Raises:
+        Invalid: `out` cannot be written.
+        Unreachable: its disk is full.
     """
     collected = collect(database, store, registered)
     summary = summarise(collected)
@@ -41,8 +47,11 @@ def write(database: Database, store: Store, registered: Registered, out: Path) -
     return summary
 
 
-def assemble(collected, summary: dict) -> dict[str, bytes]:
-    """Return every file of the report by its name; index.html is the last, as it shows the others."""
+def assemble(collected: Collected, summary: dict) -> dict[str, bytes]:
+    """Return the content of every file of the report, by file name.
+
+    index.html comes last, because it shows the others.
+    """
     pictures = draw(collected, summary)
     files = {name: picture.content for name, picture in pictures.items()}
     files["leaderboard.csv"] = leaderboard(summary).encode()
@@ -59,8 +68,10 @@ def _replace(folder: Path, name: str, content: bytes) -> None:
     except OSError as exc:
         if exc.errno in (errno.ENOSPC, errno.EDQUOT):
             raise Unreachable(
-                f"no space left to write {folder / name}: free some, then run `job report` again"
+                f"no space left to write {folder / name}:"
+                " free some space, then run `job report` again"
             ) from exc
         raise Invalid(
-            f"--out {folder}: {name} cannot be written: {exc.strerror or exc}; expected a folder this user may write to"
+            f"--out {folder}: {name} cannot be written: {exc.strerror or exc};"
+            " expected a folder that this user may write to"
         ) from exc

@@ -1,9 +1,9 @@
 """Pictures of scores: the confusion matrix, ROC lines, reliability."""
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
-from job.report.collect import Collected
 from job.report.curves import GRID, calibration, confusions, macro, rocs
 from job.report.drawing import (
     ACCENT,
@@ -18,142 +18,146 @@ from job.report.drawing import (
     shorten,
     svg,
 )
+from job.report.entry import published
 from job.report.formatting import num
-from job.report.summary import published
+from job.report.results import Collected, Predictions
+
+DARK_CELL = 0.78  # from this share on a cell needs light letters
+LINE_STYLES = ("-", "--", ":")
 
 
 def confusion(name: str, counts: np.ndarray | None, classes: list[str]) -> Picture | None:
-    """Draw the counts, int [k, k]; the depth of colour is the share of the true class."""
+    """Draw a confusion matrix; the depth of color is the share of the true class.
+
+    Args:
+        counts: int [k, k], rows are the true classes; None where it is missing.
+
+    Returns:
+        None without counts, and where there are too many classes for a matrix.
+    """
     k = len(classes)
     if counts is None or k > MATRIX_MAX_CLASSES:
         return None
-    share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     size = 2.2 + 0.36 * max(k, 4)
     figure, ax = axes(size, size * 0.92)
-    for i in range(k):
-        for j in range(k):
-            if counts[i, j]:
-                ax.add_patch(
-                    Rectangle(
-                        (j - 0.5, i - 0.5),
-                        1,
-                        1,
-                        facecolor=PALETTE["cell"],
-                        alpha=round(0.06 + 0.94 * float(share[i, j]), 3),
-                        lw=0,
-                    )
-                )
-            color = PALETTE["on-cell"] if share[i, j] > 0.78 else INK if counts[i, j] else SOFT
-            ax.text(
-                j,
-                i,
-                counts[i, j] or "·",
-                ha="center",
-                va="center",
-                fontsize=8.5 if k <= 12 else 6,
-                color=color,
-            )
-    labels = [shorten(c) for c in classes]
-    ax.set(
-        xlim=(-0.5, k - 0.5),
-        ylim=(k - 0.5, -0.5),
-        aspect="equal",
-        xticks=range(k),
-        yticks=range(k),
-        xlabel="predicted",
-        ylabel="true",
-    )
-    ax.set_xticklabels(labels, rotation=45, ha="right", rotation_mode="anchor")
-    ax.set_yticklabels(labels)
-    ax.grid(False)
-    ax.tick_params(length=0)
-    ax.spines[:].set_visible(False)
+    _draw_cells(ax, counts)
+    _label_matrix(ax, classes)
     worst = "; ".join(
         f"{c['true']} taken for {c['predicted']} {c['n']} times"
         for c in confusions(counts, classes, 3)
     )
     return svg(
         figure,
-        f"Confusion matrix of {name} on the test part, {counts.trace()} of {counts.sum()} right. Most frequent: {worst or 'no confusion'}.",
+        f"Confusion matrix of {name} on the test part, {counts.trace()} of {counts.sum()} correct."
+        f" Most frequent: {worst or 'no confusion'}.",
     )
 
 
-def roc(name: str, predictions, run: dict, classes: list[str]) -> Picture | None:
-    """Draw one line per class, of up to 20, and the macro line over them; None where neither can be drawn."""
+def _draw_cells(ax: Axes, counts: np.ndarray) -> None:
+    k = len(counts)
+    share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    center = {"ha": "center", "va": "center", "fontsize": 8.5 if k <= 12 else 6}
+    for i in range(k):
+        for j in range(k):
+            if counts[i, j]:
+                alpha = round(0.06 + 0.94 * float(share[i, j]), 3)
+                corner = (j - 0.5, i - 0.5)
+                cell = Rectangle(corner, 1, 1, facecolor=PALETTE["cell"], alpha=alpha, lw=0)
+                ax.add_patch(cell)
+            color = _text_color(counts[i, j], share[i, j])
+            ax.text(j, i, counts[i, j] or "·", color=color, **center)
+
+
+def _text_color(count: int, share: float) -> str:
+    if share > DARK_CELL:
+        return PALETTE["on-cell"]
+    return INK if count else SOFT
+
+
+def _label_matrix(ax: Axes, classes: list[str]) -> None:
+    k = len(classes)
+    labels = [shorten(c) for c in classes]
+    ax.set(xlim=(-0.5, k - 0.5), ylim=(k - 0.5, -0.5), aspect="equal")
+    ax.set(xticks=range(k), yticks=range(k), xlabel="predicted", ylabel="true")
+    ax.set_xticklabels(labels, rotation=45, ha="right", rotation_mode="anchor")
+    ax.set_yticklabels(labels)
+    ax.grid(False)
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+
+
+def roc(name: str, predictions: Predictions, run: dict, classes: list[str]) -> Picture | None:
+    """Draw one line per class, of up to 20, and the macro line over them.
+
+    Returns:
+        None where neither can be drawn.
+    """
     lines = rocs(predictions.labels, predictions.probabilities)
-    mean, shown = (
-        macro(lines),
-        [line for line in lines if line is not None] if len(classes) <= MATRIX_MAX_CLASSES else [],
-    )
-    if mean is None and not shown:
+    mean = macro(lines)
+    drawable = [line for line in lines if line is not None]
+    of_classes = drawable if len(classes) <= MATRIX_MAX_CLASSES else []
+    if mean is None and not of_classes:
         return None
     figure, ax = axes(4.4, 4.2)
-    for line in shown:
+    for line in of_classes:
         ax.plot(GRID, line, color=SOFT, lw=0.8, alpha=0.7, label="each class")
     auc = "" if run.get("roc_auc") is None else f", AUC {num(run['roc_auc'])}"
     if mean is not None:
         ax.plot(GRID, mean, color=ACCENT, lw=2, label=f"macro{auc}")
-    _diagonal(ax, "false positive rate", "true positive rate")
+    _draw_diagonal(ax, "false positive rate", "true positive rate")
     legend(ax, ax, loc="lower right")
-    drawn = [f"{len(shown)} of {len(classes)} classes"] * bool(shown) + [
-        f"the macro average{auc}"
-    ] * (mean is not None)
-    return svg(figure, f"ROC of {name} on the test part, one-vs-rest: {' and '.join(drawn)}.")
+    parts = []
+    if of_classes:
+        parts.append(f"{len(of_classes)} of {len(classes)} classes")
+    if mean is not None:
+        parts.append(f"the macro average{auc}")
+    return svg(figure, f"ROC of {name} on the test part, one-vs-rest: {' and '.join(parts)}.")
 
 
 def macro_rocs(collected: Collected, summary: dict) -> Picture | None:
-    """Draw the macro lines of all models in one picture."""
-    found = {}
+    """Draw the macro lines of all models in one picture, if two models have one."""
+    lines = {}
     for name, model in collected.models.items():
         predictions = model.predictions.get(("final", 0))
         line = macro(rocs(predictions.labels, predictions.probabilities)) if predictions else None
         if line is not None:
-            found[name] = line
-    if len(found) < 2:
+            lines[name] = line
+    if len(lines) < 2:
         return None
     figure, ax = axes(4.4, 4.2)
-    for i, (name, line) in enumerate(found.items()):
-        ax.plot(
-            GRID,
-            line,
-            color=SERIES[i % len(SERIES)],
-            lw=1.8,
-            ls=("-", "--", ":")[i // len(SERIES) % 3],
-            label=name,
-        )
-    _diagonal(ax, "false positive rate", "true positive rate")
+    for i, (name, line) in enumerate(lines.items()):
+        color = SERIES[i % len(SERIES)]
+        dashes = LINE_STYLES[i // len(SERIES) % len(LINE_STYLES)]
+        ax.plot(GRID, line, color=color, lw=1.8, ls=dashes, label=name)
+    _draw_diagonal(ax, "false positive rate", "true positive rate")
     ax.legend(loc="lower right")
-    runs = {name: published(summary["models"][name]) or {} for name in found}
-    areas = [
-        name
-        + (f" (AUC {num(runs[name]['roc_auc'])})" if runs[name].get("roc_auc") is not None else "")
-        for name in found
-    ]
+    areas = [_with_area(name, summary["models"][name]) for name in lines]
     return svg(figure, f"Macro ROC lines on the test part: {', '.join(areas)}.")
 
 
-def reliability(name: str, predictions) -> Picture:
-    """Draw accuracy against stated confidence."""
+def _with_area(name: str, entry: dict) -> str:
+    area = (published(entry) or {}).get("roc_auc")
+    return name if area is None else f"{name} (AUC {num(area)})"
+
+
+def reliability(name: str, predictions: Predictions) -> Picture:
+    """Draw accuracy against stated confidence; larger dots hold more images."""
     bins, error = calibration(predictions.labels, predictions.probabilities)
-    figure, ax = axes(4.4, 4.2)
+    confidence = [b["confidence"] for b in bins]
+    accuracy = [b["accuracy"] for b in bins]
     largest = max(b["n"] for b in bins)
-    ax.plot([b["confidence"] for b in bins], [b["accuracy"] for b in bins], color=ACCENT, lw=1.2)
-    ax.scatter(
-        [b["confidence"] for b in bins],
-        [b["accuracy"] for b in bins],
-        s=[15 + 105 * b["n"] / largest for b in bins],
-        color=ACCENT,
-        lw=0,
-        clip_on=False,
-        zorder=3,
-    )
-    _diagonal(ax, "stated confidence", "accuracy")
+    sizes = [15 + 105 * b["n"] / largest for b in bins]
+    figure, ax = axes(4.4, 4.2)
+    ax.plot(confidence, accuracy, color=ACCENT, lw=1.2)
+    ax.scatter(confidence, accuracy, s=sizes, color=ACCENT, lw=0, clip_on=False, zorder=3)
+    _draw_diagonal(ax, "stated confidence", "accuracy")
     return svg(
         figure,
-        f"Reliability of {name} on the test part: accuracy against stated confidence in {len(bins)} bins; expected calibration error {num(error)}.",
+        f"Reliability of {name} on the test part: accuracy against stated confidence"
+        f" in {len(bins)} bins; expected calibration error {num(error)}.",
     )
 
 
-def _diagonal(ax, x: str, y: str) -> None:
+def _draw_diagonal(ax: Axes, x: str, y: str) -> None:
     ax.plot([0, 1], [0, 1], color=SOFT, lw=0.8, ls=":")
     ax.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal", xlabel=x, ylabel=y)

@@ -1,74 +1,80 @@
-"""What the trials of a model say together: the best one's interval, who shares it, which parameters matter."""
+"""What a model's trials show together: the best one, its equals, and which parameters matter."""
+
+import math
 
 from job.coordination import study
 from job.learning import evaluate
-from job.report.collect import Collected, Model, Task
+from job.report.metrics import BOOTSTRAP_SEED, SCORE_OF_METRIC
+from job.report.results import Collected, Model, Task
 
-MIN_TRIALS = 20  # complete ones; of fewer a forest of trees learns noise
-MOST_TRIALS = 400  # 3 s; of 2,000 fANOVA takes minutes and says the same
-BOOTSTRAP_SEED = 0
-SCORE = {
-    "balanced_accuracy": "balanced_accuracy",
-    "f1_macro": "f1",
-    "log_loss": "log_loss",
-}  # as evaluate.py calls them
+MIN_TRIALS = 20  # with fewer complete trials, a forest of trees learns noise
+MOST_TRIALS = 400  # fANOVA takes 3 s for these; for 2,000 it takes minutes and says the same
 
 
 def best(model: Model, collected: Collected) -> dict | None:
-    """Return the best complete trial so far: index, value, 95 % interval, and how many others lie within it.
+    """Return the best complete trial so far.
 
-    Over validation images only, and not corrected for being the best of many.
+    Returns:
+        index, value, interval (95 %, or None), and within: how many other complete trials lie in
+        the interval. It covers validation images only, and is not corrected for the best of many.
     """
-    found = model.best_trial(collected.experiment.direction)
-    if found is None:
+    trial = model.best_trial(collected.experiment.direction)
+    if trial is None or trial.value is None:
         return None
-    band = _interval(model, found, collected)
-    others = [
-        t.value
-        for t in model.stage("trial", "complete")
-        if t.value is not None and t.index != found.index
-    ]
-    return {
-        "index": found.index,
-        "value": found.value,
-        "interval": band,
-        "within": sum(band[0] <= value <= band[1] for value in others) if band else None,
-    }
+    interval = _interval(model, trial, trial.value, collected)
+    others = [value for other, value in model.scored_trials() if other.index != trial.index]
+    within = None
+    if interval:
+        within = sum(interval[0] <= value <= interval[1] for value in others)
+    return {"index": trial.index, "value": trial.value, "interval": interval, "within": within}
 
 
-def _interval(model: Model, trial: Task, collected: Collected) -> list[float] | None:
-    """Return the interval of a trial's score: Wilson for accuracy, else a bootstrap if its predictions are there."""
-    metric, n = collected.experiment.search["metric"], collected.data.get("validation")
+def _interval(model: Model, trial: Task, value: float, collected: Collected) -> list[float] | None:
+    """Return the 95 % interval of a trial's score.
+
+    It is Wilson's for accuracy, else a bootstrap, or None where its predictions are missing.
+    """
+    metric = collected.experiment.search["metric"]
     if metric == "accuracy":
-        return evaluate.wilson(round(trial.value * n), n) if n else None
-    said = model.predictions.get(("trial", trial.index))
-    if said is None:
+        n = collected.data.get("validation")
+        return evaluate.wilson(round(value * n), n) if n else None
+    predictions = model.predictions.get(("trial", trial.index))
+    if predictions is None:
         return None
     return evaluate.bootstrap_interval(
-        SCORE[metric],
-        said.labels,
-        said.probabilities,
+        SCORE_OF_METRIC[metric],
+        predictions.labels,
+        predictions.probabilities,
         BOOTSTRAP_SEED,
         method=collected.experiment.method,
     )
 
 
 def importances(model: Model, collected: Collected) -> dict:
-    """Return the share of each searched parameter in how the values differ, or why there is none.
+    """Return the importance of each searched parameter, or why there is none.
 
-    Returns: {"trials": complete ones looked at, evenly over all of them, "values": {parameter: share, largest first} or None, "reason": str or None}
+    Returns:
+        trials: the number of complete trials used, spread evenly over all of them.
+        values: parameter -> share of 0..1, largest first, or None.
+        reason: why `values` is None, or None.
     """
-    trials = [t for t in model.stage("trial", "complete") if t.value is not None and t.parameters]
-    trials = trials[:: -(-len(trials) // MOST_TRIALS) or 1]
-    values, reason = None, None
-    if len(trials) < MIN_TRIALS:
-        reason = f"{len(trials)} complete trials are too few, {MIN_TRIALS} are needed"
-    elif len({t.value for t in trials}) == 1:
-        reason = "all complete trials have the same value"
-    elif not collected.experiment.space(model.name):
-        reason = "nothing was searched"
-    else:
-        values = study.importances(
-            collected.experiment, model.name, [(t.parameters, t.value) for t in trials]
-        )
-    return {"trials": len(trials), "values": values, "reason": reason}
+    scored = [(t.parameters, value) for t, value in model.scored_trials() if t.parameters]
+    step = max(math.ceil(len(scored) / MOST_TRIALS), 1)
+    used = scored[::step]
+    reason = _no_importances_reason(model, collected, used)
+    values = None
+    if reason is None:
+        values = study.importances(collected.experiment, model.name, used)
+    return {"trials": len(used), "values": values, "reason": reason}
+
+
+def _no_importances_reason(
+    model: Model, collected: Collected, scored: list[tuple[dict, float]]
+) -> str | None:
+    if len(scored) < MIN_TRIALS:
+        return f"{len(scored)} complete trials are too few, {MIN_TRIALS} are needed"
+    if len({value for _, value in scored}) == 1:
+        return "all complete trials have the same value"
+    if not collected.experiment.space(model.name):
+        return "nothing was searched"
+    return None

@@ -18,8 +18,9 @@ from job.export.card import card
 from job.learning import evaluate
 from job.report import absent, report
 from job.report.formatting import num
+from job.report.leaderboard import leaderboard
 from job.report.page import render
-from job.report.summary import leaderboard, summarise, to_text
+from job.report.summary import summarise, to_text
 
 ABOUT = {"format": "keras", "factory": None, "sha256": "0" * 64}
 SEARCH = {"metric": "balanced_accuracy", "trials": 6}
@@ -125,13 +126,13 @@ def test_each_value_of_the_summary_may_be_absent(removed):
 
 def test_of_a_whole_report_nothing_is_absent(monkeypatch):
     """A misspelt key in a template would read as a dash: of a finished experiment each one that is read is there, `alpha` of a base without one apart."""
-    missed, seen = set(), absent.Forgiving._known
+    missed, seen = set(), absent.ForgivingEnvironment._or_absent
 
     def known(environment, value):
         missed.update([value._undefined_name] if isinstance(value, absent.Absent) else [])
         return seen(environment, value)
 
-    monkeypatch.setattr(absent.Forgiving, "_known", known)
+    monkeypatch.setattr(absent.ForgivingEnvironment, "_or_absent", known)
     written(*finished())
     assert missed == {"alpha"}
     with pytest.raises(UndefinedError, match="'figuer' is undefined"):

@@ -20,11 +20,13 @@ from job.experiment.serialize import toml
 from job.experiment.specification import parse
 from job.learning import evaluate
 from job.report import report
-from job.report.collect import Attempt, Collected, Model, Predictions, Task, read_best_trial
+from job.report.collect import read_best_trial
 from job.report.curves import calibration, confusions, roc
 from job.report.figures import draw
+from job.report.leaderboard import leaderboard
 from job.report.page import num, render, share
-from job.report.summary import leaderboard, summarise, to_text
+from job.report.results import Attempt, Collected, Model, Predictions, Task
+from job.report.summary import summarise, to_text
 from job.storage.store import open_store
 
 

@@ -1,0 +1,137 @@
+"""The entry of one model in report.json: its trials, its folds and its finals."""
+
+from typing import Any
+
+import numpy as np
+
+from job.experiment.experiment import NEWEST
+from job.learning import evaluate
+from job.report.cost import cost
+from job.report.gaps import count_states
+from job.report.metrics import BOOTSTRAP_SEED
+from job.report.results import Collected, Model, Predictions, Task
+from job.report.trials import best, importances
+
+SCORES = ("accuracy", "precision", "recall", "f1", "roc_auc", "balanced_accuracy", "log_loss")
+
+
+def entry(model: Model, collected: Collected) -> dict:
+    """Return what report.json holds about one model."""
+    return {
+        "trial": _trials(model, collected),
+        "selection": _selection(model),
+        "fold": _folds(model, collected),
+        "final": _finals(model, collected),
+        "cost": cost(collected, model.name),
+    }
+
+
+def published(model: dict) -> dict | None:
+    """Return the final of seed 0 from a model's entry, the one that is published, or None."""
+    return next((run for run in model["final"]["runs"] if run["seed_index"] == 0), None)
+
+
+def _trials(model: Model, collected: Collected) -> dict:
+    counts = count_states(model.stage("trial"))
+    states = ("complete", "pruned", "failed", "waiting", "running")
+    return {
+        "tasks": len(model.stage("trial")),
+        **{state: counts.get(state, 0) for state in states},
+        "best": best(model, collected),
+        "importances": importances(model, collected),
+    }
+
+
+def _selection(model: Model) -> dict | None:
+    if not model.selection:
+        return None
+    return {
+        "index": model.selection["trial"],
+        "value": model.selection["value"],
+        "parameters": model.selection["parameters"],
+    }
+
+
+def _folds(model: Model, collected: Collected) -> dict:
+    tasks = model.stage("fold")
+    complete = bool(tasks) and all(t.state == "complete" for t in tasks)
+    count = collected.experiment.folds["count"]
+    values = {score: [t.metrics.get(score) for t in tasks] for score in SCORES}
+    folds: dict[str, Any] = {
+        "n_train": round(collected.data["train"] * (count - 1) / count),
+        "folds": [_fold(task) for task in tasks],
+        "mean": None,
+        "range": None,
+        "out_of_fold": None,
+    }
+    if complete:
+        folds["mean"] = {score: _mean(values[score]) for score in SCORES}
+        folds["range"] = {score: _range(values[score]) for score in SCORES}
+        folds["out_of_fold"] = _out_of_fold(model, collected.data["train"])
+    return folds
+
+
+def _fold(task: Task) -> dict:
+    return {
+        "index": task.index,
+        "state": task.state,
+        "n": task.metrics.get("n"),
+        **{score: task.metrics.get(score) for score in SCORES},
+        "reason": task.reason or task.metrics.get("roc_auc_reason"),
+    }
+
+
+def _mean(values: list) -> float | None:
+    """Return the mean, or None when any value is missing."""
+    return None if None in values else sum(values) / len(values)
+
+
+def _range(values: list) -> list[float] | None:
+    return None if None in values else [min(values), max(values)]
+
+
+def _out_of_fold(model: Model, n_train: int) -> dict | None:
+    """Pool the folds' predictions; None unless they are every training row exactly once."""
+    parts: list[Predictions] = []
+    for task in model.stage("fold"):
+        part = model.predictions.get(("fold", task.index))
+        if part is None:
+            return None
+        parts.append(part)
+    rows = np.concatenate([part.rows for part in parts])
+    if len(rows) != n_train or len(np.unique(rows)) != n_train:
+        return None
+    labels = np.concatenate([part.labels for part in parts])
+    probabilities = np.concatenate([part.probabilities for part in parts])
+    # Accuracy is the same by every method.
+    interval = evaluate.bootstrap_interval(
+        "accuracy", labels, probabilities, BOOTSTRAP_SEED, method=NEWEST
+    )
+    return {
+        "n": n_train,
+        "accuracy": float((probabilities.argmax(1) == labels).mean()),
+        "interval": interval,
+    }
+
+
+def _finals(model: Model, collected: Collected) -> dict:
+    return {
+        "n_train": collected.data["train"],
+        "n_test": collected.data["test"],
+        "runs": [_run(model, task) for task in model.stage("final", "complete")],
+        "unfinished": [
+            {"seed_index": t.index, "state": t.state, "reason": t.reason}
+            for t in model.stage("final")
+            if t.state != "complete"
+        ],
+    }
+
+
+def _run(model: Model, task: Task) -> dict:
+    return {
+        "seed_index": task.index,
+        **dict.fromkeys(SCORES),
+        **task.metrics,
+        "seed": model.results.get(("final", task.index), {}).get("seed"),
+        "model": task.artifact.get("model.keras", {}).get("key"),
+    }
