@@ -12,7 +12,7 @@ from job.errors import Invalid, JobError, UsageError
 from job.export.card import card
 from job.export.trained import ABOUT, FORMATS, Trained, digest, factory_of, of_folder
 from job.files import settle
-from job.report.collect import Collected
+from job.report.results import Collected
 from job.storage.cache import Cache
 from job.text import printable
 

@@ -1,4 +1,5 @@
-// Sort a table by a click (or Enter) on a column's head; without script the tables stand as they are.
+// Sort a table when a column's head is clicked, or Enter is pressed on it. Without scripts, the
+// tables keep their order.
 for (const table of document.querySelectorAll("table.sortable")) {
   const heads = [...table.tHead.rows[0].cells];
   const body = table.tBodies[0];
@@ -13,7 +14,7 @@ for (const table of document.querySelectorAll("table.sortable")) {
       const key = (row) => row.cells[column].dataset.value ?? row.cells[column].textContent.trim();
       const compare = (a, b) => {
         const x = parseFloat(key(a)), y = parseFloat(key(b));
-        if (isNaN(x) !== isNaN(y)) return isNaN(x) ? 1 : -1; // what is missing goes last, either way
+        if (isNaN(x) !== isNaN(y)) return isNaN(x) ? 1 : -1; // missing values go last, either way
         const order = isNaN(x) ? key(a).localeCompare(key(b)) : x - y;
         return down ? -order : order;
       };
@@ -22,7 +23,7 @@ for (const table of document.querySelectorAll("table.sortable")) {
   });
 }
 
-// Paper has no summary to click on: print every part open, then leave it as it was.
+// Paper has no summary to click on: open every part for printing, and close it again afterwards.
 let closed = [];
 addEventListener("beforeprint", () => {
   closed = [...document.querySelectorAll("details:not([open])")];
