@@ -1,1 +1,1 @@
-"""What a trained model is good for: predictions here, and a folder to give away."""
+"""Uses of a trained model: predictions on this machine, and a folder to share."""

@@ -1,4 +1,7 @@
-"""The model card: what a model is, what it was made of, how good it is and where it ends (Mitchell et al. 2019, arxiv.org/abs/1810.03993)."""
+"""The model card: what a model is, what it was made of, how good it is and where it ends.
+
+Source: Mitchell et al. 2019, "Model Cards for Model Reporting", arxiv.org/abs/1810.03993.
+"""
 
 import html
 import re
@@ -19,15 +22,26 @@ from job.settings import redact
 from job.text import printable
 
 MOST_CLASSES = 50  # rows of the table; all are in report.json
-MARKUP = re.compile(r"[\\`*_\[\]|~]")  # what Markdown reads in the middle of a line, HTML apart
+MARKUP = re.compile(r"[\\`*_\[\]|~]")  # Markdown's markup within a line, apart from HTML
 
 
 def card(collected: Collected, summary: dict, model: str, about: dict) -> str:
-    """Return the card as Markdown."""
-    entry, experiment = summary["models"][model], collected.experiment
-    final = collected.models[model].stage("final", "complete")[0]
-    result = collected.models[model].results.get(("final", 0)) or {}
-    predictions = collected.models[model].predictions.get(("final", 0))
+    """Return the card of a model as Markdown.
+
+    Args:
+        summary: the content of report.json.
+        model: its published final is complete.
+        about: the content of the exported folder's model.json.
+    """
+    entry = summary["models"][model]
+    experiment = collected.experiment
+    results = collected.models[model]
+    final = results.stage("final", "complete")[0]
+    predictions = results.predictions.get(("final", 0))
+    error = None
+    if predictions:
+        error = calibration(predictions.labels, predictions.probabilities)[1]
+    on_base = experiment.frozen(model) or "unfreeze" in experiment.models[model]
     return _template().render(
         about=about,
         file=FORMATS[about["format"]],
@@ -37,12 +51,9 @@ def card(collected: Collected, summary: dict, model: str, about: dict) -> str:
         entry=entry,
         run=published(entry),
         key=SCORE_OF_METRIC[summary["metric"]],
-        calibration=calibration(predictions.labels, predictions.probabilities)[1]
-        if predictions
-        else None,
-        parameters=experiment.fixed(model) | final.parameters,
-        base=model if experiment.frozen(model) or "unfreeze" in experiment.models[model] else None,
-        result=result,
+        calibration=error,
+        parameters=experiment.fixed(model) | (final.parameters or {}),
+        base=model if on_base else None,
         recipe=redact(toml(experiment.spec)),
         most=MOST_CLASSES,
     )
@@ -51,9 +62,13 @@ def card(collected: Collected, summary: dict, model: str, about: dict) -> str:
 @cache
 def _template() -> Template:
     text = resources.files("job.export").joinpath("card.md").read_text(encoding="utf-8")
-    return environment((num, interval, count, plain, share, some, marked)).from_string(text)
+    filters = (num, interval, count, plain, share, some, escape_markdown)
+    return environment(filters).from_string(text)
 
 
-def marked(text: str) -> str:
-    """Return text from the data as Markdown that shows it: no markup, no HTML, no end of a table's cell."""
+def escape_markdown(text: str) -> str:
+    """Return text from the data so that Markdown shows it, whatever it holds.
+
+    Markup, HTML and the end of a table's cell appear as the characters they are.
+    """
     return MARKUP.sub(r"\\\g<0>", html.escape(printable(text), quote=False))

@@ -1,10 +1,12 @@
-"""A trained model as a folder to give away: labels and preprocessing inside, a model card beside it."""
+"""A trained model as a folder to share: labels and preprocessing inside, a model card beside it."""
 
 import json
 import logging
 import tempfile
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,8 +18,11 @@ from job.report.results import Collected
 from job.storage.cache import Cache
 from job.text import printable
 
-SAME = 1e-5  # an exported model predicts what the stored one does, within this
-OUT_OF_VOCABULARY = "\x00"  # never comes out; a class may well be called Keras' own "[UNK]"
+if TYPE_CHECKING:
+    from job.learning.backend import keras
+
+SAME = 1e-5  # the exported model's probabilities differ from the stored one's by no more
+OUT_OF_VOCABULARY = "\x00"  # never predicted; a class may well be called Keras' own "[UNK]"
 
 log = logging.getLogger(__name__)
 
@@ -31,39 +36,50 @@ def export(
     form: str,
     out: Path,
 ) -> None:
-    """Write the published model of an experiment and its card into a new folder: whole, or not at all.
+    """Write the published model of an experiment and its card into a new folder.
+
+    The folder appears whole, or not at all.
 
     Args:
+        summary: the content of report.json.
         artifact: of the published final.
         form: one of `FORMATS`.
-        out: not there yet, or empty.
+        out: a folder that does not exist yet, or an empty one.
 
-    Raises: UsageError for a folder that is not empty, Invalid for one that cannot be written.
+    Raises:
+        UsageError: `out` is not empty.
+        Invalid: `out` cannot be written.
+        JobError: the exported model predicts something else than the stored one.
     """
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-        raise UsageError(f"--out {out} is there already: name a new folder, or remove it")
+        raise UsageError(f"--out {out} already exists: name a new folder, or remove it")
     entry = artifact["model.keras"]
     stored = cache.file(entry["key"], entry["sha256"])
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as folder:
-            half = Path(folder) / out.name
-            half.mkdir()
-            with _scratch(folder):
-                _fill(half, stored, collected, summary, model, form)
+            partial = Path(folder) / out.name
+            partial.mkdir()
+            with _temporary_files_in(folder):
+                _fill(partial, stored, collected, summary, model, form)
             if out.exists():
                 out.rmdir()
-            settle(half, out)
+            settle(partial, out)
     except OSError as exc:
         raise Invalid(
-            f"--out {out} cannot be written: {exc.strerror or exc}; expected a folder this user may make"
+            f"--out {out} cannot be written: {exc.strerror or exc};"
+            " expected a folder that this user may create"
         ) from exc
 
 
 @contextmanager
-def _scratch(folder: str):
-    """Let temporary files go into a folder that is removed: TensorFlow's autograph leaves some for its exit handlers, which `job` never runs."""
-    before, tempfile.tempdir = tempfile.tempdir, folder
+def _temporary_files_in(folder: str) -> Iterator[None]:
+    """Let temporary files go into a folder that is removed afterwards.
+
+    TensorFlow's autograph leaves some to its exit handlers, which `job` never runs.
+    """
+    before = tempfile.tempdir
+    tempfile.tempdir = folder
     try:
         yield
     finally:
@@ -76,13 +92,32 @@ def _fill(
     from job.export.trained import load
     from job.learning.train import predict
 
-    factory, data = factory_of(collected.experiment, model), collected.data
+    data = collected.data
+    factory = factory_of(collected.experiment, model)
     net = load(stored, factory)
-    _write(folder / FORMATS[form], whole(net, tuple(data["image_shape"]), data["classes"]), form)
-    about = {
+    path = folder / FORMATS[form]
+    _write(path, wrap(net, tuple(data["image_shape"]), data["classes"]), form)
+    about = _about(collected, model, factory, form, digest(path))
+    (folder / ABOUT).write_text(json.dumps(about, indent=1, ensure_ascii=False) + "\n")
+    (folder / "labels.txt").write_text("".join(f"{printable(name)}\n" for name in data["classes"]))
+    (folder / "README.md").write_text(card(collected, summary, model, about))
+    if collected.samples is None:
+        log.warning(
+            "the samples of the data set are not in the store:"
+            " the exported model was not compared with the stored one"
+        )
+        return
+    images = collected.samples.reshape(-1, *data["image_shape"])
+    _check(of_folder(folder, factory, trust=True), images, predict(net, images))
+
+
+def _about(collected: Collected, model: str, factory: str | None, form: str, sha256: str) -> dict:
+    """Return the content of model.json, which describes the folder to programs."""
+    data = collected.data
+    return {
         "schema": 1,
         "format": form,
-        "sha256": digest(folder / FORMATS[form]),
+        "sha256": sha256,
         "experiment": collected.experiment.name,
         "experiment_id": collected.id,
         "fingerprint": collected.fingerprint,
@@ -92,20 +127,19 @@ def _fill(
         "image_shape": data["image_shape"],
         "bits": data.get("bits", 16),
     }
-    (folder / ABOUT).write_text(json.dumps(about, indent=1, ensure_ascii=False) + "\n")
-    (folder / "labels.txt").write_text("".join(f"{printable(name)}\n" for name in data["classes"]))
-    (folder / "README.md").write_text(card(collected, summary, model, about))
-    if collected.samples is not None:
-        images = collected.samples.reshape(-1, *data["image_shape"])
-        _check(of_folder(folder, factory, trust=True), images, predict(net, images))
-    else:
-        log.warning(
-            "the samples of the data are not in the store: the exported model was not compared with the stored one"
-        )
 
 
-def whole(net, image_shape: tuple[int, int, int], classes: list[str]):
-    """Return a model from uint8 images 0..255 [n, h, w, 3] to {"probabilities": float32 [n, k], "label": text [n]}."""
+def wrap(net: "keras.Model", image_shape: tuple[int, ...], classes: list[str]) -> "keras.Model":
+    """Return a model that takes pixels as they are and names the most probable class.
+
+    Args:
+        net: takes float images, 0..1.
+        image_shape: height, width, 3.
+
+    Returns:
+        A model from uint8 images 0..255 [n, h, w, 3] to `probabilities`, float32 [n, k], and
+        `label`, text [n].
+    """
     from job.learning.backend import keras
 
     images = keras.Input(image_shape, dtype="uint8", name="image")
@@ -118,31 +152,37 @@ def whole(net, image_shape: tuple[int, int, int], classes: list[str]):
         name="names",
     )
     best = keras.ops.argmax(probabilities, axis=-1)
-    return keras.Model(
-        images, {"probabilities": probabilities, "label": names(best)}, name=net.name
-    )
+    outputs = {"probabilities": probabilities, "label": names(best)}
+    return keras.Model(images, outputs, name=net.name)
 
 
-def _write(path: Path, model, form: str) -> None:
+def _write(path: Path, model: "keras.Model", form: str) -> None:
     if form == "keras":
         model.save(path)
         return
     from job.learning.backend import keras, tf
 
+    def serve(image):
+        return model(image, training=False)
+
     archive = keras.export.ExportArchive()
     archive.track(model)
     signature = [tf.TensorSpec((None, *model.inputs[0].shape[1:]), tf.uint8, name="image")]
-    archive.add_endpoint(
-        "serve", lambda image: model(image, training=False), input_signature=signature
-    )
-    archive.write_out(path, verbose=False)
+    archive.add_endpoint("serve", serve, input_signature=signature)
+    # Keras chooses its archive by the backend; TensorFlow's has write_out.
+    archive.write_out(path, verbose=False)  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def _check(exported: Trained, images: np.ndarray, stored: np.ndarray) -> None:
-    """Raise `JobError` unless the written folder predicts what the stored model does, on training images that the report shows."""
+    """Compare the written folder with the stored model, on the training images of the report.
+
+    Raises:
+        JobError: their probabilities differ.
+    """
     worst = float(np.abs(exported.probabilities(images) - stored).max())
     if worst > SAME:
         raise JobError(
-            f"the exported model predicts otherwise than the stored one, by up to {worst:.2g}: nothing was written"
+            f"the exported model's probabilities differ from the stored one's by up to {worst:.2g},"
+            f" expected {SAME:.1g} at most: nothing was written"
         )
-    log.info("%d training images: as the stored model, within %.1g", len(images), SAME)
+    log.info("%d training images: same as the stored model, within %.1g", len(images), SAME)

@@ -1,4 +1,7 @@
-"""Classify image files with a trained model: decoded and resized as `prepare` did it with the training images."""
+"""Classify image files with a trained model.
+
+Files are decoded and resized as `job prepare` decoded and resized the training images.
+"""
 
 import csv
 import os
@@ -15,12 +18,12 @@ from job.export.trained import Trained
 from job.interrupt import INTERRUPT
 from job.text import cell, json_line, printable
 
-BATCH = 32  # images in memory at a time: a staged one may have 2,048 x 2,048 pixels
+BATCH = 32  # images in memory at a time; one of the staged size may have 2,048 x 2,048 pixels
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a model says of one image, or why it says nothing."""
+    """A model's answer for one image, or the reason why there is none."""
 
     path: Path
     classes: tuple[str, ...] = ()  # the most probable ones, best first
@@ -29,11 +32,15 @@ class Answer:
 
 
 def images(paths: Iterable[Path]) -> list[Path]:
-    """Return the image files that are meant: files as they are, of folders all images below them, sorted, hidden ones left out.
+    """Return the image files that paths name.
 
-    Raises: UsageError for what is neither file nor folder and for a folder without an image, Invalid for one that cannot be read.
+    A file stands for itself, a folder for all images below it, sorted, without hidden ones.
+
+    Raises:
+        UsageError: a path is neither file nor folder, or a folder has no image below it.
+        Invalid: a folder cannot be read.
     """
-    found = []
+    files = []
     for path in paths:
         if not path.is_dir() and not path.is_file():
             raise UsageError(
@@ -42,111 +49,122 @@ def images(paths: Iterable[Path]) -> list[Path]:
         below = sorted(_below(path)) if path.is_dir() else [path]
         if not below:
             raise UsageError(f"{path} has no image below it ({' '.join(decoding.SUFFIXES)})")
-        found += below
-    return found
+        files += below
+    return files
 
 
 def _below(folder: Path) -> Iterator[Path]:
     """Yield the images below a folder; links to folders are not followed."""
-
-    def refuse(
-        exc: OSError,
-    ):  # without it os.walk, as Path.rglob, would leave the folder out in silence
-        raise Invalid(
-            f"folder {exc.filename!r} cannot be read ({exc.strerror}): this user ({os.getuid()}) needs the right to it"
-        ) from exc
-
-    for top, folders, found in os.walk(folder, onerror=refuse):
+    # Without an error handler, os.walk and Path.rglob skip an unreadable folder silently.
+    for top, folders, files in os.walk(folder, onerror=_refuse):
         folders[:] = [name for name in folders if not names.hidden(name)]
-        yield from (
-            Path(top, name)
-            for name in found
-            if layout.is_image(name)
-            and not names.hidden(name)
-            and os.path.isfile(os.path.join(top, name))
-        )
+        for name in files:
+            path = Path(top, name)
+            # Path.is_file would raise where this user may not look at a file.
+            if layout.is_image(name) and not names.hidden(name) and os.path.isfile(path):
+                yield path
+
+
+def _refuse(exc: OSError) -> None:
+    raise Invalid(
+        f"folder {exc.filename!r} cannot be read ({exc.strerror}):"
+        f" this user ({os.getuid()}) needs the right to read it"
+    ) from exc
 
 
 def answers(model: Trained, paths: list[Path], top: int) -> Iterator[Answer]:
-    """Yield what a model says of each file, in order. Args: top: how many classes, from 1."""
-    for part in (paths[start : start + BATCH] for start in range(0, len(paths), BATCH)):
+    """Yield a model's answer for each file, in order.
+
+    Args:
+        top: how many classes an answer has, from 1.
+    """
+    for start in range(0, len(paths), BATCH):
         INTERRUPT.check()
-        decoded = [_decoded(path, model) for path in part]
-        whole = [pixels for pixels in decoded if isinstance(pixels, np.ndarray)]
-        rows = iter(model.probabilities(np.stack(whole)) if whole else ())
-        for path, pixels in zip(part, decoded, strict=True):
+        batch = paths[start : start + BATCH]
+        decoded = [_decode(path, model) for path in batch]
+        readable = [pixels for pixels in decoded if isinstance(pixels, np.ndarray)]
+        rows = iter(model.probabilities(np.stack(readable)) if readable else ())
+        for path, pixels in zip(batch, decoded, strict=True):
             if isinstance(pixels, Invalid):
                 yield Answer(path, reason=str(pixels))
-                continue
-            row = next(rows)
-            order = np.argsort(-row, kind="stable")[:top]
-            yield Answer(
-                path, tuple(model.classes[c] for c in order), tuple(float(row[c]) for c in order)
-            )
+            else:
+                yield _answer(model, path, next(rows), top)
 
 
-def _decoded(path: Path, model: Trained) -> np.ndarray | Invalid:
+def _answer(model: Trained, path: Path, row: np.ndarray, top: int) -> Answer:
+    best = np.argsort(-row, kind="stable")[:top]
+    return Answer(path, tuple(model.classes[c] for c in best), tuple(float(row[c]) for c in best))
+
+
+def _decode(path: Path, model: Trained) -> np.ndarray | Invalid:
     try:
         return pictures.one(path, model.image_shape, model.bits)
     except Invalid as exc:
         return exc
 
 
-def write(found: Iterable[Answer], form: str, top: int) -> list[Answer]:
-    """Print the answers as they come, in one of `FORMS`; return those that have a reason instead of a class."""
+def write(answers: Iterable[Answer], form: str, top: int) -> list[Answer]:
+    """Print the answers as they come; return those that have a reason instead of a class.
+
+    Args:
+        form: one of `FORMS`.
+        top: how many classes an answer has at most.
+    """
     refused = []
 
-    def known() -> Iterator[Answer]:
-        for answer in found:
+    def classified() -> Iterator[Answer]:
+        for answer in answers:
             if answer.reason:
                 refused.append(answer)
             else:
                 yield answer
 
-    FORMS[form](known(), top)
+    FORMS[form](classified(), top)
     return refused
 
 
-def _table(found: Iterator[Answer], top: int) -> None:
-    for a in found:
-        print(
-            "  ".join(
-                [*(f"{p:.3f} {printable(c):16}" for c, p in _pairs(a)), printable(shown(a.path))]
-            )
-        )
+def _table(answers: Iterator[Answer], _top: int) -> None:
+    for answer in answers:
+        columns = [f"{p:.3f} {printable(c):16}" for c, p in _pairs(answer)]
+        print("  ".join([*columns, printable(path_text(answer.path))]))
 
 
-def _csv(found: Iterator[Answer], top: int) -> None:
+def _csv(answers: Iterator[Answer], top: int) -> None:
     table = csv.writer(sys.stdout, lineterminator="\n")
-    table.writerow(
-        [
-            "file",
-            *(
-                f"{name}{'' if i == 0 else f'_{i + 1}'}"
-                for i in range(top)
-                for name in ("class", "probability")
-            ),
-        ]
-    )
-    for a in found:
-        table.writerow(
-            [cell(shown(a.path)), *(value for c, p in _pairs(a) for value in (cell(c), p))]
-        )
+    head = ["file"]
+    for i in range(top):
+        suffix = "" if i == 0 else f"_{i + 1}"
+        head += [f"class{suffix}", f"probability{suffix}"]
+    table.writerow(head)
+    for answer in answers:
+        row: list[str | float] = [cell(path_text(answer.path))]
+        for name, probability in _pairs(answer):
+            row += [cell(name), probability]
+        table.writerow(row)
 
 
-def _json(found: Iterator[Answer], top: int) -> None:
-    """Print one list, an entry a line, without holding it."""
+def _json(answers: Iterator[Answer], top: int) -> None:
+    """Print one list, one entry per line, without holding it."""
     before = "[\n "
-    for a in found:
-        entry = {"file": shown(a.path), "class": a.classes[0], "probability": a.probabilities[0]}
-        more = {"top": [{"class": c, "probability": p} for c, p in _pairs(a)]} if top > 1 else {}
-        print(before + json_line(entry | more), end="")
+    for answer in answers:
+        print(before + json_line(_entry(answer, top)), end="")
         before = ",\n "
     print("[]" if before[0] == "[" else "\n]")
 
 
-def shown(path: Path) -> str:
-    """Return a path as text; what in it is no UTF-8 is escaped, which no output refuses."""
+def _entry(answer: Answer, top: int) -> dict:
+    entry = {
+        "file": path_text(answer.path),
+        "class": answer.classes[0],
+        "probability": answer.probabilities[0],
+    }
+    if top > 1:
+        entry["top"] = [{"class": c, "probability": p} for c, p in _pairs(answer)]
+    return entry
+
+
+def path_text(path: Path) -> str:
+    """Return a path as text that every output accepts: bytes that are not UTF-8 are escaped."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
@@ -154,4 +172,8 @@ def _pairs(answer: Answer) -> Iterator[tuple[str, float]]:
     return zip(answer.classes, answer.probabilities, strict=True)
 
 
-FORMS: dict[str, Callable] = {"table": _table, "json": _json, "csv": _csv}
+FORMS: dict[str, Callable[[Iterator[Answer], int], None]] = {
+    "table": _table,
+    "json": _json,
+    "csv": _csv,
+}

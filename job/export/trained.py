@@ -1,10 +1,15 @@
-"""A trained model to use: the published one of an experiment, or one that `job export` wrote. Images in, probabilities out."""
+"""A trained model to use: images in, probabilities out.
+
+It is the published model of an experiment, or one that `job export` wrote.
+"""
 
 import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,142 +24,170 @@ from job.sentences import first_line, nearest, show
 from job.storage.cache import Cache
 from job.storage.store import sha256_of
 
+if TYPE_CHECKING:
+    from job.learning.backend import keras
+
 SQL = queries("trained")
-ABOUT = "model.json"  # what an exported folder says of itself, for programs
-FORMATS = {
-    "keras": "model.keras",
-    "saved_model": "saved_model",
-}  # format -> what holds the model in an exported folder
+ABOUT = "model.json"  # describes an exported folder to programs
+# format -> what holds the model in an exported folder
+FORMATS = {"keras": "model.keras", "saved_model": "saved_model"}
+
+Predict = Callable[[np.ndarray], np.ndarray]  # uint8 [n, h, w, 3] -> float32 [n, k]
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A model and what it needs to be asked."""
+    """A model, and what a caller needs to know to use it."""
 
     name: str
     classes: tuple[str, ...]
     image_shape: tuple[int, int, int]  # height, width, 3
-    probabilities: Callable[[np.ndarray], np.ndarray]  # uint8 [n, h, w, 3] -> float32 [n, k]
-    bits: int = 16  # that 16-bit images held which it has learnt from
+    probabilities: Predict
+    bits: int = 16  # used bits of the 16-bit images it was trained on
 
 
 def published(database: Database, registered: Registered, model: str) -> dict:
     """Return state, parameters and artifact of a model's published final, the one of seed 0.
 
-    Raises: UsageError for an unknown model; NotReady before its final is complete; Impossible when it never will be.
+    Raises:
+        UsageError: the experiment has no such model.
+        NotReady: its final is not complete yet.
+        Impossible: its final will never be complete.
     """
     models = registered.experiment.models
     if model not in models:
         raise UsageError(
-            f"there is no model {model!r}{nearest(model, models)} in {registered.experiment.name}: it has {', '.join(models)}"
+            f"there is no model {model!r}{nearest(model, models)} in {registered.experiment.name}:"
+            f" it has {', '.join(models)}"
         )
     row = database.rows(SQL["published"], experiment=registered.id, model=model)[0]
     if row["state"] == "failed":
         raise Impossible(
-            f"final 0 of {model} has failed for good ({row['reason']}): `job retry final --model {model} --index 0`"
+            f"final 0 of {model} has failed for good ({row['reason']}):"
+            f" run `job retry final --model {model} --index 0`"
         )
-    if row["state"] != "complete" and not status.may_be_decided(
-        database, registered, model, "final"
-    ):
+    if row["state"] == "complete":
+        return row
+    if not status.may_be_decided(database, registered, model, "final"):
         raise Impossible(
-            f"{model} will have no trained model: its features or all of its trials failed or were pruned (`job status`)"
+            f"{model} will have no trained model:"
+            " its features or all of its trials failed or were pruned (`job status`)"
         )
-    if row["state"] != "complete":
-        raise NotReady(
-            f"final 0 of {model} is {row['state']}: its model is there when it is complete (`job status`)"
-        )
-    return row
+    raise NotReady(
+        f"final 0 of {model} is {row['state']}:"
+        " its model exists once the final is complete (`job status`)"
+    )
 
 
 def of_experiment(cache: Cache, registered: Registered, model: str, row: dict) -> Trained:
-    """Return a published model, its file from the store."""
+    """Return the published model of an experiment; its file comes from the store."""
     entry = row["artifact"]["model.keras"]
-    if own := registered.experiment.factories().get(model):
-        custom_source.check(model, own)
+    if parameters := registered.experiment.factories().get(model):
+        custom_source.check(model, parameters)
     net = load(cache.file(entry["key"], entry["sha256"]), factory_of(registered.experiment, model))
     from job.learning.train import predict
 
-    data = registered.data
-    return Trained(
-        model,
-        tuple(data["classes"]),
-        tuple(data["image_shape"]),
-        lambda images: predict(net, images),
-        data.get("bits", 16),
-    )
+    return _build(model, registered.data, partial(predict, net))
 
 
 def of_folder(folder: Path, factory: str | None = None, trust: bool = False) -> Trained:
     """Return the model that `job export` wrote into a folder.
 
-    A folder may come from elsewhere, and its sha256 stands in it: it tells a copy that went wrong, and nothing of who made it.
+    A folder may come from anywhere, and it holds its own sha256: that reveals a damaged copy, but
+    says nothing about who made it.
 
     Args:
-        factory: of an own model, given by whoever trusts its code: what a folder from elsewhere names is not imported.
-        trust: a SavedModel may be run. Its graph reads and writes files as this user, which nothing in TensorFlow prevents;
-            Source: "Using TensorFlow Securely", in TensorFlow's SECURITY.md.
+        factory: of a custom model, from a user who trusts its code. The factory that a folder
+            names is not imported.
+        trust: allow a SavedModel to run. Its graph can read and write files as this user, which
+            TensorFlow does not prevent. Source: "Using TensorFlow Securely", in TensorFlow's
+            SECURITY.md.
 
-    Raises: Invalid when it is not what it was then, is an own model and no factory is given, or a SavedModel without trust.
+    Raises:
+        Invalid: the folder is not as it was written, holds a custom model and no factory is
+            given, or holds a SavedModel without trust.
     """
     about = _about(folder)
     path = folder / FORMATS[about["format"]]
+    _refuse_program(path, about, trust)
+    if not path.exists() or digest(path) != about["sha256"]:
+        raise Invalid(
+            f"{path} is not the one that `job export` wrote"
+            f" (missing, or its sha256 is not the one in {ABOUT}): export it again"
+        )
+    _refuse_custom_layers(path, about, factory)
+    if about["format"] == "keras":
+        ask = _compile(load(path, factory), about["image_shape"])
+    else:
+        ask = _saved_model(path)
+    return _build(about["model"], about, _guard(ask, path, len(about["classes"])))
+
+
+def _build(model: str, data: dict, probabilities: Predict) -> Trained:
+    """Return a model by its data's classes, image shape and bits; old data says no bits."""
+    classes = tuple(data["classes"])
+    return Trained(model, classes, tuple(data["image_shape"]), probabilities, data.get("bits", 16))
+
+
+def _refuse_program(path: Path, about: dict, trust: bool) -> None:
     if about["format"] == "saved_model" and not trust:
         raise Invalid(
             f"{path} is a SavedModel, a program that reads and writes files as this user:"
-            " if you trust whoever made it, say so by --trust, else ask for the model as .keras (`job export --format keras`)"
+            " if you trust its maker, give --trust;"
+            " otherwise ask for the model as .keras (`job export --format keras`)"
         )
-    if not path.exists() or digest(path) != about["sha256"]:
+
+
+def _refuse_custom_layers(path: Path, about: dict, factory: str | None) -> None:
+    if about["format"] == "keras" and about["factory"] and not factory:
         raise Invalid(
-            f"{path} is not the one `job export` wrote (missing, or other sha256 than in {ABOUT}): export it again"
+            f"{path} has custom layers, made by {about['factory']}:"
+            f" if you trust that module on this machine, give --factory {about['factory']}"
         )
-    if about["format"] == "keras":
-        if about["factory"] and not factory:
-            raise Invalid(
-                f"{path} has layers of its own, made by {about['factory']}: if you trust that module here, give it by --factory"
-                f" {about['factory']}"
-            )
-        net = load(path, factory)
-        ask = _compiled(net, about["image_shape"])
-    else:
-        from job.learning.backend import tf
-
-        loaded = tf.saved_model.load(str(path))
-        ask = lambda images: loaded.serve(images)["probabilities"].numpy()  # noqa: E731
-    shape, classes = tuple(about["image_shape"]), tuple(about["classes"])
-    return Trained(
-        about["model"], classes, shape, _answering(ask, path, len(classes)), about.get("bits", 16)
-    )
 
 
-def _answering(
-    ask: Callable[[np.ndarray], np.ndarray], path: Path, k: int
-) -> Callable[[np.ndarray], np.ndarray]:
-    """Return what is asked as a function that is `Invalid` unless it answers with k probabilities an image."""
+def _guard(ask: Predict, path: Path, k: int) -> Predict:
+    """Return `ask` so that it raises `Invalid` unless it answers k probabilities per image."""
 
     def probabilities(images: np.ndarray) -> np.ndarray:
         try:
-            found = ask(images)
+            answer = ask(images)
         except (AttributeError, KeyError, TypeError, ValueError) as exc:
             raise Invalid(
-                f"{path} cannot be asked ({first_line(exc)}): expected a model that `job export` wrote"
+                f"{path} cannot be used ({first_line(exc)}):"
+                " expected a model that `job export` wrote"
             ) from exc
-        if found.shape != (len(images), k):
-            seen = f"{len(images)} images with {found.shape}"
-            raise Invalid(f"{path} answers {seen}: expected a probability for each of {k} classes")
-        return found
+        if answer.shape != (len(images), k):
+            raise Invalid(
+                f"{path} answers {len(images)} images with {answer.shape}:"
+                f" expected a probability for each of {k} classes"
+            )
+        return answer
 
     return probabilities
 
 
-def _compiled(net, image_shape: list[int]) -> Callable[[np.ndarray], np.ndarray]:
-    """Return an exported net as a function, one graph for any number of images; layer by layer, every layer's output stays in memory."""
+def _compile(net: "keras.Model", image_shape: list[int]) -> Predict:
+    """Return an exported net as one graph for any number of images.
+
+    Called layer by layer, a net keeps every layer's output in memory.
+    """
     from job.learning.backend import tf
 
-    taken = [tf.TensorSpec((None, *image_shape), tf.uint8)]
-    function = tf.function(
-        lambda images: net(images, training=False)["probabilities"], taken, autograph=False
-    )
-    return lambda images: function(images).numpy()
+    def probabilities(images):
+        return net(images, training=False)["probabilities"]
+
+    signature = [tf.TensorSpec((None, *image_shape), tf.uint8)]
+    graph = tf.function(probabilities, signature, autograph=False)
+    return lambda images: graph(images).numpy()
+
+
+def _saved_model(path: Path) -> Predict:
+    """Return the function that an exported SavedModel serves."""
+    from job.learning.backend import tf
+
+    loaded = tf.saved_model.load(str(path))
+    return lambda images: loaded.serve(images)["probabilities"].numpy()
 
 
 def is_export(path: Path) -> bool:
@@ -163,21 +196,25 @@ def is_export(path: Path) -> bool:
 
 
 def _about(folder: Path) -> dict:
+    """Return the content of a folder's model.json. Raises: Invalid."""
     try:
         about = json.loads((folder / ABOUT).read_text())
         if about["format"] in FORMATS and about["schema"] == 1:
-            return _sound(about)
+            _validate(about)
+            return about
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as exc:
         raise Invalid(
-            f"{folder / ABOUT} cannot be read ({first_line(exc)}): expected a folder written by `job export`"
+            f"{folder / ABOUT} cannot be read ({first_line(exc)}):"
+            " expected a folder written by `job export`"
         ) from exc
     raise Invalid(f"{folder / ABOUT} is of another version of `job export`: export the model again")
 
 
-def _sound(about: dict) -> dict:
-    """Return what a folder says of itself. Raises: ValueError unless each value is of its kind."""
-    (height, width, channels), classes = about["image_shape"], about["classes"]
-    kinds = {
+def _validate(about: dict) -> None:
+    """Raise ValueError unless each value of a model.json has its type and range."""
+    height, width, channels = about["image_shape"]
+    classes = about["classes"]
+    valid = {
         "model": isinstance(about["model"], str),
         "sha256": isinstance(about["sha256"], str),
         "factory": isinstance(about["factory"], str | None),
@@ -189,38 +226,42 @@ def _sound(about: dict) -> dict:
         and channels == 3,
         "bits": about.get("bits", 16) in decoding.DEPTHS,
     }
-    if wrong := [key for key, right in kinds.items() if not right]:
+    if wrong := [key for key, is_valid in valid.items() if not is_valid]:
         raise ValueError(f"{wrong[0]} = {show(about.get(wrong[0]))}")
-    return about
 
 
 def factory_of(experiment: Experiment, model: str) -> str | None:
-    """Return the factory of an own model, or None."""
+    """Return the factory of a custom model, or None."""
     return experiment.factories().get(model, {}).get("factory")
 
 
-def load(path: Path, factory: str | None):
-    """Return the keras.Model of a .keras file; an own model's module is imported before, which registers its layers. Raises: Invalid."""
+def load(path: Path, factory: str | None) -> "keras.Model":
+    """Return the model of a .keras file, without running code that the file holds.
+
+    Args:
+        factory: of a custom model; importing its module registers its layers.
+
+    Raises:
+        Invalid: the factory cannot be imported, or the file holds no model.
+    """
     from job.learning.backend import keras
 
     if factory:
         custom_source.function(factory)
     try:
-        return keras.saving.load_model(
-            path, compile=False, safe_mode=True
-        )  # no code of the file's is run
+        # Keras has no type stubs, and what is inferred for load_model is not a model.
+        net: Any = keras.saving.load_model(path, compile=False, safe_mode=True)
     except (ValueError, TypeError, OSError, KeyError) as exc:
-        why = first_line(exc).partition(" If you trust")[
-            0
-        ]  # Keras goes on with how to run the code all the same
+        # Keras continues with advice on how to run the code nevertheless.
+        why = first_line(exc).partition(" If you trust")[0]
         raise Invalid(f"{path} cannot be loaded as a Keras model: {why}") from exc
+    return net
 
 
 def digest(path: Path) -> str:
-    """Return the sha256 of a file, or over names and sha256 of all files below a folder."""
+    """Return the sha256 of a file, or one over names and sha256 of all files below a folder."""
     if path.is_file():
         return sha256_of(path)
     names = sorted(p.relative_to(path).as_posix() for p in path.rglob("*") if p.is_file())
-    return hashlib.sha256(
-        "".join(f"{name} {sha256_of(path / name)}\n" for name in names).encode()
-    ).hexdigest()
+    lines = "".join(f"{name} {sha256_of(path / name)}\n" for name in names)
+    return hashlib.sha256(lines.encode()).hexdigest()

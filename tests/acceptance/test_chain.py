@@ -131,7 +131,7 @@ def check_export(tiny, form, model, probabilities):
     named = () if form == "keras" else ("--model", model)  # default: the winner
     tiny.job("export", *named, "--format", form, "--out", out, check=0, TMPDIR=str(scratch))
     assert list(scratch.iterdir()) == [], "nothing is left in the temporary folder"
-    assert "is there already" in tiny.job("export", "--model", model, "--out", out, check=2).stderr
+    assert "already exists" in tiny.job("export", "--model", model, "--out", out, check=2).stderr
     assert {p.name for p in tiny.folder.iterdir() if p.name.startswith(f".{form}")} == set()
     card = (out / "README.md").read_text()
     error = calibration(np.load(tiny.folder / "images.npz")["y_test"], probabilities)[1]

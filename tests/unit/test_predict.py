@@ -160,7 +160,7 @@ def test_a_folder_names_no_code_to_run(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(tmp_path))
     with pytest.raises(
         Invalid,
-        match="made by foreign:build: if you trust that module here, give it by --factory foreign:build",
+        match="made by foreign:build: if you trust that module on this machine, give --factory foreign:build",
     ):
         of_folder(tmp_path)
     assert not Path("ran").exists()
@@ -249,7 +249,7 @@ def test_a_keras_file_runs_no_code(tmp_path, layer):
         ),
         ({"image_shape": [10**6, 10**6, 3]}, "image_shape ="),
         ({"image_shape": [4, 6]}, "not enough values"),
-        ({"image_shape": [4, 8, 3]}, "cannot be asked ("),
+        ({"image_shape": [4, 8, 3]}, "cannot be used ("),
         ({"factory": ["os"]}, "factory ="),
         ({"bits": 99}, "bits = 99"),
     ],
