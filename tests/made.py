@@ -1,4 +1,4 @@
-"""Made-up results for the report: random predictions that are right as often as told."""
+"""Synthetic results for the report: random predictions with a given accuracy."""
 
 import json
 from copy import deepcopy
@@ -217,7 +217,7 @@ def attempts_of(model: Model) -> list[Attempt]:
 
 
 def make(*args, **options) -> Collected:
-    """Make a finished experiment of three models; tests take parts of it away."""
+    """Make a finished experiment of three models; tests remove parts of it."""
     plain = not args and not options
     return deepcopy(default()) if plain else made(*args, **options)
 

@@ -212,7 +212,8 @@ def _runner_up(summary: dict) -> dict | None:
     if summary["winner"] is None or len(summary["order"]) < 2:
         return None
     key = SCORE_OF_METRIC[summary["metric"]]
-    first, second = (summary["models"][name]["fold"] for name in summary["order"][:2])
+    first = summary["models"][summary["order"][0]]["fold"]
+    second = summary["models"][summary["order"][1]]["fold"]
     first_mean = at(first, "mean", key)
     second_mean = at(second, "mean", key)
     first_range = pair_at(first, "range", key)

@@ -1,4 +1,4 @@
-"""Every number may be absent: the report, the card and the table for programs are written all the same, and say a dash."""
+"""Any number may be missing: report, card and leaderboard are written, with a dash in its place."""
 
 import csv
 import io
@@ -50,12 +50,12 @@ def finished():
 
 @pytest.fixture
 def few_resamples(monkeypatch):
-    """Let a summary take moments: 200 resamples instead of 2,000."""
+    """Make a summary fast: 200 resamples instead of 2,000."""
     monkeypatch.setattr(evaluate, "REPEATS", evaluate.CHUNK)
 
 
 def places(value, name: str = "", path: tuple = ()):
-    """Yield the path of everything below a value, by a name in which entries alike have the same: lists' items and models."""
+    """Yield every path below a value, named alike for like entries: items of a list, models."""
     items = (
         value.items()
         if isinstance(value, dict)
@@ -72,7 +72,7 @@ def places(value, name: str = "", path: tuple = ()):
 
 
 def taken_from(value, path: tuple, removed: bool):
-    """Take what is at a path away: remove it from a dict, else put None there."""
+    """Remove the value at a path from its dict, or replace it by None."""
     *way, last = path
     for key in way:
         value = (
@@ -89,7 +89,7 @@ def taken_from(value, path: tuple, removed: bool):
 
 
 def written(collected, summary: dict) -> list[str]:
-    """Return what people read of a report and of a card; the files for programs are written, too."""
+    """Return the text of a report and of a card; the files for programs are written, too."""
     to_text(summary)
     rows = list(csv.DictReader(io.StringIO(leaderboard(summary))))
     assert {row["model"] for row in rows} == set(summary["models"])
@@ -112,7 +112,7 @@ for name, path in places(finished()[1]):
 
 @pytest.mark.parametrize("removed", [False, True], ids=["None", "removed"])
 def test_each_value_of_the_summary_may_be_absent(removed):
-    """Whatever single entry of report.json is missing, page, card, JSON and CSV are written, and no None stands in them."""
+    """Whichever entry of report.json is missing, all files are written, and none contains None."""
     collected, summary = finished()
     for name, path in PLACES.items():
         lacking = deepcopy(summary)
@@ -124,8 +124,8 @@ def test_each_value_of_the_summary_may_be_absent(removed):
             raise
 
 
-def test_of_a_whole_report_nothing_is_absent(monkeypatch):
-    """A misspelt key in a template would read as a dash: of a finished experiment each one that is read is there, `alpha` of a base without one apart."""
+def test_a_full_report_lacks_nothing(monkeypatch):
+    """A misspelled key would read as a dash, so a finished experiment has all but `alpha`."""
     missed, seen = set(), absent.ForgivingEnvironment._or_absent
 
     def known(environment, value):
@@ -140,7 +140,7 @@ def test_of_a_whole_report_nothing_is_absent(monkeypatch):
 
 
 def test_a_class_that_is_nowhere_is_named():
-    """The page and the card say which classes were neither in the test part nor predicted; their rows are dashes."""
+    """Page and card name the classes neither tested nor predicted; their rows are dashes."""
     made = make(["cat", "dog", "emu|x", "bee"], train=80, test=40, spec=TWO_MODELS)
     labels, p = np.arange(40) % 2, np.eye(4, dtype=np.float32)[np.arange(40) // 2 % 2]
     made.models["cnn"].tasks["final"][0].metrics.update(
@@ -156,8 +156,8 @@ def test_a_class_that_is_nowhere_is_named():
     )
 
 
-def test_what_is_reckoned_with_an_absent_value_is_absent():
-    """As with SQL's NULL: sums, products and filters of it are a dash, a comparison does not hold, a loop has no turn."""
+def test_a_result_of_an_absent_value_is_absent():
+    """As with SQL's NULL, results are a dash, comparisons are false, and loops do not run."""
     text = "{{ 100 * (1 - run.n) }} {{ run.n.of.it }} {{ run.n | num }} {{ run.low | num }} {{ run.n > 1 }} {{ run.low is none }}{% for x in run.n %}x{% endfor %}"
     assert (
         absent.environment((num,)).from_string(text).render(run={"low": None})
@@ -168,7 +168,7 @@ def test_what_is_reckoned_with_an_absent_value_is_absent():
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(st.lists(st.tuples(st.sampled_from(sorted(PLACES)), st.booleans()), min_size=2, max_size=60))
 def test_many_values_of_the_summary_may_be_absent(missing):
-    """The same of any number of them together."""
+    """The same holds for any number of missing values."""
     collected, summary = finished()
     lacking = deepcopy(summary)
     for name, removed in missing:
@@ -177,7 +177,7 @@ def test_many_values_of_the_summary_may_be_absent(missing):
 
 
 def loose(collected) -> dict:
-    """Return the parts of what a report is made of that a row or a file may lack."""
+    """Return the parts of the results in which a row or a file may lack values."""
     return {
         name: {
             "fold": model.tasks["fold"][0].metrics,
@@ -204,7 +204,7 @@ for name, path in places(loose(finished()[0])):
 @given(st.lists(st.tuples(st.sampled_from(sorted(GIVEN)), st.booleans()), min_size=1, max_size=12))
 @pytest.mark.usefixtures("few_resamples")
 def test_values_of_rows_and_files_may_be_absent(missing):
-    """Whatever numbers a row or a file lacks, of an older version or of a class without images, the report and the card are written."""
+    """Whichever numbers a row or a file lacks, the report and the card are written."""
     collected = deepcopy(finished()[0])
     for name, removed in missing:
         taken_from(loose(collected), GIVEN[name], removed)
@@ -214,7 +214,7 @@ def test_values_of_rows_and_files_may_be_absent(missing):
 @pytest.mark.parametrize("removed", [False, True], ids=["None", "removed"])
 @pytest.mark.usefixtures("few_resamples")
 def test_pictures_are_drawn_of_what_there_is(removed):
-    """With every number absent that can be, all files are written, and the pictures say no None either."""
+    """With every optional number missing, all files are written, and no picture says None."""
     collected = deepcopy(finished()[0])
     for path in GIVEN.values():
         taken_from(loose(collected), path, removed)
@@ -228,7 +228,7 @@ def test_pictures_are_drawn_of_what_there_is(removed):
 
 
 def test_an_if_without_else_says_nothing():
-    """`{{ a if b }}` is no number that is not there: where b does not hold, nothing stands there, no dash."""
+    """`{{ a if b }}` prints nothing where b is false, not a dash."""
     text = "{{ '.serve' if wanted }}|{% for n in [1, 2] %}{{ n }}{{ ', ' if not loop.last }}{% endfor %}|{{ s.none }}"
     for escaping in (False, True):
         rendered = (

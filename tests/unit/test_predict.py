@@ -1,4 +1,4 @@
-"""`job predict` on files: bounded in memory, nothing left out in silence, names that break no output."""
+"""`job predict` on files: bounded memory, no image skipped silently, and any file name."""
 
 import csv
 import io
@@ -30,7 +30,7 @@ NOBODY = 65534
 
 @pytest.fixture
 def model():
-    """A model of two classes, the red and the others."""
+    """A model with two classes, red and other."""
 
     def red(pictures):
         share = pictures[..., 0].mean((1, 2), dtype=np.float32) / 255
@@ -47,7 +47,7 @@ def photo(tmp_path):
 
 
 def test_a_batch_at_a_time(model, photo):
-    """Before the first answer no more than a batch of files is read, and a signal is obeyed between two batches."""
+    """At most one batch is read before the first answer; a signal stops between two batches."""
     later = photo.with_name("later.png")
     found = answers(model, [photo] * BATCH + [later] + [photo] * BATCH, 1)
     assert next(found).classes == ("red",)
@@ -62,7 +62,7 @@ def test_a_batch_at_a_time(model, photo):
 
 
 def test_a_folder_that_cannot_be_read_is_named():
-    """An unreadable folder below is an error: images are not left out in silence."""
+    """An unreadable subfolder is an error: no image is skipped silently."""
     top = Path(tempfile.mkdtemp())
     top.chmod(0o755)
     try:
@@ -82,7 +82,7 @@ def test_a_folder_that_cannot_be_read_is_named():
 
 
 def test_a_file_that_may_not_be_read_does_not_stop_the_others():
-    """The command takes it, and says of it alone that it cannot be read; a wrong path is still refused at once."""
+    """An unreadable file has a reason of its own, and the others are classified."""
     top = Path(tempfile.mkdtemp())
     top.chmod(0o755)
     (top / "closed.png").touch(0)
@@ -102,8 +102,8 @@ def test_a_file_that_may_not_be_read_does_not_stop_the_others():
         shutil.rmtree(top)
 
 
-def test_what_never_ends_is_no_image(tmp_path):
-    """A device or a pipe is refused before it is read, and one in a folder is no image; neither is a file that is too large."""
+def test_an_endless_file_is_no_image(tmp_path):
+    """A device, a pipe and a file that is too large are refused before they are read."""
     os.mkfifo(tmp_path / "pipe.png")
     for path in (Path("/dev/zero"), tmp_path / "pipe.png", tmp_path):
         with pytest.raises(UsageError):
@@ -115,7 +115,7 @@ def test_what_never_ends_is_no_image(tmp_path):
 
 
 def test_any_name_is_written(model, photo, capsys):
-    """Names that are no UTF-8 or hold a line's end break neither table nor JSON nor CSV; JSON alone has the line's end itself."""
+    """A name with a line end or non-UTF-8 bytes breaks no output; only JSON keeps the line end."""
     for name in (b"\xff.png", b"a\nb.png"):
         shutil.copy(photo, os.path.join(os.fsencode(photo.parent), name))
     photo.unlink()
@@ -135,8 +135,8 @@ def test_any_name_is_written(model, photo, capsys):
     ]
 
 
-def test_a_folder_names_no_code_to_run(tmp_path, monkeypatch):
-    """A folder from elsewhere that names a module does not get it imported, unless whoever asks names it, too."""
+def test_a_folder_cannot_name_code_to_run(tmp_path, monkeypatch):
+    """A folder's factory is imported only if the user names it, too."""
     import keras
 
     inputs = keras.Input((4, 6, 3), dtype="uint8")
@@ -172,7 +172,7 @@ def test_a_folder_names_no_code_to_run(tmp_path, monkeypatch):
 
 
 def exported(folder: Path, form: str, path: Path) -> None:
-    """Write what makes a folder an export, with the right hash: whoever makes the model makes this, too."""
+    """Make a folder an export with the right sha256, as the maker of a foreign model could."""
     about = {
         "schema": 1,
         "format": form,
@@ -185,7 +185,7 @@ def exported(folder: Path, form: str, path: Path) -> None:
 
 
 def test_a_saved_model_is_run_by_who_trusts_it(tmp_path, photo):
-    """One whose graph writes a file: without --trust it ends with 78 and no file appears, with it the graph is run."""
+    """A SavedModel whose graph writes a file ends with 78; with --trust the graph runs."""
     import tensorflow as tf
 
     class Evil(tf.Module):
@@ -212,7 +212,7 @@ def test_a_saved_model_is_run_by_who_trusts_it(tmp_path, photo):
 
 @pytest.mark.parametrize("layer", ["lambda", "saved_model"])
 def test_a_keras_file_runs_no_code(tmp_path, layer):
-    """A .keras file with code of its own, or with a layer that loads a SavedModel, is refused, and no way around it is advised."""
+    """A .keras file that holds code or loads a SavedModel is refused without advice to allow it."""
     import keras
 
     inputs = keras.Input((4, 6, 3), dtype="uint8")
@@ -255,7 +255,7 @@ def test_a_keras_file_runs_no_code(tmp_path, layer):
     ],
 )
 def test_what_a_folder_says_of_itself(tmp_path, photo, wrong, said):
-    """Whatever stands in the model.json of somebody else, it is one sentence."""
+    """Whatever a foreign model.json holds, the error is one sentence."""
     import keras
 
     inputs = keras.Input((4, 6, 3), dtype="uint8")
@@ -270,8 +270,8 @@ def test_what_a_folder_says_of_itself(tmp_path, photo, wrong, said):
         list(answers(of_folder(tmp_path), [photo], 1))
 
 
-def test_16_bits_are_scaled_as_those_learnt_from(model, tmp_path):
-    """An image of 16 bits is scaled by the bits the model's data held; one that holds more has a reason instead of a class."""
+def test_16_bits_are_scaled_like_the_training_data(model, tmp_path):
+    """A 16-bit image is scaled by the bits of the training data; one with more is refused."""
     for name, value in (("dim", 4000), ("bright", 5000)):
         Image.fromarray(np.full((4, 6), value, np.uint16)).save(tmp_path / f"{name}.png")
     known = replace(model, bits=12)

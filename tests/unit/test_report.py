@@ -1,4 +1,4 @@
-"""What the report promises, on made-up results: random predictions that are right as often as told."""
+"""The report, on synthetic results: random predictions with a given accuracy."""
 
 import csv
 import hashlib
@@ -38,13 +38,13 @@ def finished() -> tuple[dict, dict[str, bytes]]:
 
 
 def page_of(collected: Collected, pictures: bool = False) -> str:
-    """Return the page; drawing takes seconds, so with pictures only where they matter."""
+    """Return the page. Drawing takes seconds, so pictures are optional."""
     summary = summarise(collected)
     return render(collected, summary, draw(collected, summary) if pictures else {})
 
 
 def text_of(page: str) -> str:
-    """Return what a reader sees, white space as one blank."""
+    """Return the text a reader sees, with single spaces."""
     page = re.sub(r"<(style|script)>.*?</\1>|<svg.*?</svg>", "", page, flags=re.S)
     return (
         re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page))
@@ -54,7 +54,7 @@ def text_of(page: str) -> str:
 
 
 def without_fold(collected: Collected, state: str = "waiting") -> Collected:
-    """Take fold 1 of mobilenetv2 away."""
+    """Remove the result of fold 1 of mobilenetv2."""
     model = collected.models["mobilenetv2"]
     model.tasks["fold"][1] = Task(
         "fold", 1, state, reason="3 attempts in a row, the last: OOM" if state == "failed" else None
@@ -128,8 +128,8 @@ def test_log_loss_is_better_when_lower():
     assert means == sorted(means) and summary["selected_by"] == "fold mean log_loss"
 
 
-def test_the_test_figure_of_the_metric_stands_at_the_top():
-    """Asked for balanced accuracy, the page and the leaderboard say that of the test part, with its interval, beside the accuracy."""
+def test_the_test_score_of_the_metric_is_at_the_top():
+    """With balanced accuracy as metric, its test score and interval appear beside the accuracy."""
     spec = SPEC | {"search": SPEC["search"] | {"metric": "balanced_accuracy"}}
     collected = make(spec=spec)
     metrics = collected.models["mobilenetv2"].tasks["final"][0].metrics
@@ -148,7 +148,7 @@ def test_the_test_figure_of_the_metric_stands_at_the_top():
 
 
 def test_mean_and_out_of_fold_are_of_all_folds():
-    """The mean is that of the folds, the range theirs, and out-of-fold accuracy counts every image once."""
+    """Mean and range are those of the folds; out-of-fold accuracy counts every image once."""
     fold = finished()[0]["models"]["cnn"]["fold"]
     values = [f["accuracy"] for f in fold["folds"]]
     assert fold["mean"]["accuracy"] == pytest.approx(np.mean(values)) and fold["range"][
@@ -166,7 +166,7 @@ def test_mean_and_out_of_fold_are_of_all_folds():
 
 
 def test_a_missing_fold_is_never_averaged_away():
-    """Without one fold a model has no mean, no range, no pooled accuracy; there is no winner, and the page says so."""
+    """Without one fold a model has no mean, no range and no pooled accuracy, and nobody wins."""
     collected = without_fold(make())
     summary = summarise(collected)
     fold = summary["models"]["mobilenetv2"]["fold"]
@@ -180,8 +180,8 @@ def test_a_missing_fold_is_never_averaged_away():
     )
 
 
-def test_a_model_that_failed_for_good_leaves_the_comparison_loudly():
-    """When nothing can bring a mean any more, the best of the others wins and the page says who is missing and why."""
+def test_a_failed_model_leaves_the_comparison_with_a_reason():
+    """When a model can get no mean any more, the best of the others wins and the page says why."""
     collected = without_fold(make(), "failed")
     summary = summarise(collected)
     assert summary["winner"] == "vgg16"
@@ -194,7 +194,7 @@ def test_a_model_that_failed_for_good_leaves_the_comparison_loudly():
 
 
 def test_incomplete_out_of_fold_rows_are_not_pooled():
-    """Predictions that are not every training image once give no pooled accuracy."""
+    """Predictions that miss a training image give no pooled accuracy."""
     collected = make()
     part = collected.models["cnn"].predictions[("fold", 0)]
     collected.models["cnn"].predictions[("fold", 0)] = Predictions(
@@ -206,7 +206,7 @@ def test_incomplete_out_of_fold_rows_are_not_pooled():
 
 
 def test_an_experiment_without_any_result_has_a_report():
-    """Right after `prepare` the report says that all is missing."""
+    """Right after `prepare` the report says that everything is missing."""
     collected = make()
     collected.attempts, collected.openings, collected.samples = [], [], None
     for name in collected.models:
@@ -226,7 +226,7 @@ def test_an_experiment_without_any_result_has_a_report():
 
 
 def test_rows_without_their_artifacts_have_a_report():
-    """When the store lost the artifacts, the figures of the rows are shown and the loss is said."""
+    """When the store lost the artifacts, the page shows the rows' figures and names the loss."""
     collected = make()
     for model in collected.models.values():
         model.predictions, model.results, model.augmentation = {}, {}, None
@@ -237,7 +237,7 @@ def test_rows_without_their_artifacts_have_a_report():
 
 
 def test_the_original_works_figures_are_put_in_their_place():
-    """Beside the original's figures stands what is not known of them, and what 100 images would mean."""
+    """The page says what the original leaves open, and what 100 images would mean."""
     summary, files = finished()
     text = text_of(files["index.html"].decode())
     assert "The original work does not state its test subset." in text
@@ -250,8 +250,8 @@ def test_the_original_works_figures_are_put_in_their_place():
     assert "the original work’s best, trial 0" in text
 
 
-def test_without_the_original_works_references_nothing_is_said_of_them():
-    """Sentences on references come from the file's rows, not from the code."""
+def test_without_references_the_page_is_silent_on_them():
+    """Sentences on references come from the experiment's file, not from the code."""
     other = make(spec=SPEC | {"reference": [{"name": "a paper", "model": "cnn", "accuracy": 0.8}]})
     text = text_of(page_of(other))
     assert "a paper" in text and "original work does not state" not in text
@@ -261,7 +261,7 @@ def test_without_the_original_works_references_nothing_is_said_of_them():
 
 
 class Page(HTMLParser):
-    """Collect what a browser would follow, and the elements without what they need."""
+    """Collect the targets a browser would follow, and the pictures without a description."""
 
     def __init__(self, text: str):
         super().__init__()
@@ -283,7 +283,7 @@ class Page(HTMLParser):
 
 
 def test_the_page_asks_nothing_of_the_network():
-    """Every src and href is data: or a place in the page, whose ids are unique; no style imports anything."""
+    """Every src and href is data: or a place on the page; ids are unique; no style imports."""
     page = finished()[1]["index.html"].decode()
     seen = Page(page)
     assert all(t.startswith(("data:", "#")) for t in seen.targets)
@@ -298,7 +298,7 @@ def test_the_page_asks_nothing_of_the_network():
 
 
 def test_every_machine_that_took_part_is_named():
-    """A training that went on on another processor says so: only on one are the bits those of the record."""
+    """A training that resumed on another processor names both: the bits hold only on one."""
     collected = make(["cat", "dog"])
     result = next(m for m in collected.models.values() if m.results)
     next(iter(result.results.values()))["machines"] = [
@@ -308,8 +308,8 @@ def test_every_machine_that_took_part_is_named():
     assert "on first, then on second" in page_of(collected)
 
 
-def test_class_names_are_text_wherever_they_stand():
-    """A class called <script> or $x$ is shown, not run and not typeset."""
+def test_class_names_are_text_everywhere():
+    """A class called <script> or $x$ is shown, neither run nor typeset."""
     page = page_of(
         make(["<script>alert(1)</script>", '$x$ & "y"', "' onload='", "cat"]), pictures=True
     )
@@ -329,13 +329,13 @@ def test_many_classes_give_a_table_of_confusions():
 
 
 def test_equal_rows_give_equal_bytes():
-    """Written twice, a report is the same to the last byte: no dates, no random ids."""
+    """A report written twice is the same to the last byte: no dates, no random ids."""
     collected = make()
     assert report.assemble(collected, summarise(collected)) == finished()[1]
 
 
 def test_lost_time_is_what_no_task_kept():
-    """An interrupted attempt loses what it had not saved, one that vanished all of its time, a decided one nothing."""
+    """An interrupted attempt loses what it did not save, a vanished one everything."""
     times = {
         "started": START,
         "last_beat": START + timedelta(seconds=80),
@@ -365,7 +365,7 @@ def test_lost_time_is_what_no_task_kept():
 
 
 def test_scores_that_do_not_exist_are_explained():
-    """ROC-AUC that cannot be is null with the reason; an undefined precision counts as 0 and is listed."""
+    """A missing ROC-AUC is null with a reason; an undefined precision counts as 0 and is listed."""
     collected = make()
     task = collected.models["cnn"].tasks["final"][0]
     task.metrics.update(
@@ -389,14 +389,14 @@ def test_nan_never_reaches_report_json():
 
 
 def test_the_recipe_makes_the_same_experiment():
-    """The file printed on the page has the fingerprint of the experiment it tells of."""
+    """The file printed on the page has the fingerprint of its experiment."""
     experiment = parse(SPEC)
     again = parse(tomllib.loads(toml(experiment.spec)))
     assert again == experiment and again.fingerprint == experiment.fingerprint
 
 
 def test_roc_points_agree_with_the_area():
-    """The drawn line encloses the area evaluate() states; without both sides there is no line."""
+    """The drawn line encloses the area that evaluate() returns; one class alone has no line."""
     rng = np.random.default_rng(3)
     positive, scores = rng.random(5000) < 0.3, rng.random(5000)
     scores[positive] += 0.4
@@ -409,14 +409,14 @@ def test_roc_points_agree_with_the_area():
 
 
 def test_calibration_error_of_honest_confidence_is_small():
-    """Confidence 0.8 that is right 4 times in 5 has no error; confidence 1.0 that is never right has all."""
+    """Confidence 0.8 that is right 4 times in 5 has no error; 1.0 never right has error 1."""
     probabilities = np.array([[0.8, 0.2]] * 5)
     assert calibration(np.array([0, 0, 0, 0, 1]), probabilities)[1] == pytest.approx(0)
     assert calibration(np.array([1, 1]), np.array([[1.0, 0.0]] * 2))[1] == pytest.approx(1)
 
 
 def test_confusions_are_the_largest_off_the_diagonal():
-    """Right answers are no confusions, and what never happened is not listed."""
+    """Correct answers are no confusions, and pairs that never occur are not listed."""
     assert confusions([[9, 1, 0], [3, 7, 0], [0, 0, 5]], ["a", "b", "c"], 5) == [
         {"true": "b", "predicted": "a", "n": 3, "share": 0.3},
         {"true": "a", "predicted": "b", "n": 1, "share": 0.1},
@@ -424,7 +424,7 @@ def test_confusions_are_the_largest_off_the_diagonal():
 
 
 def test_equal_scores_are_written_alike():
-    """One score has one face: 0.7575 is rounded the same as a score, as per cent, and one bit lower."""
+    """0.7575 rounds alike as a score, as per cent, and one bit lower."""
     assert (num(0.7575), num(0.7575 - 1e-16), share(0.7575), num(-0.7575)) == (
         "0.758",
         "0.758",
@@ -434,12 +434,12 @@ def test_equal_scores_are_written_alike():
 
 
 def revalue(model: Model, value) -> None:
-    """Give each trial the value that `value` makes of it."""
+    """Set the value of each trial to `value(trial)`."""
     model.tasks["trial"] = [replace(trial, value=value(trial)) for trial in model.stage("trial")]
 
 
 def test_importances_come_from_20_complete_trials_on():
-    """Of fewer trials the page says in words that there are none; from 20 on it has a share for each searched parameter."""
+    """With fewer trials the page says why there are none; from 20 on each parameter has a share."""
     few = make(trials=20, spec=ONE_MODEL)  # one of them is pruned
     assert summarise(few)["models"]["cnn"]["trial"]["importances"] == {
         "trials": 19,
@@ -463,7 +463,7 @@ def test_importances_come_from_20_complete_trials_on():
 
 
 def test_equal_trials_have_no_importances():
-    """Values that do not differ give a sentence, not an error."""
+    """Equal values give a sentence, not an error."""
     collected = make(trials=25, spec=ONE_MODEL)
     revalue(collected.models["cnn"], lambda trial: 0.5)
     found = summarise(collected)["models"]["cnn"]["trial"]["importances"]
@@ -471,7 +471,7 @@ def test_equal_trials_have_no_importances():
 
 
 def searched(**fixed) -> Collected:
-    """Make trials that search what is not fixed here."""
+    """Make trials that search every parameter that is not fixed here."""
     collected = make(
         spec=ONE_MODEL | {"search": {"trials": 6}, "parameters": SPEC["parameters"] | fixed}
     )
@@ -505,12 +505,12 @@ def searched(**fixed) -> Collected:
     ],
 )
 def test_what_was_searched_is_drawn(fixed, said):
-    """Learning rate and batch size against each other, or the value against the one that differs."""
+    """Learning rate and batch size are drawn against each other, or the value against one."""
     assert re.search(f'aria-label="[^"]*{said}"', page_of(searched(**fixed), pictures=True))
 
 
-def test_where_nothing_differs_the_page_says_so():
-    """No picture of the search without a word."""
+def test_where_nothing_varies_the_page_says_so():
+    """Where the picture is missing, a sentence says why."""
     page = page_of(searched(learning_rate=0.001, batch_size=64), pictures=True)
     assert (
         "No picture of learning rate and batch size: neither varies among 5 complete trials."
@@ -520,7 +520,7 @@ def test_where_nothing_differs_the_page_says_so():
 
 
 def test_a_picture_of_roc_says_what_is_drawn():
-    """Of over 20 classes the macro line only; of a class without an image no line; without any line no picture."""
+    """Over 20 classes there is only the macro line; a class without images has no line."""
     few = make(["cat", "dog"])
     assert "one-vs-rest: 2 of 2 classes and the macro average, AUC 0." in page_of(
         few, pictures=True
@@ -533,7 +533,7 @@ def test_a_picture_of_roc_says_what_is_drawn():
 
 
 def test_the_lines_of_all_models_have_their_areas_in_words():
-    """The alt text says what the picture shows, not that there is one."""
+    """The description tells what the picture shows."""
     page = finished()[1]["index.html"].decode()
     assert re.search(
         r"Macro ROC lines on the test part: cnn \(AUC 0\.\d{3}\), mobilenetv2 \(AUC 0\.\d{3}\), vgg16 \(AUC 0\.\d{3}\)\.",
@@ -541,8 +541,8 @@ def test_the_lines_of_all_models_have_their_areas_in_words():
     )
 
 
-def test_heads_of_columns_can_be_listened_to():
-    """What stands below a head or a figure is told as such: a voice reads both in one breath."""
+def test_column_heads_read_aloud():
+    """A screen reader gets the text below a column head or a figure in the same sentence."""
     text = text_of(finished()[1]["index.html"].decode())
     for head in (
         "mean fold accuracy and range",
@@ -555,7 +555,7 @@ def test_heads_of_columns_can_be_listened_to():
 
 
 def test_trials_within_the_interval_of_the_best_are_counted():
-    """They cannot be told from it: the count is of the other complete trials, before a selection too."""
+    """The count is of the other complete trials, also before a selection."""
     collected = make()
     model = collected.models["cnn"]
     revalue(model, lambda trial: (0.60, 0.59, 0.40, 0.30, 0.60, 0.10)[trial.index])
@@ -579,7 +579,7 @@ def test_trials_within_the_interval_of_the_best_are_counted():
 
 
 def test_the_best_trial_of_another_metric_has_an_interval_from_its_predictions(tmp_path):
-    """For log loss the best trial's predictions are read from the store, whose bytes its row names, and resampled."""
+    """For log loss the best trial's predictions are read from the store and resampled."""
     collected = make(spec=SPEC | {"search": SPEC["search"] | {"metric": "log_loss"}})
     model, store = collected.models["cnn"], open_store(f"file://{tmp_path}", 5)
     assert summarise(collected)["models"]["cnn"]["trial"]["best"]["interval"] is None
@@ -601,7 +601,7 @@ def test_the_best_trial_of_another_metric_has_an_interval_from_its_predictions(t
 
 
 def test_the_time_of_every_attempt_is_accounted_for():
-    """Parts and rest of each stage are the time of its attempts, and the stages that of the experiment."""
+    """A stage's parts add up to its attempts' time, and the stages to the experiment's."""
     times = summarise(make())["times"]
     assert {(t["model"], t["stage"]) for t in times} == {
         (m, s) for m in SPEC["models"] for s in ("trial", "fold", "final")
@@ -622,7 +622,7 @@ def test_the_time_of_every_attempt_is_accounted_for():
 
 
 def test_mistakes_are_shown_with_words():
-    """Each has a picture with a text, the classes and the confidence; a final without any, or of an older version, says so."""
+    """Each has a picture and words; a final without mistakes, or without stored ones, says so."""
     page = finished()[1]["index.html"].decode()
     assert page.count('<ul class="mistakes">') == 3
     assert re.search(
