@@ -1,4 +1,5 @@
-"""A process of ours: this interpreter and this program, whatever files lie in the folder it is called from."""
+# pyright: strict
+"""Command lines of child processes: this interpreter and this program, from any folder."""
 
 import sys
 
@@ -6,6 +7,6 @@ import sys
 def command(*arguments: str, module: str = "job") -> list[str]:
     """Return the command line of a child: `job ARGUMENTS...`.
 
-    Without -P Python looks into the working folder first, and a file job.py there would take our place.
+    Without -P, Python searches the working folder first, and a file job.py there would run instead.
     """
     return [sys.executable, "-P", "-m", module, *arguments]

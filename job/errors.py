@@ -1,41 +1,45 @@
-"""Every way a `job` can end, and the exit code each one has.
+# pyright: strict
+"""Every way a `job` can end, and the exit code of each.
 
 Exit codes are an interface: schedulers decide by them whether to run a task again.
 A message says what failed, the value and where it came from, what is expected and
-what to do next; the class only decides the code.
+what to do next. The class only decides the code.
 """
 
 import errno
 import os
 
-# By a disk or a mount of one node: read-only after an error, unreadable, gone.
+# What a disk or a mount of one node says: read-only after an error, unreadable, gone.
 BROKEN = {errno.EROFS, errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.EUCLEAN}
 
 EXIT_CODES = {
     0: "decided: done now or before; a pruned or diverged trial is decided too",
     1: "error; the attempt counts",
-    2: "usage: a flag, an argument or an index that cannot be",
+    2: "usage: an invalid flag, argument or index",
     69: "database, store or disk out of reach for too long, or this node is at fault: run me again",
     70: "this task can never be completed; the reason is stored",
     75: "interrupted or not ready yet: run me again",
-    78: "what waiting cannot mend: wrong password, missing grant, invalid file, other schema version",
+    78: (
+        "permanent: wrong password, missing grant, invalid file, other schema version;"
+        " fix it before running again"
+    ),
 }
 
 
 class JobError(Exception):
-    """An error of one attempt; three without progress and the task has failed for good."""
+    """An error of one attempt; after three without progress the task has failed for good."""
 
     exit_code = 1
 
 
 class UsageError(JobError):
-    """A flag, an argument or an index that cannot be."""
+    """A flag, an argument or an index is invalid."""
 
     exit_code = 2
 
 
 class Unreachable(JobError):
-    """Database, store or disk were out of reach for longer than `outage_s`, or are so for this node alone."""
+    """Database, store or disk is out of reach, longer than `outage_s` or for this node alone."""
 
     exit_code = 69
 
@@ -47,7 +51,7 @@ class Impossible(JobError):
 
 
 class NotReady(JobError):
-    """What this task needs is not there yet: no tables, no experiment, a stage before it, another owner."""
+    """Something is missing: tables, an experiment, an earlier stage; or another owner is at it."""
 
     exit_code = 75
 
@@ -59,13 +63,13 @@ class Interrupted(JobError):
 
 
 class LeaseLost(JobError):
-    """Another attempt owns the task now; this one must not write anything any more."""
+    """Another attempt owns the task now; this one must not write anything anymore."""
 
     exit_code = 75
 
 
 class Invalid(JobError):
-    """What waiting cannot mend: an invalid file, a wrong password, a missing grant, another schema version."""
+    """Permanent: an invalid file, a wrong password, a missing grant, another schema version."""
 
     exit_code = 78
 
@@ -75,15 +79,20 @@ class Missing(JobError):
 
 
 class Diverged(JobError):
-    """The loss is not finite: the trial ends as pruned, with the reason, and is not tried again."""
+    """The loss is not finite: the trial ends as pruned, with the reason, and is not retried."""
 
 
 class Pruned(JobError):
-    """The pruner decided, at an epoch, that this trial ends here."""
+    """The pruner ends this trial at the current epoch."""
 
 
 def on_this_node(what: str) -> Unreachable:
-    """Return the error for what fails on this node, and for all one can tell on no other. Args: what: failed, for the sentence."""
+    """Return the error for a fault that is, as far as one can tell, this node's alone.
+
+    Args:
+        what: the beginning of the sentence: what failed, and why.
+    """
     return Unreachable(
-        f"{what}: this node, {os.uname().nodename}, is at fault, another may do it; mend it, then run me again"
+        f"{what}: this node, {os.uname().nodename}, is at fault, another may succeed;"
+        " repair it, then run me again"
     )

@@ -1,10 +1,11 @@
-"""Files written whole or not at all, and folders that are ours alone: the one place for both."""
+# pyright: strict
+"""Files that appear whole or not at all, and folders that only this user may write to."""
 
 import errno
 import os
 import stat
 import uuid
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -12,30 +13,43 @@ from typing import BinaryIO
 from job.errors import Invalid
 
 OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
+NEW_FILE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+# What fsync of a folder raises on network file systems that do not have it.
+NO_FSYNC = (errno.EINVAL, errno.ENOTSUP)
 
 
 def write_whole(path: Path, content: bytes, mode: int = 0o666) -> None:
-    """Write a file whole or not at all, as `whole` does."""
-    with whole(path, mode) as file:
+    """Write a file whole or not at all, as `open_whole` does.
+
+    Args:
+        path: of the file; an existing one is replaced.
+        content: its bytes.
+        mode: of the new file, less the umask.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    with open_whole(path, mode) as file:
         file.write(content)
 
 
 @contextmanager
-def whole(path: Path, mode: int = 0o666, prefix: str = ".job-") -> Iterator[BinaryIO]:
-    """Yield a new file beside `path` that takes its name once the block ends well, else goes.
+def open_whole(path: Path, mode: int = 0o666, prefix: str = ".job-") -> Generator[BinaryIO]:
+    """Yield a new file beside `path`, which replaces `path` when the block ends well.
 
-    Whoever reads `path` sees the file before or the whole new one, also after a power cut.
+    If the block fails, the new file is removed. A reader of `path` sees the old file or the
+    whole new one, also after a power cut.
 
     Args:
+        path: of the file.
         mode: of the new file, less the umask.
-        prefix: how its name begins until then; what a killed process leaves is known by it.
+        prefix: of the temporary name, by which a killed process's leftovers are recognized.
 
-    Raises: OSError.
+    Raises:
+        OSError: the file cannot be written.
     """
     partial = path.with_name(f"{prefix}{uuid.uuid4().hex}")
-    handle = os.open(
-        partial, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode
-    )
+    handle = os.open(partial, NEW_FILE, mode)
     try:
         with open(handle, "w+b") as file:
             yield file
@@ -47,7 +61,17 @@ def whole(path: Path, mode: int = 0o666, prefix: str = ".job-") -> Iterator[Bina
 
 
 def settle(partial: Path, path: Path) -> None:
-    """Give a complete file, or a folder of such, its name: its bytes reach the disk before, and the name before this returns."""
+    """Rename a complete file or folder, durably.
+
+    Its bytes reach the disk before the rename, and the new name before this returns.
+
+    Args:
+        partial: the temporary name.
+        path: the name to give.
+
+    Raises:
+        OSError: a sync or the rename failed.
+    """
     for below in partial.rglob("*") if partial.is_dir() else ():
         sync(below)
     sync(partial)
@@ -61,17 +85,17 @@ def sync(path: Path) -> None:
     try:
         os.fsync(handle)
     except OSError as exc:
-        if exc.errno not in (
-            errno.EINVAL,
-            errno.ENOTSUP,
-        ):  # some network file systems have no fsync of a folder
+        if exc.errno not in NO_FSYNC:
             raise
     finally:
         os.close(handle)
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder, and those above it, so that their names outlast a power cut; one that is there is left alone."""
+    """Make a folder and its parents, so that their names survive a power cut.
+
+    An existing folder is left alone.
+    """
     if path.is_dir():
         return
     make_folder(path.parent)
@@ -81,36 +105,52 @@ def make_folder(path: Path) -> None:
 
 
 def opened(path: Path, flags: int = os.O_RDONLY, mode: int = 0o600) -> int:
-    """Open what must be a file, not a link to one, nor a pipe that would wait for its other end; return the descriptor.
+    """Open a regular file and return its descriptor.
 
-    Raises: Invalid; OSError.
+    A link is not followed. A pipe is refused rather than waited for.
+
+    Args:
+        path: of the file.
+        flags: for `os.open`.
+        mode: of the file, if the flags create it.
+
+    Raises:
+        Invalid: the path leads to a link, a pipe, a socket or a folder.
+        OSError: the file cannot be opened.
     """
     try:
         handle = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, mode)
     except OSError as exc:
         if exc.errno in (errno.ELOOP, errno.ENXIO):  # a link; a socket
-            raise _no_file(path) from exc
+            raise _not_regular(path) from exc
         raise
     if stat.S_ISREG(os.fstat(handle).st_mode):
         return handle
     os.close(handle)
-    raise _no_file(path)
+    raise _not_regular(path)
 
 
-def _no_file(path: Path) -> Invalid:
+def _not_regular(path: Path) -> Invalid:
     return Invalid(
-        f"{path} is no file of ours: expected a file, found a link, a pipe or a folder; remove it"
+        f"{path} is not one of our files: expected a file, found a link, a pipe or a folder;"
+        " remove it"
     )
 
 
 def own_folder(path: Path, named: str) -> None:
-    """Make a folder that only this user may use, unless it is there; one that is there must be this user's alone to write.
+    """Make a folder that only this user may use, or check an existing one.
 
-    In a folder that somebody else made, or may write, every name may lead elsewhere.
+    An existing folder must belong to this user, and nobody else may write to it: in a folder
+    that others may write to, every name may lead elsewhere.
 
-    Args: named: what it is and how another is named, for an error: "the cache JOB_CACHE_DIR".
+    Args:
+        path: of the folder.
+        named: the beginning of an error: what the folder is and how to name another one,
+            as in "the cache JOB_CACHE_DIR".
 
-    Raises: Invalid for a folder of another user, one that others may write, or none; OSError.
+    Raises:
+        Invalid: the folder is another user's, others may write to it, or it is not a folder.
+        OSError: it cannot be made.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with suppress(FileExistsError):
@@ -119,19 +159,28 @@ def own_folder(path: Path, named: str) -> None:
 
 
 def check_own(path: Path, named: str) -> None:
-    """Check a folder that is there as `own_folder` does. Raises: Invalid; OSError."""
-    found, us = path.lstat(), os.geteuid()
-    if stat.S_ISLNK(found.st_mode) and found.st_uid == us:
-        found = path.stat()
-    if not stat.S_ISDIR(found.st_mode):
+    """Check an existing folder as `own_folder` does.
+
+    Raises:
+        Invalid: as `own_folder`.
+        OSError: the folder is missing or cannot be read.
+    """
+    status = path.lstat()
+    user = os.geteuid()
+    if stat.S_ISLNK(status.st_mode) and status.st_uid == user:
+        status = path.stat()
+    if not stat.S_ISDIR(status.st_mode):
         raise Invalid(
-            f"{named} = {path}: expected a folder, found something else; remove it, or name another"
+            f"{named} = {path}: expected a folder, found something else;"
+            " remove it, or name another one"
         )
-    if found.st_uid != us:
+    if status.st_uid != user:
         raise Invalid(
-            f"{named} = {path} belongs to user {found.st_uid}, this is user {us}: name a folder of your own"
+            f"{named} = {path} belongs to user {status.st_uid}, this is user {user}:"
+            " name a folder of your own"
         )
-    if found.st_mode & OTHERS_WRITE:
+    if status.st_mode & OTHERS_WRITE:
         raise Invalid(
-            f"{named} = {path}: others may write there (mode {stat.S_IMODE(found.st_mode):o}): run `chmod go-w {path}`, or name another"
+            f"{named} = {path}: others may write there (mode {stat.S_IMODE(status.st_mode):o}):"
+            f" run `chmod go-w {path}`, or name another one"
         )

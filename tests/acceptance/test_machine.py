@@ -24,7 +24,7 @@ SHORTAGES = {
     "a full disk for output": (
         f"{PLAN} >/dev/full",
         69,
-        "job: no space left on what is written to: free some, then run me again\n",
+        "job: no space left on the disk that is written to: free some, then run me again\n",
     ),
     "a full disk for errors": (f"{sys.executable} -m job plan none.toml 2>/dev/full", 78, ""),
     "nobody reads the log": (

@@ -446,7 +446,7 @@ def test_a_lock_that_is_a_link(node, cache, tmp_path):
     node.path(".b.lock").symlink_to(victim)
     os.mkfifo(node.path(".c.lock"))
     for name in "bc":
-        with pytest.raises(Invalid, match=f"{name}.lock is no file of ours"):
+        with pytest.raises(Invalid, match=f"{name}.lock is not one of our files"):
             cache.joined(entry(node, name))
     assert victim.read_bytes() == b"mine"
 
@@ -506,7 +506,7 @@ def test_a_disk_of_this_node_alone(node, cache, code, monkeypatch):
     monkeypatch.setattr(os, "replace", fails)
     with pytest.raises(
         Unreachable,
-        match=f"{os.strerror(number)}.: this node, {os.uname().nodename}, is at fault, another may do it",
+        match=f"{os.strerror(number)}.: this node, {os.uname().nodename}, is at fault, another may succeed",
     ):
         cache.joined(entry(node, "b"))
     assert node.files() == "a"

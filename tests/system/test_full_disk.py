@@ -60,7 +60,7 @@ def test_a_read_only_cache(small, disk):
     subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
     done = small.job("trial", "--index", 0, check=69, **place)
     assert (
-        f"cannot be used (Read-only file system): this node, {os.uname().nodename}, is at fault, another may do it"
+        f"cannot be used (Read-only file system): this node, {os.uname().nodename}, is at fault, another may succeed"
         in done.stderr
     )
     assert Database(small.database_url, 5).rows(

@@ -97,7 +97,7 @@ def test_a_folder_is_settled_with_its_files(tmp_path, calls):
 def test_what_fails_leaves_nothing(tmp_path):
     """A write that ends early leaves the file as it was, and no half of one."""
     files.write_whole(tmp_path / "k", b"old")
-    with pytest.raises(ZeroDivisionError), files.whole(tmp_path / "k") as file:
+    with pytest.raises(ZeroDivisionError), files.open_whole(tmp_path / "k") as file:
         file.write(b"new")
         raise ZeroDivisionError
     assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == [("k", b"old")]
