@@ -1,1 +1,1 @@
-"""Where bytes lie: S3 or a folder, its keys, and the copy on this node. Knows nothing of what the bytes mean."""
+"""Where bytes are stored: S3 or a folder, their keys, and this node's cache; not what they mean."""

@@ -19,9 +19,10 @@ from proxy import Proxy
 from job import files
 from job.errors import Interrupted, Invalid, Missing, Unreachable
 from job.local.embedded import S3
-from job.storage import store as store_module
+from job.storage import s3_errors
 from job.storage.folder import FolderStore
-from job.storage.store import S3Store, Store, open_store, sha256_of
+from job.storage.s3 import S3Store
+from job.storage.store import Store, open_store, sha256_of
 
 MB = 1_000_000
 
@@ -333,7 +334,7 @@ def test_a_clock_that_is_off(proxy, two, code, tmp_path):
     ):
         with pytest.raises(
             Unreachable,
-            match=f"for the clock of this machine is off: this node, {os.uname().nodename}, is at fault",
+            match=f"because this machine's clock is wrong: this node, {os.uname().nodename}, is at fault",
         ):
             call()
     proxy.set(
@@ -353,10 +354,10 @@ def test_a_certificate_of_tomorrow(two):
     said = "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: {} (_ssl.c:1000)"
     told = {
         why: store._translate(SSLError(endpoint_url="https://x", error=said.format(why)), "k")
-        for why in (store_module.NOT_YET, "self-signed")
+        for why in (s3_errors.NOT_YET, "self-signed")
     }
     assert [type(error) for error in told.values()] == [Unreachable, Invalid]
-    assert "for the clock of this machine is off" in str(told[store_module.NOT_YET])
+    assert "because this machine's clock is wrong" in str(told[s3_errors.NOT_YET])
 
 
 @pytest.mark.parametrize("key", ["", "/etc/passwd", "../k", "a/../../k", "a//k", "./k", "k\0"])
@@ -519,7 +520,7 @@ def test_a_slow_store_is_no_outage(proxy, two, caplog):
     store.put("k", content)
     assert store.get("k") == content
     assert time.monotonic() - started > 10
-    assert [r.message for r in caplog.records if r.name == "job.storage.folder"] == []
+    assert [r.message for r in caplog.records if r.name == "job.storage.base"] == []
 
 
 def test_a_silent_store(proxy, two):

@@ -24,8 +24,8 @@ ROOMS["cli"] = {*ROOMS} - {"learning"}
 FENCES = {
     "keras": {"learning.backend"},
     "tensorflow": {"learning.backend"},
-    "boto3": {"storage.store"},
-    "botocore": {"storage.store"},
+    "boto3": {"storage.s3_client"},
+    "botocore": {"storage.s3", "storage.s3_client", "storage.s3_errors"},
     "cryptography": {"local.certificate"},
     "optuna": {"coordination.study"},
     "psycopg2": {"coordination.connection", "coordination.database"},

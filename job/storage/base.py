@@ -1,0 +1,81 @@
+# pyright: strict
+"""What both kinds of store share: the description of an object, and patience during an outage."""
+
+import logging
+import random
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Generic, TypeVar
+
+from job.errors import JobError, Unreachable
+
+FIRST_DELAY_S = 0.5
+MAX_DELAY_S = 15.0
+
+T = TypeVar("T")
+E = TypeVar("E", bound=Exception)
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Object:
+    """An object of the store as a listing shows it.
+
+    `modified` is in UTC, by the store's clock. It does not count when objects are compared.
+    """
+
+    key: str
+    size: int
+    etag: str
+    modified: datetime = field(compare=False)
+
+
+class Patient(ABC, Generic[E]):
+    """Retries a call that fails for a temporary reason, with backoff and jitter.
+
+    Attributes:
+        url: of the store, without secrets.
+        outage_s: how long each call is retried, before `Unreachable`.
+    """
+
+    _errors: tuple[type[E], ...]  # what `_translate` turns into ours
+
+    def __init__(self, url: str, outage_s: float, sleep: Callable[[float], object]):
+        self.url = url
+        self.outage_s = outage_s
+        self._sleep = sleep
+
+    @abstractmethod
+    def _translate(self, exc: E, key: str) -> JobError:
+        """Return our error for one of `_errors`."""
+
+    def _try(self, key: str, call: Callable[[], T], patience_s: float | None = None) -> T:
+        """Return `call()`, retried while the store is out of reach."""
+        return self._patiently(lambda: self._once(key, call), patience_s)
+
+    def _once(self, key: str, call: Callable[[], T]) -> T:
+        """Return `call()`, with its errors translated into ours."""
+        try:
+            return call()
+        except self._errors as exc:
+            raise self._translate(exc, key) from exc
+
+    def _patiently(self, call: Callable[[], T], patience_s: float | None = None) -> T:
+        """Return `call()`, retried for `patience_s` (default: `outage_s`) while `Unreachable`."""
+        patience_s = self.outage_s if patience_s is None else patience_s
+        deadline = time.monotonic() + patience_s
+        delay = FIRST_DELAY_S
+        while True:
+            try:
+                return call()
+            except Unreachable as exc:
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    raise
+                log.warning("%s; trying again for %.0f s", exc, left)
+            self._sleep(min(delay * random.uniform(0.5, 1.5), left))
+            delay = min(delay * 2, MAX_DELAY_S)
