@@ -1,3 +1,4 @@
+# pyright: strict, reportMissingTypeStubs=false
 """The store in an S3 bucket."""
 
 import io

@@ -1,3 +1,4 @@
+# pyright: strict, reportMissingTypeStubs=false
 """boto3's client for a store: where it connects, how long it waits, and what it raises."""
 
 import os
@@ -69,7 +70,8 @@ def connect(url: str, connect_s: float, read_s: float) -> tuple[Any, str]:
     )
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
     try:
-        client = boto3.Session().client("s3", region_name=region, config=config)
+        session: Any = boto3.Session()
+        client = session.client("s3", region_name=region, config=config)
         client.meta.events.register_last("before-call.s3", _expect_nothing)
         return client, describe(client.meta.endpoint_url)
     except (BotoCoreError, ValueError) as exc:

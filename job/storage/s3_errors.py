@@ -1,3 +1,4 @@
+# pyright: strict, reportMissingTypeStubs=false
 """What a failed call to S3 means: our error for each of boto3's, with what to do next.
 
 This imports botocore, which takes a while; so `S3Store` imports it once a store is opened.

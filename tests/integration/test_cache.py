@@ -17,6 +17,7 @@ from world import a_tick_after, wait_for
 
 from job.data.staging import npy
 from job.errors import Invalid, Unreachable
+from job.settings import SETTINGS
 from job.storage import cache as module
 from job.storage.cache import Cache
 from job.storage.store import open_store
@@ -186,7 +187,7 @@ def test_what_was_used_longest_ago_goes(node):
     user = node.user(files=3).use("d")
     assert node.files() == "acd"
     assert [line for line in user.said if "removed" in line] == [
-        "the cache was larger than JOB_CACHE_GB = 3e-06: removed 1 files, 1000 bytes, unused for longest\n"
+        "the cache was larger than JOB_CACHE_GB = 3e-06: removed the 1 least recently used files, 1000 bytes\n"
     ]
 
 
@@ -353,12 +354,12 @@ def test_what_is_damaged_is_fetched_anew(node, cache, damage, caplog):
     a_tick_after(node.path("a"))
     damage(node.path("a"))
     assert list(cache.damaged(entry(node, *"abc"))) == [
-        f"{node.path('a')} is not what it was when it came here: delete it, and the next task fetches it anew"
+        f"{node.path('a')} has changed since it came into the cache: delete it, and the next task fetches it again"
     ]
     assert np.array_equal(cache.array(*next(iter(entry(node, "a").items()))), node.made["a"][0])
     assert cache.store.downloads == ["data/a", "data/b", "data/a"]
     assert [r.message for r in caplog.records] == [
-        f"{node.path('a')} was damaged after it had come here: it is removed, and fetched again"
+        f"{node.path('a')} was damaged in the cache: it is removed and fetched again"
     ]
     assert list(cache.damaged(entry(node, *"abc"))) == []
 
@@ -487,9 +488,8 @@ def test_the_default_cache_is_closed(node, monkeypatch):
     node.folder.mkdir(mode=0o755)
     module.own(node.folder)
     assert node.folder.stat().st_mode & 0o777 == 0o755
-    monkeypatch.setitem(
-        module.SETTINGS, "cache_dir", replace(module.SETTINGS["cache_dir"], default=node.folder)
-    )
+    closed = replace(SETTINGS["cache_dir"], default=node.folder)
+    monkeypatch.setitem(SETTINGS, "cache_dir", closed)
     module.own(node.folder)
     assert node.folder.stat().st_mode & 0o777 == 0o700
 

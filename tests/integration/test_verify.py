@@ -661,7 +661,7 @@ def test_a_damaged_cache_is_found_and_mended(copy, store, finished):
     cache = Cache(store, folder, 50)
     found = list(objects.cached(recorded, cache))
     assert found == [
-        f"{folder / key} is not what it was when it came here: delete it, and the next task fetches it anew"
+        f"{folder / key} has changed since it came into the cache: delete it, and the next task fetches it again"
     ]
     assert cache.file(key, sha).read_bytes() == content
     assert list(objects.cached(recorded, cache)) == []
