@@ -160,9 +160,9 @@ class FolderStore(Patient[OSError]):
             for name in names:
                 if name.startswith(HALF) and not halves:
                     continue
-                found = self._object(Path(folder) / name)
-                if found and found.key.startswith(prefix):
-                    objects.append(found)
+                stored = self._object(Path(folder) / name)
+                if stored and stored.key.startswith(prefix):
+                    objects.append(stored)
         return objects
 
     def _object(self, path: Path) -> Object | None:
