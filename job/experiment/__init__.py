@@ -1,1 +1,1 @@
-"""WHAT is to be done: the experiment file, checked to its last key, and its tasks. Knows the top of the house only."""
+"""What to do: the experiment file, checked to its last key, and its tasks. Needs no other room."""
