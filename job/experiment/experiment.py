@@ -1,11 +1,13 @@
+# pyright: strict, reportUnknownVariableType=false
 """The experiment: what is searched, trained and compared, and on which data."""
 
 import hashlib
 import json
 from dataclasses import dataclass, field
+from typing import Any, TypeGuard
 
 from job.experiment.backbones import BACKBONES
-from job.experiment.parameters import Choice, Range, to_json
+from job.experiment.parameters import Choice, Range, Space, Table, is_table, to_json
 from job.sentences import show
 
 STAGES = ("features", "trial", "fold", "final")
@@ -16,86 +18,95 @@ METRICS = {
     "log_loss": "minimize",
 }
 TPE_STARTUP_TRIALS = 10
-METHODS = {  # how an experiment computes; a number never changes its meaning, so that old experiments keep their bits
-    1: "as the first versions did: none of what 2 changes",
-    2: "images that a base takes smaller are shrunk with antialiasing; the validation loss has the label smoothing of the training loss;"
-    " weight decay leaves out biases and what normalises (variables of rank 0 and 1); macro averages leave out a class that is neither"
-    " there nor predicted; hyperband counts its brackets in whole numbers",
+# How an experiment computes. A number never changes its meaning: old experiments keep their bits.
+METHODS = {
+    1: "the computation of the first versions, without the changes of method 2",
+    2: "a base that takes smaller images gets them shrunk with antialiasing;"
+    " the validation loss has the label smoothing of the training loss;"
+    " weight decay skips biases and normalization parameters (variables of rank 0 and 1);"
+    " macro averages skip a class that is neither present nor predicted;"
+    " hyperband counts its brackets in whole numbers",
 }
 NEWEST = max(METHODS)
-UNSAID = {
-    "method": 1
-}  # what a stored specification leaves out: those of the first versions have no such key
+# What a stored specification leaves out: those of the first versions have no such key.
+UNSAID = {"method": 1}
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """A checked experiment; `spec` is its canonical form, every default filled in."""
+    """A checked experiment; `spec` is its canonical form, with every default filled in."""
 
     name: str
     seed: int
     threads: int
-    method: int  # one of METHODS
-    data: dict
-    search: dict
-    features: dict
-    folds: dict
-    final: dict
-    enqueue: tuple[dict, ...]
-    models: dict[str, dict]  # model -> parameter -> fixed value, Choice or Range
-    references: tuple[dict, ...] = ()
-    says_method: bool = field(
-        default=True, compare=False
-    )  # False: a file leaves it to the experiment that exists, or to the newest
-    notes: tuple[str, ...] = field(
-        default=(), compare=False
-    )  # settings without effect, for `prepare` to say
+    # One of METHODS.
+    method: int
+    data: Table
+    search: Table
+    features: Table
+    folds: Table
+    final: Table
+    enqueue: tuple[Table, ...]
+    # Model -> parameter -> fixed value, Choice or Range.
+    models: dict[str, Table]
+    references: tuple[Table, ...] = ()
+    # False: the file leaves the method to the existing experiment, or to the newest method.
+    says_method: bool = field(default=True, compare=False)
+    # Settings without effect, which `prepare` reports.
+    notes: tuple[str, ...] = field(default=(), compare=False)
 
     @property
-    def spec(self) -> dict:
-        """The canonical form: JSON-able, and `specification.stored` of it gives this experiment again."""
+    def spec(self) -> Table:
+        """The canonical form: JSON-able; `specification.stored` turns it back into an equal one."""
+        method = {} if self.method == UNSAID["method"] else {"method": self.method}
+        models = {
+            model: {key: to_json(value) for key, value in parameters.items()}
+            for model, parameters in self.models.items()
+        }
         return {
             "name": self.name,
             "seed": self.seed,
             "threads": self.threads,
-            **({} if self.method == UNSAID["method"] else {"method": self.method}),
-            "data": _without_none(self.data),
+            **method,
+            "data": {key: value for key, value in self.data.items() if value is not None},
             "search": self.search | {"enqueue": list(self.enqueue)},
             "features": self.features,
             "folds": self.folds,
             "final": self.final,
-            "models": {m: {k: to_json(v) for k, v in p.items()} for m, p in self.models.items()},
+            "models": models,
             "reference": list(self.references),
         }
 
     @property
     def fingerprint(self) -> str:
-        """sha256 over all that a result depends on: not over what may grow or only stands beside it."""
+        """The sha256 of all that a result depends on.
+
+        It leaves out what may grow (trials, seeds) and what no result depends on (references,
+        shards).
+        """
         spec = json.loads(json.dumps(self.spec))
-        del (
-            spec["search"]["trials"],
-            spec["final"]["seeds"],
-            spec["reference"],
-            spec["features"]["shards"],
-        )
+        del spec["search"]["trials"]
+        del spec["final"]["seeds"]
+        del spec["reference"]
+        del spec["features"]["shards"]
         return hashlib.sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest()
 
     @property
     def direction(self) -> str:
-        """`maximize` or `minimize`, as the metric wants it."""
+        """The direction of the metric: `maximize` or `minimize`."""
         return METRICS[self.search["metric"]]
 
     @property
     def sign(self) -> int:
-        """1 if more of the metric is better, else -1."""
+        """1 if a larger metric is better, else -1."""
         return 1 if self.direction == "maximize" else -1
 
-    def space(self, model: str) -> dict[str, Choice | Range]:
-        """What the search chooses for a model."""
+    def space(self, model: str) -> dict[str, Space]:
+        """Return what the search chooses for a model."""
         return {k: v for k, v in self.models[model].items() if isinstance(v, (Choice, Range))}
 
-    def fixed(self, model: str) -> dict:
-        """What is given for a model."""
+    def fixed(self, model: str) -> Table:
+        """Return the values that the file or a default fixes for a model."""
         return {k: v for k, v in self.models[model].items() if not isinstance(v, (Choice, Range))}
 
     def frozen(self, model: str) -> bool:
@@ -103,42 +114,53 @@ class Experiment:
         return model in BACKBONES and not self.models[model].get("unfreeze")
 
     def pretrained(self) -> list[str]:
-        """Return the models that begin with ImageNet weights."""
+        """Return the models that start from ImageNet weights."""
         return [m for m in self.models if m in BACKBONES]
 
-    def factories(self) -> dict[str, dict]:
-        """Return the table of each model that comes from a user's own factory."""
+    def factories(self) -> dict[str, Table]:
+        """Return the table of each custom model, by model."""
         return {m: p for m, p in self.models.items() if "factory" in p}
 
     def tasks_of(self, stage: str) -> dict[str, int]:
-        """How many tasks a stage has, by model in the order of the file."""
-        number = {
+        """Return the number of tasks of a stage, by model in the order of the file."""
+        if stage == "features":
+            return {m: self.features["shards"] for m in self.models if self.frozen(m)}
+        number: dict[str, int] = {
             "trial": self.search["trials"],
             "fold": self.folds["count"],
             "final": self.final["seeds"],
         }
-        if stage == "features":
-            return {m: self.features["shards"] for m in self.models if self.frozen(m)}
         return dict.fromkeys(self.models, number[stage])
 
     def plan(self) -> dict[str, dict[str, int]]:
-        """How many tasks each stage has, by model."""
+        """Return the number of tasks of every stage, by stage and model."""
         return {stage: self.tasks_of(stage) for stage in STAGES}
 
 
-def differences(old: dict, new: dict, where: str = "") -> list[str]:
-    """Return one "key: old -> new" for each leaf in which two specs differ."""
-    found = []
+def differences(old: Table, new: Table, where: str = "") -> list[str]:
+    """Return one "key: old -> new" for each leaf in which two specs differ.
+
+    Args:
+        old: the one specification, in canonical form.
+        new: the other one.
+        where: the dotted path of both within their specifications.
+    """
+    changes: list[str] = []
     for key in dict.fromkeys([*old, *new]):
-        a, b, path = old.get(key), new.get(key), f"{where}.{key}".lstrip(".")
-        if isinstance(a, dict) and isinstance(b, dict) and "low" not in a and "low" not in b:
-            found += differences(a, b, path)
-        elif a != b:
-            found.append(
-                f"{path}: {show(a) if key in old else 'absent'} -> {show(b) if key in new else 'absent'}"
-            )
-    return found
+        before = old.get(key)
+        after = new.get(key)
+        path = f"{where}.{key}".lstrip(".")
+        if _is_section(before) and _is_section(after):
+            changes += differences(before, after, path)
+        elif before != after:
+            changes.append(f"{path}: {_show_leaf(old, key)} -> {_show_leaf(new, key)}")
+    return changes
 
 
-def _without_none(values: dict) -> dict:
-    return {k: v for k, v in values.items() if v is not None}
+def _is_section(value: Any) -> TypeGuard[Table]:
+    """Tell whether a value is a table of keys, not the range of one parameter."""
+    return is_table(value) and "low" not in value
+
+
+def _show_leaf(table: Table, key: str) -> str:
+    return show(table[key]) if key in table else "absent"

@@ -1,23 +1,46 @@
-"""Hyperparameters: what each model knows, what a file may say of them, what a search may choose.
+# pyright: strict, reportUnknownVariableType=false
+"""Hyperparameters: what each model has, which values are valid, and what a search may choose.
 
 One rule: a number or string is fixed, a list is a choice, `{low, high, log, step}` is a range.
 """
 
-import difflib
 import math
-import re
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any, Protocol, TypeGuard
 
 from job.errors import Invalid
 from job.experiment.backbones import BACKBONES
-from job.sentences import expect, nearest, show
+from job.sentences import nearest, show
+
+# A table of a TOML file, or the same from JSON.
+Table = dict[str, Any]
+# A value that a list of choices may hold.
+Plain = bool | int | float | str
+WORDS: dict[type, str] = {
+    int: "a whole number",
+    float: "a number",
+    str: "a string",
+    dict: "a table",
+    bool: "true or false",
+}
+
+
+def is_table(value: object) -> TypeGuard[Table]:
+    """Tell whether a value read from TOML or JSON is a table: its keys are always strings."""
+    return isinstance(value, dict)
+
+
+def is_list(value: object) -> TypeGuard[list[Any]]:
+    """Tell whether a value read from TOML or JSON is a list."""
+    return isinstance(value, list)
 
 
 @dataclass(frozen=True)
 class Choice:
     """One of `values`, in the order of the file."""
 
-    values: tuple
+    values: tuple[Any, ...]
 
 
 @dataclass(frozen=True)
@@ -34,57 +57,65 @@ class Range:
 
     @property
     def whole(self) -> bool:
+        """Tell whether the range holds whole numbers only."""
         return all(isinstance(v, int) for v in (self.low, self.high, self.step) if v is not None)
+
+
+Space = Choice | Range
 
 
 @dataclass(frozen=True)
 class Kind:
-    """What one hyperparameter may be: type, bounds, default, and whether a search may choose it."""
+    """What one hyperparameter may be: type, bounds, default, and whether a search may choose it.
+
+    A default of `...` makes the key required; with `None` the key is left out.
+    """
 
     type: type
-    default: object
+    default: Any
     low: float = -math.inf
     high: float = math.inf
     options: tuple[str, ...] = ()
     tunable: bool = True
 
-    def check(self, value, where: str):
-        """Return `value` in this kind's type, or raise `Invalid`."""
-        if (
-            self.type is float
-            and isinstance(value, int)
-            and not isinstance(value, bool)
-            and abs(value) < 1 << 1023
-        ):
-            value = float(value)
-        if not isinstance(value, self.type) or isinstance(value, bool) != (self.type is bool):
-            raise Invalid(f"{where} = {show(value)}: expected {self.expected()}")
-        if self.options and value not in self.options:
-            raise Invalid(
-                f"{where} = {show(value)}{nearest(value, self.options)}: expected {self.expected()}"
-            )
-        if self.type in (int, float) and not self.low <= value <= self.high:
-            raise Invalid(f"{where} = {show(value)}: expected {self.expected()}")
-        return value
+    def check(self, value: Any, where: str) -> Any:
+        """Return `value` in this kind's type. Raises: Invalid, naming `where` and the value."""
+        value = self._widened(value)
+        if self._has_type(value) and self._is_allowed(value):
+            return value
+        unknown_option = self.options and self._has_type(value)
+        hint = nearest(value, self.options) if unknown_option else ""
+        raise Invalid(f"{where} = {show(value)}{hint}: expected {self.expected()}")
 
     def expected(self) -> str:
+        """Return the valid values in words."""
         if self.options:
             return "one of " + ", ".join(self.options)
-        word = {
-            int: "a whole number",
-            float: "a number",
-            str: "a string",
-            dict: "a table",
-            bool: "true or false",
-        }[self.type]
+        word = WORDS[self.type]
         if self.low == -math.inf and self.high == math.inf:
             return word
         if self.high == math.inf:
             return f"{word} of at least {self.low:g}"
         return f"{word} from {self.low:g} to {self.high:,.12g}"
 
+    def _widened(self, value: Any) -> Any:
+        """Return a whole number as a float where a number is expected and it fits into one."""
+        is_whole = isinstance(value, int) and not isinstance(value, bool)
+        if self.type is float and is_whole and abs(value) < 1 << 1023:
+            return float(value)
+        return value
 
-# Defaults were chosen on validation parts only (docs/measured/defaults.md).
+    def _has_type(self, value: Any) -> bool:
+        # In Python a bool is an int too.
+        return isinstance(value, self.type) and isinstance(value, bool) == (self.type is bool)
+
+    def _is_allowed(self, value: Any) -> bool:
+        if self.options and value not in self.options:
+            return False
+        return self.type not in (int, float) or self.low <= value <= self.high
+
+
+# The defaults were chosen on validation parts only (docs/measured/defaults.md).
 COMMON = {
     "learning_rate": Kind(float, Range(1e-4, 1e-2, log=True), low=1e-8, high=10),
     "batch_size": Kind(int, Choice((32, 64, 128)), low=1, high=65536),
@@ -96,12 +127,16 @@ COMMON = {
     "class_weights": Kind(str, "none", options=("none", "balanced")),
     "dtype": Kind(str, "float32", options=("float32", "mixed_bfloat16"), tunable=False),
 }
-CNN = COMMON | {
-    "blocks": Kind(int, 3, low=1, high=8),
-    "width": Kind(int, 32, low=1, high=1024),
-    "units": Kind(int, 128, low=0, high=65536),
-    "augment": Kind(dict, {}, tunable=False),
-}
+AUGMENTED = {"augment": Kind(dict, {}, tunable=False)}
+CNN = (
+    COMMON
+    | {
+        "blocks": Kind(int, 3, low=1, high=8),
+        "width": Kind(int, 32, low=1, high=1024),
+        "units": Kind(int, 128, low=0, high=65536),
+    }
+    | AUGMENTED
+)
 TRANSFER = COMMON | {
     "input_size": Kind(int, 96, low=32, high=1024, tunable=False),
     "units": Kind(int, 0, low=0, high=65536),
@@ -112,19 +147,14 @@ MODELS = {"cnn": CNN} | {
     for name, backbone in BACKBONES.items()
 }
 MODELS["mobilenetv2"]["alpha"] = Kind(float, 1.0, low=0.35, high=1.4, tunable=False)
-# An own model: its factory gets all of these but the first two, and every other key of its table.
-OWN = {"factory": Kind(str, ..., tunable=False), "source": Kind(str, None, tunable=False)} | COMMON
-OWN |= {
-    "dropout": replace(COMMON["dropout"], default=None),
-    "augment": Kind(dict, {}, tunable=False),
-}
-OWN_KEY = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,39}")
-FACTORY = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
-OWN_LARGEST = 1e15  # an own number; larger ones come back from JSON in another type
-MISSPELT = (
-    0.8  # so alike (difflib's ratio), an own key is taken for a known one with a slip of the pen
+# A custom model: its factory gets all of these except the first two, and every other key of the
+# model's table.
+CUSTOM = (
+    {"factory": Kind(str, ..., tunable=False), "source": Kind(str, None, tunable=False)}
+    | COMMON
+    | {"dropout": replace(COMMON["dropout"], default=None)}
+    | AUGMENTED
 )
-
 AUGMENT = {
     "shift": Kind(float, 0.0, low=0, high=0.9),
     "flip": Kind(bool, False),
@@ -134,161 +164,53 @@ AUGMENT = {
 }
 
 
-def read_parameter(kind: Kind, value, where: str):
-    """Return a fixed value, a `Choice` or a `Range`; raise `Invalid` for anything else."""
-    if isinstance(value, (list, Choice)):
-        values = value if isinstance(value, list) else list(value.values)
-        expect(
-            kind.tunable,
-            f"{where} = {show(value)}: this parameter is fixed, not searched; give one value",
-        )
-        expect(bool(values), f"{where} = []: expected at least one value to choose from")
-        expect(
-            not any(isinstance(v, (list, dict)) for v in values),
-            f"{where} = {show(value)}: a choice lists plain values",
-        )
-        checked = tuple(kind.check(v, where) for v in values)
-        expect(
-            len(set(checked)) == len(checked),
-            f"{where} = {show(value)}: a value stands there twice",
-        )
-        return Choice(checked)
-    if kind.type is dict:
-        return read_augment(kind.check(value, where), where)
-    if isinstance(value, (dict, Range)):
-        expect(
-            kind.tunable,
-            f"{where} = {show(value)}: this parameter is fixed, not searched; give one value",
-        )
-        return read_range(kind, value, where)
-    return kind.check(value, where)
+class Searched(Protocol):
+    """The part of an experiment that `corner` needs."""
+
+    def fixed(self, model: str) -> Table:
+        """Return the values that the file gives for a model."""
+        ...
+
+    def space(self, model: str) -> dict[str, Space]:
+        """Return what the search chooses for a model."""
+        ...
 
 
-def read_range(kind: Kind, value, where: str) -> Range:
-    if isinstance(value, Range):
-        value = {"low": value.low, "high": value.high, "log": value.log, "step": value.step}
-    expect(
-        kind.type in (int, float),
-        f"{where} = {show(value)}: only a number can have a range; give a list",
-    )
-    for key in value:
-        expect(
-            key in ("low", "high", "log", "step"),
-            f"{where}.{key}{nearest(key, ('low', 'high', 'log', 'step'))}: a range has low, high, log, step",
-        )
-    for key in ("low", "high"):
-        expect(key in value, f"{where} = {show(value)}: a range needs `{key}`")
-    low, high = kind.check(value["low"], f"{where}.low"), kind.check(value["high"], f"{where}.high")
-    expect(
-        low < high,
-        f"{where} = {show(value)}: low ({low:g}) must be below high ({high:g}); turn them round",
-    )
-    log, step = value.get("log", False), value.get("step")
-    expect(isinstance(log, bool), f"{where}.log = {show(log)}: expected true or false")
-    expect(not log or low > 0, f"{where}.low = {low:g}: a logarithmic range starts above 0")
-    expect(not (log and step is not None), f"{where}: give either log or step, not both")
-    if step is not None:
-        step = Kind(kind.type, None).check(step, f"{where}.step")
-        expect(
-            0 < step <= high - low,
-            f"{where}.step = {step:g}: expected above 0 and at most high - low = {high - low:g}",
-        )
-    return Range(low, high, log, step)
+def corner(experiment: Searched, model: str, of: Callable[[tuple[Any, ...]], Any] = min) -> Table:
+    """Return one point of a model's search.
 
-
-def own_kinds(own: dict, where: str) -> dict[str, Kind]:
-    """Return what the keys of an own model's table may be: the known ones, and its own by what stands there. Raises: Invalid."""
-    expect(
-        isinstance(own["factory"], str) and bool(FACTORY.fullmatch(own["factory"])),
-        f'{where}.factory = {show(own["factory"])}: expected "package.module:function"',
-    )
-    kinds = dict(OWN)
-    for key in own.keys() - OWN.keys():
-        alike = difflib.get_close_matches(key, OWN, n=1, cutoff=MISSPELT)
-        expect(
-            not alike,
-            f"unknown key '{where}.{key}'{nearest(key, OWN)}; if it is meant for your factory, give it a name less like that",
-        )
-        expect(
-            bool(OWN_KEY.fullmatch(key)),
-            f"{where}: key {show(key)}: expected 1 to 40 letters, digits and '_', a letter first",
-        )
-        kinds[key] = _own_kind(own[key], f"{where}.{key}")
-    return {key: kinds[key] for key in [*OWN, *(k for k in own if k not in OWN)]}
-
-
-def _own_kind(value, where: str) -> Kind:
-    """Return the kind of an own parameter: that of its value, of all it lists, or of the ends of its range."""
-    values = (
-        value
-        if isinstance(value, list)
-        else [value.get("low"), value.get("high")]
-        if isinstance(value, dict)
-        else [value]
-    )
-    types = {type(v) for v in values}
-    kind = float if types == {int, float} else next(iter(types)) if len(types) == 1 else None
-    expect(
-        kind in (bool, int, float, str),
-        f"{where} = {show(value)}: expected a number, a string, true or false, a list of one of these, or a range with low and high",
-    )
-    return Kind(kind, ..., *((-OWN_LARGEST, OWN_LARGEST) if kind in (int, float) else ()))
-
-
-def read_augment(value: dict, where: str) -> dict:
-    for key in value:
-        expect(
-            key in AUGMENT,
-            f"{where}.{key}{nearest(key, AUGMENT)}: augment knows {', '.join(AUGMENT)}",
-        )
-    return {key: AUGMENT[key].check(v, f"{where}.{key}") for key, v in value.items()}
-
-
-def corner(experiment, model: str, of=min) -> dict:
-    """Return one point of a model's search: the least (`of=max`: the largest) number of every range and list, the first of other lists.
-
-    The learning rate is the least in any case: what is only measured must not diverge.
+    It takes the smallest number of every range and list (`of=max`: the largest), and the first
+    value of every other list. The learning rate is always the smallest: a point that is only
+    measured must not diverge.
     """
     point = experiment.fixed(model)
     for key, space in experiment.space(model).items():
-        numbers = (space.low, space.high) if isinstance(space, Range) else space.values
-        plain = not isinstance(numbers[0], (str, bool))
-        point[key] = (
-            min(numbers) if key == "learning_rate" else of(numbers) if plain else numbers[0]
-        )
+        values = (space.low, space.high) if isinstance(space, Range) else space.values
+        if isinstance(values[0], (str, bool)):
+            point[key] = values[0]
+        else:
+            point[key] = min(values) if key == "learning_rate" else of(values)
     return point
 
 
-def to_json(value):
-    """Return the TOML/JSON form of a parameter, from which `read_parameter` makes the same again."""
+def to_json(value: Any) -> Any:
+    """Return the TOML and JSON form of a parameter, from which `read_parameter` restores it."""
     if isinstance(value, Choice):
         return list(value.values)
     if isinstance(value, Range):
-        return {
-            k: v
-            for k, v in (
-                ("low", value.low),
-                ("high", value.high),
-                ("log", value.log),
-                ("step", value.step),
-            )
-            if v is not None
-        }
+        table = {"low": value.low, "high": value.high, "log": value.log, "step": value.step}
+        return {key: end for key, end in table.items() if end is not None}
     return value
 
 
-def contains(value, candidate) -> bool:
-    """Tell whether a search space holds `candidate`."""
-    if isinstance(value, Choice):
-        return candidate in value.values and isinstance(candidate, bool) == isinstance(
-            value.values[0], bool
-        )
-    if (
-        not isinstance(value, Range)
-        or isinstance(candidate, (bool, str))
-        or not value.low <= candidate <= value.high
-    ):
+def contains(space: Space, candidate: Plain) -> bool:
+    """Tell whether a search space holds a value."""
+    if isinstance(space, Choice):
+        # True == 1 in Python, but not in a choice.
+        same_type = isinstance(candidate, bool) == isinstance(space.values[0], bool)
+        return candidate in space.values and same_type
+    if isinstance(candidate, (bool, str)) or not space.low <= candidate <= space.high:
         return False
-    return value.step is None or math.isclose(
-        (candidate - value.low) / value.step % 1, 0, abs_tol=1e-9
-    )
+    if space.step is None:
+        return True
+    return math.isclose((candidate - space.low) / space.step % 1, 0, abs_tol=1e-9)

@@ -1,6 +1,8 @@
+# pyright: strict, reportUnknownVariableType=false
 """Which task this invocation is: from a flag, from Slurm, or from Kubernetes."""
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from job.errors import UsageError
@@ -13,16 +15,18 @@ class Element:
     """An index and where it came from."""
 
     index: int
-    origin: str  # --index, SLURM_ARRAY_TASK_ID, JOB_COMPLETION_INDEX
+    # --index, SLURM_ARRAY_TASK_ID or JOB_COMPLETION_INDEX.
+    origin: str
 
     @property
     def from_scheduler(self) -> bool:
+        """Tell whether a scheduler gave the index, not a person."""
         return self.origin != "--index"
 
 
 @dataclass(frozen=True)
 class Key:
-    """What names a task within an experiment."""
+    """The name of a task within an experiment."""
 
     model: str
     stage: str
@@ -32,39 +36,41 @@ class Key:
         return f"{self.model} {self.stage} {self.index}"
 
 
-def element(flag: int | None, environ=os.environ) -> Element:
-    """Return the index: --index, else SLURM_ARRAY_TASK_ID + JOB_INDEX_OFFSET, else JOB_COMPLETION_INDEX.
+def element(flag: int | str | None, environ: Mapping[str, str] = os.environ) -> Element:
+    """Return the index of this invocation.
+
+    The flag takes precedence, then SLURM_ARRAY_TASK_ID + JOB_INDEX_OFFSET, then
+    JOB_COMPLETION_INDEX.
 
     Raises: UsageError if none is set or one is not a whole number from 0.
     """
     if flag is not None:
         return Element(_whole(flag, "--index"), "--index")
-    if environ.get("SLURM_ARRAY_TASK_ID"):
+    if slurm := environ.get("SLURM_ARRAY_TASK_ID"):
         offset = _whole(environ.get("JOB_INDEX_OFFSET") or 0, "JOB_INDEX_OFFSET")
-        return Element(
-            _whole(environ["SLURM_ARRAY_TASK_ID"], "SLURM_ARRAY_TASK_ID") + offset,
-            "SLURM_ARRAY_TASK_ID",
-        )
-    if environ.get("JOB_COMPLETION_INDEX"):
-        return Element(
-            _whole(environ["JOB_COMPLETION_INDEX"], "JOB_COMPLETION_INDEX"), "JOB_COMPLETION_INDEX"
-        )
+        index = _whole(slurm, "SLURM_ARRAY_TASK_ID") + offset
+        return Element(index, "SLURM_ARRAY_TASK_ID")
+    if kubernetes := environ.get("JOB_COMPLETION_INDEX"):
+        return Element(_whole(kubernetes, "JOB_COMPLETION_INDEX"), "JOB_COMPLETION_INDEX")
     raise UsageError(
-        "which task? give --index I, or run under a Slurm array or a Kubernetes Indexed Job (SLURM_ARRAY_TASK_ID, JOB_COMPLETION_INDEX)"
+        "which task? give --index I, or run under a Slurm array"
+        " or a Kubernetes Indexed Job (SLURM_ARRAY_TASK_ID, JOB_COMPLETION_INDEX)"
     )
 
 
 def resolve(experiment: Experiment, stage: str, element: Element, model: str | None) -> Key | None:
-    """Return the task an index names, or None for an index beyond the stage that a scheduler gave.
+    """Return the task of an index, or None if a scheduler gave an index beyond the stage.
 
     Without a model the index runs over the experiment's models in order.
-    Raises: UsageError for an unknown model, or an index beyond the stage given by --index.
+
+    Raises: UsageError for an unknown model, or for an index beyond the stage given by --index.
     """
     counts = experiment.tasks_of(stage)
     if model is not None:
         if model not in experiment.models:
             raise UsageError(
-                f"--model {model}{nearest(model, experiment.models)}: experiment {experiment.name} has {', '.join(experiment.models)}"
+                f"--model {model}{nearest(model, experiment.models)}:"
+                f" experiment {experiment.name} has {', '.join(experiment.models)}"
             )
         counts = {model: counts.get(model, 0)}
     rest = element.index
@@ -80,14 +86,18 @@ def resolve(experiment: Experiment, stage: str, element: Element, model: str | N
 def beyond(
     experiment: Experiment, stage: str, element: Element, total: int, model: str | None = None
 ) -> str:
-    """Return the sentence for an index beyond its stage."""
-    whose = f" of {model}" if model else ""
+    """Return the sentence for an index beyond its stage, which has `total` tasks."""
+    index = f"{stage} index {element.index} (from {element.origin})"
+    of_model = f" of {model}" if model else ""
     if total == 0:
-        return f"{stage} index {element.index} (from {element.origin}): experiment {experiment.name} has no {stage} tasks{whose}"
-    return f"{stage} index {element.index} (from {element.origin}) is not in 0..{total - 1}: experiment {experiment.name} has {total} {stage} tasks{whose}; see `job plan`"
+        return f"{index}: experiment {experiment.name} has no {stage} tasks{of_model}"
+    return (
+        f"{index} is not in 0..{total - 1}:"
+        f" experiment {experiment.name} has {total} {stage} tasks{of_model}; see `job plan`"
+    )
 
 
-def _whole(value, origin: str) -> int:
+def _whole(value: int | str, origin: str) -> int:
     try:
         number = int(value)
     except (TypeError, ValueError):

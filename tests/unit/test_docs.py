@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from job.cli.cli import GROUPS, job
 from job.errors import EXIT_CODES
-from job.experiment.parameters import AUGMENT, MODELS, OWN
+from job.experiment.parameters import AUGMENT, CUSTOM, MODELS
 from job.experiment.specification import SECTIONS
 from job.settings import SETTINGS
 
@@ -84,7 +84,7 @@ def test_every_key_of_a_file_is_named():
         {key for keys in SECTIONS.values() for key in keys}
         | {p for kinds in MODELS.values() for p in kinds}
         | set(AUGMENT)
-        | set(OWN)
+        | set(CUSTOM)
     )
     assert [k for k in sorted(keys) if not re.search(rf"\b{k}\b", text)] == []
 

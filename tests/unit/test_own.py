@@ -94,7 +94,7 @@ WRONG = [
         "[models.other]\nfactory = 'build'",
         'models.other.factory = "build": expected "package.module:function"',
     ),
-    ("[models.cnn]\nfactory = 'm:b'", "cnn is a model of this program: give yours another name"),
+    ("[models.cnn]\nfactory = 'm:b'", "cnn is a built-in model: give yours another name"),
     ("[models.resnet5]", "unknown model 'resnet5' in [models.resnet5] (did you mean 'resnet50'?)"),
     (
         '[models.vgg19]\nclass_weights = "balance"',

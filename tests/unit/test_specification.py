@@ -127,7 +127,7 @@ WRONG = [
     (
         'source = "digits"',
         'source = "https://host/x.zip?v=1&X-Amz-Signature=hidden"',
-        "give the whole URL by --data or JOB_DATA",
+        "pass the whole URL with --data or JOB_DATA",
     ),
     (
         'source = "digits"',
@@ -167,7 +167,7 @@ WRONG = [
     (
         "epochs = 2",
         "learning_rate = {low = 1e-2, high = 1e-4}",
-        "low (0.01) must be below high (0.0001); turn them round",
+        "low (0.01) must be below high (0.0001); swap them",
     ),
     (
         "epochs = 2",
@@ -209,7 +209,7 @@ WRONG = [
     (
         "trials = 3",
         "trials = 3\nenqueue = [{learning_rate = 5}]",
-        "search.enqueue[0].learning_rate = 5: not in what cnn searches",
+        "search.enqueue[0].learning_rate = 5: outside the search space of cnn",
     ),
     ("trials = 3", "trials = 3\nenqueue = [{dropout = 0.5}]", "no model searches 'dropout'"),
     (

@@ -1,0 +1,80 @@
+# pyright: strict
+"""What an experiment as a whole must hold, and which of its settings have no effect."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from job.experiment.experiment import TPE_STARTUP_TRIALS, Experiment
+from job.experiment.parameters import Choice, Range
+from job.sentences import expect
+
+# README, "How the defaults were chosen".
+TUNING_RATE = 1e-3
+HYPERBAND_MIN_TRIALS = 20
+# Optuna's median pruner prunes nothing before it has seen this many trials.
+MEDIAN_STARTUP_TRIALS = 5
+
+
+def refuse_contradictions(experiment: Experiment) -> None:
+    """Raise `Invalid` for settings that are valid alone but cannot work together."""
+    search = experiment.search
+    if search["pruner"] == "hyperband":
+        expect(
+            search["trials"] >= HYPERBAND_MIN_TRIALS,
+            f'search.pruner = "hyperband" with search.trials = {search["trials"]}:'
+            f" its brackets need at least {HYPERBAND_MIN_TRIALS} trials;"
+            ' raise trials or use "median"',
+        )
+    for model, parameters in experiment.models.items():
+        epochs = parameters["epochs"]
+        expect(
+            search["pruner"] == "none" or search["min_epochs"] <= epochs,
+            f"search.min_epochs = {search['min_epochs']}"
+            f" is more than models.{model}.epochs = {epochs}",
+        )
+
+
+def notes(experiment: Experiment) -> tuple[str, ...]:
+    """Return one sentence for each setting that has no effect or is likely a mistake."""
+    return (*_notes_on_models(experiment), *_notes_on_search(experiment))
+
+
+def _notes_on_models(experiment: Experiment) -> Iterator[str]:
+    for model, parameters in experiment.models.items():
+        fastest = _largest(parameters["learning_rate"])
+        if parameters.get("unfreeze") and fastest > TUNING_RATE:
+            yield (
+                f"{model}: unfreeze with learning rates up to {fastest:g}:"
+                f" above {TUNING_RATE:g} a pretrained base is easily destroyed"
+            )
+        if not experiment.space(model):
+            trials = experiment.search["trials"]
+            yield f"{model} searches nothing: its {trials} trials differ in their seeds only"
+
+
+def _notes_on_search(experiment: Experiment) -> Iterator[str]:
+    trials = experiment.search["trials"]
+    if experiment.search["sampler"] == "tpe" and trials <= TPE_STARTUP_TRIALS:
+        yield f"trials = {trials}: random search; TPE starts after {TPE_STARTUP_TRIALS}"
+    if experiment.search["pruner"] == "median" and trials <= MEDIAN_STARTUP_TRIALS:
+        yield (
+            'pruner = "median" has no effect:'
+            f" it starts after {MEDIAN_STARTUP_TRIALS} trials, there are {trials}"
+        )
+    points = len(experiment.enqueue)
+    if points > trials:
+        yield (
+            f"enqueue has {points} points for {trials} trials:"
+            f" the last {points - trials} are not tried"
+        )
+    if experiment.features["shards"] > 1 and not experiment.tasks_of("features"):
+        yield "features.shards has no effect: no model has a frozen base"
+
+
+def _largest(rate: Any) -> float:
+    """Return the largest value of a fixed, listed or ranged number."""
+    if isinstance(rate, Range):
+        return rate.high
+    if isinstance(rate, Choice):
+        return max(rate.values)
+    return rate
