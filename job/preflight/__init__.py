@@ -1,1 +1,1 @@
-"""What can be known before anything is paid for: whether a setup works, and what it will cost."""
+"""What is known before a run costs anything: whether a setup works, and what it will cost."""

@@ -1,48 +1,55 @@
-"""What an experiment costs, told from one model measured (`probe`)."""
+"""The cost of an experiment, extrapolated from the measurement of one model (`probe`)."""
 
 import math
+from typing import Any
 
 from job.experiment.experiment import Experiment
 
 
-def costs(experiment: Experiment, model: str, train: int, found: dict) -> dict:
-    """Return seconds an epoch of a trial by batch size, of the features, and device hours of all stages.
+def costs(experiment: Experiment, model: str, train: int, measured: dict[str, Any]) -> dict:
+    """Return the cost of one model over all stages.
 
-    Every trial counts as the costliest one, every epoch with the slower batch size; starts of processes are not counted.
+    Every trial counts as the costliest one, and every epoch takes the slower batch size. The
+    startup of processes is not counted.
+
+    Args:
+        experiment: the experiment.
+        model: one of its models.
+        train: number of training images.
+        measured: the answer of `probe.measure` for this model.
+
+    Returns:
+        epoch_s: seconds per epoch of a trial, by batch size.
+        features_s: seconds for all features of the training images.
+        device_hours: hours of all stages together.
     """
-    e, epochs = experiment, experiment.models[model]["epochs"]
-    validation = round(e.data["validation"] * train)
-    fold = train // e.folds["count"]
+    epochs = experiment.models[model]["epochs"]
+    folds = experiment.folds["count"]
+    validation = round(experiment.data["validation"] * train)
+    fold = train // folds
 
-    def forward(n: int) -> float:
-        return n / found["predict_batch"] * found["predict_s"]
-
-    def epoch(n: int, scored: int) -> dict:
+    def epoch(trained: int, scored: int) -> dict[str, float]:
+        scoring_s = scored / measured["predict_batch"] * measured["predict_s"]
         return {
-            batch: math.ceil(n / int(batch)) * s + forward(scored)
-            for batch, s in found["step_s"].items()
+            batch: math.ceil(trained / int(batch)) * step_s + scoring_s
+            for batch, step_s in measured["step_s"].items()
         }
 
-    features_s = train / found["predict_batch"] * found["features_s"]
+    features_s = train / measured["predict_batch"] * measured["features_s"]
     trial = epoch(train - validation, validation)
     seconds = epochs * (
-        e.search["trials"] * max(trial.values())
-        + e.folds["count"] * max(epoch(train - fold, fold).values())
-        + e.final["seeds"] * max(epoch(train, 0).values())
+        experiment.search["trials"] * max(trial.values())
+        + folds * max(epoch(train - fold, fold).values())
+        + experiment.final["seeds"] * max(epoch(train, 0).values())
     )
-    return {
-        "epoch_s": trial,
-        "features_s": features_s,
-        "device_hours": (seconds + features_s) / 3600,
-    }
+    device_hours = (seconds + features_s) / 3600
+    return {"epoch_s": trial, "features_s": features_s, "device_hours": device_hours}
 
 
 def device_time(hours: float) -> str:
-    """Return device hours as a person says them."""
-    return (
-        f"{hours * 60:.2g} device minutes"
-        if hours < 1
-        else f"{hours:,.0f} device hours"
-        if hours >= 10
-        else f"{hours:.1f} device hours"
-    )
+    """Return device hours in words, rounded to what a person needs."""
+    if hours < 1:
+        return f"{hours * 60:.2g} device minutes"
+    if hours < 10:
+        return f"{hours:.1f} device hours"
+    return f"{hours:,.0f} device hours"

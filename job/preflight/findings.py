@@ -1,30 +1,66 @@
-"""What a preflight found: one thing looked at, as a line for a person, an object for programs, an exit code."""
+"""The findings of a preflight.
 
+Each is one thing checked: a line for a person, an object for programs, an exit code.
+"""
+
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
+
+from job.errors import JobError, NotReady
+from job.sentences import outside
+from job.settings import SETTINGS, redact
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing looked at: its name, a sentence, the exit code it deserves; `measured` is for programs."""
+    """One thing checked: its name, a sentence, its exit code; `measured` is for programs."""
 
     what: str
     text: str
     code: int = 0
-    measured: dict = field(default_factory=dict)
-    looked: bool = True  # False: not set, so not looked at
+    measured: dict[str, Any] = field(default_factory=dict)
+    # False: not set, so not checked.
+    looked: bool = True
+
+
+def check_one(what: str, look: Callable[..., Finding], *arguments: Any) -> Finding:
+    """Return what `look(*arguments)` finds; an error that a person can fix is a finding too."""
+    try:
+        return look(*arguments)
+    except NotReady as exc:
+        return Finding(what, redact(str(exc)))
+    except JobError as exc:
+        return Finding(what, redact(str(exc)), exc.exit_code)
+    except Exception as exc:
+        if known := outside(exc):
+            return Finding(what, redact(str(known)), known.exit_code)
+        raise
+
+
+def not_set(what: str, name: str) -> Finding:
+    """Return the finding for a setting without a value, by its name in `SETTINGS`."""
+    setting = SETTINGS[name]
+    return Finding(what, f"{setting.variable} is not set: {setting.help}", looked=False)
 
 
 def worst(findings: list[Finding]) -> int:
-    """Return the exit code of the worst finding: what waiting cannot mend before what it can."""
+    """Return the highest exit code: permanent errors take precedence over temporary ones."""
     return max((f.code for f in findings), default=0)
 
 
 def line(finding: Finding) -> str:
     """Return a finding for a person."""
-    return f"{finding.what:<22} {'-' if not finding.looked else 'OK' if finding.code == 0 else f'FAIL {finding.code}':<8} {finding.text}"
+    return f"{finding.what:<22} {_verdict(finding):<8} {finding.text}"
 
 
-def entry(finding: Finding) -> dict:
+def _verdict(finding: Finding) -> str:
+    if not finding.looked:
+        return "-"
+    return f"FAIL {finding.code}" if finding.code else "OK"
+
+
+def entry(finding: Finding) -> dict[str, Any]:
     """Return a finding for programs."""
     return {
         "what": finding.what,

@@ -1,22 +1,34 @@
-"""One model measured, in a process of its own: `python -m job.preflight.probe` reads a request (JSON) and prints what it found.
+"""One model, measured in a separate process.
 
-Like this an out-of-memory kill names its model, and the other models are measured all the same.
+`python -m job.preflight.probe` reads a request (JSON) and prints what it measured. This way an
+out-of-memory kill names its model, and the other models are still measured.
 """
 
 import json
 import sys
 import time
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from job.errors import Interrupted, JobError
 from job.experiment.experiment import Experiment
-from job.experiment.parameters import Range, corner
+from job.experiment.parameters import Range, Space, corner
 from job.experiment.specification import stored
 from job.learning import provenance
 from job.sentences import outside
 
-TIMED_S, MOST_STEPS = 5.0, 9  # of one batch size: the first step traces, at least one more is timed
+if TYPE_CHECKING:
+    import numpy as np
+
+# Seconds of training for one batch size.
+TIMED_S = 5.0
+# For one batch size: the first step traces, at least one more is timed.
+MOST_STEPS = 9
 NOT_THE_NET = ("learning_rate", "batch_size", "schedule", "weight_decay", "label_smoothing")
+Result = TypeVar("Result")
 
 
 def measure(
@@ -25,16 +37,29 @@ def measure(
     image_shape: tuple[int, int, int],
     classes: int,
     weights: Path | None,
-) -> dict:
-    """Train a model a few steps on random images, at the costliest point of its search.
+) -> dict[str, Any]:
+    """Train a model for a few steps on random images, at the costliest point of its search.
 
-    Returns: parameters (count), point, step_s by batch size (the smallest and the largest), predict_s of a batch of predict_batch,
-        features_s of a batch of the same size through a frozen base (else 0), memory_bytes (the most held), device.
+    Args:
+        experiment: the experiment.
+        model: one of its models.
+        image_shape: height, width and channels of the images.
+        classes: number of classes.
+        weights: file with the weights of a pretrained base.
+
+    Returns:
+        parameters: number of parameters, the frozen base included.
+        point: the measured values of the keys that change the network.
+        step_s: seconds per training step, by batch size (the largest and the smallest).
+        predict_s: seconds to predict a batch of predict_batch images.
+        features_s: seconds of the same batch through a frozen base, else 0.
+        memory_bytes: peak memory.
+        device: name of the device.
+
     Raises: Invalid, JobError.
     """
     import numpy as np
 
-    from job.learning.models import transfer
     from job.learning.models.build import build
     from job.learning.train import PREDICT_BATCH, predict, set_up
 
@@ -43,29 +68,32 @@ def measure(
         from job.learning import custom_check
 
         custom_check.prove(experiment, model, image_shape, classes)
-    point, features_s = costliest(experiment, model, image_shape, classes), 0.0
+    point = costliest(experiment, model, image_shape, classes)
     images = np.random.default_rng(0).integers(0, 256, (PREDICT_BATCH, *image_shape), np.uint8)
-    inputs, parameters = images, 0
-    if experiment.frozen(model):
-        base = transfer.base(model, point, image_shape, weights, method=experiment.method)
-        inputs, features_s = _second(lambda: predict(base, images))
-        parameters = base.count_params()
-    sizes = experiment.space(model).get("batch_size", point["batch_size"])
-    step_s = {}
-    for batch in dict.fromkeys((point["batch_size"], least(sizes))):
+    inputs, features_s, base = _through_base(experiment, model, point, images, weights)
+
+    def time_batch(batch: int) -> tuple[Any, float]:
         net = build(experiment, model, point, inputs.shape[1:], classes, weights)
-        step_s[batch] = _step_s(
-            net, point | {"batch_size": batch, "epochs": 1}, inputs, classes, experiment.method
-        )
-        if batch == point["batch_size"]:
-            predict_s = _second(lambda net=net: predict(net, inputs))[1]
-            memory = provenance.peak_memory()
-            parameters += net.count_params()
+        chosen = point | {"batch_size": batch, "epochs": 1}
+        return net, _time_step(net, chosen, inputs, classes, experiment.method)
+
+    space = experiment.space(model)
+    largest = point["batch_size"]
+    smallest = least(space["batch_size"]) if "batch_size" in space else largest
+    net, seconds = time_batch(largest)
+    step_s = {largest: seconds}
+    _, predict_s = _time_second(partial(predict, net, inputs))
+    memory = provenance.peak_memory()
+    parameters = net.count_params()
+    if base is not None:
+        parameters += base.count_params()
+    # The second network may need the memory of the first.
+    del net
+    if smallest != largest:
+        _, step_s[smallest] = time_batch(smallest)
     return {
         "parameters": parameters,
-        "point": {
-            k: v for k, v in point.items() if k in experiment.space(model) and k not in NOT_THE_NET
-        },
+        "point": {k: v for k, v in point.items() if k in space and k not in NOT_THE_NET},
         "step_s": step_s,
         "predict_s": predict_s,
         "predict_batch": PREDICT_BATCH,
@@ -77,82 +105,111 @@ def measure(
 
 def costliest(
     experiment: Experiment, model: str, image_shape: tuple[int, int, int], classes: int
-) -> dict:
-    """Return the point of a search that is measured: the largest of every number; of an own model's own keys, one after
-    the other, the listed value or end of a range with the most parameters."""
+) -> dict[str, Any]:
+    """Return the point of a search that is measured.
+
+    It takes the largest of every number. For each key of a custom model, one after the other, it
+    takes the listed value or end of a range with the most parameters.
+    """
     point = corner(experiment, model, max)
     if model not in experiment.factories():
         return point
     from job.learning.models import custom
 
     for key, space in experiment.space(model).items():
-        if key not in NOT_THE_NET:
-            values = (space.low, space.high) if isinstance(space, Range) else space.values
-            counts = {
-                v: custom.build(point | {key: v}, image_shape, classes).count_params()
-                for v in values
-            }
-            point[key] = max(counts, key=counts.get)
+        if key in NOT_THE_NET:
+            continue
+        values = (space.low, space.high) if isinstance(space, Range) else space.values
+        counts = {
+            v: custom.build(point | {key: v}, image_shape, classes).count_params() for v in values
+        }
+        point[key] = max(counts, key=lambda v: counts[v])
     return point
 
 
-def least(space) -> int:
-    """Return the smallest batch size of a search, or the fixed one."""
-    return space.low if isinstance(space, Range) else min(getattr(space, "values", (space,)))
+def least(batch_sizes: Space) -> int:
+    """Return the smallest batch size of a search."""
+    if isinstance(batch_sizes, Range):
+        return int(batch_sizes.low)
+    return min(batch_sizes.values)
 
 
-def _step_s(net, parameters: dict, inputs, classes: int, method: int) -> float:
-    """Return the seconds of a training step, the mean of those after the first."""
+def _through_base(
+    experiment: Experiment,
+    model: str,
+    point: dict[str, Any],
+    images: "np.ndarray",
+    weights: Path | None,
+) -> tuple["np.ndarray", float, Any]:
+    """Return the features of the images, their seconds, and the frozen base.
+
+    Without a frozen base these are the images, 0 and None.
+    """
+    from job.learning.models import transfer
+    from job.learning.train import predict
+
+    if not experiment.frozen(model):
+        return images, 0.0, None
+    shape = images.shape[1:]
+    base = transfer.base(model, point, shape, weights, method=experiment.method)
+    features, seconds = _time_second(partial(predict, base, images))
+    return features, seconds, base
+
+
+def _time_step(
+    net: Any, parameters: dict[str, Any], inputs: "np.ndarray", classes: int, method: int
+) -> float:
+    """Return the seconds of a training step, as the mean of those after the first."""
     import numpy as np
 
     from job.learning.train import Examples, Hooks, train
 
-    ended = []
+    ends: list[float] = []
 
-    def check():
-        ended.append(time.monotonic())
-        if len(ended) > 1 and ended[-1] - ended[0] > TIMED_S:
+    def check() -> None:
+        ends.append(time.monotonic())
+        if len(ends) > 1 and ends[-1] - ends[0] > TIMED_S:
             raise Interrupted("timed")
 
     rows = np.arange(parameters["batch_size"] * MOST_STEPS) % len(inputs)
     examples = Examples(inputs, np.arange(len(inputs)) % classes, rows)
-    try:
+    with suppress(Interrupted):
         train(net, parameters, examples, None, 0, Hooks(check=check), method=method)
-    except Interrupted:
-        pass
-    return (ended[-1] - ended[0]) / (len(ended) - 1)
+    return (ends[-1] - ends[0]) / (len(ends) - 1)
 
 
-def _second(call):
-    """Return what a call returns, and the seconds of its second time: the first one traces."""
+def _time_second(call: Callable[[], Result]) -> tuple[Result, float]:
+    """Return the result of a second call and its seconds: the first call traces."""
     call()
     started = time.monotonic()
     return call(), time.monotonic() - started
 
 
-def answer(request: dict) -> dict:
-    """Return what was measured, or why it could not be; without a model, the device."""
+def answer(request: dict[str, Any]) -> dict[str, Any]:
+    """Return the measurement of a model, or `error` and `code`; without a model, the device."""
     try:
         if request["model"] is None:
             return {"machine": provenance.machine()}
         weights = Path(request["weights"]) if request["weights"] else None
         experiment = stored(request["spec"])
-        return measure(
-            experiment, request["model"], tuple(request["image_shape"]), request["classes"], weights
-        )
+        shape = tuple(request["image_shape"])
+        return measure(experiment, request["model"], shape, request["classes"], weights)
     except JobError as exc:
         return {"error": str(exc), "code": exc.exit_code}
     except Exception as exc:
         if known := outside(exc):
             return {"error": str(known), "code": known.exit_code}
-        from job.learning.train import out_of_memory  # TensorFlow comes with it
+        return {"error": _describe(exc), "code": 1}
 
-        if out_of_memory(exc):
-            return {"error": "out of memory", "code": 1}
-        return {
-            "error": f"{type(exc).__name__}: {str(exc).splitlines()[0] if str(exc) else ''}",
-            "code": 1,
-        }
+
+def _describe(exc: Exception) -> str:
+    # TensorFlow comes with this import.
+    from job.learning.train import out_of_memory
+
+    if out_of_memory(exc):
+        return "out of memory"
+    first_line = str(exc).splitlines()[0] if str(exc) else ""
+    return f"{type(exc).__name__}: {first_line}"
 
 
 if __name__ == "__main__":

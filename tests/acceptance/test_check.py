@@ -63,13 +63,13 @@ def test_every_place_and_every_model_has_its_line(small):
         "model cnn",
     ], done.stdout
     assert [f["what"] for f in found.values() if not f["ok"]] == ["model greedy"]
-    assert "no tables yet, `job prepare` makes them" in found["database"]["text"]
+    assert "no tables yet, `job prepare` creates them" in found["database"]["text"]
     assert "200 training images of 32 x 32 (width x height), 10 classes" in found["data"]["text"]
     cnn = found["model cnn"]
     assert cnn["point"] == {"blocks": 2}
     assert set(cnn["step_s"]) == {"8", "16"} and all(s > 0 for s in cnn["step_s"].values())
     assert cnn["parameters"] > 0 and cnn["memory_bytes"] > 10**8 and 0 < cnn["device_hours"] < 1
-    assert "killed, by all appearances out of memory" in found["model greedy"]["text"]
+    assert "killed, apparently out of memory" in found["model greedy"]["text"]
     assert open_store(small.store_url, 5).listing("") == before
 
 
@@ -80,7 +80,7 @@ def test_the_starts_of_processes_are_counted(small):
     )
     *_, together = json.loads(small.job("check", "looked.toml", "--json", check=0).stdout)
     assert together["what"] == "together" and together["text"].endswith(
-        "and the starts of 5 processes"
+        "plus the startup of 5 processes"
     )
 
 
