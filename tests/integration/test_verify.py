@@ -659,14 +659,14 @@ def test_a_damaged_cache_is_found_and_mended(copy, store, finished):
         file.write(bytes(255 - byte for byte in content[1000:31000]))
     (recorded,), _ = verify.read(copy, None, True)
     cache = Cache(store, folder, 50)
-    found = list(objects.cached(recorded, cache))
+    found = list(objects.node_cache(recorded, cache))
     assert found == [
         f"{folder / key} has changed since it came into the cache: delete it, and the next task fetches it again"
     ]
     assert cache.file(key, sha).read_bytes() == content
-    assert list(objects.cached(recorded, cache)) == []
+    assert list(objects.node_cache(recorded, cache)) == []
     folder.chmod(0o777)
-    assert "others may write there" in next(objects.cached(recorded, Cache(store, folder, 50)))
+    assert "others may write there" in next(objects.node_cache(recorded, Cache(store, folder, 50)))
     folder.chmod(0o700)
 
 
