@@ -1,1 +1,1 @@
-"""Whether the record is true: rows against bytes against files; and the objects that nothing refers to."""
+"""Whether the record is true: rows against bytes against files; and objects nothing refers to."""

@@ -1,8 +1,9 @@
-"""Every row of one moment, as verify and gc look at it."""
+"""Every row as of one moment, for `job verify` and `job repair`."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from job.coordination.attempt import UNDONE
 from job.coordination.database import Database, queries
@@ -16,67 +17,75 @@ from job.learning.checkpoint import Damaged
 from job.sentences import UNREADABLE
 
 SQL = queries("verify")
+EPOCH_COLUMNS = ("epoch", "attempt", "value", "pruned", "metrics")
+# Of many values in a sentence.
+MOST_SHOWN = 8
 
 
 @dataclass
 class Task:
-    """One task with all that hangs on it; `row` is its row, columns by name."""
+    """One task with its attempts and epochs; `row` is its row, columns by name."""
 
     key: Key
-    row: dict
-    attempts: list[dict] = field(default_factory=list)
-    epochs: dict[str, list] = field(
-        default_factory=lambda: {k: [] for k in ("epoch", "attempt", "value", "pruned", "metrics")}
-    )
+    row: dict[str, Any]
+    attempts: list[dict[str, Any]] = field(default_factory=list)
+    # Column -> one value per epoch, in order.
+    epochs: dict[str, list] = field(default_factory=lambda: {k: [] for k in EPOCH_COLUMNS})
 
     @property
     def decided(self) -> bool:
+        """Tell whether the task is complete or pruned."""
         return self.row["state"] in DECIDED
 
     @property
     def diverged(self) -> bool:
-        """A trial whose loss was not finite: it ended as pruned, without any file."""
+        """Tell whether the loss of a trial was not finite: it ended as pruned, without files."""
         return self.row["state"] == "pruned" and str(self.row["reason"]).startswith("diverged")
 
     @property
-    def undone(self) -> list[dict]:
-        """The attempts that had decided the task, before `job repair` let it be done again."""
+    def undone(self) -> list[dict[str, Any]]:
+        """The attempts that had decided the task before `job repair` reset it."""
         return [a for a in self.attempts if str(a["reason"]).startswith(UNDONE)]
 
     @property
     def first_finished(self) -> datetime | None:
-        """When it was decided or failed for the first time, None if it never was."""
-        return min(
-            [a["ended"] for a in self.undone]
-            + [t for t in [self.row["finished"]] if t is not None],
-            default=None,
-        )
+        """When the task was first decided or failed; None if it never was."""
+        ends = [a["ended"] for a in self.undone]
+        if self.row["finished"] is not None:
+            ends.append(self.row["finished"])
+        return min(ends, default=None)
 
     @property
     def exact(self) -> bool:
-        """Whether every attempt computed on the same CPU: an epoch trained again then gives the same numbers."""
+        """Tell whether all attempts computed on the same CPU.
+
+        Then an epoch that is trained again gives the same numbers.
+        """
         return provenance.exact([a["machine"] for a in self.attempts if a["machine"]])
 
     @property
-    def files(self) -> dict[str, dict]:
-        """What the row names in the store; a task that is not decided names nothing that counts."""
+    def files(self) -> dict[str, dict[str, Any]]:
+        """The files in the store that the row names, by name; {} while the task is not decided."""
         artifact = self.row["artifact"]
         return artifact if self.decided and isinstance(artifact, dict) else {}
 
 
 @dataclass
 class Recorded:
-    """All that the database has of one experiment."""
+    """All that the database has about one experiment."""
 
     registered: Registered
-    spec: dict
+    spec: dict[str, Any]
     tasks: dict[Key, Task]
-    selections: dict[str, dict]
-    openings: list[dict]
-    studies: dict[str, dict]  # model -> directions, trials
+    # Model -> row.
+    selections: dict[str, dict[str, Any]]
+    openings: list[dict[str, Any]]
+    # Model -> row of Optuna's study, with its directions and trials.
+    studies: dict[str, dict[str, Any]]
 
     @property
     def experiment(self) -> Experiment:
+        """The experiment of the stored specification."""
         return self.registered.experiment
 
     def stage(self, stage: str, model: str | None = None) -> list[Task]:
@@ -85,75 +94,84 @@ class Recorded:
             t for t in self.tasks.values() if t.key.stage == stage and model in (None, t.key.model)
         ]
 
-    def parameters(self, task: Task) -> dict:
+    def parameters(self, task: Task) -> dict[str, Any]:
         """Return all parameters of a task: the experiment's fixed ones and its own."""
         return self.experiment.fixed(task.key.model) | (task.row["parameters"] or {})
 
 
 @dataclass
 class Promise:
-    """One promise, re-checked for one experiment."""
+    """One promise, checked again for one experiment."""
 
     experiment: str
     name: str
     detail: str = ""
     violations: list[str] = field(default_factory=list)
-    skipped: bool = False  # nothing could be compared
+    # True: nothing could be compared.
+    skipped: bool = False
 
 
 def read(
     database: Database, name: str | None, deep: bool = False
 ) -> tuple[list[Recorded], list[Promise]]:
-    """Return every experiment (or the one of this name) as of one moment, and what of them cannot be read.
+    """Return all experiments as of one moment, and a broken promise for each unreadable one.
 
-    Raises: UsageError for a name that is not there.
+    Args:
+        database: where to read.
+        name: of one experiment; None: of all.
+        deep: read the metrics of every epoch too.
+
+    Raises: UsageError for an unknown name.
     """
     database.check_schema()
-    found, broken = [], []
-    for row, rows in database.run(lambda cursor: _snapshot(cursor, name, deep)):
+    experiments: list[Recorded] = []
+    unreadable: list[Promise] = []
+    for row, tables in database.run(lambda cursor: _snapshot(cursor, name, deep)):
         try:
-            registered = Registered(
-                row["id"],
-                stored(row["spec"]),
-                row["fingerprint"],
-                row["data"],
-                row["weights"],
-                row["splits"],
-            )
-            found.append(_recorded(registered, row["spec"], rows))
+            experiments.append(_assemble(row, tables))
         except (Invalid, *UNREADABLE) as exc:
-            broken.append(
-                Promise(
-                    row["id"], "exactly N", "", [f"the stored specification cannot be read: {exc}"]
-                )
-            )
-    if name is not None and not found and not broken:
+            violation = f"the stored specification cannot be read: {exc}"
+            unreadable.append(Promise(row["id"], "exactly N", "", [violation]))
+    if name is not None and not experiments and not unreadable:
         raise UsageError(
-            f"there is no experiment '{name}' (from JOB_EXPERIMENT or --experiment) in the database; unset it to check all"
+            f"there is no experiment '{name}' (from JOB_EXPERIMENT or --experiment)"
+            " in the database; unset it to check all"
         )
-    return found, broken
+    return experiments, unreadable
 
 
-def sentences(subject: object, found: Iterable[str]) -> Iterator[str]:
-    """Yield what a check found, each as a sentence about its subject; what cannot be read is a finding too."""
+def sentences(subject: object, endings: Iterable[str]) -> Iterator[str]:
+    """Yield each ending of a check as a sentence about its subject.
+
+    That a row or a file cannot be read is a violation too.
+    """
     try:
-        for sentence in found:
-            yield f"{subject} {sentence}"
+        for ending in endings:
+            yield f"{subject} {ending}"
     except (Missing, Damaged) as exc:
         yield f"{subject} cannot be checked: {exc}"
     except UNREADABLE as exc:
         yield f"{subject} cannot be checked: {type(exc).__name__} {exc}"
 
 
-def _snapshot(cursor, name: str | None, deep: bool) -> list[tuple[dict, dict]]:
-    """Read every table at one moment, so that nothing contradicts what a worker wrote meanwhile."""
+def first_few(values: Iterable[object]) -> str:
+    """Return the first of many values as text, and how many more there are."""
+    shown = [str(value) for value in values]
+    text = ", ".join(shown[:MOST_SHOWN])
+    if len(shown) > MOST_SHOWN:
+        return f"{text} and {len(shown) - MOST_SHOWN} more"
+    return text
 
-    def rows(statement: str, **values) -> list[dict]:
+
+def _snapshot(cursor: Any, name: str | None, deep: bool) -> list[tuple[dict, dict[str, list]]]:
+    """Read every table as of one moment, so that no worker's later write contradicts it."""
+
+    def rows(statement: str, **values: object) -> list[dict]:
         cursor.execute(SQL[statement], values)
         return [dict(row) for row in cursor.fetchall()]
 
     cursor.execute(SQL["snapshot"])
-    result = []
+    snapshot: list[tuple[dict, dict[str, list]]] = []
     for row in rows("experiments", name=name):
         own = {"experiment": row["id"]}
         tables = {
@@ -163,22 +181,28 @@ def _snapshot(cursor, name: str | None, deep: bool) -> list[tuple[dict, dict]]:
         tables["studies"] = rows("studies", name=row["name"])
         for study in tables["studies"]:
             study["trials"] = rows("trials", study=study["study_id"])
-        result.append((row, tables))
-    return result
+        snapshot.append((row, tables))
+    return snapshot
 
 
-def _recorded(registered: Registered, spec: dict, rows: dict[str, list[dict]]) -> Recorded:
-    tasks = {_key(row): Task(_key(row), row) for row in rows["tasks"]}
-    for row in rows["attempts"]:
-        tasks[_key(row)].attempts.append(row)
-    for row in rows["epochs"]:
-        tasks[_key(row)].epochs = {
-            name: row[name] or [] for name in ("epoch", "attempt", "value", "pruned", "metrics")
-        }
-    selections = {row["model"]: row for row in rows["selections"]}
-    studies = {row["study_name"].partition("/")[2]: row for row in rows["studies"]}
-    return Recorded(registered, spec, tasks, selections, rows["openings"], studies)
+def _assemble(row: dict[str, Any], tables: dict[str, list]) -> Recorded:
+    registered = Registered(
+        row["id"],
+        stored(row["spec"]),
+        row["fingerprint"],
+        row["data"],
+        row["weights"],
+        row["splits"],
+    )
+    tasks = {_key(task): Task(_key(task), task) for task in tables["tasks"]}
+    for attempt in tables["attempts"]:
+        tasks[_key(attempt)].attempts.append(attempt)
+    for epochs in tables["epochs"]:
+        tasks[_key(epochs)].epochs = {column: epochs[column] or [] for column in EPOCH_COLUMNS}
+    selections = {selection["model"]: selection for selection in tables["selections"]}
+    studies = {study["study_name"].partition("/")[2]: study for study in tables["studies"]}
+    return Recorded(registered, row["spec"], tasks, selections, tables["openings"], studies)
 
 
-def _key(row: dict) -> Key:
+def _key(row: dict[str, Any]) -> Key:
     return Key(row["model"], row["stage"], row["index"])

@@ -1,13 +1,14 @@
-"""Whether a secret stands where it can be read: in a row, or in a text of the store.
+"""Whether a secret can be read: in a row, or in a text of the store.
 
-A password is looked for as a whole word and only from 8 characters on: a shorter one, or one that is
-also the name of the user, the database or the host, cannot be told from an honest text.
+A password counts only as a whole word of at least 8 characters. A shorter one, or one that is
+also the name of the user, the database or the host, looks like any honest text.
 """
 
 import json
 import os
 import re
 from collections.abc import Iterator
+from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
 from job.storage.store import Store
@@ -18,54 +19,59 @@ URL_WITH_PASSWORD = re.compile(r"\w+://[^\s:/@\"']*:(?!\*\*\*@)[^\s/@\"'<>]+@")
 VARIABLES = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "PGPASSWORD")
 SHORTEST = 8
 TEXTS = (".json", ".csv", ".html", ".svg")
+# Name -> pattern.
+Secrets = dict[str, re.Pattern[str]]
 
 
-def secrets(database_url: str) -> dict[str, re.Pattern]:
-    """Return what must stand nowhere, by what it is called."""
+def secrets(database_url: str) -> Secrets:
+    """Return what must not appear anywhere, by name."""
     parts = urlsplit(database_url)
     public = {parts.username, parts.hostname, parts.path.strip("/")}
-    known = {"the database's password": unquote(parts.password or "")} | {
-        v: os.environ.get(v, "") for v in VARIABLES
-    }
+    values = {"the database's password": unquote(parts.password or "")}
+    values |= {variable: os.environ.get(variable, "") for variable in VARIABLES}
     patterns = {
-        name: re.compile(rf"(?<!\w)({re.escape(value)}|{re.escape(quote(value, safe=''))})(?!\w)")
-        for name, value in known.items()
+        name: _whole_word(value)
+        for name, value in values.items()
         if len(value) >= SHORTEST and value not in public
     }
     return patterns | {"a URL with a password": URL_WITH_PASSWORD}
 
 
-def rows(recorded: Recorded, known: dict[str, re.Pattern]) -> Iterator[str]:
-    """No row of the experiment holds a secret."""
+def rows(recorded: Recorded, known: Secrets) -> Iterator[str]:
+    """Check that no row of the experiment holds a secret."""
     registered = recorded.registered
-    yield from _found(
-        known,
-        "the experiment's row",
-        [recorded.spec, registered.data, registered.weights, registered.splits],
-    )
+    experiment = [recorded.spec, registered.data, registered.weights, registered.splits]
+    yield from _search_row(known, "the experiment's row", experiment)
     for task in recorded.tasks.values():
-        yield from _found(known, str(task.key), task.row)
+        yield from _search_row(known, str(task.key), task.row)
         for attempt in task.attempts:
-            yield from _found(known, f"{task.key}, attempt {attempt['number']},", attempt)
+            subject = f"{task.key}, attempt {attempt['number']},"
+            yield from _search_row(known, subject, attempt)
     for selection in recorded.selections.values():
-        yield from _found(known, f"the selection of {selection['model']}", selection)
+        yield from _search_row(known, f"the selection of {selection['model']}", selection)
 
 
-def texts(store: Store, listing: Listing, known: dict[str, re.Pattern]) -> Iterator[str]:
-    """No result, history or report in the store holds a secret."""
+def texts(store: Store, listing: Listing, known: Secrets) -> Iterator[str]:
+    """Check that no result, history or report in the store holds a secret."""
     for key in listing.objects:
         if key.startswith("experiments/") and key.endswith(TEXTS):
-            yield from sentences(key, _text(known, store.get(key)))
+            yield from sentences(key, _search_text(known, store.get(key)))
 
 
-def _text(known: dict[str, re.Pattern], content: bytes) -> Iterator[str]:
+def _whole_word(value: str) -> re.Pattern[str]:
+    """Return the pattern of a secret, as it is or quoted as in a URL."""
+    forms = f"{re.escape(value)}|{re.escape(quote(value, safe=''))}"
+    return re.compile(rf"(?<!\w)({forms})(?!\w)")
+
+
+def _search_text(known: Secrets, content: bytes) -> Iterator[str]:
     text = content.decode(errors="replace")
     yield from (f"holds {name}" for name, pattern in known.items() if pattern.search(text))
 
 
-def _found(known: dict[str, re.Pattern], subject: str, value) -> Iterator[str]:
-    """Look through each string of a row, keys included."""
+def _search_row(known: Secrets, subject: str, value: Any) -> Iterator[str]:
+    """Search each string of a row, keys included."""
     text = json.dumps(value, default=str, ensure_ascii=False)
-    yield from (
-        f"{subject} holds {name}" for name, pattern in known.items() if pattern.search(text)
-    )
+    for name, pattern in known.items():
+        if pattern.search(text):
+            yield f"{subject} holds {name}"

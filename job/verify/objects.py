@@ -1,4 +1,4 @@
-"""What must lie in the store: compared with its listing, without reading a byte."""
+"""What the store must have: compared with its listing, without reading a byte."""
 
 from collections.abc import Iterator
 
@@ -9,27 +9,35 @@ from job.storage.paths import attempt_of, experiment_folder
 from job.storage.store import Object, Store
 from job.verify.collect import Recorded, Task, sentences
 
+TRIAL_FILES = ("predictions.npz", "history.csv", "result.json")
 FILES = {
     "features": ("features.npy",),
-    "trial": ("predictions.npz", "history.csv", "result.json"),
-    "fold": ("predictions.npz", "history.csv", "result.json", "model.keras"),
-    "final": ("predictions.npz", "history.csv", "result.json", "model.keras"),
+    "trial": TRIAL_FILES,
+    "fold": (*TRIAL_FILES, "model.keras"),
+    "final": (*TRIAL_FILES, "model.keras"),
 }
 
 
 class Listing:
-    """What the store has of one experiment and its data, listed once; what is elsewhere is asked for by name."""
+    """The objects of one experiment and its data, listed once; any other is looked up by name."""
 
     def __init__(self, store: Store, recorded: Recorded):
-        self.store, registered = store, recorded.registered
+        self.store = store
+        registered = recorded.registered
         self.prefixes = (f"{experiment_folder(registered.id)}/", f"data/{registered.data['id']}/")
         self.objects = {o.key: o for prefix in self.prefixes for o in store.listing(prefix)}
 
+    @property
+    def is_folder(self) -> bool:
+        """Tell whether the store is a folder: there an etag is the time of the latest write."""
+        return self.store.url.startswith("file:")
+
     def find(self, key: str) -> Object | None:
+        """Return the object of a key, or None."""
         return self.objects.get(key) if key.startswith(self.prefixes) else self.store.head(key)
 
 
-def files(recorded: Recorded) -> str:
+def describe_files(recorded: Recorded) -> str:
     """Return how many files decided tasks name, and their size."""
     entries = [e for t in recorded.tasks.values() for e in t.files.values()]
     size = sum(e["size"] for e in entries if isinstance(e, dict) and isinstance(e.get("size"), int))
@@ -37,7 +45,7 @@ def files(recorded: Recorded) -> str:
 
 
 def bytes_first(recorded: Recorded, listing: Listing) -> Iterator[str]:
-    """Every file a decided task names is in the store, with the size and etag it was stored with."""
+    """Check that the store has every file of a decided task, with its size and etag."""
     for task in recorded.tasks.values():
         if task.decided and not task.diverged:
             yield from sentences(task.key, _task(recorded, task, listing))
@@ -49,30 +57,32 @@ def _task(recorded: Recorded, task: Task, listing: Listing) -> Iterator[str]:
             yield f"names no {name}"
     if folder_number(recorded, task) is None:
         yield "names files that are not of one attempt of its own"
+    # Two attempts may store the same features twice; in a folder that changes the etag.
+    may_differ = task.key.stage == "features" and listing.is_folder
     for name, entry in task.files.items():
         stored = listing.find(entry["key"])
         if stored is None:
             yield f"names {name}, which is not in the store: {entry['key']}"
         elif stored.size != entry["size"]:
-            yield f"names {name} of {entry['size']} bytes, in the store it has {stored.size}: {entry['key']}"
-        elif stored.etag != entry["etag"] and not (
-            task.key.stage == "features" and listing.store.url.startswith("file:")
-        ):
-            # Two attempts may store the same features twice; in a folder the etag is the time of that.
+            yield (
+                f"names {name} of {entry['size']} bytes,"
+                f" in the store it has {stored.size}: {entry['key']}"
+            )
+        elif stored.etag != entry["etag"] and not may_differ:
             yield f"names {name}, in the store is another of this size (etag): {entry['key']}"
 
 
 def folder_number(recorded: Recorded, task: Task) -> int | None:
     """Return the one attempt under which all files of a task lie (features: 0), or None.
 
-    The attempt need not be one of the rows: a result of the time before a database was restored is adopted as it lies.
+    The attempt need not be one of the rows: a restored database adopts older results in place.
     """
+    registered = recorded.registered
     if task.key.stage == "features":
-        folder = f"features/{recorded.registered.data['id']}/"
+        folder = f"features/{registered.data['id']}/"
         return 0 if all(e["key"].startswith(folder) for e in task.files.values()) else None
-    found = attempt_of(
-        recorded.registered.id, task.key, {name: entry["key"] for name, entry in task.files.items()}
-    )
+    keys = {name: entry["key"] for name, entry in task.files.items()}
+    found = attempt_of(registered.id, task.key, keys)
     if found is None:
         return None
     number, owner = found
@@ -80,39 +90,37 @@ def folder_number(recorded: Recorded, task: Task) -> int | None:
 
 
 def named(recorded: Recorded, task: Task) -> list[str]:
-    """Return the files that a task has which is decided and did not diverge."""
+    """Return the names of the files of a decided task that did not diverge."""
     augmented = task.key.stage == "final" and recorded.parameters(task).get("augment")
     return [*FILES[task.key.stage], *(["augmentation.npz"] if augmented else [])]
 
 
-def cached(recorded: Recorded, cache: Cache) -> Iterator[str]:
-    """What this node has of the experiment is what was staged and what its tasks wrote, byte for byte."""
+def node_cache(recorded: Recorded, cache: Cache) -> Iterator[str]:
+    """Check that this node's copies are what was staged and what tasks wrote, byte for byte."""
     entries = staged.objects(recorded.registered) | {
         entry["key"]: entry for task in recorded.tasks.values() for entry in task.files.values()
     }
+    known = {key: entry["sha256"] for key, entry in entries.items() if "sha256" in entry}
     try:
-        yield from cache.damaged(
-            {key: entry["sha256"] for key, entry in entries.items() if "sha256" in entry}
-        )
-    except JobError as exc:  # not ours alone, or its disk is broken
+        yield from cache.damaged(known)
+    except JobError as exc:
+        # The folder is not this user's alone, or its disk is broken.
         yield str(exc)
 
 
 def data(recorded: Recorded, listing: Listing) -> Iterator[str]:
-    """Data, splits and weights are in the store, and the specification is the one that was fingerprinted."""
-    in_a_folder = listing.store.url.startswith(
-        "file:"
-    )  # where the etag is the time of the latest of several equal puts
-    for key, entry in staged.objects(recorded.registered).items():
+    """Check that data, splits and weights are stored, and the specification is unchanged."""
+    registered = recorded.registered
+    for key, entry in staged.objects(registered).items():
         stored = listing.find(key)
         if stored is None:
             yield f"{key} is not in the store"
         elif stored.size != entry.get("size", stored.size):
             yield f"{key} has {stored.size} bytes in the store, it was staged with {entry['size']}"
-        elif stored.etag != entry.get("etag", stored.etag) and not in_a_folder:
+        elif stored.etag != entry.get("etag", stored.etag) and not listing.is_folder:
             yield f"{key} is another of this size (etag) than was staged"
-    if recorded.experiment.fingerprint != recorded.registered.fingerprint:
+    if recorded.experiment.fingerprint != registered.fingerprint:
         yield "the specification in the database is not the one its fingerprint was made of"
     for model in recorded.experiment.tasks_of("features"):
-        if model not in recorded.registered.weights:
+        if model not in registered.weights:
             yield f"{model} has no weights"

@@ -1,21 +1,24 @@
-"""The promises, re-checked over database and store: what the tables say in one moment, then what the store has.
+"""The promises, checked again: first the tables as of one moment, then the store.
 
-It reads only, and works at any time: a running task or an unfinished experiment is no violation.
+The check only reads, and works at any time: a running task or an unfinished experiment is no
+violation.
 """
 
 import random
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from job.coordination.database import Database
 from job.data import staged
 from job.errors import Invalid, Missing
 from job.experiment.task import Key
 from job.learning.checkpoint import Damaged
+from job.sentences import UNREADABLE
 from job.settings import redact
 from job.storage.cache import Cache
 from job.storage.store import Store
-from job.verify import leaks, method, objects, tables
-from job.verify.collect import UNREADABLE, Promise, Recorded, read
+from job.verify import attempts, epochs, leaks, method, objects, plan
+from job.verify.collect import Promise, Recorded, read
 from job.verify.contents import Contents
 
 __all__ = ["Promise", "Recorded", "check", "choose", "entry", "lines", "read", "replayed"]
@@ -30,91 +33,83 @@ def check(
 ) -> Iterator[Promise]:
     """Yield every promise about one experiment with its violations.
 
-    The rows were read before: an attempt names its bytes after it wrote them, so what a row names is there.
+    The rows were read before. An attempt names its bytes after it wrote them, so the store
+    already has what a row names.
 
     Args:
-        deep: read every byte too, hash it, and recompute the scores.
-        cache: this node's, to hash what it has of this experiment, too.
+        recorded: the experiment.
+        store: where its objects are.
+        database: its URL holds a password that must not leak.
+        deep: read and hash every byte too, and recompute the scores.
+        cache: this node's, to hash its copies of the experiment too.
     """
     try:
-        listing, prepared = objects.Listing(store, recorded), staged.objects(recorded.registered)
+        listing = objects.Listing(store, recorded)
+        files = len(staged.objects(recorded.registered))
     except UNREADABLE as exc:
-        yield Promise(
-            recorded.registered.id,
-            "data",
-            "",
-            [f"the experiment's row cannot be read: {type(exc).__name__} {exc}"],
-        )
+        violation = f"the experiment's row cannot be read: {type(exc).__name__} {exc}"
+        yield Promise(recorded.registered.id, "data", "", [violation])
         return
-    contents, known = Contents(store, recorded) if deep else None, leaks.secrets(database.url)
+    contents = Contents(store, recorded) if deep else None
+    known = leaks.secrets(database.url)
 
-    def promise(name: str, detail: str, *found: Iterator[str]) -> Promise:
-        return Promise(
-            recorded.registered.id,
-            name,
-            detail,
-            [redact(s) for part in found for s in _to_the_end(part)],
-        )
+    def promise(name: str, detail: str, *parts: Iterator[str]) -> Promise:
+        violations = [redact(sentence) for part in parts for sentence in _to_the_end(part)]
+        return Promise(recorded.registered.id, name, detail, violations)
 
-    tasks, attempts = recorded.tasks.values(), sum(len(t.attempts) for t in recorded.tasks.values())
-    yield promise("exactly N", tables.counts(recorded), tables.exactly_n(recorded))
-    yield promise(
-        "done is done",
-        f"{sum(t.decided for t in tasks)} decided tasks, {attempts} attempts",
-        tables.done_is_done(recorded),
-    )
-    yield promise(
-        "one owner",
-        f"{sum(t.row['state'] == 'running' for t in tasks)} tasks at work",
-        tables.one_owner(recorded),
-    )
-    yield promise("epochs", tables.epochs(recorded), tables.every_epoch_once(recorded))
-    read_too = ", hashed and recomputed" if deep else ", listed"
+    yield promise("exactly N", plan.describe_tasks(recorded), plan.exactly_n(recorded))
+    decided = attempts.describe_decided(recorded)
+    yield promise("done is done", decided, attempts.done_is_done(recorded))
+    yield promise("one owner", attempts.describe_running(recorded), attempts.one_owner(recorded))
+    yield promise("epochs", epochs.describe_epochs(recorded), epochs.every_epoch_once(recorded))
     yield promise(
         "bytes first",
-        objects.files(recorded) + read_too,
+        objects.describe_files(recorded) + (", hashed and recomputed" if deep else ", listed"),
         objects.bytes_first(recorded, listing),
         contents.bytes_first() if contents else iter(()),
     )
-    yield promise("selection", method.selected(recorded), method.selection(recorded))
-    yield promise(
-        "the test part is locked", method.openings(recorded), method.test_part_is_locked(recorded)
-    )
+    selections = method.describe_selections(recorded)
+    yield promise("selection", selections, method.selection(recorded))
+    openings = method.describe_openings(recorded)
+    yield promise("the test part is locked", openings, method.test_part_is_locked(recorded))
     yield promise(
         "data",
-        f"{len(prepared)} files{', hashed' if deep else ', listed'}",
+        f"{files} files{', hashed' if deep else ', listed'}",
         objects.data(recorded, listing),
         contents.data() if contents else iter(()),
     )
     yield promise(
         "nothing leaks",
-        f"{len(tasks) + attempts} rows{' and every text in the store' if deep else ''}",
+        _describe_texts(recorded, deep),
         leaks.rows(recorded, known),
         leaks.texts(store, listing, known) if deep else iter(()),
     )
     if cache:
-        yield promise(
-            "this node's cache",
-            f"what it has of this experiment, hashed: {cache.folder}",
-            objects.cached(recorded, cache),
-        )
+        detail = f"what it has of this experiment, hashed: {cache.folder}"
+        yield promise("this node's cache", detail, objects.node_cache(recorded, cache))
 
 
-def _to_the_end(found: Iterator[str]) -> Iterator[str]:
-    """Yield what a check found; where a row of the experiment itself stops it, that is a finding."""
+def _describe_texts(recorded: Recorded, deep: bool) -> str:
+    tasks = recorded.tasks.values()
+    rows = len(tasks) + sum(len(task.attempts) for task in tasks)
+    return f"{rows} rows{' and every text in the store' if deep else ''}"
+
+
+def _to_the_end(part: Iterator[str]) -> Iterator[str]:
+    """Yield what a check finds; a row of the experiment that stops it is a violation too."""
     try:
-        yield from found
+        yield from part
     except UNREADABLE as exc:
         yield f"cannot be checked to the end: {type(exc).__name__} {exc}"
 
 
 def choose(experiments: list[Recorded], count: int, seed: int) -> list[tuple[Recorded, Key]]:
-    """Return `count` decided tasks that have a result (or all, if there are fewer), drawn with a seed."""
+    """Return `count` decided tasks with a result, or all if there are fewer, drawn with a seed."""
     candidates = [
-        (r, t.key)
-        for r in experiments
-        for t in r.tasks.values()
-        if t.files.keys() & {"result.json", "features.npy"}
+        (recorded, task.key)
+        for recorded in experiments
+        for task in recorded.tasks.values()
+        if task.files.keys() & {"result.json", "features.npy"}
     ]
     return random.Random(seed).sample(candidates, min(count, len(candidates)))
 
@@ -122,36 +117,42 @@ def choose(experiments: list[Recorded], count: int, seed: int) -> list[tuple[Rec
 def replayed(
     recorded: Recorded, key: Key, replay: Callable[[], str | None], skipped: type
 ) -> Promise:
-    """Return how one task came out when it was trained again; `replay` answers with a sentence unless it is the same.
+    """Return the promise that one task, trained again, gives the same bits.
 
-    What it needs and the store has lost is a violation, too.
+    A task that needs what the store has lost is a violation too.
+
+    Args:
+        recorded: the experiment.
+        key: the task.
+        replay: trains it again; returns None if it is the same, else a sentence.
+        skipped: the type of a sentence that says why nothing could be compared.
     """
     try:
         answer = replay()
     except (Damaged, Missing, Invalid) as exc:
         answer = f"cannot be trained again: {exc}"
+    experiment = recorded.registered.id
     if answer is None:
-        return Promise(recorded.registered.id, "replay", f"{key} is bit for bit the same")
+        return Promise(experiment, "replay", f"{key} is bit for bit the same")
     if isinstance(answer, skipped):
-        return Promise(recorded.registered.id, "replay", f"{key}: {answer}", skipped=True)
-    return Promise(recorded.registered.id, "replay", "", [redact(f"{key}: {answer}")])
+        return Promise(experiment, "replay", f"{key}: {answer}", skipped=True)
+    return Promise(experiment, "replay", "", [redact(f"{key}: {answer}")])
 
 
-def entry(promise: Promise) -> dict:
+def entry(promise: Promise) -> dict[str, Any]:
     """Return a promise for programs."""
     return {
         "experiment": promise.experiment,
         "promise": promise.name,
         "ok": not promise.violations,
         "skipped": promise.skipped,
-    } | {
         "detail": promise.detail,
         "violations": promise.violations,
     }
 
 
 def lines(promise: Promise) -> list[str]:
-    """Return a promise as a line, or a line for each violation."""
+    """Return a kept promise as one line, a broken one as one line per violation."""
     if promise.violations:
         return [f"FAIL  {promise.name}: {sentence}" for sentence in promise.violations]
     return [f"{'skip' if promise.skipped else 'ok':6}{promise.name}: {promise.detail}"]
