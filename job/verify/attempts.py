@@ -49,7 +49,7 @@ def _decided_once(task: Task) -> Iterator[str]:
     finished = [a["number"] for a in task.attempts if a["outcome"] in DECIDED]
     if not finished:
         if task.decided:
-            yield f"is {row['state']}, but no attempt ended so"
+            yield f"is {row['state']}, but no attempt decided it"
         return
     outcome = task.attempts[-1]["outcome"]
     if len(finished) > 1:
@@ -67,7 +67,7 @@ def _end_of_task(task: Task) -> Iterator[str]:
     row = task.row
     has_end = row["finished"] is not None
     if has_end != (task.decided or row["state"] == "failed"):
-        yield f"is {row['state']} and has {'a' if has_end else 'no'} time of its end"
+        yield f"is {row['state']} and has {'an' if has_end else 'no'} end time"
 
 
 def _ends_of_attempts(task: Task) -> Iterator[str]:
@@ -76,9 +76,9 @@ def _ends_of_attempts(task: Task) -> Iterator[str]:
         if finished is not None and a["started"] > finished:
             yield f"ended at {finished:%F %T}, but attempt {a['number']} began after that"
         if a["ended"] is None and a["outcome"] is not None:
-            yield f"has an attempt {a['number']} with an outcome and no end"
+            yield f"has attempt {a['number']} with an outcome but no end"
         if a["ended"] is not None and a["outcome"] is None:
-            yield f"has an attempt {a['number']} with an end and no outcome"
+            yield f"has attempt {a['number']} with an end but no outcome"
 
 
 def _left_over(task: Task) -> Iterator[str]:
@@ -110,7 +110,7 @@ def _open_attempts(task: Task) -> Iterator[str]:
     if without_end != expected:
         yield (
             f"is {row['state']} at attempt {row['attempt']},"
-            f" without an end are the attempts: {first_few(without_end) or 'none'}"
+            f" but the attempts without an end are: {first_few(without_end) or 'none'}"
         )
 
 
@@ -128,7 +128,7 @@ def _overlaps(task: Task) -> Iterator[str]:
     for a, b in pairwise(task.attempts):
         if a["ended"] is not None and b["started"] < a["ended"]:
             yield (
-                f"was worked on by two: attempt {b['number']} began"
+                f"had two attempts at one time: attempt {b['number']} began"
                 f" before attempt {a['number']} ended"
             )
 
@@ -144,4 +144,4 @@ def _writers(task: Task) -> Iterator[str]:
             )
     unknown = sorted(set(task.epochs["attempt"]) - {a["number"] for a in task.attempts})
     if unknown:
-        yield f"has epochs by attempts that never were: {first_few(unknown)}"
+        yield f"has epochs by unknown attempts: {first_few(unknown)}"

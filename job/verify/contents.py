@@ -83,7 +83,7 @@ class Contents:
                 yield f"names {name}, which cannot be read: {entry['key']}"
                 continue
             if provenance.sha256(content) != entry["sha256"]:
-                yield f"names {name} of another hash than it has in the store: {entry['key']}"
+                yield f"names {name} with another hash than in the store: {entry['key']}"
             elif name in READ:
                 contents[name] = content
         for name, endings in self._checks(task, contents):
@@ -152,14 +152,16 @@ def _history(task: Task, content: bytes) -> Iterator[str]:
         for row in csv.DictReader(io.StringIO(content.decode()))
     ]
     if len(written) != len(recorded):
-        yield f"has {len(written)} epochs, the database {len(recorded)}"
+        yield f"has {len(written)} epochs, but the database has {len(recorded)}"
     for row, line in zip(recorded, written, strict=False):
         for name in dict.fromkeys([*row, *line]):
             in_row = row.get(name)
             in_line = line.get(name)
             must_match = task.exact or name == "epoch" or None in (in_row, in_line)
             if in_row != in_line and must_match:
-                yield f"says {name} {in_line} in epoch {row['epoch']}, the database {in_row}"
+                yield (
+                    f"says {name} {in_line} in epoch {row['epoch']}, but the database says {in_row}"
+                )
 
 
 def _history_of(task: Task) -> list[dict[str, Any]]:

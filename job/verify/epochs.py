@@ -53,11 +53,11 @@ def _pruning(task: Task) -> Iterator[str]:
     at_the_end = pruned == epochs[-1:]
     if state == "pruned" and not task.diverged and not at_the_end:
         shown = first_few(pruned) or "none"
-        yield f"was pruned, but the epochs that say so are {shown} of {len(epochs)}"
+        yield f"was pruned, but of {len(epochs)} epochs these are marked as pruned: {shown}"
         return
     may_be_pruned = task.key.stage == "trial" and state != "complete" and not task.diverged
     if pruned and not (at_the_end and may_be_pruned):
-        yield f"is {state}, but epoch {pruned[0]} of {len(epochs)} was to be its last"
+        yield f"is {state}, but epoch {pruned[0]} of {len(epochs)} is marked as its last"
 
 
 def _value(task: Task) -> Iterator[str]:
@@ -68,7 +68,7 @@ def _value(task: Task) -> Iterator[str]:
     if task.epochs["epoch"] and task.exact and not task.diverged:
         last = task.epochs["value"][-1]
         if last not in (None, value):
-            yield f"has the value {value}, its last epoch {last}"
+            yield f"has the value {value}, but its last epoch has {last}"
     if value is None and not task.diverged and task.key.stage != "features":
         yield f"is {task.row['state']} without a value"
 
@@ -79,7 +79,7 @@ def _attempts_within(task: Task) -> Iterator[str]:
     for a in task.attempts:
         if not 0 <= a["first_step"] <= a["last_step"] <= progress:
             yield (
-                f"is at step {progress}, its attempt {a['number']} went"
+                f"is at step {progress}, but its attempt {a['number']} went"
                 f" from {a['first_step']} to {a['last_step']}"
             )
 

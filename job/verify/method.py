@@ -9,7 +9,7 @@ from job.verify.collect import Recorded, Task, sentences
 
 
 def describe_selections(recorded: Recorded) -> str:
-    """Return which trial each model goes on with."""
+    """Return which trial each model uses."""
     rows = recorded.selections
     return ", ".join(
         f"{m} trial {rows[m]['trial']}" if m in rows else f"{m} not yet"
@@ -51,12 +51,12 @@ def _choice(recorded: Recorded, row: dict[str, Any], trials: list[Task]) -> Iter
     number = row["trial"]
     if comparable and (best is None or best.key.index != number):
         best_number = best.key.index if best else "none"
-        yield f"goes on with trial {number}, its best complete one is {best_number}"
+        yield f"uses trial {number}, but its best complete trial is {best_number}"
     chosen = next((t for t in trials if t.key.index == number), None)
     if chosen is None:
         return
     if comparable and chosen.row["value"] != row["value"]:
-        yield f"was selected with other value than trial {number} has"
+        yield f"was selected with another value than trial {number} has"
     if chosen.row["parameters"] != row["parameters"]:
         yield f"was selected with other parameters than trial {number} has"
 
@@ -114,11 +114,11 @@ def _opening(recorded: Recorded, row: dict[str, Any], task: Task | None) -> Iter
     attempts = task.attempts if task else []
     attempt = next((a for a in attempts if a["number"] == row["attempt"]), None)
     if attempt is None:
-        yield "is by an attempt that never was"
+        yield "is by an unknown attempt"
     elif not _is_within(row["opened"], attempt):
         yield "is not within that attempt's time"
     if task and len(task.epochs["epoch"]) < recorded.parameters(task)["epochs"]:
-        yield "is of a final that had not trained all its epochs"
+        yield "is by a final that had not trained all of its epochs"
 
 
 def _is_within(moment: datetime, attempt: dict[str, Any]) -> bool:

@@ -56,7 +56,7 @@ def _task(recorded: Recorded, task: Task, listing: Listing) -> Iterator[str]:
         if name not in task.files:
             yield f"names no {name}"
     if folder_number(recorded, task) is None:
-        yield "names files that are not of one attempt of its own"
+        yield "names files that do not come from a single attempt of this task"
     # Two attempts may store the same features twice; in a folder that changes the etag.
     may_differ = task.key.stage == "features" and listing.is_folder
     for name, entry in task.files.items():
@@ -66,10 +66,13 @@ def _task(recorded: Recorded, task: Task, listing: Listing) -> Iterator[str]:
         elif stored.size != entry["size"]:
             yield (
                 f"names {name} of {entry['size']} bytes,"
-                f" in the store it has {stored.size}: {entry['key']}"
+                f" but in the store it has {stored.size}: {entry['key']}"
             )
         elif stored.etag != entry["etag"] and not may_differ:
-            yield f"names {name}, in the store is another of this size (etag): {entry['key']}"
+            yield (
+                f"names {name}, but the store has another object of this size (etag):"
+                f" {entry['key']}"
+            )
 
 
 def folder_number(recorded: Recorded, task: Task) -> int | None:
@@ -116,9 +119,9 @@ def data(recorded: Recorded, listing: Listing) -> Iterator[str]:
         if stored is None:
             yield f"{key} is not in the store"
         elif stored.size != entry.get("size", stored.size):
-            yield f"{key} has {stored.size} bytes in the store, it was staged with {entry['size']}"
+            yield f"{key} has {stored.size} bytes in the store, but was staged with {entry['size']}"
         elif stored.etag != entry.get("etag", stored.etag) and not listing.is_folder:
-            yield f"{key} is another of this size (etag) than was staged"
+            yield f"{key} is another object of this size (etag) than the staged one"
     if recorded.experiment.fingerprint != registered.fingerprint:
         yield "the specification in the database is not the one its fingerprint was made of"
     for model in recorded.experiment.tasks_of("features"):

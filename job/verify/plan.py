@@ -37,15 +37,15 @@ def _planned(subject: str, indices: list[int], planned: int) -> Iterator[str]:
     extra = sorted(set(indices) - set(range(planned)))
     counts = f"{subject} has {len(indices)} tasks, not the plan's {planned}"
     if missing:
-        yield f"{counts}: without {first_few(missing)}"
+        yield f"{counts}: missing {first_few(missing)}"
     if extra:
-        yield f"{counts}: beyond it {first_few(extra)}"
+        yield f"{counts}: extra {first_few(extra)}"
 
 
 def _study(recorded: Recorded, model: str) -> Iterator[str]:
     found = recorded.studies.get(model)
     if found is None:
-        yield "is not there"
+        yield "does not exist"
         return
     direction = recorded.experiment.direction
     if [str(d).lower() for d in found["directions"]] != [direction]:
@@ -70,21 +70,21 @@ def _trial(recorded: Recorded, task: Task, trial: dict[str, Any]) -> Iterator[st
     if trial["number"] != task.key.index:
         yield f"is bound to {task.key}: number and index differ"
     if trial["state"] != _optuna_state(row):
-        yield f"is {trial['state']}, its task is {row['state']}"
+        yield f"is {trial['state']}, but its task is {row['state']}"
     value = [row["value"]] if task.decided and row["value"] is not None else []
     if (trial["values"] or []) != value:
-        yield f"has the value {trial['values']}, its task {row['value']}"
+        yield f"has the value {trial['values']}, but its task has {row['value']}"
     space = study.distributions(recorded.experiment, task.key.model)
     parameters = {
         name: float(space[name].to_internal_repr(value))
         for name, value in (row["parameters"] or {}).items()
     }
     if task.decided and row["parameters"] is None:
-        yield f"is {trial['state']}, its task has no parameters"
+        yield f"is {trial['state']}, but its task has no parameters"
     if (trial["parameters"] or {}) != parameters:
         yield f"has other parameters than its task ({row['parameters']})"
     if (trial["steps"] or {}) != _steps(task):
-        yield "has other intermediate values than its task has epochs"
+        yield "has intermediate values that differ from the epochs of its task"
 
 
 def _optuna_state(row: dict[str, Any]) -> str:

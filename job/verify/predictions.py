@@ -46,7 +46,7 @@ class Predictions:
         expected = np.arange(data["test"])
         counts = np.bincount(labels, minlength=len(data["classes"]))
         if counts.tolist() != data["test_counts"]:
-            yield "has other numbers of labels than the test part"
+            yield "has label counts that differ from the test part"
         yield from _rows(rows, expected)
 
     def _training_part(self, task: Task, labels: np.ndarray, rows: np.ndarray) -> Iterator[str]:
@@ -54,7 +54,7 @@ class Predictions:
         left_out = validation if task.key.stage == "trial" else folds == task.key.index
         expected = np.flatnonzero(left_out)
         if not np.array_equal(labels, staged_labels[rows]):
-            yield "has other labels than the staged ones of its rows"
+            yield "has labels that differ from the staged ones of its rows"
         yield from _rows(rows, expected)
 
     def _scores(self, task: Task, labels: np.ndarray, probabilities: np.ndarray) -> Iterator[str]:
@@ -69,12 +69,12 @@ class Predictions:
                 continue
             score = float(scores[name][0])
             if not _is_close(score, metrics[name]):
-                yield f"gives {name} {score:.6g}, stored is {metrics[name]:.6g}"
+                yield f"gives {name} {score:.6g}, but {metrics[name]:.6g} is stored"
         value = task.row["value"]
         metric = self.recorded.experiment.search["metric"]
         score = evaluate.score(metric, labels, probabilities, method=method)
         if not _is_close(score, value):
-            yield f"gives the value {score:.6g}, stored is {value:.6g}"
+            yield f"gives the value {score:.6g}, but {value:.6g} is stored"
 
     def _steps(self, task: Task, predicted: int) -> Iterator[str]:
         """Check the progress of a task against its number of training images."""
@@ -85,8 +85,8 @@ class Predictions:
         steps = math.ceil(trained / batch_size) * epochs
         if task.row["progress"] != steps:
             yield (
-                f"is of {trained} training images in {epochs} epochs, {steps} steps;"
-                f" the task is at step {task.row['progress']}"
+                f"comes from {trained} training images in {epochs} epochs, or {steps} steps,"
+                f" but the task is at step {task.row['progress']}"
             )
 
     def partition(self, model: str) -> Iterator[str]:
@@ -124,12 +124,12 @@ def check_mistakes(predictions: bytes, mistakes: bytes) -> Iterator[str]:
         if not np.array_equal(values, stored[name]):
             yield f"has other {name} than the most confident mistakes of predictions.npz"
     if images != len(stored["rows"]):
-        yield f"has {images} images of {len(stored['rows'])} mistakes"
+        yield f"has {images} images for {len(stored['rows'])} mistakes"
 
 
 def _rows(rows: np.ndarray, expected: np.ndarray) -> Iterator[str]:
     if not np.array_equal(rows, expected):
-        yield "is of other rows than those left out of the training"
+        yield "has rows other than those left out of the training"
 
 
 def _is_close(score: float, stored: float) -> bool:

@@ -171,11 +171,11 @@ TRIAL_3 = "(model, stage, index) = ('cnn', 'trial', 3)"
 ROWS = {
     "a task too few": (
         "delete from task where (stage, index) = ('fold', 1)",
-        {"exactly N": "cnn fold has 1 tasks, not the plan's 2: without 1"},
+        {"exactly N": "cnn fold has 1 tasks, not the plan's 2: missing 1"},
     ),
     "a task too many": (
         "insert into task (experiment, model, stage, index) select id, 'cnn', 'final', 1 from experiment",
-        {"exactly N": "cnn final has 2 tasks, not the plan's 1: beyond it 1"},
+        {"exactly N": "cnn final has 2 tasks, not the plan's 1: extra 1"},
     ),
     "a trial too many": (
         "insert into trials (number, study_id, state) select 7, study_id, 'WAITING' from studies",
@@ -183,7 +183,7 @@ ROWS = {
     ),
     "Optuna's state": (
         "update trials set state = 'RUNNING' where number = 3",
-        {"exactly N": "trial 3 is RUNNING, its task is complete"},
+        {"exactly N": "trial 3 is RUNNING, but its task is complete"},
     ),
     "Optuna's value": (
         "update trial_values set value = 2",
@@ -195,13 +195,13 @@ ROWS = {
     ),
     "Optuna's steps": (
         "delete from trial_intermediate_values where step = 2",
-        {"exactly N": "trial 0 has other intermediate values"},
+        {"exactly N": "trial 0 has intermediate values that differ"},
     ),
     "a gap in the attempts": (
         f"update attempt set number = 2 where {TRIAL_3}; update task set attempt = 2 where {TRIAL_3}",
         {
             "done is done": "cnn trial 3 has the attempts 2, not 1 to 2",
-            "one owner": "attempts that never were: 1",
+            "one owner": "epochs by unknown attempts: 1",
         },
     ),
     "two finished attempts": (
@@ -220,11 +220,11 @@ ROWS = {
     ),
     "a decided task no attempt decided": (
         f"update attempt set outcome = 'vanished' where {TRIAL_3}",
-        {"done is done": "cnn trial 3 is complete, but no attempt ended so"},
+        {"done is done": "cnn trial 3 is complete, but no attempt decided it"},
     ),
     "an end without an outcome": (
         f"update attempt set outcome = null where {TRIAL_3}",
-        {"done is done": "an end and no outcome|no attempt ended so"},
+        {"done is done": "an end but no outcome|no attempt decided it"},
     ),
     "a failure without a reason": (
         "update task set state = 'failed', reason = null where stage = 'final'",
@@ -238,7 +238,10 @@ ROWS = {
     ),
     "two at work": (
         f"update attempt set ended = null, outcome = null where {TRIAL_3}",
-        {"one owner": "without an end are the attempts: 1", "done is done": "no attempt ended so"},
+        {
+            "one owner": "the attempts without an end are: 1",
+            "done is done": "no attempt decided it",
+        },
     ),
     "attempts that overlap": (
         f"""insert into attempt select experiment, model, stage, index, 2, owner, host, machine, scheduler, started, last_beat, ended, outcome,
@@ -258,15 +261,15 @@ ROWS = {
     ),
     "a pruned trial that was not to end": (
         "update epoch set pruned = false where pruned",
-        {"epochs": "cnn trial 5 was pruned, but the epochs that say so are none"},
+        {"epochs": "cnn trial 5 was pruned, but of [123] epochs these are marked as pruned: none"},
     ),
     "a complete trial that was to end": (
         f"update epoch set pruned = true where {TRIAL_3} and epoch = 1",
-        {"epochs": "cnn trial 3 is complete, but epoch 1 of 3 was to be its last"},
+        {"epochs": "cnn trial 3 is complete, but epoch 1 of 3 is marked as its last"},
     ),
     "another value": (
         "update task set value = 0.001 where (stage, index) = ('trial', 5)",
-        {"epochs": "cnn trial 5 has the value 0.001, its last epoch"},
+        {"epochs": "cnn trial 5 has the value 0.001, but its last epoch"},
     ),
     "progress beyond the plan": (
         "update task set progress = 1000 where stage = 'final'",
@@ -274,7 +277,7 @@ ROWS = {
     ),
     "progress behind an attempt": (
         "update task set progress = 1 where stage = 'final'",
-        {"epochs": "is at step 1, its attempt 1 went from 0 to 150"},
+        {"epochs": "is at step 1, but its attempt 1 went from 0 to 150"},
     ),
     "a file its row does not name": (
         "update task set artifact = artifact - 'model.keras' where (stage, index) = ('fold', 0)",
@@ -282,11 +285,15 @@ ROWS = {
     ),
     "a file of a foreign folder": (
         "update task set artifact = (select artifact from task where (stage, index) = ('fold', 1)) where (stage, index) = ('fold', 0)",
-        {"bytes first": "cnn fold 0 names files that are not of one attempt of its own"},
+        {
+            "bytes first": "cnn fold 0 names files that do not come from a single attempt of this task"
+        },
     ),
     "another etag": (
         """update task set artifact = jsonb_set(artifact, '{result.json,etag}', '"x"') where stage = 'final'""",
-        {"bytes first": "cnn final 0 names result.json, in the store is another of this size"},
+        {
+            "bytes first": "cnn final 0 names result.json, but the store has another object of this size"
+        },
     ),
     "an artifact that cannot be read": (
         "update task set artifact = '{\"result.json\": 1}' where stage = 'final'",
@@ -310,7 +317,7 @@ ROWS = {
     ),
     "another selection": (
         "update selection s set trial = t.index, value = t.value, parameters = t.parameters from task t where t.stage = 'trial' and t.index = 5",
-        {"selection": "cnn goes on with trial 5, its best complete one is"},
+        {"selection": "cnn uses trial 5, but its best complete trial is"},
     ),
     "a selection too early": (
         "update selection set made = made - interval '1 day'",
@@ -334,7 +341,7 @@ ROWS = {
     ),
     "the test part opened by nobody": (
         "insert into opening (experiment, model, stage, index, attempt) select id, 'cnn', 'final', 0, 7 from experiment",
-        {"the test part is locked": "by cnn final 0, attempt 7, is by an attempt that never was"},
+        {"the test part is locked": "by cnn final 0, attempt 7, is by an unknown attempt"},
     ),
     "a final that never opened it": (
         "delete from opening",
@@ -409,7 +416,7 @@ def replaced(store, key, content):
         (lambda content: content[:-1], "names model.keras of"),
         (
             lambda content: content[:-1] + bytes([content[-1] ^ 1]),
-            "names model.keras, in the store is another of this size",
+            "names model.keras, but the store has another object of this size",
         ),
     ],
     ids=["deleted", "truncated", "altered"],
@@ -535,13 +542,13 @@ def test_a_broken_seal_is_found(copy, store):
     "stage, change, sentence",
     [
         ("trial", set_item("probabilities", slice(None), 0.1), "gives accuracy"),
-        ("trial", set_item("rows", 0, 399), "is of other rows than those left out of the training"),
-        ("fold", swap, "has other labels than the staged ones of its rows"),
+        ("trial", set_item("rows", 0, 399), "has rows other than those left out of the training"),
+        ("fold", swap, "has labels that differ from the staged ones of its rows"),
         ("fold", set_item("rows", slice(None), 0), "leave 1 images out more than once"),
         (
             "final",
             lambda arrays: set_item("labels", 0, (arrays["labels"][0] + 1) % 10)(arrays),
-            "has other numbers of labels than the test part",
+            "has label counts that differ from the test part",
         ),
     ],
     ids=["scores", "rows", "labels", "partition", "test"],
@@ -565,7 +572,7 @@ def test_other_predictions_are_found(copy, store, stage, change, sentence):
             "mistakes.npz has other confidence than the most confident mistakes",
         ),
         ("mistakes.npz", set_item("rows", slice(None), 0), "mistakes.npz has other rows"),
-        ("mistakes.npz", lambda arrays: arrays.update(images=arrays["images"][1:]), "images of"),
+        ("mistakes.npz", lambda arrays: arrays.update(images=arrays["images"][1:]), "images for"),
         (
             "predictions.npz",
             set_item("probabilities", slice(None), 0.1),
@@ -588,10 +595,10 @@ def test_other_mistakes_are_found(copy, store, name, change, sentence):
     "change, sentence",
     [
         (lambda lines: [lines[0], lines[1].replace("0,", "0,9", 1), *lines[2:]], "says loss 9"),
-        (lambda lines: lines[:-1], "has 2 epochs, the database 3"),
+        (lambda lines: lines[:-1], "has 2 epochs, but the database has 3"),
         (
             lambda lines: [line.rpartition(",")[0] for line in lines],
-            "says value None in epoch 0, the database 0.",
+            "says value None in epoch 0, but the database says 0.",
         ),
     ],
     ids=["number", "epoch", "column"],
@@ -629,7 +636,7 @@ def test_altered_bytes_are_found_by_their_hash(copy, store):
         )
         assert broken(copy, store) == {}
         found = broken(copy, store, deep=True)["bytes first"]
-    assert f"cnn final 0 names model.keras of another hash than it has in the store: {key}" in found
+    assert f"cnn final 0 names model.keras with another hash than in the store: {key}" in found
 
 
 @pytest.mark.parametrize("name", ["train-labels.npy", "test-images.npy"])
@@ -639,7 +646,7 @@ def test_altered_data_is_found_by_its_hash(copy, store, name):
     content = store.get(key)
     with replaced(store, key, content[:-1] + bytes([content[-1] ^ 1])):
         assert broken(copy, store) == {
-            "data": [f"{key} is another of this size (etag) than was staged"]
+            "data": [f"{key} is another object of this size (etag) than the staged one"]
         }
         assert (
             f"{key} has another hash than it was staged with"
