@@ -113,7 +113,7 @@ def _refuse_secrets(key: str, value: str) -> None:
         "groups": "put the file into the data or beside it",
     }
     raise Invalid(
-        f"data.{key} is a {scheme}:// URL with a password or a query that may be a secret,"
+        f"data.{key} is a URL ({scheme}://) with a password or a query that may be a secret,"
         f" and the experiment file is stored and shown: {instead[key]}"
     )
 

@@ -122,7 +122,7 @@ WRONG = [
     (
         'source = "digits"',
         'source = "https://me:hidden@host/x.zip"',
-        "data.source is a https:// URL with a password or a query",
+        "data.source is a URL (https://) with a password or a query",
     ),
     (
         'source = "digits"',
@@ -142,7 +142,7 @@ WRONG = [
     (
         'source = "digits"',
         'source = "x"\ngroups = "s3://me:hidden@b/g.csv"',
-        "data.groups is a s3:// URL with a password",
+        "data.groups is a URL (s3://) with a password",
     ),
     ("[data]", "[dta]", "'dta' (did you mean 'data'?)"),
     ("trials = 3", "trails = 3", "'search.trails' (did you mean 'trials'?)"),
