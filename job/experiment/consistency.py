@@ -8,7 +8,7 @@ from job.experiment.experiment import TPE_STARTUP_TRIALS, Experiment
 from job.experiment.parameters import Choice, Range
 from job.sentences import expect
 
-# README, "How the defaults were chosen".
+# docs/measured/defaults.md
 TUNING_RATE = 1e-3
 HYPERBAND_MIN_TRIALS = 20
 # Optuna's median pruner prunes nothing before it has seen this many trials.
