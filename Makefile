@@ -12,7 +12,7 @@ WORKERS ?=
 # The recipes read these from the shell, because a value may hold spaces.
 export EXPERIMENT OUT DATA WEIGHTS WORKERS
 
-.PHONY: help env local dashboard test test-system test-slurm test-image test-browser chaos bench bench-scale image lint lock clean
+.PHONY: help env local dashboard test test-system test-slurm test-image test-browser chaos bench bench-scale image docs lint lock clean
 help: ## print this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-12s %s\n", $$1, $$2}'
 	@echo 'make local takes EXPERIMENT=, DATA=, WEIGHTS=, OUT=, WORKERS=; make test takes TESTS='
@@ -82,9 +82,14 @@ image: ## build the container image; takes DEVICE=cpu|gpu, BASE=, IMAGE=, NETWOR
 	  --build-arg COMMIT=$(shell git describe --always --abbrev=40 --dirty --exclude='*') $(if $(NETWORK),--network $(NETWORK)) \
 	  $(if $(wildcard $(PIP_CONFIG_FILE)),--secret id=pip$(,)src=$(PIP_CONFIG_FILE)) $(if $(wildcard $(PIP_CERT)),--secret id=ca$(,)src=$(PIP_CERT)) .
 
-lint: $(STAMP) ## check formatting, imports and the Dockerfile
-	$(VENV)/bin/ruff format --check job tests bench .ci
-	$(VENV)/bin/ruff check job tests bench .ci
+docs: $(STAMP) ## the tables of docs/reference, from the code
+	$(VENV)/bin/python docs/generate.py
+
+lint: $(STAMP) ## check formatting, lint, types, spelling and the Dockerfile
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/basedpyright --level error
+	$(VENV)/bin/codespell
 	$(VENV)/bin/hadolint Dockerfile
 
 lock: ## write the three locks again from pyproject.toml

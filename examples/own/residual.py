@@ -26,7 +26,9 @@ class Scale(keras.layers.Layer):
 
     def build(self, shape):
         """Add the numbers. What a layer remembers must be a weight: it is in every checkpoint then."""
-        self.scale = self.add_weight(shape=(shape[-1],), initializer=keras.initializers.Constant(0.1))
+        self.scale = self.add_weight(
+            shape=(shape[-1],), initializer=keras.initializers.Constant(0.1)
+        )
 
     def call(self, x):
         """Return the channels, scaled."""

@@ -1,0 +1,267 @@
+"""Write the tables of docs/reference that the code knows: `make docs`.
+
+With `--check` nothing is written, and a stale page is an error. A page holds a table between
+`<!-- NAME: generated -->` and `<!-- end -->`. What a key of the experiment file means is here;
+types, bounds and defaults are the code's.
+"""
+
+import re
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import click
+
+from job.cli.cli import GROUPS, job
+from job.errors import EXIT_CODES
+from job.experiment.parameters import AUGMENT, CUSTOM, MODELS, Choice, Kind, Range
+from job.experiment.specification import SECTIONS
+from job.settings import SETTINGS
+
+ROOT = Path(__file__).parents[1]
+REFERENCE = ROOT / "docs" / "reference"
+BLOCK = re.compile(r"<!-- (\w+): generated -->\n.*?<!-- end -->", re.S)
+
+SECTION_KEYS = {
+    "name": "1-40 of a-z, 0-9 and `-`",
+    "seed": "of all random numbers",
+    "threads": "TensorFlow's threads per task; they change the bits",
+    "method": "the [revision of the method](../explanation/method.md#revisions);"
+    " an existing experiment keeps its own",
+    "data.source": "`cifar10`, `digits`, or the path or URL of [your data](../guides/your-data.md);"
+    " a path is relative to the working directory",
+    "data.train": "images of a stratified slice of the training part; without it, all",
+    "data.test": "images of a stratified slice of the test part; without it, all",
+    "data.holdout": "fraction held out as test part where the source ships none",
+    "data.validation": "fraction of the training part on which trials are compared",
+    "data.image_size": "size to stage, in pixels; without it the native one, if all are equal",
+    "data.groups": "CSV `image,group` in or beside the data (of an `.npz`: its arrays);"
+    " each group is on one side of every split",
+    "search.trials": "trials per model",
+    "search.metric": "the score that decides",
+    "search.sampler": "what draws the parameters; TPE starts after 10 trials",
+    "search.pruner": "what ends weak trials early",
+    "search.min_epochs": "epochs before a trial is judged",
+    "features.shards": "tasks of the features stage, per model",
+    "folds.count": "folds, per model",
+    "final.seeds": "finals per model, each with a seed of its own",
+}
+MODEL_KEYS = {
+    "learning_rate": "the highest rate of the schedule",
+    "batch_size": "images per step",
+    "epochs": "passes over the training rows; every task trains all of them",
+    "schedule": "the rate stays, or falls to 0 along half a cosine",
+    "dropout": "fraction of the last hidden units that a step ignores",
+    "weight_decay": "decoupled, as in AdamW",
+    "label_smoothing": "fraction of each label that is spread over all classes",
+    "class_weights": "`balanced`: each class weighs the same in the loss, by the rows a split"
+    " trains on; then use `balanced_accuracy` as metric",
+    "dtype": "[precision](../guides/recipe.md#precision) in training",
+    "augment": "how training images are warped, see below; also for a base with `unfreeze`",
+    "blocks": "blocks of two convolutions and a pool",
+    "width": "filters of the first block; each further block has twice as many",
+    "units": "units of a hidden dense layer; 0 for none",
+    "input_size": "side in pixels of what the base sees; `inceptionv3` from 75, `xception` from 71",
+    "unfreeze": "how many of the base's last layers are trained too",
+    "alpha": "width of the base: 0.35, 0.5, 0.75, 1.0, 1.3 or 1.4",
+    "factory": "the function that builds the net: `package.module:function`",
+    "source": "hash of the factory's source; `prepare` fills it in",
+}
+AUGMENT_KEYS = {
+    "shift": "fraction of height and width",
+    "flip": "mirror half of the images horizontally",
+    "rotation": "degrees to either side",
+    "zoom": "fraction, in or out",
+    "shear": "fraction",
+}
+
+
+def table(heads: str, rows: Iterable[tuple[str, ...]]) -> str:
+    """Return a Markdown table. Args: heads: column names, separated by `|`."""
+    names = heads.split("|")
+    lines = [f"| {' | '.join(row)} |" for row in rows]
+    return "\n".join([f"| {' | '.join(names)} |", "|---" * len(names) + "|", *lines, ""])
+
+
+def settings() -> str:
+    """Return the settings: variable, meaning, default."""
+    rows = []
+    for setting in SETTINGS.values():
+        variable = f"`{setting.variable}`"
+        if setting.secret:
+            variable += f", `{setting.variable}_FILE`"
+        rows.append(
+            (variable, setting.help, _default_of_setting(setting.variable, setting.default))
+        )
+    return table("variable|meaning|default", rows)
+
+
+def _default_of_setting(variable: str, default: object) -> str:
+    if variable == "JOB_CACHE_DIR":
+        return "`job-cache-UID` in the temporary folder"
+    if isinstance(default, float):
+        return f"{default:g}"
+    return "" if default is None else f"{default}"
+
+
+def exit_codes() -> str:
+    """Return the exit codes and their meanings."""
+    rows = [(str(code), meaning) for code, meaning in EXIT_CODES.items()]
+    return table("exit code|meaning", [*rows, ("128+n", "the second signal n")])
+
+
+def commands() -> str:
+    """Return a section per group of commands: usage, what the command does, its options."""
+    context = click.Context(job, info_name="job")
+    parts = []
+    for group, names in GROUPS.items():
+        parts.append(f"## {group}\n")
+        for name in names:
+            command = job.commands[name]
+            inner = click.Context(command, info_name=name, parent=context)
+            usage = " ".join(["job", name, *command.collect_usage_pieces(inner)])
+            parts.append(f"### job {name}\n\n```\n{usage}\n```\n\n{_paragraphs(command)}\n")
+            options = [p for p in command.params if isinstance(p, click.Option) and not p.hidden]
+            if options:
+                parts.append(table("option|meaning", map(_option, options)))
+    return "\n".join(parts)
+
+
+def _paragraphs(command: click.Command) -> str:
+    """Return a command's help as Markdown: each example becomes code."""
+    paragraphs = re.split(r"\n\s*\n", (command.help or "").replace("\b\n", "").strip())
+    plain = [" ".join(paragraph.split()) for paragraph in paragraphs]
+    return "\n\n".join(re.sub(r"^Example: (.*)$", r"Example: `\1`", text) for text in plain)
+
+
+def _option(option: click.Option) -> tuple[str, str]:
+    names = ", ".join(option.opts)
+    value = option.metavar if option.metavar is not None else option.type.name.upper()
+    shown = names if option.is_flag or not value else f"{names} {value}"
+    meaning = re.sub(
+        r"\S*/job-cache-\d+", "job-cache-UID in the temporary folder", option.help or ""
+    )
+    return f"`{shown}`", meaning.replace("|", "\\|")
+
+
+def sections() -> str:
+    """Return the keys of an experiment file outside its models."""
+    kinds = {
+        f"{section}.{key}".lstrip("."): kind
+        for section, keys in SECTIONS.items()
+        for key, kind in keys.items()
+    }
+    return _keys(kinds, SECTION_KEYS)
+
+
+def models() -> str:
+    """Return the keys of a model's table, and which models have each."""
+    families = {"cnn": MODELS["cnn"], "frozen bases": MODELS["vgg16"], "custom models": CUSTOM}
+    families["mobilenetv2"] = {"alpha": MODELS["mobilenetv2"]["alpha"]}
+    rows = []
+    for key, meaning in MODEL_KEYS.items():
+        kinds = {family: keys[key] for family, keys in families.items() if key in keys}
+        defaults = {family: _default_of_key(kind) for family, kind in kinds.items()}
+        having = "all" if len(kinds) == 3 else ", ".join(kinds)
+        default = ", ".join(f"{value or 'none'} ({family})" for family, value in defaults.items())
+        if len({*defaults.values()}) == 1:
+            (default,) = {*defaults.values()}
+        expected = next(iter(kinds.values())).expected()
+        rows.append((f"`{key}`", having, meaning, expected, default))
+    known = {key for keys in families.values() for key in keys}
+    _expect_same(known, MODEL_KEYS)
+    return table("key|models|meaning|value|default", rows)
+
+
+def augment() -> str:
+    """Return the keys of `augment`."""
+    return _keys(AUGMENT, AUGMENT_KEYS)
+
+
+def tables() -> str:
+    """Return the tables of the database: columns, types, and what the schema says of them."""
+    schema = (ROOT / "job" / "coordination" / "sql" / "schema.sql").read_text()
+    parts = []
+    for name, body in re.findall(r"^create table (\w+) \((.*?)\);$", schema, re.M | re.S):
+        parts.append(f"### {name}\n")
+        parts.append(table("column|type|meaning", filter(None, map(_column, body.splitlines()))))
+    return "\n".join(parts)
+
+
+def _column(line: str) -> tuple[str, ...] | None:
+    """Return a column's name, type and comment; None for a line that declares no column."""
+    match = re.match(
+        r"\s*(\w+) (int|text|jsonb|timestamptz|boolean|double precision)\b([^-]*)(?:-- (.*))?", line
+    )
+    if not match or match[1] in ("primary", "foreign"):
+        return None
+    values = re.search(r" in \((.*?)\)\)", line)
+    meaning = match[4] or (values[1].replace("'", "`") if values else "")
+    return f"`{match[1]}`", match[2], meaning
+
+
+def _keys(kinds: dict[str, Kind], meanings: dict[str, str]) -> str:
+    """Return a table of keys in the order of their meanings."""
+    _expect_same(kinds, meanings)
+    rows = [
+        (f"`{key}`", meaning, kinds[key].expected(), _default_of_key(kinds[key]))
+        for key, meaning in meanings.items()
+    ]
+    return table("key|meaning|value|default", rows)
+
+
+def _expect_same(known: Iterable[str], meanings: dict[str, str]) -> None:
+    if differing := {*known} ^ {*meanings}:
+        raise SystemExit(f"docs/generate.py and the code differ in {', '.join(sorted(differing))}")
+
+
+def _default_of_key(kind: Kind) -> str:
+    match kind.default:
+        case default if default is ...:
+            return "required"
+        case Range(low, high, log):
+            return f"searched: {low:g} to {high:g}" + (", log" if log else "")
+        case Choice(values):
+            return f"searched: {', '.join(map(str, values))}"
+        case None | {}:
+            return ""
+        case value:
+            return str(value).lower() if isinstance(value, bool) else f"{value}"
+
+
+BLOCKS = {
+    "settings": settings,
+    "codes": exit_codes,
+    "commands": commands,
+    "sections": sections,
+    "models": models,
+    "augment": augment,
+    "tables": tables,
+}
+
+
+def render(text: str) -> str:
+    """Return a page with its tables made anew."""
+
+    def made(match: re.Match[str]) -> str:
+        return f"<!-- {match[1]}: generated -->\n\n{BLOCKS[match[1]]()}\n<!-- end -->"
+
+    return BLOCK.sub(made, text)
+
+
+def main(check: bool) -> int:
+    """Write each page, or with `check` name those that are stale. Returns: 1 if one is."""
+    stale = []
+    for page in sorted(REFERENCE.glob("*.md")):
+        text = page.read_text()
+        if (new := render(text)) != text:
+            stale.append(page.name)
+            if not check:
+                page.write_text(new)
+    if check and stale:
+        print(f"stale: {', '.join(stale)}; run `make docs`")
+    return int(check and bool(stale))
+
+
+if __name__ == "__main__":
+    sys.exit(main("--check" in sys.argv[1:]))
