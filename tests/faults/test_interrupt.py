@@ -136,12 +136,12 @@ NATIVE = """
 import ctypes
 from job.interrupt import INTERRUPT
 INTERRUPT.grace_s = 3
-INTERRUPT.last_words = lambda: print("last words", flush=True)
 INTERRUPT.install()
 lock = ctypes.create_string_buffer(64)
-print("ready", flush=True)
-for _ in range(2):
-    ctypes.CDLL(None).pthread_mutex_lock(lock)
+with INTERRUPT.last_words(lambda: print("last words", flush=True)):
+    print("ready", flush=True)
+    for _ in range(2):
+        ctypes.CDLL(None).pthread_mutex_lock(lock)
 """
 
 
@@ -205,7 +205,7 @@ def test_the_second_signal_leaves_at_once(long):
     child.send(signal.SIGTERM)
     child.send(signal.SIGINT)
     assert child.wait() in (128 + signal.SIGINT, 128 + signal.SIGTERM)
-    assert ": the second signal; left" in reason.read_text()
+    assert ": the second signal; the last durable checkpoint remains" in reason.read_text()
 
 
 HELD = """
@@ -214,10 +214,11 @@ from job.coordination.database import Database
 from job.interrupt import INTERRUPT
 logging.basicConfig(format="%(message)s")
 INTERRUPT.grace_s = 1.0
-INTERRUPT.last_words = lambda: Database("postgresql://job:secret@127.0.0.1:1/job", 0).rows("select 1")
 INTERRUPT.install()
-print("held", flush=True)
-time.sleep(60)
+database = Database("postgresql://job:secret@127.0.0.1:1/job", 0)
+with INTERRUPT.last_words(lambda: database.rows("select 1")):
+    print("held", flush=True)
+    time.sleep(60)
 """
 
 
