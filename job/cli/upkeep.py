@@ -126,13 +126,13 @@ def _replay(
     """Train the drawn tasks again and tell how each came out; return the outcomes."""
     from job.storage.cache import Cache
     from job.verify import verify as promises_of
-    from job.work.replay import Skipped, replay
+    from job.work.replay import replay
 
     cache = Cache(store, settings.cache_dir, settings.cache_gb)
     promises = []
     for recorded, key in drawn:
         train = partial(replay, database, store, recorded.registered, cache, key)
-        promise = promises_of.replayed(recorded, key, train, Skipped)
+        promise = promises_of.replayed(recorded, key, train)
         promises.append(promise)
         tell(*promises_of.lines(promise))
     return promises

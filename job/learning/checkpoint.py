@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from job.background import Outbox
+from job.background import Background
 from job.errors import Invalid, JobError, Missing, Unreachable
 from job.sentences import UNREADABLE
 from job.storage.paths import TaskFile, checkpoint_name, task_file
@@ -69,7 +69,7 @@ class Checkpoints:
         self._wait_s = min(FIRST_S, every_s)
         self._began = time.monotonic()
         self._take: Callable[[], Snapshot] | None = None
-        self._outbox = Outbox(self._save, newest=True)
+        self._background = Background(self._save, newest=True)
         self._earlier_machines: list[dict] = []
         # True once old checkpoints could not be deleted and the log says so.
         self._keeps_old = False
@@ -132,13 +132,13 @@ class Checkpoints:
         """
         self._take = take
         if time.monotonic() - self._began > self._wait_s:
-            self._outbox.post(take())
+            self._background.post(take())
             self._began = time.monotonic()
             self._wait_s = min(2 * self._wait_s, self._every_s)
 
     def check(self) -> None:
         """Raise the error that ended an earlier save, if one did."""
-        self._outbox.check()
+        self._background.check()
 
     def save_last(self) -> None:
         """Save the last snapshot that was offered, and return once the store has it."""
@@ -147,7 +147,7 @@ class Checkpoints:
 
     def clear(self) -> None:
         """Delete all checkpoints of a decided task, including one that is still being saved."""
-        self._outbox.flush()
+        self._background.flush()
         self._store.delete([p.key for p in self._files()])
 
     def _save(self, snapshot: Snapshot) -> None:

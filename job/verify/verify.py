@@ -20,6 +20,7 @@ from job.storage.store import Store
 from job.verify import attempts, epochs, leaks, method, objects, plan
 from job.verify.collect import Promise, Recorded, read
 from job.verify.contents import Contents
+from job.verify.replayed import Replayed
 
 __all__ = ["Promise", "Recorded", "check", "choose", "entry", "lines", "read", "replayed"]
 
@@ -114,9 +115,7 @@ def choose(experiments: list[Recorded], count: int, seed: int) -> list[tuple[Rec
     return random.Random(seed).sample(candidates, min(count, len(candidates)))
 
 
-def replayed(
-    recorded: Recorded, key: Key, replay: Callable[[], str | None], skipped: type
-) -> Promise:
+def replayed(recorded: Recorded, key: Key, replay: Callable[[], Replayed]) -> Promise:
     """Return the promise that one task, trained again, gives the same bits.
 
     A task that needs what the store has lost is a violation too.
@@ -124,19 +123,19 @@ def replayed(
     Args:
         recorded: the experiment.
         key: the task.
-        replay: trains it again; returns None if it is the same, else a sentence.
-        skipped: the type of a sentence that says why nothing could be compared.
+        replay: trains it again.
     """
     try:
         answer = replay()
     except (Damaged, Missing, Invalid) as exc:
-        answer = f"cannot be trained again: {exc}"
+        answer = Replayed("differs", f"cannot be trained again: {exc}")
     experiment = recorded.registered.id
-    if answer is None:
+    sentence = f"{key}: {answer.why}"
+    if answer.outcome == "same":
         return Promise(experiment, "replay", f"{key} is bit for bit the same")
-    if isinstance(answer, skipped):
-        return Promise(experiment, "replay", f"{key}: {answer}", skipped=True)
-    return Promise(experiment, "replay", "", [redact(f"{key}: {answer}")])
+    if answer.outcome == "not comparable":
+        return Promise(experiment, "replay", sentence, skipped=True)
+    return Promise(experiment, "replay", "", [redact(sentence)])
 
 
 def entry(promise: Promise) -> dict[str, Any]:

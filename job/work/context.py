@@ -1,68 +1,113 @@
-"""One attempt at work: where it reads, where it writes, what it is about. Without TensorFlow."""
+"""What a task trains on, and what an attempt at it writes to. Without TensorFlow."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Protocol
 
-from job.background import Outbox
+from job.background import Background
 from job.coordination.attempt import UNJUDGED, Attempt
 from job.coordination.tasks import Registered
 from job.experiment.experiment import Experiment
 from job.experiment.task import Key
 from job.interrupt import INTERRUPT
 from job.learning import provenance
-from job.learning.checkpoint import Checkpoints
+from job.learning.checkpoint import Checkpoints, Snapshot
 from job.randomness import derive
 from job.storage import paths
 from job.storage.cache import Cache
 from job.storage.store import Store
 
+Epoch = tuple[int, dict, float | None]  # its number from 0, metrics, value
 
-@dataclass
-class Run:
-    """One attempt at work."""
 
-    attempt: Attempt
+class TaskRecord(Protocol):
+    """What training needs of an attempt. A decided task that is replayed has no more."""
+
+    key: Key
+    parameters: dict | None  # those chosen for this task, once they are
+    seconds: dict[str, float]  # of each part of the worker's life
+
+    def artifacts(self, stage: str) -> list[dict]:
+        """Return the committed artifacts of a stage of this task's model, by index."""
+        ...
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """A task to train: its parameters, its seed and where it reads. It writes nothing."""
+
+    attempt: TaskRecord
     registered: Registered
     store: Store
     cache: Cache
-    checkpoint_s: float
-    begin: Callable[[], None] = lambda: None  # called when all is read and the work begins
 
     @property
     def experiment(self) -> Experiment:
+        """The experiment as its file describes it."""
         return self.registered.experiment
 
     @property
     def key(self) -> Key:
+        """Which task it is."""
         return self.attempt.key
 
     @property
-    def folder(self) -> str:
-        """The store's folder of this task, of all its attempts."""
-        return paths.task_folder(self.registered.id, self.key)
-
-    @property
-    def attempt_folder(self) -> str:
-        """The store's folder that this attempt, and no other, writes to."""
-        return paths.attempt_folder(
-            self.registered.id, self.key, self.attempt.number, self.attempt.owner
-        )
-
-    @property
     def seed(self) -> int:
+        """The seed of all random numbers of this task."""
         return derive(self.experiment.seed, self.key.model, self.key.stage, self.key.index)
 
     @property
     def parameters(self) -> dict:
-        """All parameters of this task: the fixed ones of the experiment and the chosen ones of the task."""
+        """All parameters: the experiment's fixed ones and those chosen for the task."""
         return self.experiment.fixed(self.key.model) | (self.attempt.parameters or {})
+
+    def begin(self) -> None:
+        """Called when everything is read and the training begins."""
+
+    def snapshots(self) -> Iterator[Snapshot]:
+        """Return the snapshots to resume from, newest first: none."""
+        return iter(())
+
+    @contextmanager
+    def clock(self, part: str) -> Iterator[None]:
+        """Count the seconds of one part of the worker's life."""
+        started = time.monotonic()
+        try:
+            yield
+        finally:
+            seconds = self.attempt.seconds
+            seconds[part] = round(seconds.get(part, 0.0) + time.monotonic() - started, 3)
+
+
+def _nothing() -> None:
+    """Do nothing."""
+
+
+@dataclass(frozen=True)
+class Context(Assignment):
+    """One attempt at a task: what it trains on, and where it writes."""
+
+    attempt: Attempt
+    checkpoint_s: float  # seconds between two checkpoints
+    began: Callable[[], None] = _nothing  # called when everything is read and the work begins
+
+    @property
+    def folder(self) -> str:
+        """The store's folder of this task, for all its attempts."""
+        return paths.task_folder(self.registered.id, self.key)
+
+    @property
+    def attempt_folder(self) -> str:
+        """The store's folder that only this attempt writes to."""
+        attempt = self.attempt
+        return paths.attempt_folder(self.registered.id, self.key, attempt.number, attempt.owner)
 
     @property
     def identity(self) -> dict:
-        """What makes a result that of this task and no other; of a trial, once its parameters are chosen."""
+        """What ties a result to this task alone. A trial has it once its parameters are chosen."""
         return {
             "schema": 1,
             "experiment": self.experiment.name,
@@ -77,10 +122,12 @@ class Run:
         }
 
     def _checkpoint_identity(self) -> dict:
-        """What a checkpoint says beside it: a result has the bits of its data in its scores, a checkpoint only in its weights."""
-        dtype = self.parameters.get(
-            "dtype", "float32"
-        )  # that is asked for: a training may go on where another is chosen
+        """Return what ties a checkpoint to this task and its data.
+
+        The scores of a result depend on the data's bits; a checkpoint has them only in its weights.
+        """
+        # The requested type: a training may resume on a machine that computes in another one.
+        dtype = self.parameters.get("dtype", "float32")
         return self.identity | {
             "data": self.registered.data["id"],
             "splits": self.registered.splits["sha256"],
@@ -90,50 +137,48 @@ class Run:
     @cached_property
     def checkpoints(self) -> Checkpoints:
         """The checkpoints of this task."""
-        folders = self.folder, self.attempt_folder
         return Checkpoints(
             self.store,
-            folders,
+            (self.folder, self.attempt_folder),
             self.checkpoint_s,
             self._checkpoint_identity,
             provenance.machine,
             self.attempt.durable,
         )
 
+    def snapshots(self) -> Iterator[Snapshot]:
+        """Return what earlier attempts saved, newest first; the first attempt does not look."""
+        return self.checkpoints.newest() if self.attempt.number > 1 else iter(())
+
+    def begin(self) -> None:
+        """Called when everything is read and the training begins."""
+        self.began()
+
     @cached_property
-    def reports(self) -> Outbox:
+    def reports(self) -> Background[Epoch]:
         """The epochs on their way to the database."""
-        return Outbox(lambda epoch: self.attempt.report(*epoch))
+        return Background(self._send)
+
+    def _send(self, epoch: Epoch) -> None:
+        number, metrics, value = epoch
+        self.attempt.report(number, metrics, value)
 
     @cached_property
     def decided(self) -> dict[int, bool]:
-        """The epochs that earlier attempts reported, and whether the pruner ended the trial there."""
-        return (
-            {row["epoch"]: row["pruned"] for row in self.attempt.epochs()}
-            if self.attempt.number > 1
-            else {}
-        )
+        """The epochs that earlier attempts reported, and whether the pruner ended the trial."""
+        if self.attempt.number == 1:
+            return {}
+        return {row["epoch"]: row["pruned"] for row in self.attempt.epochs()}
 
     def report(self, epoch: int, metrics: dict, value: float | None, rule: dict = UNJUDGED) -> bool:
         """Report an epoch, in the background unless a pruner judges it; return whether to prune."""
         if epoch in self.decided:
             return self.decided[epoch]
         if rule["pruner"]:
-            self.reports.flush()  # it looks at those before, too
+            self.reports.flush()  # the pruner also looks at the epochs before
             return self.attempt.report(epoch, metrics, value, rule)
         self.reports.post((epoch, metrics, value))
         return False
-
-    @contextmanager
-    def clock(self, part: str):
-        """Count the seconds of one part of the worker's life."""
-        started = time.monotonic()
-        try:
-            yield
-        finally:
-            self.attempt.seconds[part] = round(
-                self.attempt.seconds.get(part, 0.0) + time.monotonic() - started, 3
-            )
 
     def check(self) -> None:
         """Stop between two steps: for a signal, a lost lease, or an outage that lasted too long."""

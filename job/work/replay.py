@@ -1,5 +1,7 @@
 """Replay: train a decided task again from its record, and compare the bits. Nothing is written."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from job.coordination.database import Database, queries
@@ -11,102 +13,147 @@ from job.learning import custom_source, provenance
 from job.learning.checkpoint import hash_arrays
 from job.storage.cache import Cache
 from job.storage.store import Store
-from job.work.context import Run
+from job.verify.replayed import Replayed
+from job.work.context import Assignment
+
+if TYPE_CHECKING:  # it imports TensorFlow
+    from job.learning.train import Hooks
+    from job.work.training import Learned
 
 SQL = queries("tasks")
+SAME = Replayed("same")
 
 
-class Skipped(str):
-    """Why a task's bits cannot be compared here."""
-
-
-class Recorded:
-    """A decided task in the place of an attempt: its stored parameters and decisions, and no write."""
-
-    number = 1  # no checkpoint is looked for
+class DecidedTask:
+    """A decided task in place of an attempt: its stored parameters and decisions, no write."""
 
     def __init__(self, database: Database, registered: Registered, key: Key):
-        self.key, self._database, self._values = key, database, registered.values(key)
-        row = database.rows(SQL["record"], **self._values)[0]
-        self.parameters, self.artifact, self.reason = (
-            row["parameters"],
-            row["artifact"],
-            row["reason"],
-        )
-        self.pruned = {
-            e["epoch"]: e["pruned"] for e in database.rows(SQL["epochs"], **self._values)
-        }
+        """Read the task's record. Args: key: a task that is decided."""
+        self.key = key
+        self._database = database
+        self._values = registered.values(key)
+        row = self._rows("record")[0]
+        self.parameters: dict | None = row["parameters"]
+        self.artifact: dict = row["artifact"]  # empty if it diverged
+        self.reason: str | None = row["reason"]
+        self.pruned: dict[int, bool] = {e["epoch"]: e["pruned"] for e in self._rows("epochs")}
         self.seconds: dict[str, float] = {}
 
     def artifacts(self, stage: str) -> list[dict]:
-        """Return the committed artifacts of a stage of this task's model, in order of the index."""
-        return [
-            row["artifact"]
-            for row in self._database.rows(SQL["artifacts"], **self._values | {"stage": stage})
-        ]
+        """Return the committed artifacts of a stage of this task's model, by index."""
+        return [row["artifact"] for row in self._rows("artifacts", stage=stage)]
+
+    def was_pruned(self, epoch: int, _metrics: dict, _value: float | None) -> bool:
+        """Tell whether the pruner ended the trial after this epoch."""
+        return self.pruned.get(epoch, False)
+
+    def _rows(self, name: str, **values: str) -> list[dict]:
+        return self._database.rows(SQL[name], None, **self._values | values)
 
 
 def replay(
     database: Database, store: Store, registered: Registered, cache: Cache, key: Key
-) -> str | None:
-    """Return None when a decided task comes out bit for bit the same, else why not: other bits, or `Skipped`.
+) -> Replayed:
+    """Train a decided task again, and return whether it comes out bit for bit the same.
 
-    Weights, history and, but for finals, predictions are compared: the test part stays closed.
+    Weights, history and predictions are compared; of a final no predictions, because the test part
+    stays closed.
+
+    Args:
+        database: where the record is.
+        store: where the result is.
+        registered: the experiment.
+        cache: this node's, on that store.
+        key: a decided task.
+
+    Raises:
+        Damaged, Missing, Invalid: the store has lost what the task needs.
     """
-    from job.learning.train import Hooks, set_up
-    from job.work import stages  # TensorFlow comes with it
+    from job.learning.train import Hooks, set_up  # imports TensorFlow
+    from job.work.training import scorer
 
-    if own := registered.experiment.factories().get(key.model):
+    if custom := registered.experiment.factories().get(key.model):
         try:
-            custom_source.check(key.model, own)
+            custom_source.check(key.model, custom)
         except Invalid as exc:
-            return Skipped(f"not comparable here: {exc}")
-    attempt = Recorded(database, registered, key)
-    r = Run(attempt, registered, store, cache, checkpoint_s=float("inf"))
+            return Replayed("not comparable", f"not comparable here: {exc}")
+    task = DecidedTask(database, registered, key)
+    assignment = Assignment(task, registered, store, cache)
+    threads = registered.experiment.threads
     try:
-        set_up(r.experiment.threads)
+        set_up(threads)
     except RuntimeError:  # TensorFlow's threads are fixed with its first operation
-        return Skipped(
-            f"not comparable in this process, which began with other threads than {r.experiment.threads}: name its experiment"
+        return Replayed(
+            "not comparable",
+            "not comparable in this process,"
+            f" which began with other threads than {threads}: name its experiment",
         )
-    hooks = Hooks(
-        report=lambda epoch, metrics, value: attempt.pruned.get(epoch, False),
-        score=stages.scorer(r),
-    )
+    hooks = Hooks(report=task.was_pruned, score=scorer(assignment))
     if key.stage == "features":
-        if f"-{stages.made_here()}-" not in attempt.artifact["features.npy"]["key"]:
-            return Skipped("not comparable: made on another processor, or by another TensorFlow")
-        same = (
-            provenance.sha256(npy(stages.shard(r, hooks)))
-            == attempt.artifact["features.npy"]["sha256"]
-        )
-        return None if same else "the features have other bits"
-    result = (
-        provenance.unseal(store.get(attempt.artifact["result.json"]["key"]))
-        if attempt.artifact
-        else None
-    )
-    if result and not provenance.exact([*result["machines"], provenance.machine()]):
-        return Skipped(
-            f"not comparable: trained on {_names(result['machines'])}, this is {_names([provenance.machine()])}"
-        )
+        return _features(assignment, task, hooks)
+    return _learned(assignment, task, hooks)
+
+
+def _features(assignment: Assignment, task: DecidedTask, hooks: "Hooks") -> Replayed:
+    """Compute a shard of features again, and compare it."""
+    from job.work.stages import made_here
+    from job.work.training import shard
+
+    file = task.artifact["features.npy"]
+    if f"-{made_here()}-" not in file["key"]:
+        why = "not comparable: made on another processor, or by another TensorFlow"
+        return Replayed("not comparable", why)
+    if provenance.sha256(npy(shard(assignment, hooks))) == file["sha256"]:
+        return SAME
+    return Replayed("differs", "the features have other bits")
+
+
+def _learned(assignment: Assignment, task: DecidedTask, hooks: "Hooks") -> Replayed:
+    """Train a trial, fold or final again, and compare it."""
+    from job.work.training import learn
+
+    result = None
+    if task.artifact:
+        result = provenance.unseal(assignment.store.get(task.artifact["result.json"]["key"]))
+    here = provenance.machine()
+    if result and not provenance.exact([*result["machines"], here]):
+        trained = _names(result["machines"])
+        why = f"not comparable: trained on {trained}, this is {_names([here])}"
+        return Replayed("not comparable", why)
     try:
-        learned = stages.learn(r, hooks)
+        learned = learn(assignment, hooks)
     except Diverged as exc:
-        return None if attempt.reason == f"diverged: {exc}" else f"it diverged now: {exc}"
+        if task.reason == f"diverged: {exc}":
+            return SAME
+        return Replayed("differs", f"it diverged now: {exc}")
     if result is None:
-        return f"it did not diverge now; the record says: {attempt.reason}"
-    net = learned.net if key.stage == "trial" else stages.whole(r, learned.net)
-    again = {
+        return Replayed("differs", f"it did not diverge now; the record says: {task.reason}")
+    return _compare(_hashes(assignment, learned), result)
+
+
+def _hashes(assignment: Assignment, learned: "Learned") -> dict[str, str]:
+    """Return what a result says of the bits: of a trial its net, else the end-to-end model."""
+    from job.work.training import whole
+
+    net = learned.net
+    if assignment.key.stage != "trial":
+        net = whole(assignment, net)
+    history = provenance.history_csv(learned.outcome.history)
+    hashes = {
         "weights_sha256": hash_arrays([np.asarray(v) for v in net.weights]),
-        "history_sha256": provenance.sha256(provenance.history_csv(learned.outcome.history)),
+        "history_sha256": provenance.sha256(history),
     }
-    if learned.rows is not None:
-        again["predictions_sha256"] = provenance.sha256(learned.predictions)
-    other = [
-        name.removesuffix("_sha256") for name, digest in again.items() if digest != result[name]
-    ]
-    return f"other bits: {', '.join(other)}" if other else None
+    if learned.held_out is not None:
+        hashes["predictions_sha256"] = provenance.sha256(learned.held_out.predictions)
+    return hashes
+
+
+def _compare(hashes: dict[str, str], result: dict) -> Replayed:
+    other = [name for name, digest in hashes.items() if digest != result[name]]
+    if not other:
+        return SAME
+    parts = ", ".join(name.removesuffix("_sha256") for name in other)
+    return Replayed("differs", f"other bits: {parts}")
 
 
 def _names(machines: list[dict]) -> str:

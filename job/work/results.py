@@ -1,11 +1,12 @@
 """Results: bytes first, then ONE fenced commit that names them. Without TensorFlow.
 
-A result is complete when its result.json is there: it is written last, lists the other files with
-their hashes, and is sealed by one over itself. So a take-over can tell whether an attempt that died
-before its commit had done all the work, and commits that.
+A result is complete when its result.json exists. That file is written last, lists the other files
+with their hashes, and is sealed by a hash over itself. An attempt may die before its commit. The
+next one then sees whether all the work was done, and commits that.
 """
 
 import logging
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -16,44 +17,72 @@ from job.learning.checkpoint import Damaged, hash_arrays
 from job.sentences import UNREADABLE
 from job.storage.paths import TaskFile, task_file
 from job.storage.store import Object
-from job.work.context import Run
+from job.work.context import Context
 
-ADOPTED = (
-    "attempt",
-    "state",
-    "reason",
-    "value",
-    "metrics",
-    "step",
-    "files",
-    "machines",
-)  # what a commit needs of a result
+# What a commit needs of a result.
+ADOPTED = ("attempt", "state", "reason", "value", "metrics", "step", "files", "machines")
 
 log = logging.getLogger(__name__)
 
 
-def publish(
-    r: Run,
-    net,
-    outcome,
-    metrics: dict,
-    value: float | None,
-    files: dict,
-    state: str = "complete",
-    reason: str | None = None,
-) -> None:
+@dataclass(frozen=True)
+class Decision:
+    """What a task is decided as."""
+
+    metrics: dict
+    value: float | None  # of the experiment's metric
+    state: str = "complete"  # or pruned
+    reason: str | None = None
+
+
+def publish(context: Context, net, outcome, decision: Decision, files: dict[str, bytes]) -> None:
     """Write every file under this attempt, then commit.
 
     Args:
-        net: a Keras model; outcome: how its training ended; files: name -> bytes, predictions.npz among them.
+        context: the attempt that owns the task.
+        net: the trained Keras model.
+        outcome: how its training ended.
+        decision: what the task is decided as.
+        files: name -> bytes; predictions.npz is one of them.
+
+    Raises:
+        JobError: a signal, a lost lease, or an outage that lasts too long.
     """
     files = files | {"history.csv": provenance.history_csv(outcome.history)}
-    result = r.identity | {
-        "attempt": r.attempt.number,
-        "state": state,
-        "reason": reason,
-        "value": value,
-        "metrics": metrics,
+    result = _result(context, net, outcome, decision, files)
+    artifact = {}
+
+    def put(name: str, content: bytes) -> None:
+        context.check()
+        stored = context.store.put(f"{context.attempt_folder}/{name}", content)
+        artifact[name] = entry(stored, content)
+
+    attempt = context.attempt
+    with context.clock("upload"):
+        for name, content in files.items():
+            put(name, content)
+    result["seconds"] = attempt.seconds | {"lost": round(attempt.lost_before(), 3)}
+    with context.clock("upload"):
+        put("result.json", provenance.seal(result))
+        context.reports.flush()
+    context.check()
+    state, value, reason = decision.state, decision.value, decision.reason
+    attempt.commit(state, value, decision.metrics, artifact, reason, outcome.step)
+    score = reason if value is None else f"{context.experiment.search['metric']} {value:.4f}"
+    log.info("%s is %s: %s", context.key, state, score)
+    clear(context)
+
+
+def _result(
+    context: Context, net, outcome, decision: Decision, files: dict[str, bytes]
+) -> dict[str, object]:
+    """Return what result.json says, except for the seconds."""
+    return context.identity | {
+        "attempt": context.attempt.number,
+        "state": decision.state,
+        "reason": decision.reason,
+        "value": decision.value,
+        "metrics": decision.metrics,
         "step": outcome.step,
         "files": {
             name: {"sha256": provenance.sha256(content), "size": len(content)}
@@ -67,90 +96,81 @@ def publish(
         "image_digest": provenance.image_digest(),
         "device": provenance.device(),
         "dtype": outcome.dtype,
-        "machines": r.checkpoints.machines,
+        "machines": context.checkpoints.machines,
         "peak_memory_bytes": provenance.peak_memory(),
         "parameters_count": int(net.count_params()),
         "layers": provenance.layers(net),
     }
-    artifact = {}
-
-    def put(name: str, content: bytes) -> None:
-        r.check()
-        artifact[name] = entry(r.store.put(f"{r.attempt_folder}/{name}", content), content)
-
-    with r.clock("upload"):
-        for name, content in files.items():
-            put(name, content)
-    result["seconds"] = r.attempt.seconds | {"lost": round(r.attempt.lost_before(), 3)}
-    with r.clock("upload"):
-        put("result.json", provenance.seal(result))
-        r.reports.flush()
-    r.check()
-    r.attempt.commit(state, value, metrics, artifact, reason, outcome.step)
-    log.info(
-        "%s is %s: %s",
-        r.key,
-        state,
-        f"{r.experiment.search['metric']} {value:.4f}" if value is not None else reason,
-    )
-    clear(r)
 
 
-def adopt(r: Run) -> bool:
-    """Commit the newest complete, verifying result of an earlier attempt; tell whether there was one.
+def adopt(context: Context) -> bool:
+    """Commit the newest complete, verified result of an earlier attempt; tell whether there is one.
 
-    What the result implies and the database does not have (one that was restored from before), it has again.
+    A database that was restored from an older dump may lack what the result implies. It is
+    recorded again.
     """
-    listed = {o.key: o for o in r.store.listing(f"{r.folder}/")}
-    found = [p for p in map(task_file, listed) if p and p.name == "result.json"]
-    for where in sorted(found, key=lambda p: (p.attempt, listed[p.key].modified), reverse=True):
+    listed = {o.key: o for o in context.store.listing(f"{context.folder}/")}
+    for where in _results(listed):
         try:
-            result, artifact, history = _verified(r, where, listed)
+            result, artifact, history = _verify(context, where, listed)
         except (Damaged, Missing) as exc:
             log.warning("the result of an earlier attempt, %s, is not used: %s", where.key, exc)
             continue
-        r.attempt.computes_on(result["machines"][-1])
-        r.attempt.tell_again(_epochs(r, history, result["state"]))
-        r.attempt.commit(
-            result["state"],
-            result["value"],
-            result["metrics"],
-            artifact,
-            result["reason"],
-            result["step"],
-        )
-        log.info(
-            "%s is %s: the complete result of attempt %d is committed, nothing trained again",
-            r.key,
-            result["state"],
-            result["attempt"],
-        )
-        clear(r)
+        _commit(context, result, artifact, history)
         return True
     return False
 
 
-def _epochs(r: Run, history: list[dict], state: str) -> list[dict]:
-    """Return the epochs of a result as rows: epoch, metrics, value, bracket, and pruned where the pruner ended the trial."""
-    from job.coordination import study  # optuna comes with it
+def _results(listed: dict[str, Object]) -> list[TaskFile]:
+    """Return where the results of a task lie, newest attempt first."""
+    files = [task_file(key) for key in listed]
+    results = [file for file in files if file and file.name == "result.json"]
+    return sorted(results, key=lambda f: (f.attempt, listed[f.key].modified), reverse=True)
+
+
+def _commit(context: Context, result: dict, artifact: dict, history: list[dict]) -> None:
+    """Commit a verified result, and record what it implies."""
+    attempt, state = context.attempt, result["state"]
+    attempt.computes_on(result["machines"][-1])
+    attempt.tell_again(_epochs(context, history, state))
+    attempt.commit(
+        state, result["value"], result["metrics"], artifact, result["reason"], result["step"]
+    )
+    log.info(
+        "%s is %s: the complete result of attempt %d is committed; nothing is trained again",
+        context.key,
+        state,
+        result["attempt"],
+    )
+    clear(context)
+
+
+def _epochs(context: Context, history: list[dict], state: str) -> list[dict]:
+    """Return the epochs of a result as rows: epoch, metrics, value, bracket and pruned.
+
+    `pruned` is true where the pruner ended the trial.
+    """
+    from job.coordination import study  # imports optuna
 
     def row(past: dict) -> dict:
-        metrics = {k: v for k, v in past.items() if k not in ("epoch", "value")}
-        pruned = state == "pruned" and past is history[-1]
-        bracket = study.rule(r.experiment, r.key, past["epoch"])["bracket"]
         return {
             "epoch": past["epoch"],
-            "metrics": metrics,
+            "metrics": metrics_of(past),
             "value": past.get("value"),
-            "bracket": bracket,
-            "pruned": pruned,
+            "bracket": study.rule(context.experiment, context.key, past["epoch"])["bracket"],
+            "pruned": state == "pruned" and past is history[-1],
         }
 
     return [row(past) for past in history]
 
 
+def metrics_of(past: dict) -> dict:
+    """Return the metrics of a row of the history: all but the epoch's number and its value."""
+    return {name: value for name, value in past.items() if name not in ("epoch", "value")}
+
+
 def entry(stored: Object, content: bytes) -> dict:
-    """Return what a task's row says of a file."""
+    """Return what a task's row says of a file: key, sha256, size in bytes and etag."""
     return {
         "key": stored.key,
         "sha256": provenance.sha256(content),
@@ -159,32 +179,35 @@ def entry(stored: Object, content: bytes) -> dict:
     }
 
 
-def clear(r: Run) -> None:
-    """Remove the checkpoints of a decided task; what cannot be removed now is left to `job gc`."""
+def clear(context: Context) -> None:
+    """Remove the checkpoints of a decided task; `job gc` removes what cannot be removed now."""
     INTERRUPT.leave()
     try:
-        r.checkpoints.clear()
+        context.checkpoints.clear()
     except JobError as exc:
-        log.warning("the checkpoints of %s are left to `job gc`: %s", r.key, exc)
+        log.warning("the checkpoints of %s are left to `job gc`: %s", context.key, exc)
 
 
-def _verified(r: Run, where: TaskFile, listed: dict[str, Object]) -> tuple[dict, dict, list[dict]]:
+def _verify(
+    context: Context, where: TaskFile, listed: dict[str, Object]
+) -> tuple[dict, dict, list[dict]]:
     """Return result, artifact and history of a complete result. Raises: Damaged, Missing."""
-    content = r.store.get(where.key)
+    content = context.store.get(where.key)
     result = provenance.unseal(content)
-    differing = [name for name, wanted in r.identity.items() if result.get(name) != wanted]
+    differing = [name for name, wanted in context.identity.items() if result.get(name) != wanted]
     if differing:
-        raise Damaged(f"it is of another task or experiment ({', '.join(differing)} differ)")
+        raise Damaged(f"it belongs to another task or experiment ({', '.join(differing)} differ)")
     if missing := [name for name in ADOPTED if name not in result]:
-        raise Damaged(f"it does not say {', '.join(missing)}")
-    artifact, bodies = {"result.json": entry(listed[where.key], content)}, {}
+        raise Damaged(f"it lacks {', '.join(missing)}")
+    artifact = {"result.json": entry(listed[where.key], content)}
+    bodies = {}
     try:
         for name, wanted in result["files"].items():
             key = f"{where.folder}/{name}"
-            bodies[name] = r.store.get(key)
+            bodies[name] = context.store.get(key)
             if provenance.sha256(bodies[name]) != wanted["sha256"]:
-                raise Damaged(f"{name} is not the one it names")
+                raise Damaged(f"{name} does not have the hash it lists")
             artifact[name] = entry(listed[key], bodies[name])
         return result, artifact, provenance.history_of(bodies["history.csv"])
     except UNREADABLE as exc:
-        raise Damaged(f"it does not say what a result says: {type(exc).__name__} {exc}") from exc
+        raise Damaged(f"it is not a result: {type(exc).__name__} {exc}") from exc

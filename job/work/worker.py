@@ -1,4 +1,4 @@
-"""One invocation: find its task, claim it, do it, and leave the task in the state its end deserves."""
+"""One invocation: find its task, claim it, do it, and leave it in the state its end deserves."""
 
 import logging
 import traceback
@@ -18,6 +18,7 @@ from job.errors import (
     Missing,
     NotReady,
     Unreachable,
+    UsageError,
 )
 from job.experiment.task import Element, Key, beyond, resolve
 from job.interrupt import INTERRUPT
@@ -34,21 +35,25 @@ def work(settings: Settings, stage: str, element: Element, model: str | None) ->
     """Do the task an index names; return when it is decided, now or before.
 
     A decided task returns without importing TensorFlow, Optuna or boto3.
-    Raises: what the exit codes say.
+
+    Args:
+        settings: where database, store and cache are.
+        stage: features, trial, fold or final.
+        element: the index, and where it came from.
+        model: the model; None: the index runs over all models in order.
+
+    Raises:
+        JobError: its class decides the exit code.
+        MemoryError: no memory is left.
     """
-    database = Database(
-        settings.need("database_url"),
-        patience_s(settings),
-        INTERRUPT.sleep,
-        auth=settings.database_auth,
-    )
+    url = settings.need("database_url")
+    patience = patience_s(settings)
+    database = Database(url, patience, INTERRUPT.sleep, auth=settings.database_auth)
     registered = found(settings, database)
     key = resolve(registered.experiment, stage, element, model)
     if key is None:
-        counts = registered.experiment.tasks_of(stage)
-        log.warning(
-            "%s; nothing to do", beyond(registered.experiment, stage, element, sum(counts.values()))
-        )
+        total = sum(registered.experiment.tasks_of(stage).values())
+        log.warning("%s; nothing to do", beyond(registered.experiment, stage, element, total))
         return
     logs.about(model=key.model, index=key.index)
     attempt = Tasks(database, registered, Worker(), settings.lease_s, settings.wait_s).claim(key)
@@ -57,22 +62,31 @@ def work(settings: Settings, stage: str, element: Element, model: str | None) ->
     logs.about(attempt=attempt.number)
     log.info("element %d = %s, attempt %d", element.index, key, attempt.number)
     database.outage_s = settings.outage_s
-    INTERRUPT.last_words = lambda: attempt.release("left by the watchdog", patience_s=0.0)
-    if settings.progress_file:
-        attempt.progressed = lambda: _touch(settings.progress_file)
+    _do_and_note(settings, registered, attempt)
+
+
+def _do_and_note(settings: Settings, registered: Registered, attempt: Attempt) -> None:
+    """Do a claimed task; note what it warned of, however it ends."""
+
+    def release() -> None:
+        attempt.release("left by the watchdog", patience_s=0.0)
+
+    path = settings.progress_file
+    if path:
+        attempt.progressed = lambda: _touch(path)
     with logs.warned() as warned:
         try:
-            _do(settings, registered, attempt)
+            with INTERRUPT.last_words(release):
+                _do(settings, registered, attempt)
         finally:
-            INTERRUPT.last_words = None
             _note(attempt, warned.sentences())
 
 
 def _do(settings: Settings, registered: Registered, attempt: Attempt) -> None:
-    """Do a claimed task, and end the attempt as what comes of it deserves."""
+    """Do a claimed task, and end the attempt according to its outcome."""
     try:
         with attempt.keep():
-            _run(settings, registered, attempt)
+            _adopt_or_do(settings, registered, attempt)
         attempt.progressed()
     except LeaseLost:
         raise
@@ -86,7 +100,8 @@ def _do(settings: Settings, registered: Registered, attempt: Attempt) -> None:
         if lacks_memory(exc):
             attempt.error("out of memory")
             raise JobError(
-                f"{attempt.key}: out of memory; give the task more, or search smaller batches and widths"
+                f"{attempt.key}: out of memory;"
+                " give the task more, or search smaller batches and widths"
             ) from exc
         if known := outside(exc):  # another node may have it
             _release(attempt, known)
@@ -96,61 +111,70 @@ def _do(settings: Settings, registered: Registered, attempt: Attempt) -> None:
 
 
 def patience_s(settings: Settings) -> float:
-    """Return how long to wait for a server while there is nothing to lose yet, but a device held: not as long as once work is done."""
+    """Return how many seconds to wait for a server before a task is claimed.
+
+    A device is held meanwhile, and no work can be lost yet. So the wait is shorter than later.
+    """
     return min(settings.wait_s, settings.outage_s)
 
 
 def found(settings: Settings, database: Database, wait_s: float | None = None) -> Registered:
-    """Return the experiment; wait `wait_s` (default: the setting) for `prepare`, but not if the store refuses us: so it did `prepare`.
+    """Return the experiment, as the database has it; wait for `job prepare`.
 
-    Raises: NotReady after that; Invalid for a store that will not have us.
+    It does not wait if the store refuses us: `job prepare` would be refused, too.
+
+    Args:
+        settings: they name the experiment and the store.
+        database: where the experiment is registered.
+        wait_s: seconds to wait; default: the setting.
+
+    Raises:
+        NotReady: it is not there after that time.
+        Invalid: the store refuses us, or the tables have another version.
     """
     name = settings.need("experiment")
-    with suppress(NotReady):  # said below, if it is still so
+    with suppress(NotReady):  # raised below, if it is still so
         return tasks.find(database, name)
     from job.storage.store import open_store
 
     with suppress(Missing):
-        open_store(settings.need("store_url"), patience_s(settings), INTERRUPT.sleep).get(
-            "asked-whether-we-may"
-        )
-    return tasks.patiently(
-        lambda: tasks.find(database, name), settings.wait_s if wait_s is None else wait_s
-    )
+        store_url = settings.need("store_url")
+        store = open_store(store_url, patience_s(settings), INTERRUPT.sleep)
+        store.get("asked-whether-we-may")
+    patience = settings.wait_s if wait_s is None else wait_s
+    return tasks.patiently(lambda: tasks.find(database, name), patience)
 
 
-def _run(settings: Settings, registered: Registered, attempt: Attempt) -> None:
+def _adopt_or_do(settings: Settings, registered: Registered, attempt: Attempt) -> None:
     """Commit what an earlier attempt completed, or do the work; before leaving early, save it."""
     from job.storage.cache import Cache
     from job.storage.store import open_store
-    from job.work.context import Run
+    from job.work.context import Context
     from job.work.results import adopt
 
     store = open_store(settings.need("store_url"), patience_s(settings), INTERRUPT.sleep)
     cache = Cache(store, settings.cache_dir, settings.cache_gb)
-    run = Run(
-        attempt,
-        registered,
-        store,
-        cache,
-        settings.checkpoint_s,
-        lambda: setattr(store, "outage_s", settings.outage_s),
-    )
-    if attempt.number > 1 and adopt(run):
+
+    def be_patient() -> None:
+        # Both kinds of store have it; their protocol does not declare it.
+        store.outage_s = settings.outage_s  # pyright: ignore[reportAttributeAccessIssue]
+
+    context = Context(attempt, registered, store, cache, settings.checkpoint_s, be_patient)
+    if attempt.number > 1 and adopt(context):
         return
-    if own := registered.experiment.factories().get(attempt.key.model):
-        custom_source.check(attempt.key.model, own)
-    with run.clock("import"):
-        from job.work import stages  # TensorFlow comes with it
+    if custom := registered.experiment.factories().get(attempt.key.model):
+        custom_source.check(attempt.key.model, custom)
+    with context.clock("import"):
+        from job.work import stages  # imports TensorFlow
     INTERRUPT.check()
     try:
-        stages.run(run)
+        stages.do(context)
     except (Interrupted, Unreachable):
         INTERRUPT.leave()
         try:
-            run.checkpoints.save_last()
+            context.checkpoints.save_last()
         except JobError as exc:
-            log.warning("not saved, the next attempt goes on from the checkpoint before: %s", exc)
+            log.warning("not saved; the next attempt resumes from an earlier checkpoint: %s", exc)
         raise
 
 
@@ -164,21 +188,22 @@ def _release(attempt: Attempt, why: JobError) -> None:
 
 
 def _note(attempt: Attempt, sentences: list[str]) -> None:
-    """Keep what this attempt warned of where `job status` and the report show it; without the database the log alone has it."""
+    """Save what this attempt warned of, for `job status` and the report.
+
+    Without the database, only the log has it.
+    """
     if not sentences:
         return
     INTERRUPT.leave()
     try:
-        attempt.note(
-            [f"{attempt.key}, attempt {attempt.number}: {sentence}" for sentence in sentences],
-            RELEASE_PATIENCE_S,
-        )
+        about = f"{attempt.key}, attempt {attempt.number}"
+        attempt.note([f"{about}: {sentence}" for sentence in sentences], RELEASE_PATIENCE_S)
     except (JobError, OSError) as exc:
-        log.warning("what was warned of stands in this log alone: %s", exc)
+        log.warning("the warnings are only in this log: %s", exc)
 
 
 def _touch(path: str) -> None:
-    """Touch the progress file; a folder that is not there must not end the work."""
+    """Touch the progress file; a missing folder does not end the work."""
     try:
         Path(path).touch()
     except OSError as exc:
@@ -187,4 +212,9 @@ def _touch(path: str) -> None:
 
 def key_of(registered: Registered, stage: str, index: int, model: str | None) -> Key:
     """Return the task a person names. Raises: UsageError."""
-    return resolve(registered.experiment, stage, Element(index, "--index"), model)
+    asked = Element(index, "--index")
+    key = resolve(registered.experiment, stage, asked, model)
+    if key is None:  # only an index from a scheduler may lie beyond its stage
+        total = sum(registered.experiment.tasks_of(stage).values())
+        raise UsageError(beyond(registered.experiment, stage, asked, total, model))
+    return key

@@ -21,13 +21,13 @@ def test_a_complete_result_is_committed_not_trained_again(long):
     whole = long.store.get(predictions)
     long.store.put(predictions, whole[:-1] + b"x")
     doubting = long.site.start(*TRIAL, 0)
-    doubting.until("is not used: predictions.npz is not the one it names")
+    doubting.until("is not used: predictions.npz does not have the hash it lists")
     doubting.send(signal.SIGTERM)
     doubting.wait(check=75)
     long.store.put(predictions, whole)
     long.site.start(*TRIAL, 0).wait(check=0)
     text = long.site.children[-1].text()
-    assert "the complete result of attempt 1 is committed, nothing trained again" in text
+    assert "the complete result of attempt 1 is committed; nothing is trained again" in text
     assert "training" not in text.replace("nothing trained", "")
     assert long.bits(0) == calm
     assert [e["epoch"] for e in long.epochs(0)] == list(range(EPOCHS))

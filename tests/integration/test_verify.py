@@ -25,6 +25,7 @@ from job.settings import Settings
 from job.storage.cache import Cache
 from job.storage.store import open_store
 from job.verify import objects, verify
+from job.verify.replayed import Replayed
 from job.work import repair, worker
 
 PROMISES = [
@@ -701,12 +702,14 @@ def test_replay_draws_with_a_seed_and_says_what_came_out(copy):
         "the diverged one has nothing to compare"
     )
 
-    class Skipped(str):
-        pass
-
+    outcomes = (
+        Replayed("same"),
+        Replayed("not comparable", "other CPU"),
+        Replayed("differs", "other bits"),
+    )
     answers = [
-        verify.replayed(experiments[0], Key("cnn", "trial", 0), lambda a=a: a, Skipped)
-        for a in (None, Skipped("other CPU"), "other bits")
+        verify.replayed(experiments[0], Key("cnn", "trial", 0), lambda r=replayed: r)
+        for replayed in outcomes
     ]
     assert [line for answer in answers for line in verify.lines(answer)] == [
         "ok    replay: cnn trial 0 is bit for bit the same",

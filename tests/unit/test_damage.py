@@ -17,8 +17,8 @@ from job.learning.weights import upload
 from job.report.collect import _read_samples
 from job.storage.cache import Cache
 from job.storage.folder import FolderStore
-from job.work import results, stages
-from job.work.context import Run
+from job.work import results, stages, training
+from job.work.context import Context
 
 SPEC = {
     "name": "small",
@@ -77,8 +77,8 @@ def store(tmp_path):
 
 
 @pytest.fixture
-def run(store, tmp_path):
-    """Return a function that makes a run of a task of a model, on what was staged."""
+def context_of(store, tmp_path):
+    """Return a function that makes the context of a task of a model, on what was staged."""
     images, labels = np.zeros((8, 4, 4, 3), np.uint8), np.arange(8)
     files = {"train-images.npy": staging.npy(images), "train-labels.npy": staging.npy(labels)}
     manifest = {
@@ -101,15 +101,15 @@ def run(store, tmp_path):
         "small-1", experiment, experiment.fingerprint, manifest, weights, splits
     )
     cache = Cache(store, tmp_path / "cache", 1.0)
-    return lambda model: Run(Decided(Key(model, "fold", 0)), registered, store, cache, 60)
+    return lambda model: Context(Decided(Key(model, "fold", 0)), registered, store, cache, 60)
 
 
-def put_result(r, attempt="1-aaaaaaaa") -> str:
+def put_result(context, attempt="1-aaaaaaaa") -> str:
     """Store a complete result of an attempt; return its folder."""
-    folder = f"{r.folder}/{attempt}"
+    folder = f"{context.folder}/{attempt}"
     history = [{"epoch": e, "loss": 0.5, "value": 0.25 * e} for e in range(2)]
     files = {"history.csv": provenance.history_csv(history), "predictions.npz": b"predictions"}
-    result = r.identity | {
+    result = context.identity | {
         "attempt": 1,
         "state": "complete",
         "reason": None,
@@ -122,7 +122,7 @@ def put_result(r, attempt="1-aaaaaaaa") -> str:
         "files": {n: {"sha256": provenance.sha256(c), "size": len(c)} for n, c in files.items()},
     }
     for name, content in (files | {"result.json": provenance.seal(result)}).items():
-        r.store.put(f"{folder}/{name}", content)
+        context.store.put(f"{folder}/{name}", content)
     return folder
 
 
@@ -132,58 +132,58 @@ def befall(store, key, damage):
 
 
 @pytest.mark.parametrize("attempt", ["1-aaaaaaaa", "1"])
-def test_a_whole_result_is_adopted(run, attempt):
+def test_a_whole_result_is_adopted(context_of, attempt):
     """Undamaged, it is committed with the epochs it implies; also one of an older version, in a folder without an owner."""
-    r = run("cnn")
-    folder = put_result(r, attempt)
-    assert results.adopt(r)
-    assert [e["value"] for e in r.attempt.told] == [0.0, 0.25]
-    assert {e["key"].rpartition("/")[0] for e in r.attempt.committed[3].values()} == {folder}
+    context = context_of("cnn")
+    folder = put_result(context, attempt)
+    assert results.adopt(context)
+    assert [e["value"] for e in context.attempt.told] == [0.0, 0.25]
+    assert {e["key"].rpartition("/")[0] for e in context.attempt.committed[3].values()} == {folder}
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize("name", ["result.json", "history.csv", "predictions.npz"])
-def test_a_damaged_result_is_not_used(run, name, damage, caplog):
+def test_a_damaged_result_is_not_used(context_of, name, damage, caplog):
     """It is skipped with a warning, and the work is done again."""
-    r = run("cnn")
-    befall(r.store, f"{put_result(r)}/{name}", damage)
-    assert not results.adopt(r)
-    assert r.attempt.committed is None
+    context = context_of("cnn")
+    befall(context.store, f"{put_result(context)}/{name}", damage)
+    assert not results.adopt(context)
+    assert context.attempt.committed is None
     assert damage == "missing" and name == "result.json" or "is not used" in caplog.text
 
 
 @pytest.mark.parametrize("files", [None, [], {}, {"history.csv": 1}])
-def test_a_seal_over_something_else(run, files, caplog):
+def test_a_seal_over_something_else(context_of, files, caplog):
     """A seal that holds over what is no result is damage, too."""
-    r = run("cnn")
-    r.store.put(
-        f"{put_result(r)}/result.json",
-        provenance.seal(r.identity | dict.fromkeys(results.ADOPTED) | {"files": files}),
+    context = context_of("cnn")
+    context.store.put(
+        f"{put_result(context)}/result.json",
+        provenance.seal(context.identity | dict.fromkeys(results.ADOPTED) | {"files": files}),
     )
-    assert not results.adopt(r)
+    assert not results.adopt(context)
     assert "is not used" in caplog.text
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize("needed", ["images", "splits", "weights", "features"])
-def test_what_a_task_needs_and_did_not_make(run, needed, damage):
+def test_what_a_task_needs_and_did_not_make(context_of, needed, damage):
     """Its damage is what waiting cannot mend (78), counted for nobody; the sentence names the object and the commands."""
-    r = run("cnn" if needed in ("images", "splits") else "mobilenetv2")
+    context = context_of("cnn" if needed in ("images", "splits") else "mobilenetv2")
     key, use = {
-        "images": ("data/d/train-images.npy", stages._inputs),
-        "splits": ("data/d/splits.npz", lambda r: stages._rows(r, 8)),
-        "weights": (r.registered.weights.get("mobilenetv2")["key"], stages._weights),
-        "features": ("features/2.npy", stages._inputs),
+        "images": ("data/d/train-images.npy", training._inputs),
+        "splits": ("data/d/splits.npz", lambda context: training._rows(context, 8)),
+        "weights": (context.registered.weights.get("mobilenetv2")["key"], training._weights),
+        "features": ("features/2.npy", training._inputs),
     }[needed]
-    befall(r.store, key, damage)
+    befall(context.store, key, damage)
     with pytest.raises(
         Invalid, match=rf"{key}.*`job verify.*names what is damaged.*`job (repair|prepare)`"
     ):
-        use(r)
+        use(context)
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_samples_that_are_damaged(run, store, damage):
+def test_samples_that_are_damaged(context_of, store, damage):
     """A report goes without them, and says so."""
     buffer, problems = io.BytesIO(), []
     np.savez(buffer, images=np.zeros((1, 1, 4, 4, 3), np.uint8))
@@ -210,19 +210,19 @@ def test_damaged_features_are_made_again(store, damage, monkeypatch):
         stages, "features_prefix", lambda *_: "features/d/x/0-"
     )  # the net that computes them is not in question
     monkeypatch.setattr(stages, "shard", lambda *_: np.ones((2, 3), np.float32))
-    monkeypatch.setattr(stages, "clear", lambda r: None)
+    monkeypatch.setattr(stages, "clear", lambda context: None)
     key, committed = stages._named("features/d/x/0-", content), []
     store.put(key, content)
     befall(store, key, damage)
     attempt = SimpleNamespace(seconds={}, commit=lambda *what, **_: committed.append(what))
-    r = SimpleNamespace(
+    context = SimpleNamespace(
         registered=None,
         key=Key("m", "features", 0),
         store=store,
         attempt=attempt,
         clock=lambda part: io.StringIO(),
     )
-    monkeypatch.setattr(stages, "_hooks", lambda r: None)
-    stages.run_features(r)
+    monkeypatch.setattr(stages, "_hooks", lambda context: None)
+    stages.features(context)
     assert store.get(key) == content
     assert committed[0][3]["features.npy"]["sha256"] == provenance.sha256(content)

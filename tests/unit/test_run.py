@@ -3,7 +3,7 @@
 import time
 
 from job.coordination.attempt import UNJUDGED
-from job.work.context import Run
+from job.work.context import Context
 
 
 class Slow:
@@ -23,7 +23,7 @@ class Slow:
 def test_a_pruner_sees_the_epochs_before():
     """An epoch that a pruner judges is reported after those that went ahead in the background."""
     attempt = Slow()
-    run = Run(attempt, registered=None, store=None, cache=None, checkpoint_s=60)
+    context = Context(attempt, registered=None, store=None, cache=None, checkpoint_s=60)
     for epoch, pruner in enumerate([None, None, "median"]):
-        run.report(epoch, {}, 0.5, UNJUDGED | {"pruner": pruner})
+        context.report(epoch, {}, 0.5, UNJUDGED | {"pruner": pruner})
     assert attempt.reported == [0, 1, 2]
