@@ -1,7 +1,8 @@
-"""What the store has lost of decided tasks: found by its listing or by every byte, and done again.
+"""Find what the store has lost of decided tasks, and let these tasks run again.
 
-A task done again keeps its parameters, its epochs with what the pruner decided, its attempts and, of a final, that it
-opened the test part: all of that happened. So on the same machine it comes out bit for bit as it was.
+The listing finds it, or every byte is read. A repaired task keeps its parameters, its epochs with
+the pruner's decisions, its attempts and, for a final, the opening of the test part: all of that
+happened. So on the same machine it comes out bit for bit as it was.
 """
 
 from collections.abc import Iterator
@@ -27,16 +28,23 @@ class Loss:
     """A decided task whose files are not all what its row says."""
 
     key: Key
-    why: str  # a sentence; empty where the bytes are the same and only size or etag are noted otherwise
+    why: str  # a sentence; empty where the bytes are the same and only size or etag differ
     artifact: dict  # as the row has it
     noted: dict  # the same, with size and etag as the store has them
 
     def __str__(self) -> str:
-        return f"{self.key}: {self.why or 'the etags of its files are noted anew, their bytes are the same'}"
+        why = self.why or "its files have new etags and the same bytes; the etags are noted"
+        return f"{self.key}: {why}"
 
 
 def losses(recorded: Recorded, store: Store, deep: bool) -> Iterator[Loss]:
-    """Yield each decided task that has lost something. Args: deep: read every byte, also where size and etag are right."""
+    """Yield each decided task that has lost something.
+
+    Args:
+        recorded: the experiment's rows.
+        store: where its files are.
+        deep: read every byte, also where size and etag are right.
+    """
     listing = Listing(store, recorded)
     for task in recorded.tasks.values():
         if not task.decided or task.diverged:
@@ -45,38 +53,39 @@ def losses(recorded: Recorded, store: Store, deep: bool) -> Iterator[Loss]:
             noted = {name: dict(entry) for name, entry in task.files.items()}
             why = "; ".join(_lost(recorded, task, listing, noted, deep))
         except UNREADABLE as exc:
-            noted, why = (
-                {},
-                f"what its row says of its files cannot be read: {type(exc).__name__} {exc}",
-            )
+            noted = {}
+            why = f"its row's list of files cannot be read: {type(exc).__name__} {exc}"
         if why or noted != task.files:
             yield Loss(task.key, why, task.row["artifact"], noted)
 
 
 def lost_data(recorded: Recorded, store: Store) -> list[str]:
-    """Return the keys of staged objects that are missing or damaged: `job prepare` stages them again."""
+    """Return the keys of staged objects that are missing or damaged.
+
+    `job prepare` stages them again.
+    """
     return staged.look(store, recorded.registered)[1]
 
 
 def again(database: Database, recorded: Recorded, loss: Loss) -> bool:
-    """Let a task wait again, or note its files anew; return whether it was as it was found, and this was done."""
-    values, done = (
-        recorded.registered.values(loss.key) | {"artifact": json_value(loss.artifact)},
-        False,
-    )
-    statement, more = (
-        ("undo", {"reason": f"{UNDONE}{loss.why}"})
-        if loss.why
-        else ("note", {"noted": json_value(loss.noted)})
-    )
+    """Let a task wait again, or note its files' new etags; return whether this was done.
 
-    def work(cursor):
+    It is not done to a task that has changed since the loss was found.
+    """
+    task = recorded.registered.values(loss.key) | {"artifact": json_value(loss.artifact)}
+    statement = "note"
+    values = task | {"noted": json_value(loss.noted)}
+    if loss.why:
+        statement = "undo"
+        values = task | {"reason": f"{UNDONE}{loss.why}"}
+    done = False
+
+    def work(cursor) -> bool:
         nonlocal done
-        cursor.execute(SQL["close"], values)
-        cursor.execute(SQL[statement], values | more)
-        done = (
-            cursor.fetchone() is not None or done
-        )  # a try before may have been done, and its answer lost
+        cursor.execute(SQL["close"], task)
+        cursor.execute(SQL[statement], values)
+        # An earlier try may have done it without its answer reaching us.
+        done = cursor.fetchone() is not None or done
         return done
 
     return database.run(work)
@@ -85,7 +94,7 @@ def again(database: Database, recorded: Recorded, loss: Loss) -> bool:
 def _lost(
     recorded: Recorded, task: Task, listing: Listing, noted: dict, deep: bool
 ) -> Iterator[str]:
-    """Yield what a task has lost; write into `noted` what size and etag are now of bytes that are the same."""
+    """Yield what a task has lost; write the store's size and etag of equal bytes into `noted`."""
     yield from (f"it names no {name}" for name in named(recorded, task) if name not in task.files)
     for name, entry in task.files.items():
         stored = listing.find(entry["key"])
@@ -94,10 +103,14 @@ def _lost(
         elif stored.size != entry["size"]:
             yield f"{name} has {stored.size} bytes, not {entry['size']}"
         elif deep or stored.etag != entry["etag"]:
-            try:
-                same = provenance.sha256(listing.store.get(entry["key"])) == entry["sha256"]
-            except Missing:
-                same = False
-            if not same:
+            if not _is_same(listing.store, entry):
                 yield f"{name} has other bytes"
             noted[name]["etag"] = stored.etag
+
+
+def _is_same(store: Store, entry: dict) -> bool:
+    """Tell whether an object has the hash that a row says."""
+    try:
+        return provenance.sha256(store.get(entry["key"])) == entry["sha256"]
+    except Missing:
+        return False

@@ -1,4 +1,4 @@
-"""`--count K`: K tasks in one allocation, each its own process."""
+"""`--count K`: K tasks in one allocation, one process per task."""
 
 import os
 import subprocess
@@ -9,42 +9,63 @@ from job.errors import Impossible, Interrupted, JobError
 from job.experiment.task import Element
 from job.interrupt import ASKED_AGAIN, INTERRUPT, MARGIN_S
 
+CONTINUES = (0, JobError.exit_code, Impossible.exit_code)  # a task that ends so lets the next run
+POLL_S = 0.2
+
 
 def in_turn(stage: str, asked: Element, count: int) -> int:
     """Run `count` tasks as children, one after the other, and return one exit code for all.
 
-    A task that ended with an error, or never can be completed, does not keep the others from their turn;
-    any other code but 0 ends the row and is its code. An error goes before a 70: it deserves another attempt.
+    The next task also runs after an error (1) and after a task that can never be completed (70).
+    Any other code but 0 ends the series at once and is its code. Otherwise 1 takes precedence over
+    70, because an error deserves another attempt.
+
+    Args:
+        stage: features, trial, fold or final.
+        asked: the index I of the series, and where it came from.
+        count: how many tasks; they are those from I * count on.
+
+    Raises:
+        Interrupted: a signal came between two tasks.
     """
     INTERRUPT.grace_s += MARGIN_S  # a child has a watchdog of its own, and leaves first
-    ended = {0}
-    arguments = sys.argv[1:]
-    arguments.remove(stage)
-    for flag in ("--index", "--count"):
-        arguments = _without(arguments, flag)
-    environ = {k: v for k, v in os.environ.items() if k not in ("JOB_INDEX_OFFSET",)}
+    arguments = _own_arguments(stage)
+    environ = dict(os.environ)
+    environ.pop("JOB_INDEX_OFFSET", None)  # it is part of the index already
+    codes = {0}
     for index in range(asked.index * count, (asked.index + 1) * count):
         INTERRUPT.check()
         if asked.from_scheduler:
             environ[asked.origin] = str(index)
         flags = [] if asked.from_scheduler else ["--index", str(index)]
-        child = subprocess.Popen(command(stage, *flags, *arguments), env=environ)
-        code = _wait(child)
-        if code not in (0, JobError.exit_code, Impossible.exit_code):
+        code = _wait(subprocess.Popen(command(stage, *flags, *arguments), env=environ))
+        if code not in CONTINUES:
             return code
-        ended.add(code)
-    return next(code for code in (JobError.exit_code, Impossible.exit_code, 0) if code in ended)
+        codes.add(code)
+    return next(code for code in (JobError.exit_code, Impossible.exit_code, 0) if code in codes)
+
+
+def _own_arguments(stage: str) -> list[str]:
+    """Return this process's arguments, without what each child gets anew."""
+    arguments = sys.argv[1:]
+    arguments.remove(stage)
+    for flag in ("--index", "--count"):
+        arguments = _without(arguments, flag)
+    return arguments
 
 
 def _wait(child: subprocess.Popen) -> int:
-    """Wait for a child, ask it to leave when we are asked, and return its exit code as a shell would."""
+    """Wait for a child and return its exit code as a shell would.
+
+    If we are asked to leave, we ask the child.
+    """
     while True:
         try:
-            code = child.wait(0.2)
+            code = child.wait(POLL_S)
         except subprocess.TimeoutExpired:
-            if (
-                INTERRUPT.signal
-            ):  # until it hears, and never as its second: the signal may have reached both of us
+            if INTERRUPT.signal:
+                # Until it hears. It never counts as the second signal: the first may have reached
+                # both of us.
                 child.send_signal(ASKED_AGAIN)
             continue
         if INTERRUPT.signal and code == -INTERRUPT.signal:  # it had not taken over the signals yet
@@ -54,12 +75,13 @@ def _wait(child: subprocess.Popen) -> int:
 
 def _without(arguments: list[str], flag: str) -> list[str]:
     """Return the arguments without a flag and its value."""
-    kept, skip = [], False
+    others = []
+    is_value = False
     for argument in arguments:
-        if not skip and not argument.startswith(f"{flag}="):
-            skip = argument == flag
-            if not skip:
-                kept.append(argument)
+        if is_value or argument.startswith(f"{flag}="):
+            is_value = False
+        elif argument == flag:
+            is_value = True
         else:
-            skip = False
-    return kept
+            others.append(argument)
+    return others

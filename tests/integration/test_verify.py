@@ -829,7 +829,7 @@ def test_etags_of_another_time_are_noted(copy, own_store):
     recorded = verify.read(copy, None)[0][0]
     found = list(repair.losses(recorded, own_store, False))
     assert [str(f) for f in found] == [
-        "cnn final 0: the etags of its files are noted anew, their bytes are the same"
+        "cnn final 0: its files have new etags and the same bytes; the etags are noted"
     ]
     assert repair.again(copy, recorded, found[0])
     assert broken(copy, own_store, True) == {}
