@@ -91,7 +91,7 @@ class Interrupt:
         self._until = began + max(self.grace_s - 2 * MARGIN_S, self.grace_s / 4)
 
     def _watch(self, pipe: int) -> None:
-        """Note the first signal; end the process at the second, or when the grace is nearly over."""
+        """Note the first signal; end the process at the second or when the grace nearly ends."""
         first = self._read(pipe)
         self._asked_at = time.monotonic()
         self.signal = first

@@ -1,1 +1,1 @@
-"""One invocation: find a task, claim it, do it, publish it; and what surrounds that: prepare, replay, repair."""
+"""One invocation: find a task, claim it, do it, publish it. Also prepare, replay and repair."""

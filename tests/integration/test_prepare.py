@@ -107,7 +107,7 @@ def test_an_experiment_goes_on_by_its_method(written):
     written(FILE.replace("trials = 3", "trials = 5"))
     again = site.job("prepare", "small.toml", check=0)
     assert (
-        "small: goes on by method 1, by which it was begun; of itself its file means method 2"
+        "small: continues with method 1, as it began; its file names none, which means method 2"
         in again.stderr
     )
     after = database.rows("select spec, fingerprint from experiment")

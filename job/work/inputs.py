@@ -1,0 +1,188 @@
+"""Stage what an experiment's tasks read: data, splits and weights."""
+
+import logging
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from job.coordination.tasks import Registered
+from job.data import describe, sources, staged, staging
+from job.data.dataset import Part, Source
+from job.errors import Invalid, JobError
+from job.experiment.experiment import Experiment
+from job.experiment.parameters import corner
+from job.learning import provenance, weights
+from job.storage.cache import Cache
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where staging reads from, and the cache whose store it writes to."""
+
+    cache: Cache
+    location: str | None  # of the data, instead of what `data.source` says
+    weights: str | None  # a folder with ImageNet weights, or its URL
+    trusted: frozenset[str]  # hashes of weights that an experiment of this database uses
+
+
+def stage(experiment: Experiment, origin: Origin) -> dict:
+    """Put data, splits and weights into the store; return what the database keeps of them.
+
+    Returns:
+        data: the manifest, with what is stored; splits: key and sha256; weights: the same by model.
+
+    Raises:
+        Invalid: unusable data or weights, or a custom model that cannot work.
+        Unreachable: a download failed, or the store is away for too long.
+    """
+    store = origin.cache.store
+    weight_files = _fetch_weights(experiment, origin)
+    source, train, test = _read(experiment, origin)
+    data = staging.stage(source, train, test)
+    groups = data.groups
+    splits = staging.make_splits(experiment, source.classes, train.labels, groups, test.labels)
+    manifest = dict(data.manifest)
+    manifest["validation"] = int(splits.validation.sum())
+    log.info(
+        "data: %s, %d training and %d test images of %d classes",
+        manifest["source"],
+        manifest["train"],
+        manifest["test"],
+        len(manifest["classes"]),
+    )
+    manifest["notes"] = _notes(manifest, experiment)
+    for note in manifest["notes"]:
+        log.warning("%s: %s", experiment.name, note)
+    _check_models(experiment, manifest, weight_files)
+    stored = staging.upload(store, data)
+    content = splits.content
+    digest = provenance.sha256(content)
+    key = f"data/{manifest['id']}/splits-{digest[:16]}.npz"
+    stored[key] = staged.put_whole(store, key, content)
+    uploaded = {
+        model: weights.upload(store, model, experiment.fixed(model), path)
+        for model, path in weight_files.items()
+    }
+    stored |= {entry["key"]: _only(entry, "sha256", "size", "etag") for entry in uploaded.values()}
+    return {
+        "data": manifest | {"stored": stored},
+        "splits": {"key": key, "sha256": digest},
+        "weights": {model: _only(entry, "key", "sha256") for model, entry in uploaded.items()},
+    }
+
+
+def stage_again(known: Registered, experiment: Experiment, lost: list[str], origin: Origin) -> dict:
+    """Put again what the store has lost; it must be the same.
+
+    Args:
+        known: the experiment in the database.
+        experiment: as its file describes it.
+        lost: the keys of missing or damaged objects, at least one.
+        origin: where to read it from.
+
+    Raises:
+        JobError: the source cannot be read; the class is the one that reading raises.
+        Invalid: the source holds something else now.
+    """
+    name = experiment.name
+    more = f" and {len(lost) - 1} more" if len(lost) > 1 else ""
+    what = f"{lost[0]}{more}"
+    log.warning(
+        "%s: %s is missing in the store, or is not what was staged; it is staged again", name, what
+    )
+    try:
+        again = stage(experiment, origin)
+    except JobError as exc:
+        raise type(exc)(
+            f"{name}: {what} is missing in the store, or is not what was staged,"
+            f" and cannot be staged again: {exc}"
+        ) from exc
+    _check_same(known, again)
+    return again
+
+
+def _check_same(known: Registered, again: dict) -> None:
+    """Raise `Invalid` unless data, splits and weights are those of the first `job prepare`."""
+    compared = {
+        "data": (known.data["id"], again["data"]["id"]),
+        "splits": (known.splits["sha256"], again["splits"]["sha256"]),
+    }
+    for model, entry in known.weights.items():
+        compared[f"weights of {model}"] = (entry["sha256"], again["weights"][model]["sha256"])
+    name = known.experiment.name
+    for part, (before, now) in compared.items():
+        if before != now:
+            raise Invalid(
+                f"experiment {name} was prepared with other {part} ({before[:16]}, now {now[:16]}):"
+                f" give it a new name, or `job drop {name}`"
+            )
+
+
+def _fetch_weights(experiment: Experiment, origin: Origin) -> dict[str, Path]:
+    """Return the file of ImageNet weights of each pretrained model."""
+    return {
+        model: weights.fetch(
+            origin.cache, model, experiment.fixed(model), origin.weights, origin.trusted
+        )
+        for model in experiment.pretrained()
+    }
+
+
+def _read(experiment: Experiment, origin: Origin) -> tuple[Source, Part, Part]:
+    """Return the data set with its training and test part.
+
+    The images that were cut off are discarded: they are large.
+    """
+    data = experiment.data
+    source = sources.read(
+        data["source"], data["image_size"], origin.location, origin.cache.folder, data["groups"]
+    )
+    train, test = staging.cut(source, experiment)
+    return replace(source, train=train, test=test), train, test
+
+
+def _notes(manifest: dict, experiment: Experiment) -> list[str]:
+    """Return what the owner of the data should know, a sentence each."""
+    copies = manifest["duplicates"]["train_test"]
+    copied = (
+        f"{copies} test images are also in the training part;"
+        " the report adds the accuracy without them"
+    )
+    unbalanced = describe.unbalanced(manifest["train_counts"], experiment)
+    return [*manifest["notes"], *([copied] if copies else []), *unbalanced]
+
+
+def _check_models(experiment: Experiment, manifest: dict, weight_files: dict[str, Path]) -> None:
+    """Raise `Invalid` for what cannot work, before anything is stored.
+
+    That is: weights of another architecture, and a custom model that cannot be trained or saved.
+    """
+    shape = tuple(manifest["image_shape"])
+    classes = len(manifest["classes"])
+    if weight_files:
+        _check_weights(experiment, shape, classes, weight_files)
+    if experiment.factories():
+        from job.learning import custom_check  # imports TensorFlow
+
+        for model in experiment.factories():
+            log.info("%s: building it, training it for three steps, saving it", model)
+            custom_check.prove(experiment, model, shape, classes)
+
+
+def _check_weights(
+    experiment: Experiment, shape: tuple, classes: int, weight_files: dict[str, Path]
+) -> None:
+    from job.learning.models import build, transfer  # imports TensorFlow
+
+    for model, path in weight_files.items():
+        if experiment.frozen(model):
+            transfer.base(model, experiment.fixed(model), shape, path, method=experiment.method)
+        else:
+            largest = corner(experiment, model, max)
+            build.build(experiment, model, largest, shape, classes, path)
+
+
+def _only(entry: dict, *names: str) -> dict:
+    """Return some of an entry's values."""
+    return {name: entry[name] for name in names}
