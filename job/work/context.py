@@ -65,7 +65,7 @@ class Assignment:
         return self.experiment.fixed(self.key.model) | (self.attempt.parameters or {})
 
     def begin(self) -> None:
-        """Called when everything is read and the training begins."""
+        """Note that everything is read and the training begins."""
 
     def snapshots(self) -> Iterator[Snapshot]:
         """Return the snapshots to resume from, newest first: none."""
@@ -151,7 +151,7 @@ class Context(Assignment):
         return self.checkpoints.newest() if self.attempt.number > 1 else iter(())
 
     def begin(self) -> None:
-        """Called when everything is read and the training begins."""
+        """Note that everything is read and the training begins."""
         self.began()
 
     @cached_property
