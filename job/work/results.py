@@ -66,10 +66,11 @@ def publish(context: Context, net, outcome, decision: Decision, files: dict[str,
         put("result.json", provenance.seal(result))
         context.reports.flush()
     context.check()
-    state, value, reason = decision.state, decision.value, decision.reason
-    attempt.commit(state, value, decision.metrics, artifact, reason, outcome.step)
+    value = decision.value
+    reason = decision.reason
+    attempt.commit(decision.state, value, decision.metrics, artifact, reason, outcome.step)
     score = reason if value is None else f"{context.experiment.search['metric']} {value:.4f}"
-    log.info("%s is %s: %s", context.key, state, score)
+    log.info("%s is %s: %s", context.key, decision.state, score)
     clear(context)
 
 
@@ -130,7 +131,8 @@ def _results(listed: dict[str, Object]) -> list[TaskFile]:
 
 def _commit(context: Context, result: dict, artifact: dict, history: list[dict]) -> None:
     """Commit a verified result, and record what it implies."""
-    attempt, state = context.attempt, result["state"]
+    attempt = context.attempt
+    state = result["state"]
     attempt.computes_on(result["machines"][-1])
     attempt.tell_again(_epochs(context, history, state))
     attempt.commit(
