@@ -1,4 +1,5 @@
--- What the triggers of schema.sql call. Each keeps the search path it is made with: whoever fires it, it finds our tables alone.
+-- What the triggers of schema.sql call. Each keeps the search path of its creation, so it finds
+-- only our tables, whatever role fires it.
 
 create or replace function optuna_follows_task() returns trigger language plpgsql set search_path from current as $$
 begin

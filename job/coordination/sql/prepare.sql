@@ -1,4 +1,4 @@
--- Registering an experiment and its tasks. All of it runs under one advisory lock.
+-- Registers an experiment and its tasks. All of it runs under one advisory lock.
 
 -- name: add_experiment
 insert into experiment (id, name, spec, fingerprint, data, weights, splits)
@@ -15,8 +15,9 @@ select distinct w.value ->> 'sha256'::text as sha256 from experiment, jsonb_each
 update experiment set spec = %(spec)s where id = %(id)s
 
 -- name: set_stored
--- What lies in the store, as it was when it was last put or looked at; not a part of the data's id.
-update experiment set data = jsonb_set(data, '{stored}'::text[], %(stored)s::jsonb) where id = %(id)s
+-- The objects in the store, as of the last upload or check; not a part of the data's id.
+update experiment set data = jsonb_set(data, '{stored}'::text[], %(stored)s::jsonb)
+where id = %(id)s
 
 -- name: add_tasks
 insert into task (experiment, model, stage, index)

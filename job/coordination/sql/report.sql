@@ -1,4 +1,4 @@
--- What a report reads: all of one experiment, in one read-only snapshot; nothing here writes.
+-- What a report reads: all of one experiment, in one read-only snapshot. Nothing here writes.
 
 -- name: snapshot
 set transaction isolation level repeatable read, read only
@@ -10,14 +10,15 @@ where experiment = %(experiment)s
 order by model, stage, index
 
 -- name: attempts
-select model, stage, index, number, started, last_beat, ended, outcome, reason, first_step, last_step,
+select model, stage, index, number, started, last_beat, ended, outcome, reason, first_step,
+       last_step,
        coalesce(seconds, '{}'::jsonb) as seconds
 from attempt
 where experiment = %(experiment)s
 order by model, stage, index, number
 
 -- name: epochs
--- Curves are drawn of folds and finals only.
+-- Only folds and finals have curves.
 select model, stage, index, epoch, metrics
 from epoch
 where experiment = %(experiment)s and stage in ('fold', 'final')

@@ -1,14 +1,15 @@
--- Our tables, beside Optuna's in one database. The task decides; Optuna's rows follow it by trigger,
--- in the same transaction, so that no crash can come between them.
+-- Our tables, beside Optuna's in one database. The task decides. Optuna's rows follow it by
+-- trigger, in the same transaction, so that no crash can come between them.
 
 create table job_schema (version int primary key);
 
 create table experiment (
-    id text primary key,                 -- the name plus a random part: never collides over an old bucket
+    id text primary key,                 -- the name and a random part: new even in an old bucket
     name text not null unique,
-    spec jsonb not null,                 -- the file, checked, every default filled in
+    spec jsonb not null,                 -- the checked file, every default filled in
     fingerprint text not null,           -- sha256 over what a result depends on
-    data jsonb not null,                 -- dataset id, counts, classes, hashes, duplicates; notes of prepare and of the tasks
+    -- dataset id, counts, classes, hashes, duplicates; notes of prepare and of the tasks
+    data jsonb not null,
     weights jsonb not null,              -- model -> store key and sha256
     splits jsonb not null,               -- store key and sha256 of the frozen splits
     created timestamptz not null default clock_timestamp()
@@ -20,14 +21,15 @@ create table task (
     stage text not null check (stage in ('features', 'trial', 'fold', 'final')),
     index int not null check (index >= 0),
     state text not null default 'waiting' check (state in ('waiting', 'running', 'complete', 'pruned', 'failed')),
-    attempt int not null default 0,      -- number of the latest; every write after the claim carries it
+    attempt int not null default 0,      -- number of the latest; every later write names it
     owner text,                          -- the process that holds the lease
     lease_until timestamptz,
-    progress int not null default 0,     -- steps (features: images) that are durable: in a checkpoint, or committed
-    counted int not null default 0,      -- attempts that count, in a row: errors, and those that vanished
+    -- steps (features: images) that are durable: in a checkpoint, or committed
+    progress int not null default 0,
+    counted int not null default 0,      -- attempts that count, in a row: errors and vanished ones
     counted_at int not null default 0,   -- progress at the last of them
     parameters jsonb,
-    value double precision,              -- the metric at the last epoch (pruned: at the epoch it was pruned)
+    value double precision,              -- the metric at the last epoch; if pruned, at that epoch
     metrics jsonb,
     artifact jsonb,                      -- file -> key, sha256, size, etag
     reason text,
@@ -44,8 +46,8 @@ create table attempt (
     number int not null,
     owner text not null,
     host text not null,
-    machine jsonb,                       -- processor, TensorFlow and device that computed it; null until one does
-    scheduler text,                      -- the scheduler's job: a requeued run of it takes its task back at once
+    machine jsonb,                       -- processor, TensorFlow, device; null until one computes
+    scheduler text,                      -- the scheduler's job: its requeued run takes the task
     started timestamptz not null default clock_timestamp(),
     last_beat timestamptz not null default clock_timestamp(),
     ended timestamptz,
@@ -68,7 +70,7 @@ create table epoch (
     metrics jsonb not null,              -- loss, accuracy, val_loss, val_accuracy, learning_rate
     value double precision,              -- the metric on the validation part
     pruned boolean not null default false,
-    bracket int,                         -- of hyperband, if those of it compete at this epoch
+    bracket int,                         -- hyperband's, if its trials compete at this epoch
     primary key (experiment, model, stage, index, epoch),
     foreign key (experiment, model, stage, index) references task on delete cascade
 );
@@ -93,8 +95,8 @@ create table opening (                   -- each time the test part was opened
     primary key (experiment, model, stage, index, attempt)
 );
 
--- What would cost more with every trial that is finished: a sampler's look, a pruner's, one at what is left. `job prepare` adds the
--- indexes that an older database lacks.
+-- For reads that would cost more with every finished trial: a sampler's, a pruner's, and what is
+-- left. `job prepare` adds the indexes that an older database lacks.
 create index task_best on task (experiment, model, value) where stage = 'trial' and state = 'complete';
 create index task_spread on task (experiment, model, (mod(index::bigint * 2654435769, 4294967296))) where stage = 'trial' and parameters is not null;
 create index task_running on task (experiment, model) where stage = 'trial' and state = 'running';

@@ -1,4 +1,4 @@
--- What `job predict` and `job export` read: the final that is published, the one of seed 0.
+-- What `job predict` and `job export` read: the published final, which is that of seed 0.
 
 -- name: published
 select state, reason, artifact, parameters from task
