@@ -19,8 +19,9 @@ from bench.world import RUNNING, World
 from bench.yardsticks import trials as stock
 from job.coordination.connection import Limits
 from job.coordination.database import Database
+from job.coordination.registered import Worker
 from job.coordination.status import collect
-from job.coordination.tasks import Tasks, Worker
+from job.coordination.tasks import Tasks
 from job.errors import NotReady
 from job.experiment.task import Key
 

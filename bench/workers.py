@@ -1,9 +1,10 @@
 """Trials that train nothing, as our worker takes, reports and commits them: a connection for a claim, and one for each write."""
 
-from job.coordination import study, tasks
+from job.coordination import study
 from job.coordination.attempt import Attempt
 from job.coordination.database import Database
-from job.coordination.tasks import Tasks, Worker
+from job.coordination.registered import Worker, find
+from job.coordination.tasks import Tasks
 from job.experiment.specification import parse
 from job.experiment.task import Key
 from job.settings import Settings
@@ -73,7 +74,7 @@ class Ours:
     def take(self, index: int) -> Attempt:
         """Claim a trial and choose its parameters."""
         self.database.outage_s = patience_s(self.settings)
-        self.registered = self.registered or tasks.find(self.database, self.name)
+        self.registered = self.registered or find(self.database, self.name)
         mine = Tasks(
             self.database, self.registered, self.worker, self.settings.lease_s, self.settings.wait_s
         )

@@ -44,8 +44,8 @@ def status(settings, watch, interval, as_json):
     Example: job status --watch --experiment quick
     """
     from job.cli import status_watch
+    from job.coordination.registered import find
     from job.coordination.status import collect
-    from job.coordination.tasks import find
 
     database = database_of(settings)
     registered = find(database, settings.need("experiment"))

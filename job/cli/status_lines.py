@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime
 
-from job.coordination.status import STATES
+from job.coordination.counts import STATES
 from job.text import printable
 
 OPEN = ("waiting", "running")

@@ -28,8 +28,8 @@ from job.cli.status_lines import (
     worker_cells,
 )
 from job.coordination.database import Database
+from job.coordination.registered import Registered
 from job.coordination.status import collect
-from job.coordination.tasks import Registered
 from job.errors import Unreachable
 from job.interrupt import INTERRUPT
 from job.text import printable_lines

@@ -44,10 +44,11 @@ def retry(settings, stage, index, model):
     Example: job retry trial --model cnn --index 3 --experiment quick
     """
     from job.coordination import tasks
+    from job.coordination.registered import find
     from job.work.worker import key_of
 
     database = database_of(settings)
-    registered = tasks.find(database, settings.need("experiment"))
+    registered = find(database, settings.need("experiment"))
     key = key_of(registered, stage, index, model)
     tasks.retry(database, registered, key)
     say(f"{key} waits for its next attempt")

@@ -11,7 +11,7 @@ from job.errors import Impossible, NotReady, UsageError
 
 if TYPE_CHECKING:
     from job.coordination.database import Database
-    from job.coordination.tasks import Registered
+    from job.coordination.registered import Registered
     from job.export.trained import Trained
     from job.report.collect import Collected
     from job.storage.cache import Cache
@@ -22,7 +22,7 @@ FORMATS = ("keras", "saved_model")
 
 def _open(settings) -> "tuple[Database, Registered, Cache]":
     """Return the database, the experiment in it, and the cache of its store."""
-    from job.coordination.tasks import find
+    from job.coordination.registered import find
     from job.storage.cache import Cache
 
     database = database_of(settings)

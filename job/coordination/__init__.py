@@ -1,1 +1,4 @@
-"""WHO does what: PostgreSQL with its tasks, leases, studies and epochs. Knows experiments; no bytes, no nets."""
+"""WHO does what: PostgreSQL with tasks, leases, studies and epochs.
+
+Knows experiments, but neither bytes nor nets.
+"""

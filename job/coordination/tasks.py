@@ -1,270 +1,222 @@
+# pyright: strict
 """Tasks and their claims: who works on what, decided by the database and its clock.
 
-A task is owned by one attempt at a time, for as long as its lease is renewed. A claim repairs what it
-touches: it ends the attempt that vanished, and needs no daemon to do so. That an owner is gone is measured,
-not concluded from an old row: who finds it overdue calls it in, and who finds no answer after a grace takes over.
+One attempt at a time owns a task, for as long as it renews its lease. A claim repairs what it
+touches: it ends the attempt that vanished, and needs no daemon to do so. That an owner is gone is
+measured, not concluded from an old row. The process that finds it overdue calls it in, and the
+process that finds no answer after a grace takes over.
 """
 
 import logging
-import os
-import socket
 import time
-import uuid
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
-from job.coordination.attempt import DECIDED, SQL, Attempt, end
+from job.coordination.attempt import Attempt
+from job.coordination.connection import Cursor
 from job.coordination.database import Database, json_value
+from job.coordination.outcome import DECIDED, LockedTask, end, look
+from job.coordination.registered import Registered, Worker
+from job.coordination.selection import Selection, check_finished, select
+from job.coordination.statements import queries
 from job.errors import Impossible, JobError, NotReady
-from job.experiment.experiment import Experiment
-from job.experiment.specification import stored
 from job.experiment.task import Key
 from job.interrupt import INTERRUPT
 
+SQL = queries("tasks")
 POLL_S = 2.0
-MOST_COUNTED = 1000  # unfinished tasks, for a sentence
-GRACE = (
-    1 / 3
-)  # of a lease, two renewals: for how long an owner may be silent, and has to answer once it is called in
-SLURM = (
-    "SLURM_CLUSTER_NAME",
-    "SLURM_JOB_ID",
-    "SLURM_STEP_ID",
-    "SLURM_PROCID",
-)  # the last two: processes that srun starts side by side
+# Of a lease, two renewals: how long an owner may be silent, and may take to answer once it is
+# called in.
+GRACE = 1 / 3
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Registered:
-    """An experiment as the database has it."""
+class Holder:
+    """The attempt that a task belongs to, and for how many seconds at least."""
 
-    id: str
-    experiment: Experiment
-    fingerprint: str
-    data: dict
-    weights: dict
-    splits: dict
-
-    def values(self, key: Key) -> dict:
-        """The SQL values that name a task."""
-        return {"experiment": self.id, "model": key.model, "stage": key.stage, "index": key.index}
+    number: int
+    host: str | None
+    left_s: float
 
 
-@dataclass(frozen=True)
-class Worker:
-    """This process, as other processes see it."""
+def patiently(call: Callable[[], T], wait_s: float, poll_s: float = POLL_S) -> T:
+    """Return `call()`, repeated for `wait_s` seconds while it raises `NotReady`.
 
-    owner: str = field(default_factory=lambda: uuid.uuid4().hex)
-    host: str = field(default_factory=socket.gethostname)
-    scheduler: str | None = field(default_factory=lambda: scheduler_job(os.environ))
-
-
-def scheduler_job(environ) -> str | None:
-    """Return what stays the same when the scheduler requeues this very job, and for no other."""
-    if environ.get("JOB_SCHEDULER_JOB"):
-        return environ["JOB_SCHEDULER_JOB"]
-    if environ.get("SLURM_JOB_ID"):
-        return "slurm " + " ".join(environ.get(name, "-") for name in SLURM)
-    return None
-
-
-def find(database: Database, name: str) -> Registered:
-    """Return an experiment by name. Raises: NotReady before `job prepare`, Invalid for other tables."""
-    rows = database.rows(SQL["experiment"], name=name)
-    database.check_version(rows)
-    if rows[0]["id"] is None:
-        raise NotReady(
-            f"experiment '{name}' (from JOB_EXPERIMENT or --experiment) is not in the database yet: run `job prepare` with its file"
-        )
-    row = rows[0]
-    return Registered(
-        row["id"],
-        stored(row["spec"]),
-        row["fingerprint"],
-        row["data"],
-        row["weights"],
-        row["splits"],
-    )
-
-
-def patiently(call, wait_s: float, poll_s: float = POLL_S):
-    """Return `call()`, made again while it raises `NotReady`, for `wait_s`; what it waits for is logged when it changes."""
-    deadline, said = time.monotonic() + wait_s, None
+    What it waits for is logged when it changes.
+    """
+    deadline = time.monotonic() + wait_s
+    logged = None
     while True:
         try:
             return call()
         except NotReady as exc:
             if time.monotonic() + poll_s > deadline:
                 raise
-            if str(exc) != said:
-                said = str(exc)
-                log.info("%s; waiting", said)
+            if str(exc) != logged:
+                logged = str(exc)
+                log.info("%s; waiting", logged)
         INTERRUPT.sleep(poll_s)
 
 
+@dataclass(eq=False, repr=False)
 class Tasks:
-    """The tasks of one experiment, seen by one worker."""
+    """The tasks of one experiment, as one worker sees them.
 
-    def __init__(
-        self,
-        database: Database,
-        registered: Registered,
-        worker: Worker,
-        lease_s: float,
-        wait_s: float,
-    ):
-        self.database, self.registered, self.worker = database, registered, worker
-        self.lease_s, self.wait_s = lease_s, wait_s
+    Attributes:
+        lease_s: how long a claimed task stays the worker's without a renewal.
+        wait_s: how long a claim waits for another owner, or for what the task needs.
+    """
+
+    database: Database
+    registered: Registered
+    worker: Worker
+    lease_s: float
+    wait_s: float
 
     def claim(self, key: Key) -> Attempt | None:
         """Return the attempt that owns the task from now on, or None when the task is decided.
 
         Waits up to `wait_s` for another owner, or for what the task needs.
-        Raises: NotReady after that; Impossible when it failed for good, or the stage before it did.
+        Raises: NotReady after that; Impossible when it, or the stage before it, failed for good.
         """
 
-        def once():
+        def once() -> Attempt | None:
             with self.database.kept():
-                return self._try(key)
+                return self._claim_once(key)
 
         return patiently(once, self.wait_s)
 
-    def _try(self, key: Key) -> Attempt | None:
-        state = self._peek(key)
-        if state["state"] in DECIDED:
-            log.info(
-                "%s is decided already: %s%s",
-                key,
-                state["state"],
-                f" ({state['reason']})" if state["reason"] else "",
-            )
+    def _claim_once(self, key: Key) -> Attempt | None:
+        task = self._peek(key)
+        if task["state"] in DECIDED:
+            why = f" ({task['reason']})" if task["reason"] else ""
+            log.info("%s is decided already: %s%s", key, task["state"], why)
             return None
-        if state["state"] == "failed":
+        if task["state"] == "failed":
             raise Impossible(
-                f"{key} failed for good: {state['reason']}; `job retry {key.stage} --model {key.model} --index {key.index}` gives it another life"
+                f"{key} failed for good: {task['reason']}; to try it again, run"
+                f" `job retry {key.stage} --model {key.model} --index {key.index}`"
             )
-        selected = self._ready(key)
-        values = self.registered.values(key) | {
+        values = self._claim_values(key)
+        if task["state"] == "waiting":
+            rows = self.database.rows(SQL["take"], **values)
+            if rows:
+                return self._attempt(key, **rows[0])
+        owned = self.database.run(lambda cursor: self._own(cursor, key, values))
+        if isinstance(owned, Holder):
+            raise NotReady(
+                f"{key} is owned by attempt {owned.number} on {owned.host};"
+                f" its lease ends in {owned.left_s:.0f} s"
+            )
+        # None: the task changed while we looked.
+        return owned or self._claim_once(key)
+
+    def _peek(self, key: Key) -> dict[str, Any]:
+        """Return the task's state and reason."""
+        rows = self.database.rows(SQL["peek"], **self.registered.values(key))
+        if not rows:
+            raise NotReady(
+                f"{key} is not among the tasks in the database:"
+                " run `job prepare` with the larger file first"
+            )
+        return rows[0]
+
+    def _claim_values(self, key: Key) -> dict[str, Any]:
+        """Return the SQL values of a claim; raise unless the stage before is done."""
+        selected = self._check_before(key)
+        return self.registered.values(key) | {
             "lease_s": self.lease_s,
             "owner": self.worker.owner,
             "host": self.worker.host,
             "scheduler": self.worker.scheduler,
+            "selected": None if selected is None else json_value(selected),
         }
-        values["selected"] = json_value(selected) if selected is not None else None
-        taken = self.database.rows(SQL["take"], **values) if state["state"] == "waiting" else []
-        outcome = (
-            Attempt(self, key, **taken[0])
-            if taken
-            else self.database.run(lambda cursor: self._own(cursor, key, values))
+
+    def _attempt(
+        self, key: Key, attempt: int, parameters: dict[str, Any] | None, progress: int
+    ) -> Attempt:
+        """Return our attempt from what the database says of it."""
+        return Attempt(
+            database=self.database,
+            registered=self.registered,
+            worker=self.worker,
+            lease_s=self.lease_s,
+            key=key,
+            number=attempt,
+            parameters=parameters,
+            step=progress,
         )
-        if isinstance(outcome, JobError):
-            raise outcome
-        return outcome if outcome else self._try(key)
 
-    def _peek(self, key: Key) -> dict:
-        rows = self.database.rows(SQL["peek"], **self.registered.values(key))
-        if not rows:
-            raise NotReady(
-                f"{key} is not among the tasks in the database: run `job prepare` with the larger file first"
-            )
-        return rows[0]
+    def _check_before(self, key: Key) -> dict[str, Any] | None:
+        """Raise unless the stage before is done.
 
-    def _ready(self, key: Key) -> dict | None:
-        """Return the selected parameters a fold or final goes on with; raise unless the stage before is done."""
+        Returns: the selected parameters, which a fold or final continues with; None for others.
+        """
         if key.stage == "trial" and self.registered.experiment.frozen(key.model):
-            self._finished(key.model, "features", every=True)
+            check_finished(self.database, self.registered, key.model, "features", every=True)
         if key.stage in ("fold", "final"):
-            return self.selection(key.model)["parameters"]
+            return self.selection(key.model).parameters
         return None
 
-    def _finished(self, model: str, stage: str, every: bool = False) -> None:
-        """Raise unless a stage has no unfinished tasks; with `every`, nor any that failed for good."""
-        row = self.database.rows(
-            SQL["left"], experiment=self.registered.id, model=model, stage=stage, most=MOST_COUNTED
-        )[0]
-        if every and row["failed"]:
-            raise Impossible(
-                f"{row['failed']} {stage} tasks of {model} failed for good: its later stages cannot run; see `job status`, then `job retry`"
-            )
-        if row["unfinished"]:
-            some = (
-                row["unfinished"]
-                if row["unfinished"] <= MOST_COUNTED
-                else f"more than {MOST_COUNTED}"
-            )
-            raise NotReady(f"{some} {stage} tasks of {model} are not finished yet")
+    def selection(self, model: str) -> Selection:
+        """Return which trial a model continues with, see `selection.select`."""
+        return select(self.database, self.registered, model)
 
-    def selection(self, model: str) -> dict:
-        """Return the row that says which trial a model goes on with; choose it when all trials are finished."""
-        values = {"experiment": self.registered.id, "model": model}
-        rows = self.database.rows(SQL["selection"], **values)
-        if not rows:
-            self._finished(model, "trial")
-            values["sign"] = self.registered.experiment.sign
-            rows = self.database.run(lambda cursor: self._select(cursor, values))
-            if not rows:
-                self._finished(model, "trial")  # a trial may have been retried in between
-                counts = ", ".join(
-                    f"{r['tasks']} {r['state']}"
-                    for r in self.database.rows(SQL["counts"], **values, stage="trial")
-                )
-                raise Impossible(f"{model} has no complete trial to go on with: {counts}")
-            log.info(
-                "selected for %s: trial %d, value %.4f", model, rows[0]["trial"], rows[0]["value"]
-            )
-        return rows[0]
+    def _own(self, cursor: Cursor, key: Key, values: dict[str, Any]) -> Attempt | Holder | None:
+        """Take a task that is not waiting, if its owner is gone.
 
-    @staticmethod
-    def _select(cursor, values: dict) -> list[dict]:
-        for statement in ("close", "select_best", "selection"):
-            cursor.execute(SQL[statement], values)
-        return cursor.fetchall()
-
-    def _own(self, cursor, key: Key, values: dict):
-        """Take the task if it is free; return an Attempt, an error to raise, or None to look again."""
+        Returns: our attempt; whoever holds the task; or None to look again. A holder is no error
+        to raise here: the transaction must commit the call by which its owner is called in.
+        """
         cursor.execute(SQL["lock"], values)
-        cursor.execute(SQL["look"], values)
-        row = cursor.fetchone()
-        if row["owner"] == self.worker.owner:  # our own claim, of which we did not hear
-            return Attempt(self, key, row["attempt"], row["parameters"], row["progress"])
-        if row["state"] == "running":
-            if not self._requeued(row) and (left_s := self._left_s(cursor, values, row)) > 0:
-                return NotReady(
-                    f"{key} is owned by attempt {row['attempt']} on {row['host']}, its lease ends in {left_s:.0f} s"
-                )
-            end(
-                cursor,
-                values | {"attempt": row["attempt"], "seconds": None},
-                row,
-                "vanished",
-                f"vanished on {row['host']} without a word",
-            )
+        task = look(cursor, values)
+        if task.owner == self.worker.owner:  # our own claim, whose answer was lost
+            return self._attempt(key, task.attempt, task.parameters, task.progress)
+        if task.state == "running":
+            left_s = 0.0 if self._requeued(task) else self._left_s(cursor, values, task)
+            if left_s > 0:
+                return Holder(task.attempt, task.host, left_s)
+            reason = f"vanished on {task.host} without releasing its lease"
+            ended = values | {"attempt": task.attempt, "seconds": None}
+            end(cursor, ended, task, "vanished", reason)
         cursor.execute(SQL["take"], values)
         taken = cursor.fetchone()
-        return Attempt(self, key, **taken) if taken else None
+        return self._attempt(key, **taken) if taken else None
 
-    def _left_s(self, cursor, values: dict, row: dict) -> float:
-        """Return the seconds for which a running task is still its owner's. One that is overdue is called in before it is taken."""
-        if row["called_in"] or row["lease_left_s"] > self.lease_s * (1 - GRACE):
-            return row["lease_left_s"]
-        cursor.execute(
-            SQL["call_in"],
-            values
-            | {"grace_s": self.lease_s * GRACE, "called_in": f"called in by {self.worker.host}"},
-        )
-        return cursor.fetchone()["lease_left_s"]
+    def _left_s(self, cursor: Cursor, values: dict[str, Any], task: LockedTask) -> float:
+        """Return the seconds for which a running task is still its owner's.
 
-    def _requeued(self, row: dict) -> bool:
-        return self.worker.scheduler is not None and row["scheduler"] == self.worker.scheduler
+        An owner that is overdue is called in before its task is taken.
+        """
+        left_s = task.lease_left_s
+        if left_s is None:
+            raise ValueError("a running task without a lease: expected `lease_until` in its row")
+        if task.called_in or left_s > self.lease_s * (1 - GRACE):
+            return left_s
+        call = {"grace_s": self.lease_s * GRACE, "called_in": f"called in by {self.worker.host}"}
+        cursor.execute(SQL["call_in"], values | call)
+        (row,) = cursor.fetchall()
+        return row["lease_left_s"]
+
+    def _requeued(self, task: LockedTask) -> bool:
+        """Tell whether the scheduler runs the owner's very job again, as this process."""
+        return self.worker.scheduler is not None and task.scheduler == self.worker.scheduler
 
 
 def retry(database: Database, registered: Registered, key: Key) -> None:
-    """Give a task that failed for good another life. Raises: JobError when it has not failed, or its model is selected."""
+    """Let a task that failed for good be claimed again.
 
-    values, done = registered.values(key), False
+    Raises: JobError when it has not failed, or its model is selected.
+    """
+    values = registered.values(key)
+    done = False
 
-    def work(cursor):
+    def work(cursor: Cursor) -> bool:
         nonlocal done
         for statement in ("close", "retry"):
             cursor.execute(SQL[statement], values)
@@ -272,11 +224,11 @@ def retry(database: Database, registered: Registered, key: Key) -> None:
             done = True
             return True
         cursor.execute(SQL["peek"], values)
-        return (
-            done and cursor.fetchone()["state"] != "failed"
-        )  # a try before was done, and its answer lost
+        # A try before this one was done, and its answer was lost.
+        return done and cursor.fetchall()[0]["state"] != "failed"
 
     if not database.run(work):
         raise JobError(
-            f"{key} cannot be retried: it has not failed for good, or the parameters of {key.model} are selected, which closes its trials; see `job status`"
+            f"{key} cannot be retried: it has not failed for good, or the parameters of {key.model}"
+            " are selected, which closes its trials; see `job status`"
         )

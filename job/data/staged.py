@@ -7,7 +7,7 @@ content.
 import hashlib
 from pathlib import Path
 
-from job.coordination.tasks import Registered
+from job.coordination.registered import Registered
 from job.storage.store import Object, Store, sha256_of
 
 

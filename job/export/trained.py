@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from job.coordination import status
-from job.coordination.database import Database, queries
-from job.coordination.tasks import Registered
+from job.coordination.database import Database
+from job.coordination.registered import Registered
+from job.coordination.statements import queries
 from job.data import decoding
 from job.errors import Impossible, Invalid, NotReady, UsageError
 from job.experiment.experiment import Experiment

@@ -4,7 +4,7 @@ import logging
 from pathlib import Path
 from typing import NoReturn
 
-from job.coordination.connection import SCRAM
+from job.coordination.address import SCRAM
 from job.errors import Invalid
 from job.interrupt import INTERRUPT
 from job.local.postgres import Postgres

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from job.coordination import tasks
+from job.coordination.registered import Registered, find
 from job.data import cifar10, downloads, sources, staging
 from job.errors import JobError, NotReady
 from job.experiment.experiment import Experiment
@@ -66,12 +66,12 @@ class Planned:
             return self._check_download(where)
         return self._check_source()
 
-    def _find_prepared(self) -> tasks.Registered | None:
+    def _find_prepared(self) -> Registered | None:
         """Return the experiment from the database, or None if it or its data is missing."""
         if self.places.database is None:
             return None
         try:
-            registered = tasks.find(self.places.database, self.experiment.name)
+            registered = find(self.places.database, self.experiment.name)
         except NotReady:
             return None
         store = self.places.store
@@ -79,7 +79,7 @@ class Planned:
             return registered
         return None
 
-    def _check_prepared(self, prepared: tasks.Registered) -> Finding:
+    def _check_prepared(self, prepared: Registered) -> Finding:
         manifest = prepared.data
         shape = tuple(manifest["image_shape"])
         self.facts = Facts(shape, len(manifest["classes"]), manifest["train"])

@@ -6,8 +6,9 @@ import json
 
 import numpy as np
 
-from job.coordination.database import Database, queries
-from job.coordination.tasks import Registered
+from job.coordination.database import Database
+from job.coordination.registered import Registered
+from job.coordination.statements import queries
 from job.errors import Missing
 from job.experiment.experiment import Experiment
 from job.report.results import Attempt, Collected, Model, Predictions, Task

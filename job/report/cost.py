@@ -25,7 +25,7 @@ def cost(collected: Collected, model: str | None = None) -> dict[str, float]:
     Returns:
         wall_s: from the first start to the last end.
         train_s: of training, in the attempts that decided a task.
-        lost_s: without a result, as job.coordination.attempt.lost_s counts them.
+        lost_s: without a result, as job.coordination.outcome.lost_s counts them.
     """
     attempts = [a for a in collected.attempts if model in (None, a.model)]
     wall_s = 0.0

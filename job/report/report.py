@@ -9,7 +9,7 @@ import logging
 from pathlib import Path
 
 from job.coordination.database import Database
-from job.coordination.tasks import Registered
+from job.coordination.registered import Registered
 from job.errors import Invalid, Unreachable
 from job.files import write_whole
 from job.report.collect import collect

@@ -5,7 +5,7 @@ from datetime import datetime
 
 import numpy as np
 
-from job.coordination.attempt import lost_s
+from job.coordination.outcome import lost_s
 from job.experiment.experiment import Experiment
 
 

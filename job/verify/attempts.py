@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from itertools import pairwise
 
-from job.coordination.tasks import DECIDED
+from job.coordination.outcome import DECIDED
 from job.verify.collect import Recorded, Task, first_few, sentences
 
 COUNTS = {2: "two", 3: "three"}

@@ -6,8 +6,10 @@ from datetime import datetime
 from typing import Any
 
 from job.coordination.attempt import UNDONE
-from job.coordination.database import Database, queries
-from job.coordination.tasks import DECIDED, Registered
+from job.coordination.database import Database
+from job.coordination.outcome import DECIDED
+from job.coordination.registered import Registered
+from job.coordination.statements import queries
 from job.errors import Invalid, Missing, UsageError
 from job.experiment.experiment import Experiment
 from job.experiment.specification import stored

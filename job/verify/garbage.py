@@ -8,8 +8,9 @@ removed counts too: the drop leaves a note in the store.
 from collections import defaultdict
 from typing import Any
 
-from job.coordination.database import Database, queries
-from job.coordination.tasks import DECIDED
+from job.coordination.database import Database
+from job.coordination.outcome import DECIDED
+from job.coordination.statements import queries
 from job.errors import UsageError
 from job.experiment.task import Key
 from job.learning.checkpoint import KEPT

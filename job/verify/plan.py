@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from job.coordination import study
-from job.coordination.tasks import DECIDED
+from job.coordination.outcome import DECIDED
 from job.experiment.experiment import STAGES
 from job.verify.collect import Recorded, Task, first_few, sentences
 

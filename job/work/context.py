@@ -9,7 +9,7 @@ from typing import Protocol
 
 from job.background import Background
 from job.coordination.attempt import UNJUDGED, Attempt
-from job.coordination.tasks import Registered
+from job.coordination.registered import Registered
 from job.experiment.experiment import Experiment
 from job.experiment.task import Key
 from job.interrupt import INTERRUPT

@@ -3,7 +3,7 @@
 import logging
 from dataclasses import replace
 
-from job.coordination.tasks import Registered
+from job.coordination.registered import Registered
 from job.errors import Invalid
 from job.experiment.experiment import METHODS, UNSAID, Experiment, differences
 

@@ -4,7 +4,7 @@ import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from job.coordination.tasks import Registered
+from job.coordination.registered import Registered
 from job.data import describe, sources, staged, staging
 from job.data.dataset import Part, Source
 from job.errors import Invalid, JobError

@@ -8,8 +8,9 @@ import logging
 import secrets
 
 from job.coordination import study
-from job.coordination.database import Database, alone, json_value, queries
-from job.coordination.tasks import Registered, find
+from job.coordination.database import Database, alone, json_value
+from job.coordination.registered import Registered, find
+from job.coordination.statements import queries
 from job.data import staged
 from job.errors import Invalid, NotReady, UsageError
 from job.experiment.experiment import STAGES, Experiment

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from job.coordination.attempt import UNDONE
-from job.coordination.database import Database, json_value, queries
+from job.coordination.database import Database, json_value
+from job.coordination.statements import queries
 from job.data import staged
 from job.errors import Missing
 from job.experiment.task import Key

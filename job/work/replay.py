@@ -4,8 +4,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from job.coordination.database import Database, queries
-from job.coordination.tasks import Registered
+from job.coordination.database import Database
+from job.coordination.registered import Registered
+from job.coordination.statements import queries
 from job.data.staging import npy
 from job.errors import Diverged, Invalid
 from job.experiment.task import Key

@@ -12,7 +12,7 @@ from contextlib import suppress
 import numpy as np
 
 from job.coordination import study
-from job.coordination.tasks import Registered
+from job.coordination.registered import Registered
 from job.data import staging
 from job.errors import Diverged, JobError, Missing
 from job.learning import evaluate, provenance

@@ -7,8 +7,10 @@ from pathlib import Path
 
 from job import logs
 from job.coordination import tasks
+from job.coordination.attempt import Attempt
 from job.coordination.database import Database
-from job.coordination.tasks import Attempt, Registered, Tasks, Worker
+from job.coordination.registered import Registered, Worker, find
+from job.coordination.tasks import Tasks
 from job.errors import (
     Impossible,
     Interrupted,
@@ -134,7 +136,7 @@ def found(settings: Settings, database: Database, wait_s: float | None = None) -
     """
     name = settings.need("experiment")
     with suppress(NotReady):  # raised below, if it is still so
-        return tasks.find(database, name)
+        return find(database, name)
     from job.storage.store import open_store
 
     with suppress(Missing):
@@ -142,7 +144,7 @@ def found(settings: Settings, database: Database, wait_s: float | None = None) -
         store = open_store(store_url, patience_s(settings), INTERRUPT.sleep)
         store.get("asked-whether-we-may")
     patience = settings.wait_s if wait_s is None else wait_s
-    return tasks.patiently(lambda: tasks.find(database, name), patience)
+    return tasks.patiently(lambda: find(database, name), patience)
 
 
 def _adopt_or_do(settings: Settings, registered: Registered, attempt: Attempt) -> None:

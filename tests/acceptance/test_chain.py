@@ -14,7 +14,7 @@ import pytest
 from PIL import ExifTags, Image
 
 from job.coordination.database import Database
-from job.coordination.tasks import find
+from job.coordination.registered import find
 from job.report.curves import calibration
 from job.storage.store import open_store
 from job.work.stages import features_prefix

@@ -10,7 +10,8 @@ from world import Child
 
 from job.coordination import study, tasks
 from job.coordination.database import Database
-from job.coordination.tasks import Tasks, Worker
+from job.coordination.registered import Worker, find
+from job.coordination.tasks import Tasks
 from job.experiment import serialize
 from job.experiment.specification import parse
 from job.experiment.task import Key
@@ -45,7 +46,7 @@ def _lived(url: str) -> Database:
     database = Database(url, 10)
     database.create_schema()
     _register(database, parse(SPEC), STAGED)
-    registered = tasks.find(database, "small")
+    registered = find(database, "small")
 
     def attempt(index: int):
         key = Key("cnn", "trial", index)

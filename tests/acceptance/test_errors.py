@@ -68,7 +68,7 @@ def test_a_database_that_may_only_be_read(small, postgres):
                 postgres.url.partition("@")[0], "postgresql://reader:x"
             ),
         )
-        assert "reader may not make the schema job, where our tables are" in sentence(refused)
+        assert "reader may not create the schema job, where our tables are" in sentence(refused)
     finally:
         database.rows("drop role reader")
 
@@ -206,7 +206,7 @@ def test_a_loss_that_is_not_finite(small):
     assert (
         "is decided already: pruned (diverged" in small.job("trial", "--index", 0, check=0).stderr
     )
-    assert "cnn has no complete trial to go on with: 1 pruned" in sentence(
+    assert "cnn has no complete trial to continue with: 1 pruned" in sentence(
         small.job("fold", "--index", 0, check=70)
     )
     (small.folder / "photo.png").touch()

@@ -11,7 +11,7 @@ import pytest
 from world import SMALL
 
 from job import __version__
-from job.coordination import database
+from job.coordination import schema
 from job.coordination.database import Database
 from job.errors import Invalid
 
@@ -171,7 +171,7 @@ def test_a_signal_at_any_moment(site):
 
 def test_a_postgresql_that_is_too_old(database_url, monkeypatch):
     """A server older than the tables need is refused by its version, before anything is created."""
-    monkeypatch.setattr(database, "OLDEST_POSTGRESQL", 990000)
+    monkeypatch.setattr(schema, "OLDEST_POSTGRESQL", 990000)
     with pytest.raises(Invalid, match=r"PostgreSQL 1[5-9]\.\d.* 99 or newer"):
         Database(database_url, 5).create_schema()
     assert Database(database_url, 5).rows("select to_regclass('job_schema') as found") == [

@@ -129,7 +129,7 @@ def test_a_report_that_waits(small):
     assert "has no tables yet" in small.job(*waiting, check=75).stderr
     small.job("prepare", "small.toml", check=0)
     assert (
-        "not every task is decided: 1 of trial, 2 of fold, 1 of final to go"
+        "not every task is decided: 1 trial, 2 fold, 1 final left"
         in small.job(*waiting, check=75).stderr
     )
     assert not (small.folder / "report").exists()

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
 
-from job.coordination.attempt import MAX_VANISHED
 from job.coordination.database import Database
+from job.coordination.outcome import MAX_VANISHED
 from job.errors import JobError
 from job.experiment.experiment import Experiment
 from job.experiment.specification import load

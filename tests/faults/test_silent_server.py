@@ -9,9 +9,9 @@ import psycopg2
 import pytest
 from world import stopped
 
-from job.coordination import tasks
 from job.coordination.database import Database
-from job.coordination.tasks import Tasks, Worker
+from job.coordination.registered import Worker, find
+from job.coordination.tasks import Tasks
 from job.errors import NotReady
 from job.experiment.specification import parse
 from job.experiment.task import Key
@@ -30,9 +30,7 @@ LEASE_S = 3.0
 
 
 def worker(database, name: str) -> Tasks:
-    return Tasks(
-        database, tasks.find(database, "small"), Worker(owner=name, host=name), LEASE_S, 0.0
-    )
+    return Tasks(database, find(database, "small"), Worker(owner=name, host=name), LEASE_S, 0.0)
 
 
 def silent(server: Postgres) -> None:

@@ -6,8 +6,8 @@ from contextlib import contextmanager
 import psycopg2
 import psycopg2.extras
 
-from job.coordination import tasks
 from job.coordination.database import Database
+from job.coordination.registered import find
 from job.experiment.specification import parse
 from job.experiment.task import Key
 from job.work.prepare import _register
@@ -142,7 +142,7 @@ def prepared(database_url: str):
     database = Kept(database_url + "?options=-csynchronous_commit%3Doff")
     database.rows(HISTORY)
     try:
-        yield database, tasks.find(database, "small")
+        yield database, find(database, "small")
     finally:
         for connection in database.all:
             connection.close()

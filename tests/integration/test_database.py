@@ -16,7 +16,8 @@ from refusal import refused, refused_in, role, sockets
 from wire import Wire, through
 from world import stopped
 
-from job.coordination.database import Database, Limits, alone
+from job.coordination.connection import Limits
+from job.coordination.database import Database, alone
 from job.errors import Invalid, JobError, Unreachable
 from job.experiment.specification import parse
 from job.local.embedded import Postgres
@@ -301,14 +302,14 @@ def test_a_variable_of_libpq_is_named(database_url, monkeypatch):
     monkeypatch.setenv("PGPASSWORD", "secret")
     monkeypatch.setenv("PGDATA", "/var/lib/postgresql")
     assert refused(database_url).endswith(
-        "; check JOB_DATABASE_URL, and PGPASSWORD, PGSSLMODE = require in the environment, which libpq reads, too"
+        "; check JOB_DATABASE_URL, and PGPASSWORD, PGSSLMODE = require in the environment, which libpq also reads"
     )
     monkeypatch.delenv("PGSSLMODE")
     monkeypatch.delenv("PGPASSWORD")
     monkeypatch.setenv("PGTARGETSESSIONATTRS", "standby")
     with pytest.raises(
         Unreachable,
-        match="; PGTARGETSESSIONATTRS = standby in the environment, which libpq reads, too",
+        match="; PGTARGETSESSIONATTRS = standby in the environment, which libpq also reads",
     ):
         Database(database_url, 0).rows("select 1")
 

@@ -5,9 +5,9 @@ import time
 
 import pytest
 
-from job.coordination import tasks
 from job.coordination.database import Database
-from job.coordination.tasks import Tasks, Worker
+from job.coordination.registered import Worker, find
+from job.coordination.tasks import Tasks
 from job.experiment.specification import parse
 from job.experiment.task import Key
 from job.storage.store import FolderStore, open_store
@@ -45,7 +45,7 @@ def attempt(database, store):
     """Return a function that begins an attempt of the trial and stores files under it, of an hour ago."""
 
     def begin(*files):
-        attempt = Tasks(database, tasks.find(database, "small"), Worker(), 60, 0).claim(TRIAL)
+        attempt = Tasks(database, find(database, "small"), Worker(), 60, 0).claim(TRIAL)
         attempt.set_parameters({})
         put(store, folder(database) + f"/{attempt.number}/", *files)
         return attempt
@@ -54,7 +54,7 @@ def attempt(database, store):
 
 
 def folder(database, key=TRIAL):
-    return f"experiments/{tasks.find(database, 'small').id}/{key.model}/{key.stage}/{key.index}"
+    return f"experiments/{find(database, 'small').id}/{key.model}/{key.stage}/{key.index}"
 
 
 def put(store, prefix, *files, age_s=3600):
@@ -143,7 +143,7 @@ def test_what_the_database_does_not_know_stays(database, store, attempt):
     """Other experiments, unknown tasks and attempts, reports, data: none is ours to remove."""
     attempt("checkpoint-000000001").commit("complete", 0.5, {}, {})
     an_hour_ago(database)
-    mine = f"experiments/{tasks.find(database, 'small').id}"
+    mine = f"experiments/{find(database, 'small').id}"
     put(store, "experiments/small-0000/cnn/trial/0/1/", "checkpoint-000000001", "result.json")
     put(store, f"{mine}/cnn/trial/0/", "2/checkpoint-000000002", "notes.txt")
     put(store, f"{mine}/cnn/trial/99/1/", "checkpoint-000000002")
@@ -188,7 +188,7 @@ def test_a_file_that_goes_while_a_folder_is_listed_is_left_out(store):
 def test_what_a_drop_leaves(database, store, attempt):
     """A drop that crashes between rows and bytes, or whose workers still write, leaves a note: gc removes the rest a lease later."""
     attempt("checkpoint-000000001", "history.csv")  # and is at work
-    registered, late = tasks.find(database, "small"), folder(database) + "/1/result.json"
+    registered, late = find(database, "small"), folder(database) + "/1/result.json"
     put(store, "experiments/small-00000000/cnn/trial/0/1/", "result.json")  # of another database
     drop(database, store, "small")
     assert [o.key for o in store.listing("")] == [
@@ -211,7 +211,7 @@ def test_a_drop_that_crashed(database, store, attempt, crash):
     attempt("result.json").release("x")
     key, note = (
         next(o.key for o in store.listing("")),
-        f"dropped/{tasks.find(database, 'small').id}.json",
+        f"dropped/{find(database, 'small').id}.json",
     )
 
     class Crashes(FolderStore):
@@ -246,7 +246,7 @@ def test_the_command(small, s3_environ):
     """On S3 --dry-run lists and removes nothing, then the command removes just that; with a lease's age it removes nothing."""
     small.job("prepare", "small.toml", check=0)
     database, store = Database(small.database_url, 5), open_store(small.store_url, 5)
-    Tasks(database, tasks.find(database, "small"), Worker(), 60, 0).claim(TRIAL).commit(
+    Tasks(database, find(database, "small"), Worker(), 60, 0).claim(TRIAL).commit(
         "complete", 0.5, {}, {}
     )
     key = f"{folder(database)}/1/checkpoint-000000001"

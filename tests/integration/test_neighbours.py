@@ -14,7 +14,8 @@ from refusal import role
 from job.coordination import status, study, tasks
 from job.coordination.attempt import UNJUDGED
 from job.coordination.database import Database
-from job.coordination.tasks import Tasks, Worker
+from job.coordination.registered import Worker, find
+from job.coordination.tasks import Tasks
 from job.errors import Invalid, NotReady
 from job.experiment.specification import parse
 from job.experiment.task import Key
@@ -131,7 +132,7 @@ def schemas(database: Database) -> set[str]:
 
 def live(database: Database, owner: Database, reader: Database, store: FolderStore) -> None:
     """Do all that workers and readers do between `job prepare` and `job drop`, and let the owner retry a task."""
-    registered = tasks.find(database, "small")
+    registered = find(database, "small")
     worker = Tasks(database, registered, Worker(owner="a", host="here"), 60.0, 0.0)
     for index in range(3):
         attempt = worker.claim(Key("cnn", "trial", index))
@@ -153,7 +154,7 @@ def live(database: Database, owner: Database, reader: Database, store: FolderSto
             attempt = worker.claim(Key("cnn", "trial", index))
             assert attempt.lost_before() >= 0
         attempt.commit("complete", 0.25 * index, {}, {})
-    assert worker.selection("cnn")["trial"] == 2
+    assert worker.selection("cnn").trial == 2
     fold = worker.claim(Key("cnn", "fold", 0))
     for again in range(3):
         fold.error("a fault")
@@ -240,7 +241,7 @@ def test_tables_of_an_earlier_version(database_url, caplog):
     before.rows("grant create on schema public to public")
     after = prepared(database_url)
     assert schemas(after) == {"public"}
-    worker = Tasks(after, tasks.find(after, "small"), Worker(), 60.0, 0.0)
+    worker = Tasks(after, find(after, "small"), Worker(), 60.0, 0.0)
     worker.claim(Key("cnn", "trial", 0)).commit("complete", 0.5, {}, {})
     assert after.rows(
         "select count(*)::int as n from pg_proc where proconfig = array['search_path=public, pg_temp']"
@@ -257,7 +258,7 @@ def test_a_search_path_in_the_url(database_url):
     own, team = prepared(database_url), prepared(f"{database_url}?options=-csearch_path%3Dteam")
     assert schemas(own) == {"job", "team"}
     team.rows("update experiment set name = 'theirs'")
-    assert tasks.find(own, "small").id != tasks.find(team, "theirs").id
+    assert find(own, "small").id != find(team, "theirs").id
 
 
 def test_tables_that_a_stranger_made(neighbour, database_url, caplog):
@@ -271,12 +272,12 @@ def test_tables_that_a_stranger_made(neighbour, database_url, caplog):
     execute(database_url, "create schema team")
     for url in (database_url, f"{database_url}?options=-csearch_path%3Dteam,public"):
         with pytest.raises(NotReady, match="has no tables yet"):
-            tasks.find(Database(url, 5), "small")
+            find(Database(url, 5), "small")
     with pytest.raises(
         NotReady,
         match=rf"has no tables yet.* \(public.job_schema belongs to {neighbour[1]}, a stranger to our role",
     ):
-        tasks.find(Database(database_url, 5), "small")
+        find(Database(database_url, 5), "small")
     with another(database_url, may_make_schemas(database_url)) as (
         url,
         _,
@@ -286,7 +287,7 @@ def test_tables_that_a_stranger_made(neighbour, database_url, caplog):
             f"public.job_schema belongs to {neighbour[1]}; our tables are made in the schema job"
             in caplog.text
         )
-        assert tasks.find(Database(url, 5), "small").id
+        assert find(Database(url, 5), "small").id
 
 
 def test_a_schema_that_is_not_ours_alone(neighbour, database_url):

@@ -18,10 +18,11 @@ import pytest
 from proxy import Proxy
 from world import wait_for
 
-from job.coordination import status, tasks
+from job.coordination import status
 from job.coordination.attempt import Attempt
 from job.coordination.database import Database
-from job.coordination.tasks import Tasks, Worker
+from job.coordination.registered import Worker, find
+from job.coordination.tasks import Tasks
 from job.experiment.specification import parse
 from job.experiment.task import Key
 from job.work.prepare import _register
@@ -45,7 +46,7 @@ class Life:
         self.url, self.database = url, Database(url, 10)
         self.database.create_schema()
         _register(self.database, parse(SPEC), STAGED)
-        self.registered = tasks.find(self.database, "small")
+        self.registered = find(self.database, "small")
 
     def claim(self, stage: str, index: int, host: str = "node1", lease_s: float = 60) -> Attempt:
         return Tasks(self.database, self.registered, Worker(host=host), lease_s, 0).claim(

@@ -16,9 +16,10 @@ from promises import Kept
 from psycopg2.extras import RealDictCursor
 from refusal import role
 
-from job.coordination import study, tasks
+from job.coordination import history, hyperband, study
 from job.coordination.database import Database
-from job.coordination.tasks import Tasks, Worker
+from job.coordination.registered import Worker, find
+from job.coordination.tasks import Tasks
 from job.errors import Invalid, Unreachable
 from job.experiment.specification import parse
 from job.experiment.task import Key
@@ -58,7 +59,7 @@ def database(database_url):
 def register(database, **search):
     experiment = parse(spec(**search))
     _register(database, experiment, STAGED)
-    return experiment, tasks.find(database, "small")
+    return experiment, find(database, "small")
 
 
 def claim(database, registered, index):
@@ -210,19 +211,19 @@ def test_pruning_of_a_recorded_study_is_optunas_own(database, name, least):
 def test_brackets_are_counted_in_whole_numbers():
     """Hyperband has a bracket for each power of three that fits, exactly; a logarithm, Optuna's too, finds one too few of 243 epochs, as method 1 does."""
     assert [
-        study.brackets(least, epochs, 2)
+        hyperband.brackets(least, epochs, 2)
         for least, epochs in ((1, 243), (1, 242), (1, 1), (2, 486), (7, 20))
     ] == [6, 5, 1, 6, 1]
     wrong = set()
     for least in range(1, 1001):
         for epochs in range(least, 1001):
             exact, theirs = (
-                study.brackets(least, epochs, 2),
+                hyperband.brackets(least, epochs, 2),
                 math.floor(math.log(epochs / least, 3)) + 1,
             )
             assert (
                 least * 3 ** (exact - 1) <= epochs < least * 3**exact
-                and study.brackets(least, epochs, 1) == theirs
+                and hyperband.brackets(least, epochs, 1) == theirs
             )
             if exact != theirs:
                 wrong.add((least, epochs))
@@ -231,8 +232,8 @@ def test_brackets_are_counted_in_whole_numbers():
     optuna.create_study(pruner=pruner).optimize(
         lambda trial: trial.report(0, 1) or trial.should_prune(), n_trials=1
     )
-    assert len(pruner._pruners) == 5 == study.brackets(1, 243, 1)
-    drawn = {study.bracket_of("small/cnn", trial, 1, 243, 2) for trial in range(500)}
+    assert len(pruner._pruners) == 5 == hyperband.brackets(1, 243, 1)
+    drawn = {hyperband.bracket_of("small/cnn", trial, 1, 243, 2) for trial in range(500)}
     assert drawn == set(range(6))
 
 
@@ -290,10 +291,12 @@ def test_a_long_study_is_shown_in_part(database, monkeypatch):
            where stage = 'trial' and index < 599"""
     )
     for name, most in {"SHOWN_BEST": 5, "SHOWN_RUNNING": 50, "SHOWN_SPREAD": 100}.items():
-        monkeypatch.setattr(study, name, most)
+        monkeypatch.setattr(history, name, most)
     found = {
-        r["index"]: r
-        for r in study._shown(database, experiment, registered.values(Key("cnn", "trial", 3)))
+        r.index: r
+        for r in history.past_trials(
+            database, experiment, registered.values(Key("cnn", "trial", 3))
+        )
     }
     complete = sorted((i for i in range(31, 599, 2)), key=lambda i: -(i * 7 % 601))
     assert found.keys() >= {*complete[:5], *range(3), *range(4, 10), *range(20, 30)}
@@ -305,8 +308,10 @@ def test_a_long_study_is_shown_in_part(database, monkeypatch):
         "update task set state = 'running' where stage = 'trial' and mod(index, 4) = 1 and index < 599"
     )
     shown = Counter(
-        r["state"]
-        for r in study._shown(database, experiment, registered.values(Key("cnn", "trial", 3)))
+        r.state
+        for r in history.past_trials(
+            database, experiment, registered.values(Key("cnn", "trial", 3))
+        )
     )
     assert (
         shown["running"] in (49, 50) and shown["complete"] + shown["pruned"] >= 100
@@ -318,7 +323,7 @@ def test_a_trial_is_few_messages(database, database_url, monkeypatch, name):
     """From finding our tables to the commit, a trial of nine epochs with a pruner sends a message an epoch, and seven more."""
     register(database, pruner=name)
     for index in range(12):
-        run(database, tasks.find(database, "small"), index)
+        run(database, find(database, "small"), index)
     sent, execute = [], RealDictCursor.execute
     monkeypatch.setattr(
         RealDictCursor,
@@ -327,7 +332,7 @@ def test_a_trial_is_few_messages(database, database_url, monkeypatch, name):
     )
     monkeypatch.setattr(sys.modules[__name__], "curve", lambda parameters, epoch: 1.0)
     fresh = Database(database_url)
-    assert run(fresh, tasks.find(fresh, "small"), 12) == (8, False)
+    assert run(fresh, find(fresh, "small"), 12) == (8, False)
     assert len(sent) == 9 + 7
 
 

@@ -21,7 +21,9 @@ from hypothesis.stateful import (
 from promises import CHECK, CLEAN, DIGEST, KEYS, SAME, SCHEDULERS, TRIALS, choose, prepared
 
 from job.coordination import tasks
-from job.coordination.tasks import DECIDED, Tasks, Worker
+from job.coordination.outcome import DECIDED
+from job.coordination.registered import Worker
+from job.coordination.tasks import Tasks
 from job.errors import Impossible, JobError, LeaseLost, NotReady
 from job.experiment.task import Key
 
@@ -80,13 +82,10 @@ class Machine(RuleBasedStateMachine):
     def process(self, scheduler) -> Tasks:
         """Return a new process: nobody has seen its owner before."""
         self.born += 1
-        return Tasks(
-            self.database,
-            self.registered,
-            Worker(f"owner {self.born}", "here", scheduler),
-            LEASE_S,
-            0.0,
-        )
+        return self.tasks_of(Worker(f"owner {self.born}", "here", scheduler))
+
+    def tasks_of(self, worker) -> Tasks:
+        return Tasks(self.database, self.registered, worker, LEASE_S, 0.0)
 
     def lease(self, key, until: str) -> None:
         where = {"s": key.stage, "i": key.index}
@@ -110,7 +109,7 @@ class Machine(RuleBasedStateMachine):
         return (row.state, row.attempt, row.owner) == (
             "running",
             attempt.number,
-            attempt.tasks.worker.owner,
+            attempt.owner,
         )
 
     def refused(self, attempt, write) -> bool:
@@ -207,7 +206,7 @@ class Machine(RuleBasedStateMachine):
     @rule(target=attempts, attempt=attempts)
     def claim_again(self, attempt):
         """The process did not hear the answer to its claim, or was paused and begins anew."""
-        again = self.take(attempt.key, attempt.tasks)
+        again = self.take(attempt.key, self.tasks_of(attempt.worker))
         return again if again else multiple()
 
     @rule(
@@ -364,7 +363,7 @@ class Machine(RuleBasedStateMachine):
             with pytest.raises(expected):
                 self.tasks[w].selection("cnn")
         else:
-            assert self.tasks[w].selection("cnn")["parameters"] == expected
+            assert self.tasks[w].selection("cnn").parameters == expected
 
     @invariant()
     def as_the_model(self):

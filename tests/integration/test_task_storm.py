@@ -12,7 +12,9 @@ import pytest
 from promises import CHECK, KEYS, SCHEDULERS, choose, prepared
 
 from job.coordination import tasks
-from job.coordination.tasks import DECIDED, Tasks, Worker
+from job.coordination.outcome import DECIDED
+from job.coordination.registered import Worker
+from job.coordination.tasks import Tasks
 from job.errors import Impossible, JobError, LeaseLost, NotReady
 
 LEASE_S = 0.02

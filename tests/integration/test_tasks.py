@@ -7,9 +7,11 @@ from contextlib import closing, suppress
 import pytest
 from wire import Wire, through
 
-from job.coordination import tasks
+from job.coordination import selection, tasks
+from job.coordination.attempt import Attempt
 from job.coordination.database import Database
-from job.coordination.tasks import Attempt, Tasks, Worker, scheduler_job
+from job.coordination.registered import Worker, find, scheduler_job
+from job.coordination.tasks import Tasks
 from job.errors import Impossible, Invalid, JobError, LeaseLost, NotReady
 from job.experiment.specification import parse
 from job.experiment.task import Key
@@ -37,7 +39,7 @@ def database(database_url):
 def worker(database, name="a", lease_s=60.0, wait_s=0.0, scheduler=None) -> Tasks:
     return Tasks(
         database,
-        tasks.find(database, "small"),
+        find(database, "small"),
         Worker(owner=name, host="here", scheduler=scheduler),
         lease_s,
         wait_s,
@@ -99,7 +101,7 @@ def test_one_owner(database):
         thread.start()
     for thread in threads:
         thread.join()
-    assert sum(isinstance(r, tasks.Attempt) for r in results) == 1
+    assert sum(isinstance(r, Attempt) for r in results) == 1
     assert sum("is owned by attempt 1 on here" in str(r) for r in results) == 11
 
 
@@ -155,7 +157,7 @@ def test_nobody_takes_a_task_unheard(database):
         end_lease(database)
         for other in others:
             with pytest.raises(
-                NotReady, match=r"is owned by attempt 1 on here, its lease ends in (1.|20) s"
+                NotReady, match=r"is owned by attempt 1 on here; its lease ends in (1.|20) s"
             ):
                 other.claim(TRIAL)
         assert database.rows("select reason from attempt") == [{"reason": "called in by here"}]
@@ -233,10 +235,10 @@ def test_three_errors_in_a_row_fail_the_task(database):
         worker(database).claim(TRIAL).error("boom")
         assert state(database)["state"] == "waiting"
     worker(database).claim(TRIAL).error("boom")
-    with pytest.raises(Impossible, match="3 attempts in a row, the last: boom"):
+    with pytest.raises(Impossible, match="3 attempts failed in a row, the last with: boom"):
         worker(database).claim(TRIAL)
     assert optuna_states(database)[0] == "FAIL"
-    tasks.retry(database, tasks.find(database, "small"), TRIAL)
+    tasks.retry(database, find(database, "small"), TRIAL)
     assert worker(database).claim(TRIAL).number == 4
 
 
@@ -246,10 +248,11 @@ def test_ten_that_vanish_in_a_row_fail_the_task(database):
         worker(database, f"w{number}").claim(TRIAL)
         end_lease(database, called_in=True)
     with pytest.raises(
-        Impossible, match="vanished 10 times in a row, the last on here: out of memory, or of time"
+        Impossible,
+        match="vanished 10 times in a row, the last time on here: out of memory, or out of time",
     ):
         worker(database).claim(TRIAL)
-    tasks.retry(database, tasks.find(database, "small"), TRIAL)
+    tasks.retry(database, find(database, "small"), TRIAL)
     assert worker(database).claim(TRIAL).number == 11
 
 
@@ -327,10 +330,10 @@ def test_a_retry_whose_answer_is_lost(database, database_url, postgres):
 
     with closing(Wire(postgres.ports[0], obey)) as wire:
         there = Database(through(database_url, wire), 30)
-        tasks.retry(there, tasks.find(there, "small"), TRIAL)
+        tasks.retry(there, find(there, "small"), TRIAL)
         assert (len(commits), state(database)["state"]) == (2, "waiting")
         with pytest.raises(JobError, match="has not failed for good"):
-            tasks.retry(there, tasks.find(there, "small"), TRIAL)
+            tasks.retry(there, find(there, "small"), TRIAL)
 
 
 def test_a_failed_trial_is_closed_once_selected(database):
@@ -341,7 +344,7 @@ def test_a_failed_trial_is_closed_once_selected(database):
     complete(database, 2, 0.7)
     worker(database).selection("cnn")
     with pytest.raises(JobError):
-        tasks.retry(database, tasks.find(database, "small"), TRIAL)
+        tasks.retry(database, find(database, "small"), TRIAL)
     assert state(database)["state"] == "failed"
 
 
@@ -363,7 +366,7 @@ def test_a_decision_is_made_once(database):
 
 def test_who_waits_counts_no_further_than_it_needs(database, monkeypatch):
     """Of many unfinished tasks a sentence says that they are many: who waits asks often."""
-    monkeypatch.setattr(tasks, "MOST_COUNTED", 2)
+    monkeypatch.setattr(selection, "MOST_COUNTED", 2)
     with pytest.raises(NotReady, match="more than 2 trial tasks of cnn are not finished"):
         worker(database).claim(Key("cnn", "fold", 0))
     complete(database, 2, 0.7)
@@ -397,7 +400,7 @@ def test_a_selection_closes_the_trials(database):
     with pytest.raises(
         JobError, match="cnn trial 0 cannot be retried: .* selected, which closes its trials"
     ):
-        tasks.retry(database, tasks.find(database, "small"), TRIAL)
+        tasks.retry(database, find(database, "small"), TRIAL)
 
 
 def test_progress_by_a_checkpoint_counts(database):
@@ -419,15 +422,15 @@ def test_without_a_complete_trial_the_later_stages_are_impossible(database):
         worker(database, f"p{index}").claim(Key("cnn", "trial", index)).commit(
             "pruned", None, {}, {}, reason="diverged"
         )
-    with pytest.raises(Impossible, match="cnn has no complete trial to go on with: 3 pruned"):
+    with pytest.raises(Impossible, match="cnn has no complete trial to continue with: 3 pruned"):
         worker(database).claim(Key("cnn", "final", 0))
 
 
 def test_other_tables_are_told_apart(database, database_url):
     """No tables: not ready. Another schema version: invalid. Wrong password or database: invalid."""
     database.rows("update job_schema set version = 99")
-    with pytest.raises(Invalid, match=r"schema version 99, this program expects \d"):
-        tasks.find(database, "small")
+    with pytest.raises(Invalid, match=r"schema version 99, but this program expects \d"):
+        find(database, "small")
     with pytest.raises(Invalid, match="refused us"):
         Database(database_url.replace(":", ":x", 2).replace("postgresql:x", "postgresql:"), 0).rows(
             "select 1"
@@ -436,14 +439,14 @@ def test_other_tables_are_told_apart(database, database_url):
         Database(database_url + "x", 0).rows("select 1")
     database.rows("drop schema job cascade")
     with pytest.raises(NotReady, match="has no tables yet: run `job prepare"):
-        tasks.find(database, "small")
+        find(database, "small")
 
 
 @pytest.mark.parametrize("gone", ["job_schema", "task", "trials"])
 def test_a_database_that_lost_some_tables_is_not_called_empty(database, gone):
     """Ours or Optuna's: the one that is gone is named, and neither waiting nor `prepare` is said to mend it."""
     database.rows(f"drop table {gone} cascade")
-    said = f'is not whole: relation "{gone}" does not exist, but other tables of ours are there'
+    said = f'is incomplete: relation "{gone}" does not exist, but other tables of ours are there'
     with pytest.raises(Invalid, match=said):
         worker(database).claim(TRIAL)
     if gone != "trials":  # Optuna makes its own again, empty

@@ -16,8 +16,9 @@ import pytest
 from world import Site, a_tick_after, wait_for
 
 from job.coordination.database import Database
+from job.coordination.registered import Worker, find
 from job.coordination.study import internal
-from job.coordination.tasks import Tasks, Worker, find
+from job.coordination.tasks import Tasks
 from job.experiment.task import Element, Key
 from job.learning.checkpoint import Damaged
 from job.learning.provenance import seal, sha256, unseal
@@ -92,7 +93,7 @@ def finished(postgres, s3, tmp_path_factory):
     )
     attempt.set_parameters(
         {"learning_rate": 0.1},
-        internal(attempt.tasks.registered.experiment, "cnn", {"learning_rate": 0.1}),
+        internal(attempt.registered.experiment, "cnn", {"learning_rate": 0.1}),
     )
     attempt.commit("pruned", None, {}, {}, reason="diverged: the loss is not finite in epoch 0")
     two_at_a_time(site, [("fold", 0), ("fold", 1), ("final", 0)])

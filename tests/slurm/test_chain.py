@@ -14,7 +14,7 @@ from cluster import PLAIN
 from conftest import ROOT, environ, processes, words
 from world import SMALL, TINY, wait_for, write_images
 
-from job.coordination.attempt import MAX_VANISHED
+from job.coordination.outcome import MAX_VANISHED
 
 SETTINGS = PLAIN  # MaxArraySize is 3
 COUNTED_JOB = """#!/bin/sh

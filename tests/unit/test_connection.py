@@ -8,8 +8,8 @@ from contextlib import closing, contextmanager
 import pytest
 from world import address
 
-from job.coordination import connection
-from job.coordination.connection import proof
+from job.coordination import address as coordinates
+from job.coordination.address import proof
 from job.coordination.database import Database
 from job.errors import Invalid, UsageError
 
@@ -56,7 +56,7 @@ def test_a_stranger_in_its_place(ask):
     """Who listens at the address of the database and wants the password otherwise than by SCRAM hears nothing of it."""
     with (
         stranger(address(), ask) as (port, heard),
-        pytest.raises(Invalid, match="was not told the password: .*requirement.* failed"),
+        pytest.raises(Invalid, match="was not sent the password: .*requirement.* failed"),
     ):
         Database(f"postgresql://job:secret@{address()}:{port}/job", 60).rows("select 1")
     assert heard == [b""]
@@ -117,8 +117,8 @@ def test_what_cannot_be_asked(monkeypatch):
     ):
         proof({}, "md5", "there")
     # No mock of ours: which libpq it is linked with is psycopg2's to say, and there is one here.
-    monkeypatch.setattr(connection.extensions, "libpq_version", lambda: 150004)
+    monkeypatch.setattr(coordinates.extensions, "libpq_version", lambda: 150004)
     with pytest.raises(
-        Invalid, match="libpq 15 would tell its password in clear to whoever asks: install"
+        Invalid, match="libpq 15 would send its password in the clear to whoever asks: install"
     ):
         proof({"host": "node17"}, "scram-sha-256", "there")

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from job.coordination.tasks import Registered
+from job.coordination.registered import Registered
 from job.data import staging
 from job.errors import Invalid
 from job.experiment.specification import parse

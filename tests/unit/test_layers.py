@@ -28,7 +28,12 @@ FENCES = {
     "botocore": {"storage.s3", "storage.s3_client", "storage.s3_errors"},
     "cryptography": {"local.certificate"},
     "optuna": {"coordination.study"},
-    "psycopg2": {"coordination.connection", "coordination.database"},
+    "psycopg2": {
+        "coordination.address",
+        "coordination.connection",
+        "coordination.database",
+        "coordination.trouble",
+    },
     "sqlalchemy": {"coordination.study"},
     "click": {
         "cli.cli",

@@ -3,7 +3,8 @@
 import pytest
 
 from job.cli.status_lines import lines, results_of, span, table
-from job.coordination.status import STATES, time_left, undecided
+from job.coordination.counts import STATES, undecided
+from job.coordination.estimate import time_left
 
 
 def counts(**states) -> dict:

@@ -57,7 +57,10 @@ def without_fold(collected: Collected, state: str = "waiting") -> Collected:
     """Remove the result of fold 1 of mobilenetv2."""
     model = collected.models["mobilenetv2"]
     model.tasks["fold"][1] = Task(
-        "fold", 1, state, reason="3 attempts in a row, the last: OOM" if state == "failed" else None
+        "fold",
+        1,
+        state,
+        reason="3 attempts failed in a row, the last with: OOM" if state == "failed" else None,
     )
     del model.predictions[("fold", 1)]
     return collected
@@ -186,7 +189,7 @@ def test_a_failed_model_leaves_the_comparison_with_a_reason():
     summary = summarise(collected)
     assert summary["winner"] == "vgg16"
     assert any(
-        "mobilenetv2 is out of the comparison: fold 1 failed for good (3 attempts in a row, the last: OOM)"
+        "mobilenetv2 is out of the comparison: fold 1 failed for good (3 attempts failed in a row, the last with: OOM)"
         in m
         for m in summary["missing"]
     )
