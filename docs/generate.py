@@ -22,6 +22,11 @@ ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "docs" / "reference"
 BLOCK = re.compile(r"<!-- (\w+): generated -->\n.*?<!-- end -->", re.S)
 
+COLUMN = re.compile(
+    r"\s*(?P<name>\w+) (?P<type>int|text|jsonb|timestamptz|boolean|double precision)\b"
+    r"[^-]*(?:-- (?P<comment>.*))?"
+)
+
 SECTION_KEYS = {
     "name": "1-40 of a-z, 0-9 and `-`",
     "seed": "of all random numbers",
@@ -184,20 +189,22 @@ def tables() -> str:
     parts = []
     for name, body in re.findall(r"^create table (\w+) \((.*?)\);$", schema, re.M | re.S):
         parts.append(f"### {name}\n")
-        parts.append(table("column|type|meaning", filter(None, map(_column, body.splitlines()))))
+        parts.append(table("column|type|meaning", _columns(body)))
     return "\n".join(parts)
 
 
-def _column(line: str) -> tuple[str, ...] | None:
-    """Return a column's name, type and comment; None for a line that declares no column."""
-    match = re.match(
-        r"\s*(\w+) (int|text|jsonb|timestamptz|boolean|double precision)\b([^-]*)(?:-- (.*))?", line
-    )
-    if not match or match[1] in ("primary", "foreign"):
-        return None
-    values = re.search(r" in \((.*?)\)\)", line)
-    meaning = match[4] or (values[1].replace("'", "`") if values else "")
-    return f"`{match[1]}`", match[2], meaning
+def _columns(body: str) -> Iterable[tuple[str, str, str]]:
+    """Yield name, type and meaning of each column: its comment, the one above, or its values."""
+    above = ""
+    for line in body.splitlines():
+        column = COLUMN.match(line)
+        if comment := re.fullmatch(r"\s*-- (.*)", line):
+            above = f"{above} {comment[1]}".strip()
+        elif column and column["name"] not in ("primary", "foreign"):
+            values = re.search(r" in \((.*?)\)\)", line)
+            listed = values[1].replace("'", "`") if values else ""
+            yield f"`{column['name']}`", column["type"], column["comment"] or above or listed
+            above = ""
 
 
 def _keys(kinds: dict[str, Kind], meanings: dict[str, str]) -> str:

@@ -85,7 +85,8 @@ create table selection (
     primary key (experiment, model)
 );
 
-create table opening (                   -- each time the test part was opened
+-- Each time the test part was opened.
+create table opening (
     experiment text not null references experiment on delete cascade,
     model text not null,
     stage text not null,
