@@ -174,6 +174,8 @@ class Tasks:
         to raise here: the transaction must commit the call by which its owner is called in.
         """
         cursor.execute(SQL["lock"], values)
+        if cursor.fetchone() is None:  # its experiment was dropped meanwhile
+            return None
         task = look(cursor, values)
         if task.owner == self.worker.owner:  # our own claim, whose answer was lost
             return self._attempt(key, task.attempt, task.parameters, task.progress)

@@ -105,6 +105,22 @@ def test_one_owner(database):
     assert sum("is owned by attempt 1 on here" in str(r) for r in results) == 11
 
 
+def test_an_experiment_dropped_during_a_claim(database, monkeypatch):
+    """A task that is gone between the look at it and its lock is not ready: exit 75, no traceback."""
+    worker(database, "a").claim(TRIAL)
+    late = worker(database, "b")
+    peek = late._peek
+
+    def peek_then_drop(key: Key) -> dict:
+        task = peek(key)
+        database.rows("delete from experiment")
+        return task
+
+    monkeypatch.setattr(late, "_peek", peek_then_drop)
+    with pytest.raises(NotReady, match="not among the tasks in the database"):
+        late.claim(TRIAL)
+
+
 def test_done_is_done(database):
     """A decided task is not claimed again."""
     complete(database, 0, 0.5)
