@@ -1,1 +1,1 @@
-"""Speed, measured beside what a user would write otherwise."""
+"""Measure speed beside what a user would write without `job`."""
