@@ -1,7 +1,11 @@
-"""Are the suggestions as good as Optuna's? The best of 200 trials, eight at a time, by our worker on PostgreSQL, by Optuna's TPE in memory, by chance.
+"""Compare our suggestions with Optuna's: the best of 200 trials, eight at a time.
 
-The margins were written down after a pilot on other seeds (101 to 110): half of what chance lost to Optuna's TPE there.
-Other seeds, and longer studies of more at once: python -m bench.quality FIRST LAST [TRIALS AT_ONCE]
+The contenders are our worker on PostgreSQL, Optuna's TPE in memory, and chance.
+
+The margins were fixed after a pilot on other seeds (101 to 110).
+Each margin is half of what chance lost to Optuna's TPE in that pilot.
+For other seeds, or for longer and wider studies:
+python -m bench.quality FIRST LAST [TRIALS AT_ONCE]
 """
 
 import heapq
@@ -24,52 +28,54 @@ from bench.yardsticks.trials import sampler
 from job.coordination import study
 from job.experiment.specification import parse
 
-TRIALS, AT_ONCE, SEEDS = 200, 8, 20
+TRIALS = 200
+AT_ONCE = 8
+SEEDS = 20
 RECORDED = Path(__file__).with_name("recorded.json")
-FIRST = "12345"  # the recorded seeds there were when the margin was written down
+FIRST = "12345"  # the seeds that were recorded when the margin was fixed
 UNIT = {"low": 0.0, "high": 1.0}
 
 
 def branin(p: dict) -> float:
     """Two dimensions, three optima; at most 0. Source: Dixon and Szego 1978."""
-    x, y = 15 * p["x0"] - 5, 15 * p["x1"]
-    value = (
-        (y - 5.1 / (4 * math.pi**2) * x**2 + 5 / math.pi * x - 6) ** 2
-        + 10 * (1 - 1 / (8 * math.pi)) * math.cos(x)
-        + 10
-    )
-    return 0.397887 - value
+    x = 15 * p["x0"] - 5
+    y = 15 * p["x1"]
+    valley = (y - 5.1 / (4 * math.pi**2) * x**2 + 5 / math.pi * x - 6) ** 2
+    waves = 10 * (1 - 1 / (8 * math.pi)) * math.cos(x)
+    return 0.397887 - (valley + waves + 10)
 
 
 def ackley(p: dict) -> float:
     """Five dimensions, one optimum among many hills; at most 0. Source: Ackley 1987."""
     x = np.array([40 * p[f"x{i}"] - 15 for i in range(5)])
-    return float(
-        20 * np.exp(-0.2 * np.sqrt((x**2).mean()))
-        + np.exp(np.cos(2 * math.pi * x).mean())
-        - 20
-        - math.e
-    )
+    funnel = 20 * np.exp(-0.2 * np.sqrt((x**2).mean()))
+    hills = np.exp(np.cos(2 * math.pi * x).mean())
+    return float(funnel + hills - 20 - math.e)
 
 
 def rosenbrock(p: dict) -> float:
-    """Four dimensions, a bent valley; minus the square root of what is left to the optimum, at most 0. Source: Rosenbrock 1960."""
+    """Four dimensions, one bent valley; minus the root of the distance in value, at most 0.
+
+    Source: Rosenbrock 1960.
+    """
     x = [4 * p[f"x{i}"] - 2 for i in range(4)]
-    return -math.sqrt(
-        sum(100 * (b - a**2) ** 2 + (1 - a) ** 2 for a, b in zip(x, x[1:], strict=False))
-    )
+    pairs = zip(x, x[1:], strict=False)
+    return -math.sqrt(sum(100 * (b - a**2) ** 2 + (1 - a) ** 2 for a, b in pairs))
 
 
 @cache
 def _forest():
-    """Return a forest over the recorded trials: it says what a trial in between would have had. Source: Eggensperger et al. 2015."""
+    """Return a forest over the recorded trials, which predicts the value of trials in between.
+
+    Source: Eggensperger et al. 2015.
+    """
     from sklearn.ensemble import RandomForestRegressor
 
     seeds = json.loads(RECORDED.read_text())["seeds"]
     trials = [t for seed in FIRST for t in seeds[seed]["none"] if t["state"] == "complete"]
-    return RandomForestRegressor(100, random_state=0).fit(
-        [_features(t["parameters"]) for t in trials], [t["value"] for t in trials]
-    )
+    features = [_features(t["parameters"]) for t in trials]
+    values = [t["value"] for t in trials]
+    return RandomForestRegressor(100, random_state=0).fit(features, values)
 
 
 def _features(p: dict) -> list[float]:
@@ -77,24 +83,32 @@ def _features(p: dict) -> list[float]:
 
 
 def recorded(p: dict) -> float:
-    """The study of bench/search.py without a pruner: validation accuracy of `cnn` on CIFAR-10."""
+    """Five dimensions; the validation accuracy of `cnn` on CIFAR-10.
+
+    Source: the study of bench/search.py without a pruner.
+    """
     return float(_forest().predict([_features(p)])[0])
 
 
-OWN = {"factory": "bench.quality:none", "epochs": 1}
+CUSTOM = {"factory": "bench.quality:none", "epochs": 1}
 PROBLEMS = {
-    branin: OWN | {"x0": UNIT, "x1": UNIT},
-    ackley: OWN | {f"x{i}": UNIT for i in range(5)},
-    rosenbrock: OWN | {f"x{i}": UNIT for i in range(4)},
+    branin: CUSTOM | {"x0": UNIT, "x1": UNIT},
+    ackley: CUSTOM | {f"x{i}": UNIT for i in range(5)},
+    rosenbrock: CUSTOM | {f"x{i}": UNIT for i in range(4)},
     recorded: {
-        "epochs": 1, "learning_rate": {"low": 1e-5, "high": 1e-1, "log": True}, "batch_size": [32, 64, 128],
-        "dropout": {"low": 0.0, "high": 0.7}, "blocks": [1, 2], "width": [4, 8],
+        "epochs": 1,
+        "learning_rate": {"low": 1e-5, "high": 1e-1, "log": True},
+        "batch_size": [32, 64, 128],
+        "dropout": {"low": 0.0, "high": 0.7},
+        "blocks": [1, 2],
+        "width": [4, 8],
     },
-}  # fmt: skip
+}
 MARGINS = {"branin": 0.17, "ackley": 4.8, "rosenbrock": 2.0, "recorded": 0.0023}
 
 
 def specification(problem, seed: int, kind: str, trials: int) -> dict:
+    """Return an experiment with one problem as its only model."""
     model = "cnn" if problem is recorded else "own"
     search = {"trials": trials, "sampler": kind, "pruner": "none"}
     return {
@@ -110,9 +124,8 @@ class Memory:
     """Optuna's own sampler, in memory."""
 
     def __init__(self, spec: dict, model: str):
-        self.study = optuna.create_study(
-            direction="maximize", sampler=sampler(spec["search"]["sampler"], spec["seed"])
-        )
+        optunas = sampler(spec["search"]["sampler"], spec["seed"])
+        self.study = optuna.create_study(direction="maximize", sampler=optunas)
         self.space = study.distributions(parse(spec), model)
 
     def take(self, index: int) -> tuple:
@@ -124,10 +137,12 @@ class Memory:
 
 
 class Worker:
-    """Our worker: each trial is taken by another, who knows what the database shows."""
+    """Our workers: each trial has a new one, which knows only what the database shows."""
 
     def __init__(self, url: str, spec: dict, model: str):
-        self.url, self.spec, self.model = url, spec, model
+        self.url = url
+        self.spec = spec
+        self.model = model
         workers.create(url, spec)
 
     def take(self, index: int) -> tuple:
@@ -136,85 +151,98 @@ class Worker:
         return (side, attempt), attempt.parameters
 
     def finish(self, trial, value: float) -> None:
-        trial[0].finish(trial[1], value)
+        side, attempt = trial
+        side.finish(attempt, value)
 
 
 def best(kind: str, problem, seed: int, url: str, trials: int, at_once: int) -> float:
-    """Return the best value of a study whose trials run so many at a time, for times that differ."""
+    """Return the best value of a study.
+
+    At most `at_once` trials run at a time, and their durations are random.
+    """
     spec = specification(problem, seed, "random" if kind == "chance" else "tpe", trials)
     model = next(iter(spec["models"]))
     side = Worker(url, spec, model) if kind == "ours" else Memory(spec, model)
-    times, running, values = np.random.default_rng(seed), [], []
+    times = np.random.default_rng(seed)
+    running = []
+    values = []
     for index in range(trials):
         if len(running) == at_once:
             _end(side, heapq.heappop(running), values)
         trial, parameters = side.take(index)
-        begun = running[0][0] if running else 0.0
-        heapq.heappush(running, (begun + times.exponential(), index, trial, problem(parameters)))
+        now = running[0][0] if running else 0.0
+        end = now + times.exponential()
+        heapq.heappush(running, (end, index, trial, problem(parameters)))
     while running:
         _end(side, heapq.heappop(running), values)
     return max(values)
 
 
 def _end(side, ended: tuple, values: list[float]) -> None:
-    side.finish(ended[2], ended[3])
-    values.append(ended[3])
+    _, _, trial, value = ended
+    side.finish(trial, value)
+    values.append(value)
 
 
 def rows(world: World, rounds: int) -> list[Row]:
-    """Return a row a problem: the interval of the paired difference to Optuna's TPE, in margins."""
+    """Return two rows per problem: ours and chance, each less Optuna's TPE, in margins."""
     return measure(fresh(world, "quality"), range(1, SEEDS + 1))
 
 
 def measure(url: str, seeds: range, trials: int = TRIALS, at_once: int = AT_ONCE) -> list[Row]:
-    found = []
+    """Measure all problems over some seeds; print the differences and return the rows."""
+    rows = []
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         for problem in PROBLEMS:
             if problem is recorded and not RECORDED.exists():
                 continue
-            ours, theirs, chance = (
-                np.array(
-                    list(
-                        pool.map(
-                            best,
-                            *zip(
-                                *[(kind, problem, s, url, trials, at_once) for s in seeds],
-                                strict=True,
-                            ),
-                        )
-                    )
-                )
-                for kind in ("ours", "optuna", "chance")
-            )
-            margin = MARGINS[problem.__name__]
-            (low, high), (least, most) = interval(ours - theirs), interval(chance - theirs)
-            print(
-                f"{problem.__name__}: best of {trials} less that of Optuna's TPE: ours {(ours - theirs).mean():+.4f} ({low:+.4f} to {high:+.4f}), "
-                f"chance {(chance - theirs).mean():+.4f} (at most {most:+.4f}); margin {margin:g}, n = {len(seeds)} seeds",
-                flush=True,
-            )
-            row = Row(
-                f"suggestions: {problem.__name__}",
-                f"best of {trials}",
-                float(ours.mean()),
-                float(theirs.mean()),
-                low / margin,
-                (low / margin, high / margin),
-                len(seeds),
-                goal=-1,
-            )
-            control = Row(
-                "its control, by chance",
-                f"best of {trials}",
-                float(chance.mean()),
-                float(theirs.mean()),
-                -most / margin,
-                (-most / margin, -least / margin),
-                len(seeds),
-                goal=0,  # clearly worse: what chance loses is more than its interval
-            )
-            found += [row, control]
-    return found
+            values = {}
+            for kind in ("ours", "optuna", "chance"):
+                studies = [(kind, problem, seed, url, trials, at_once) for seed in seeds]
+                columns = zip(*studies, strict=True)
+                values[kind] = np.array(list(pool.map(best, *columns)))
+            rows += _rows_of(problem.__name__, values, trials)
+    return rows
+
+
+def _rows_of(problem: str, values: dict[str, np.ndarray], trials: int) -> list[Row]:
+    """Print the differences to Optuna's TPE; return the row of ours and the row of its control."""
+    margin = MARGINS[problem]
+    n = len(values["optuna"])
+    ours = values["ours"] - values["optuna"]
+    chance = values["chance"] - values["optuna"]
+    low, high = interval(ours)
+    least, most = interval(chance)
+    print(
+        f"{problem}: best of {trials} less that of Optuna's TPE:"
+        f" ours {ours.mean():+.4f} ({low:+.4f} to {high:+.4f}),"
+        f" chance {chance.mean():+.4f} (at most {most:+.4f});"
+        f" margin {margin:g}, n = {n} seeds",
+        flush=True,
+    )
+    unit = f"best of {trials}"
+    optuna_mean = float(values["optuna"].mean())
+    row = Row(
+        f"suggestions: {problem}",
+        unit,
+        ours=float(values["ours"].mean()),
+        yardstick=optuna_mean,
+        ratio=low / margin,
+        spread=(low / margin, high / margin),
+        n=n,
+        goal=-1,
+    )
+    control = Row(
+        "its control, by chance",
+        unit,
+        ours=float(values["chance"].mean()),
+        yardstick=optuna_mean,
+        ratio=-most / margin,
+        spread=(-most / margin, -least / margin),
+        n=n,
+        goal=0,  # chance must lose clearly: by more than its interval
+    )
+    return [row, control]
 
 
 if __name__ == "__main__":

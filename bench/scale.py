@@ -1,4 +1,7 @@
-"""Ten thousand trials, a thousand workers, one default PostgreSQL: what a claim costs, and what a crowd meets; stock Optuna beside it."""
+"""Measure claims after ten thousand trials, and a thousand workers at once.
+
+One PostgreSQL with default settings serves them; stock Optuna is the yardstick.
+"""
 
 import json
 import subprocess
@@ -25,133 +28,152 @@ from job.coordination.tasks import Tasks
 from job.errors import NotReady
 from job.experiment.task import Key
 
-SIZES = {
-    100: 0.1,
-    1_000: 0.15,
-    10_000: 0.5,
-}  # finished trials, and the seconds a claim and suggestion may take then
-MANY, EPOCHS = 12_000, 10
-HUNDRED, LOOK_S, STATUS_S = (
-    100_000,
-    0.05,
-    0.5,
-)  # trials, and what a look of who waits and a status may take then
-CROWD, PROCESSES, PAUSE_S = 1_000, 50, 1.0
-FIRSTS, FIRST_PROCESSES = 100, 5
-REPORT_S = 0.1  # a report of an epoch, after however many trials
+# The numbers of finished trials, and the seconds that a claim with its suggestion may then take.
+SIZES = {100: 0.1, 1_000: 0.15, 10_000: 0.5}
+MANY = 12_000
+EPOCHS = 10
+HUNDRED = 100_000  # trials
+LOOK_S = 0.05  # for one look of a fold that waits, after as many trials
+STATUS_S = 0.5  # for one status, after as many trials
+CROWD = 1_000
+PROCESSES = 50
+PAUSE_S = 1.0
+FIRSTS = 100
+FIRST_PROCESSES = 5
+REPORT_S = 0.1  # for one report of an epoch, whatever the number of trials
+FINISHED = "select count(*) as n from task where stage = 'trial' and state = 'complete'"
 
 
 def wires(world: World, rounds: int) -> list[Row]:
-    """Return the rows of the statements of a trial, and of the connections it holds between its epochs."""
-    spec, url = workers.specification("wires", 200), fresh(world, "wires")
+    """Return the rows of a trial's statements and of the connections it holds between epochs."""
+    spec = workers.specification("wires", 200)
+    url = fresh(world, "wires")
     workers.create(url, spec)
     fill(url, spec, 100)
-    found = []
-    for side, place in ((workers.Ours, url), (stock.Stock, copied(world, url, "wires_stock"))):
-        with Wire(world.postgres.ports[0]) as wire:
-            worker = side(place.replace(f":{world.postgres.ports[0]}/", f":{wire.port}/"), spec)
-            trial, held = worker.take(150), []
-            for epoch in range(EPOCHS):
-                time.sleep(0.1)
-                held.append(wire.open)
-                worker.report(trial, epoch, 0.9)
-            worker.finish(trial, 0.9)
-            found.append((wire.statements, max(held)))
-    (statements, held), (theirs, their_held) = found
+    stock_url = copied(world, url, "wires_stock")
+    statements, held = _traffic(world, workers.Ours, url, spec)
+    their_statements, their_held = _traffic(world, stock.Stock, stock_url, spec)
+    name = f"statements of a trial of {EPOCHS} epochs, judged by a pruner"
     return [
         compare(
-            f"statements of a trial of {EPOCHS} epochs, judged by a pruner",
-            "statements",
-            [statements],
-            [theirs],
-            True,
-            limit=20,
+            name, "statements", [statements], [their_statements], less_is_better=True, limit=20
         ),
         compare(
-            "connections held while training", "connections", [held], [their_held], True, limit=0
+            "connections held while training",
+            "connections",
+            [held],
+            [their_held],
+            less_is_better=True,
+            limit=0,
         ),
     ]
+
+
+def _traffic(world: World, side: type, url: str, spec: dict) -> tuple[int, int]:
+    """Run a trial; return its statements and the most connections it held between epochs."""
+    port = world.postgres.ports[0]
+    with Wire(port) as wire:
+        worker = side(url.replace(f":{port}/", f":{wire.port}/"), spec)
+        trial = worker.take(150)
+        held = []
+        for epoch in range(EPOCHS):
+            time.sleep(0.1)
+            held.append(wire.open)
+            worker.report(trial, epoch, 0.9)
+        worker.finish(trial, 0.9)
+        return wire.statements, max(held)
 
 
 def claims(world: World, rounds: int) -> list[Row]:
-    """Return the rows of what a cold process takes for a claim and a suggestion, by how many trials are finished."""
+    """Return the rows of a cold claim and suggestion, by the number of finished trials."""
     rounds = min(rounds, 3)
-    spec, url, found = workers.specification("claims", MANY), fresh(world, "claims"), []
+    spec = workers.specification("claims", MANY)
+    url = fresh(world, "claims")
     workers.create(url, spec)
     index = iter(range(MANY - 1, 0, -1))
-    ask = lambda side, place: load(side, "cold", place, spec, next(index))  # noqa: E731
+
+    def ask(side: str, place: str) -> dict:
+        return load(side, "cold", place, spec, next(index))
+
+    rows = []
     empty = Database(url).rows(LEFT)[0]
     for size, limit in SIZES.items():
         fill(url, spec, size)
-        theirs = copied(world, url, f"claims_{size}")
-        left = Database(url).rows(LEFT)[0]
-        print(
-            f"{size} finished trials left {(left['bytes'] - empty['bytes']) / size / 1000:.2f} kB and {left['rows'] / size:.0f} rows each",
-            flush=True,
-        )
-        both = in_turn(rounds, lambda: ask("ours", url), partial(ask, "stock", theirs))
-        seconds = [[x["seconds"] for x in side] for side in both]
-        found.append(
-            compare(
-                f"claim and suggestion, cold, {size} trials finished",
-                "s",
-                *seconds,
-                True,
-                limit=limit,
-            )
-        )
-        reports = [[x["report"] for x in side] for side in both]
-        found.append(
-            compare(
-                "a report after it, judged by the median pruner",
-                "s",
-                *reports,
-                True,
-                limit=REPORT_S,
-            )
-        )
+        stock_url = copied(world, url, f"claims_{size}")
+        _print_size(size, empty, Database(url).rows(LEFT)[0])
+        both = in_turn(rounds, lambda: ask("ours", url), partial(ask, "stock", stock_url))
+        rows += _cold_rows(size, limit, both)
         if size == 1_000:
-            found.append(cold(url, theirs, spec, rounds, index))
-            found.append(tpe(url, theirs, spec, rounds, size))
-    memory = [[x["megabytes"] for x in side] for side in both]
-    found.append(compare(f"its memory, {size} trials finished", "MB", *memory, True, limit=50))
-    return found
+            rows.append(cold(url, stock_url, spec, rounds, index))
+            rows.append(tpe(url, stock_url, spec, rounds, size))
+    ours, theirs = [[x["megabytes"] for x in side] for side in both]
+    name = f"its memory, {size} trials finished"
+    rows.append(compare(name, "MB", ours, theirs, less_is_better=True, limit=50))
+    return rows
+
+
+def _print_size(size: int, empty: dict, filled: dict) -> None:
+    """Print the space that a finished trial takes in the database."""
+    kilobytes = (filled["bytes"] - empty["bytes"]) / size / 1000
+    rows = filled["rows"] / size
+    print(f"{size} finished trials left {kilobytes:.2f} kB and {rows:.0f} rows each", flush=True)
+
+
+def _cold_rows(size: int, limit: float, both: list[list[dict]]) -> list[Row]:
+    """Return the rows of the claim with its suggestion and of the report after it."""
+    ours, theirs = [[x["seconds"] for x in side] for side in both]
+    our_reports, their_reports = [[x["report"] for x in side] for side in both]
+    claim = f"claim and suggestion, cold, {size} trials finished"
+    report = "a report after it, judged by the median pruner"
+    return [
+        compare(claim, "s", ours, theirs, less_is_better=True, limit=limit),
+        compare(report, "s", our_reports, their_reports, less_is_better=True, limit=REPORT_S),
+    ]
 
 
 def hundred(world: World, rounds: int) -> list[Row]:
-    """Return the rows of what is asked again and again, after a hundred thousand finished trials; there is no yardstick beside them."""
-    spec, url = workers.specification("hundred", HUNDRED + 100), fresh(world, "hundred")
+    """Return the rows of frequent questions after a hundred thousand finished trials.
+
+    They have limits instead of a yardstick.
+    """
+    spec = workers.specification("hundred", HUNDRED + 100)
+    url = fresh(world, "hundred")
     workers.create(url, spec)
     fill(url, spec, HUNDRED)
     database = Database(url, limits=Limits(answer_s=600))
-    database.rows("cluster epoch using epoch_pkey")  # as trials leave them, one after the other
+    database.rows("cluster epoch using epoch_pkey")  # the order in which real trials leave them
     alone(url, "vacuum analyze")
     worker = workers.Ours(url, spec)
-    attempt, epochs = worker.take(HUNDRED), iter(range(EPOCHS))
+    attempt = worker.take(HUNDRED)
+    epochs = iter(range(EPOCHS))
     registered = replace(worker.registered, data={"train": 5_000, "validation": 1_000})
     waiter = Tasks(database, registered, Worker(), 180.0, 0.0)
 
-    def look():
+    def look() -> None:
         with suppress(NotReady):
             waiter.claim(Key("cnn", "fold", 0))
 
-    asked = {
+    def report() -> None:
+        worker.report(attempt, next(epochs), 0.9)
+
+    def status() -> None:
+        collect(database, registered)
+
+    questions = {
         "a look of a fold that waits": (look, LOOK_S),
-        "a report, judged by the median pruner": (
-            lambda: worker.report(attempt, next(epochs), 0.9),
-            REPORT_S,
-        ),
-        "what `job status` reads": (lambda: collect(database, registered), STATUS_S),
+        "a report, judged by the median pruner": (report, REPORT_S),
+        "what `job status` reads": (status, STATUS_S),
     }
-    seconds = in_turn(
-        min(rounds, EPOCHS - 1), *(partial(timed, call) for call, _ in asked.values())
-    )
+    calls = [partial(timed, call) for call, _ in questions.values()]
+    seconds = in_turn(min(rounds, EPOCHS - 1), *calls)
     return [
-        compare(
-            f"{name}, {HUNDRED} trials finished", "s", ours, [nan] * len(ours), True, limit=limit
-        )
-        for (name, (_, limit)), ours in zip(asked.items(), seconds, strict=True)
+        _limited(f"{name}, {HUNDRED} trials finished", ours, limit)
+        for (name, (_, limit)), ours in zip(questions.items(), seconds, strict=True)
     ]
+
+
+def _limited(name: str, ours: list[float], limit: float) -> Row:
+    return compare(name, "s", ours, [nan] * len(ours), less_is_better=True, limit=limit)
 
 
 def timed(call) -> float:
@@ -162,73 +184,70 @@ def timed(call) -> float:
 
 
 def crowds(world: World, rounds: int) -> list[Row]:
-    """Return the rows of a thousand workers at once, and of a hundred that find an empty database."""
-    spec, url = workers.specification("crowd", CROWD + 1), fresh(world, "crowd")
-    workers.create(url, spec)
-    started = time.monotonic()
-    ours = _crowd("ours", "crowd", url, spec, PROCESSES, CROWD // PROCESSES, EPOCHS, PAUSE_S)
-    seconds, left = time.monotonic() - started, Database(url).rows(LEFT)[0]
-    done = Database(url).rows(
-        "select count(*) as n from task where stage = 'trial' and state = 'complete'"
-    )[0]["n"]
-    print(
-        f"crowd: {CROWD} workers in {PROCESSES} processes, {EPOCHS} epochs each {PAUSE_S:g} s: {done} trials finished in {seconds:.0f} s, "
-        f"{left['bytes'] / CROWD / 1000:.2f} kB and {left['rows'] / CROWD:.0f} rows each",
-        flush=True,
-    )
-    stock.create(other := fresh(world, "crowd_stock"), spec)
-    theirs = _crowd(
-        "stock", "crowd", other, spec, PROCESSES, 2, EPOCHS, PAUSE_S
-    )  # a hundred, of which fail what fail
-    firsts = [
-        _crowd(
-            side,
-            "first",
-            fresh(world, f"firsts_{side}"),
-            workers.specification("first", 100),
-            FIRST_PROCESSES,
-            FIRSTS // FIRST_PROCESSES,
-        )
-        for side in ("ours", "stock")
-    ]
+    """Return the rows of a thousand workers at once, and of a hundred on an empty database."""
+    failed, their_failed = _epochs_of_a_crowd(world)
+    firsts = []
+    for side in ("ours", "stock"):
+        url = fresh(world, f"firsts_{side}")
+        spec = workers.specification("first", 100)
+        threads = FIRSTS // FIRST_PROCESSES
+        firsts.append(_crowd(side, "first", url, spec, FIRST_PROCESSES, threads))
+    our_firsts, their_firsts = firsts
     return [
         compare(
             f"workers at once that fail: of {CROWD}, and of stock's {2 * PROCESSES}",
             "workers",
-            [max(ours, CROWD - done)],
-            [theirs],
-            True,
+            [failed],
+            [their_failed],
+            less_is_better=True,
             limit=0,
         ),
         compare(
             f"of {FIRSTS} that begin on an empty database, those that fail",
             "workers",
-            [firsts[0]],
-            [firsts[1]],
-            True,
+            [our_firsts],
+            [their_firsts],
+            less_is_better=True,
             limit=0,
         ),
     ]
 
 
+def _epochs_of_a_crowd(world: World) -> tuple[int, int]:
+    """Let a crowd of workers report epochs; return how many of ours and of stock's failed."""
+    spec = workers.specification("crowd", CROWD + 1)
+    url = fresh(world, "crowd")
+    workers.create(url, spec)
+    threads = CROWD // PROCESSES
+    started = time.monotonic()
+    ours = _crowd("ours", "crowd", url, spec, PROCESSES, threads, EPOCHS, PAUSE_S)
+    seconds = time.monotonic() - started
+    left = Database(url).rows(LEFT)[0]
+    finished = Database(url).rows(FINISHED)[0]["n"]
+    print(
+        f"crowd: {CROWD} workers in {PROCESSES} processes, {EPOCHS} epochs each {PAUSE_S:g} s:"
+        f" {finished} trials finished in {seconds:.0f} s,"
+        f" {left['bytes'] / CROWD / 1000:.2f} kB and {left['rows'] / CROWD:.0f} rows each",
+        flush=True,
+    )
+    stock_url = fresh(world, "crowd_stock")
+    stock.create(stock_url, spec)
+    # Only a hundred workers: enough to see how many fail.
+    theirs = _crowd("stock", "crowd", stock_url, spec, PROCESSES, 2, EPOCHS, PAUSE_S)
+    return max(ours, CROWD - finished), theirs
+
+
 def _crowd(
     side: str, verb: str, url: str, spec: dict, processes: int, threads: int, *numbers: object
 ) -> int:
-    """Start all processes, let them begin together, and return how many workers failed; of what is told."""
+    """Start all processes, let them begin together, and return how many workers failed.
+
+    The three most frequent reasons are printed.
+    """
     crowd = []
     for number in range(processes):
-        command = [
-            sys.executable,
-            "-m",
-            "bench.load",
-            side,
-            verb,
-            url,
-            json.dumps(spec),
-            number * threads,
-            threads,
-            *numbers,
-        ]
+        load_module = [sys.executable, "-m", "bench.load", side, verb, url, json.dumps(spec)]
+        command = [*load_module, number * threads, threads, *numbers]
         process = subprocess.Popen(
             [str(c) for c in command],
             stdin=subprocess.PIPE,
@@ -246,9 +265,9 @@ def _crowd(
         process.stdin.flush()
     failed = []
     for process in crowd:
-        said = process.communicate()[0]
+        output = process.communicate()[0]
         RUNNING.discard(process.pid)
-        failed += json.loads(said.splitlines()[-1])["failed"]
+        failed += json.loads(output.splitlines()[-1])["failed"]
     for why, n in Counter(failed).most_common(3):
         print(f"{verb}: {n} of {side} failed: {why}", flush=True)
     return len(failed)

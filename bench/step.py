@@ -1,4 +1,7 @@
-"""A step: images a second of a real `job trial` - augmentation, checkpoints, pruning and progress on - and of what one would write otherwise."""
+"""Measure a training step: the images per second of a real `job trial` and of its alternatives.
+
+The trial has augmentation, checkpoints, pruning and progress on.
+"""
 
 import importlib.util
 import re
@@ -10,91 +13,80 @@ from bench.pairs import Row, compare, in_turn
 from bench.world import World, live, trials_text
 from bench.yardsticks.nets import images
 
-IMAGES, SIZE, BATCH, EPOCHS, THREADS = 5000, 32, 128, 3, 2
+IMAGES = 5000
+SIZE = 32
+BATCH = 128
+EPOCHS = 3
+THREADS = 2
 
 
 def rows(world: World, rounds: int, size: int = SIZE, batch: int = BATCH) -> list[Row]:
-    """Return the rows of a step: each contender is a process of its own, and the first step counts for all."""
-    ours = {
+    """Return the rows of a step; each contender is one process, and its first step counts."""
+    contenders = {
         dtype: _trials(world, rounds, size, batch, dtype) for dtype in ("float32", "mixed_bfloat16")
     }
-    kinds = ["fit", "generator"] + (
-        ["torch", "torch-bfloat16"] if importlib.util.find_spec("torch") else []
-    )
-    if "torch" not in kinds:
+    kinds = ["fit", "generator"]
+    if importlib.util.find_spec("torch"):
+        kinds += ["torch", "torch-bfloat16"]
+    else:
         print(
-            "PyTorch is not installed: its rows are left out; `make bench TORCH=2.13.0` installs it",
+            "PyTorch is not installed: its rows are left out;"
+            " `make bench TORCH=2.13.0` installs it",
             flush=True,
         )
-    contenders = [
-        *ours.values(),
-        *(lambda kind=kind: _yardstick(kind, size, batch) for kind in kinds),
+    for kind in kinds:
+        contenders[kind] = _yardstick(kind, size, batch)
+    rates = dict(zip(contenders, in_turn(rounds, *contenders.values()), strict=True))
+    return _compare_all(rates, f"step {size} px, batch {batch}: ")
+
+
+def _compare_all(rates: dict[str, list[float]], name: str) -> list[Row]:
+    """Return a row per pair of contenders; the rows of PyTorch only where it was measured."""
+    comparisons = [
+        ("Keras fit, not augmented", "float32", "fit", 1.0),
+        ("ImageDataGenerator and fit", "float32", "generator", 1.3),
     ]
-    found = dict(zip([*ours, *kinds], in_turn(rounds, *contenders), strict=True))
-    what, unit = f"step {size} px, batch {batch}: ", "images/s"
-    made = [
-        compare(f"{what}Keras fit, not augmented", unit, found["float32"], found["fit"]),
-        compare(
-            f"{what}ImageDataGenerator and fit",
-            unit,
-            found["float32"],
-            found["generator"],
-            goal=1.3,
-        ),
+    if "torch" in rates:
+        comparisons += [
+            ("PyTorch, not augmented", "float32", "torch", 1.0),
+            ("bfloat16, PyTorch's autocast", "mixed_bfloat16", "torch-bfloat16", 1.0),
+            ("bfloat16, PyTorch in float32", "mixed_bfloat16", "torch", 1.7),
+        ]
+    return [
+        compare(name + what, "images/s", rates[ours], rates[theirs], goal=goal)
+        for what, ours, theirs, goal in comparisons
     ]
-    if "torch" in kinds:
-        made.append(
-            compare(f"{what}PyTorch, not augmented", unit, found["float32"], found["torch"])
-        )
-        made.append(
-            compare(
-                f"{what}bfloat16, PyTorch's autocast",
-                unit,
-                found["mixed_bfloat16"],
-                found["torch-bfloat16"],
-            )
-        )
-        made.append(
-            compare(
-                f"{what}bfloat16, PyTorch in float32",
-                unit,
-                found["mixed_bfloat16"],
-                found["torch"],
-                goal=1.7,
-            )
-        )
-    return made
 
 
 def _trials(world: World, trials: int, size: int, batch: int, dtype: str):
-    """Prepare a trial for each round; return what runs the next one and tells its images a second."""
+    """Prepare a trial for each round; return the function that runs the next one.
+
+    The function returns the images per second of the trial.
+    """
     data = world.folder / f"step-{size}.npz"
     if not data.exists():
         x, y = images(round(IMAGES / 0.8), size)
         np.savez(data, x_train=x, y_train=y, x_test=x[:100], y_test=y[:100])
-    subject = world.prepare(
-        trials_text(
-            f"step-{dtype.replace('_', '-')}-{size}-{batch}",
-            data,
-            trials,
-            THREADS,
-            batch,
-            EPOCHS,
-            dtype,
-        )
-    )
-    left = iter(range(trials))
+    name = f"step-{dtype.replace('_', '-')}-{size}-{batch}"
+    text = trials_text(name, data, trials, THREADS, batch, EPOCHS, dtype)
+    subject = world.prepare(text)
+    indices = iter(range(trials))
 
     def run() -> float:
-        index = next(left)
+        index = next(indices)
         subject.job("trial", "--model", "cnn", "--index", index)
         return IMAGES * EPOCHS / subject.seconds("trial", "cnn", index)["train"]
 
     return run
 
 
-def _yardstick(kind: str, size: int, batch: int) -> float:
-    said = live(
-        sys.executable, "-m", "bench.yardsticks.step", kind, IMAGES, size, batch, EPOCHS, THREADS
-    ).said
-    return float(re.search(r"images a second: ([\d.]+)", said)[1])
+def _yardstick(kind: str, size: int, batch: int):
+    """Return the function that runs a yardstick and returns its images per second."""
+    command = [sys.executable, "-m", "bench.yardsticks.step", kind]
+    numbers = [IMAGES, size, batch, EPOCHS, THREADS]
+
+    def run() -> float:
+        output = live(*command, *numbers).said
+        return float(re.search(r"images per second: ([\d.]+)", output)[1])
+
+    return run

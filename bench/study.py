@@ -1,6 +1,7 @@
-"""Work on the trials of a study in turn until so many epochs are spent, each in a process of its own: a fork of one that imported TensorFlow.
+"""Run the trials of a study in turn until enough epochs are spent.
 
-Usage: python -m bench.study MODEL EPOCHS. All but the import is as in `job trial`; which experiment is in the variables.
+Usage: python -m bench.study MODEL EPOCHS. The variables name the experiment.
+Each trial is a fork of one process that has imported TensorFlow. The rest is as in `job trial`.
 """
 
 import os
@@ -13,17 +14,19 @@ from job.experiment.task import Element
 from job.settings import Settings
 from job.work.worker import work
 
-SPENT = "select count(*) as epochs from epoch e join experiment x on x.id = e.experiment where x.name = %(name)s and e.model = %(model)s"
+SPENT = """
+select count(*) as epochs from epoch e join experiment x on x.id = e.experiment
+where x.name = %(name)s and e.model = %(model)s
+"""
 
 if __name__ == "__main__":
-    model, epochs = sys.argv[1], int(sys.argv[2])
+    model = sys.argv[1]
+    epochs = int(sys.argv[2])
     settings = Settings.read({})
     database = Database(settings.need("database_url"))
+    name = settings.need("experiment")
     for index in count():
-        if (
-            database.rows(SPENT, name=settings.need("experiment"), model=model)[0]["epochs"]
-            >= epochs
-        ):
+        if database.rows(SPENT, name=name, model=model)[0]["epochs"] >= epochs:
             break
         child = os.fork()
         if child == 0:

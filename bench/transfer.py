@@ -1,4 +1,4 @@
-"""Work done once: a transfer study on stored features, beside the same study with the frozen base in every epoch."""
+"""Compare a transfer study on stored features with one that runs the frozen base in every epoch."""
 
 import re
 import sys
@@ -10,10 +10,15 @@ from bench.pairs import Row, compare, in_turn
 from bench.world import Life, Subject, World, live
 from bench.yardsticks.nets import images
 
-IMAGES, EPOCHS, TRIALS, BATCH, THREADS = 5000, 10, 20, 64, 2
-SIZES = {"vgg16": 32, "mobilenetv2": 96}  # what each base sees
-EPOCH = {"vgg16": 50.0, "mobilenetv2": 40.0}  # goals
-STUDY, FEATURES = 15.0, 0.9
+IMAGES = 5000
+EPOCHS = 10
+TRIALS = 20
+BATCH = 64
+THREADS = 2
+SIZES = {"vgg16": 32, "mobilenetv2": 96}  # the input size of each base
+EPOCH = {"vgg16": 50.0, "mobilenetv2": 40.0}  # goals for an epoch
+STUDY = 15.0  # goal for the study
+FEATURES = 0.9  # goal for the features
 
 TRANSFER = """
 name = "transfer-{round}"
@@ -40,95 +45,82 @@ input_size = {mobilenetv2}
 def rows(world: World, rounds: int) -> list[Row]:
     """Return the rows of a whole study, of an epoch, and of the stage that makes the features.
 
-    A study is its preparation, its features and 20 trials; one trial of each base is run, the others cost as much.
+    A study is its preparation, its features and 20 trials. One trial per base is run, and counts
+    for all of them.
     """
-    rounds, weights = min(rounds, 3), world.folder / "weights"  # minutes each
+    rounds = min(rounds, 3)  # each round takes minutes
+    weights = world.folder / "weights"
     weights.mkdir()
     live(sys.executable, "-m", "bench.yardsticks.transfer", "weights", weights)
-    left = iter(range(rounds))
-    ours, plain = in_turn(rounds, lambda: _ours(world, next(left), weights), _plain)
-    made = [
-        compare(
-            "transfer: 20 trials of both bases, CPU time",
-            "s",
-            [o["study"] for o in ours],
-            [p["study"] for p in plain],
-            True,
-            STUDY,
-        )
+    numbers = iter(range(rounds))
+    ours, plain = in_turn(rounds, lambda: _ours(world, next(numbers), weights), _plain)
+
+    def row(name: str, unit: str, figure: str, less_is_better: bool, goal: float) -> Row:
+        our_figures = [o[figure] for o in ours]
+        their_figures = [p[figure] for p in plain]
+        return compare(name, unit, our_figures, their_figures, less_is_better, goal)
+
+    return [
+        row("transfer: 20 trials of both bases, CPU time", "s", "study", True, STUDY),
+        *(row(f"transfer: an epoch of {m}", "s", m, True, EPOCH[m]) for m in SIZES),
+        *(
+            row(
+                f"transfer: features of {m}, bare predict",
+                "images/s",
+                f"features {m}",
+                False,
+                FEATURES,
+            )
+            for m in SIZES
+        ),
     ]
-    for model in SIZES:
-        made.append(
-            compare(
-                f"transfer: an epoch of {model}",
-                "s",
-                [o[model] for o in ours],
-                [p[model] for p in plain],
-                True,
-                EPOCH[model],
-            )
-        )
-    for model in SIZES:
-        found = [o[f"features {model}"] for o in ours], [p[f"features {model}"] for p in plain]
-        made.append(
-            compare(
-                f"transfer: features of {model}, bare predict", "images/s", *found, goal=FEATURES
-            )
-        )
-    return made
 
 
 def _ours(world: World, number: int, weights: Path) -> dict[str, float]:
-    """Return the CPU seconds of the study, the seconds of an epoch and the images a second of the features."""
-    data = (
-        world.folder / f"transfer-{number}.npz"
-    )  # its own: features of data seen before would be taken from the store
+    """Return the figures of a study by `job`.
+
+    Returns:
+        The CPU seconds of the study; by model, the seconds of an epoch and the images per second
+        of the features.
+    """
+    # Each round has other images: features of known images would come from the store.
+    data = world.folder / f"transfer-{number}.npz"
     x, y = images(IMAGES, 32, seed=number)
     np.savez(data, x_train=x, y_train=y, x_test=x[:100], y_test=y[:100])
     text = TRANSFER.format(
         round=number, data=data, trials=TRIALS, threads=THREADS, batch=BATCH, epochs=EPOCHS, **SIZES
     )
     subject = world.prepare(text, weights=weights)
-    found = {"study": subject.prepared.cpu_s}
+    figures = {"study": subject.prepared.cpu_s}
     for model in SIZES:
-        features, trial = (
-            subject.job(stage, "--model", model, "--index", 0) for stage in ("features", "trial")
-        )
-        found["study"] += features.cpu_s + TRIALS * trial.cpu_s
-        found[model] = _trained(subject, model) / EPOCHS
-        found[f"features {model}"] = IMAGES / subject.seconds("features", model, 0)["train"]
-    return found
+        features = subject.job("features", "--model", model, "--index", 0)
+        trial = subject.job("trial", "--model", model, "--index", 0)
+        figures["study"] += features.cpu_s + TRIALS * trial.cpu_s
+        figures[model] = _training_s(subject, model) / EPOCHS
+        figures[f"features {model}"] = IMAGES / subject.seconds("features", model, 0)["train"]
+    return figures
 
 
-def _trained(subject: Subject, model: str) -> float:
+def _training_s(subject: Subject, model: str) -> float:
     seconds = subject.seconds("trial", model, 0)
     return seconds["train"] + seconds["evaluate"]
 
 
 def _plain() -> dict[str, float]:
-    """Return the same of the plain way, its features those of a bare `predict`."""
+    """Return the same figures of a plain script, whose features come from a bare `predict`."""
     lives = {model: _yardstick("fit", model) for model in SIZES}
-    found = {"study": TRIALS * sum(life.cpu_s for life in lives.values())}
+    figures = {"study": TRIALS * sum(life.cpu_s for life in lives.values())}
     for model in SIZES:
-        found[model] = _figure(lives[model].said, "seconds an epoch")
-        found[f"features {model}"] = _figure(_yardstick("predict", model).said, "images a second")
-    return found
+        predict = _yardstick("predict", model)
+        figures[model] = _figure(lives[model].said, "seconds per epoch")
+        figures[f"features {model}"] = _figure(predict.said, "images per second")
+    return figures
 
 
 def _yardstick(kind: str, model: str) -> Life:
-    return live(
-        sys.executable,
-        "-m",
-        "bench.yardsticks.transfer",
-        kind,
-        model,
-        SIZES[model],
-        IMAGES,
-        BATCH,
-        EPOCHS,
-        THREADS,
-    )
+    command = [sys.executable, "-m", "bench.yardsticks.transfer", kind, model]
+    return live(*command, SIZES[model], IMAGES, BATCH, EPOCHS, THREADS)
 
 
-def _figure(said: str, name: str) -> float:
-    return float(re.search(rf"{name}: ([\d.]+)", said)[1])
+def _figure(output: str, name: str) -> float:
+    return float(re.search(rf"{name}: ([\d.]+)", output)[1])

@@ -1,4 +1,4 @@
-"""A TCP proxy before PostgreSQL that counts: statements sent, connections open."""
+"""A TCP proxy before PostgreSQL that counts the statements and the open connections."""
 
 import socket
 import struct
@@ -9,12 +9,17 @@ STATEMENTS = b"QPF"  # a simple query, the parsing of a prepared one, a function
 
 
 class Wire:
-    """Listens on 127.0.0.1:`port`; what passes is TLS-free, as the embedded server's is."""
+    """The proxy, which listens on 127.0.0.1:`port`.
+
+    It understands connections without TLS only, as the embedded server's are.
+    """
 
     def __init__(self, port: int):
-        """Args: port: of the server, on this machine."""
-        self.statements = self.open = 0
-        self._server, self._lock = ("127.0.0.1", port), threading.Lock()
+        """Args: port: the port of the server on this machine."""
+        self.statements = 0
+        self.open = 0
+        self._server = ("127.0.0.1", port)
+        self._lock = threading.Lock()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
 
@@ -43,14 +48,14 @@ class Wire:
         self._count(open=-1)
 
     def _listen(self, client: socket.socket, server: socket.socket) -> None:
-        """Pass messages on one by one: after the first, each is a letter, a length and a body."""
-        stream, begun = client.makefile("rb"), False
+        """Forward messages one by one: after the first, each is a letter, a length and a body."""
+        stream = client.makefile("rb")
+        begun = False
         while head := stream.read(5 if begun else 4):
             length = struct.unpack("!I", head[-4:])[0]
             body = stream.read(length - 4)
-            begun = (
-                begun or length != 8
-            )  # a request for TLS, which is refused, has 8 bytes and the greeting after it
+            # A request for TLS has 8 bytes. The server refuses it, and the greeting follows.
+            begun = begun or length != 8
             if len(head) == 5 and head[:1] in STATEMENTS:
                 self._count(statements=1)
             server.sendall(head + body)

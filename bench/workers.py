@@ -1,4 +1,7 @@
-"""Trials that train nothing, as our worker takes, reports and commits them: a connection for a claim, and one for each write."""
+"""Trials that train nothing, claimed, reported and committed as our worker does.
+
+A claim has a connection of its own, and so has each write.
+"""
 
 from job.coordination import study
 from job.coordination.attempt import Attempt
@@ -12,7 +15,7 @@ from job.work.prepare import _register
 from job.work.worker import patience_s
 
 STAGED = {"data": {"id": "bench", "files": {}}, "weights": {}, "splits": {}}
-# What a trial leaves, as the one of `job trial` does.
+# The metrics and the artifact of a trial, as `job trial` writes them.
 METRICS = {
     "loss": 1.2345678901234567,
     "accuracy": 0.5678901234,
@@ -34,7 +37,7 @@ ARTIFACT = {
 def specification(
     name: str, trials: int, sampler: str = "tpe", pruner: str = "median", epochs: int = 10
 ) -> dict:
-    """Return an experiment of one model with four dimensions."""
+    """Return an experiment with one model of four dimensions."""
     return {
         "name": name,
         "data": {"source": "digits"},
@@ -52,23 +55,21 @@ def specification(
 
 
 def create(url: str, spec: dict) -> None:
-    """Make tables, tasks and studies, as `job prepare` does once the data is staged."""
+    """Create the tables, tasks and studies, as `job prepare` does after it staged the data."""
     database = Database(url)
     database.create_schema()
     _register(database, parse(spec), STAGED)
 
 
 class Ours:
-    """A worker, as patient as `job` is by default: 60 s until it owns a task, 900 s from then on."""
+    """A worker with the default patience of `job`: 60 s until it owns a task, then 900 s."""
 
     def __init__(self, url: str, spec: dict, model: str = "cnn"):
         self.settings = Settings.read({}, {})
-        self.database, self.name, self.model, self.worker = (
-            Database(url),
-            spec["name"],
-            model,
-            Worker(),
-        )
+        self.database = Database(url)
+        self.name = spec["name"]
+        self.model = model
+        self.worker = Worker()
         self.registered = None
 
     def take(self, index: int) -> Attempt:
@@ -84,12 +85,12 @@ class Ours:
         return attempt
 
     def report(self, attempt: Attempt, epoch: int, value: float) -> bool:
-        """Report an epoch, from 0; tell whether to prune."""
-        return attempt.report(
-            epoch, METRICS, value, study.rule(self.registered.experiment, attempt.key, epoch)
-        )
+        """Report an epoch, counted from 0; return whether to prune."""
+        rule = study.rule(self.registered.experiment, attempt.key, epoch)
+        return attempt.report(epoch, METRICS, value, rule)
 
     def finish(self, attempt: Attempt, value: float) -> None:
+        """Commit the trial as complete."""
         attempt.commit("complete", value, METRICS, ARTIFACT)
 
     def nothing(self, index: int) -> None:
@@ -98,8 +99,12 @@ class Ours:
 
 
 class Burst(Ours):
-    """One that keeps its connection from the claim to the commit, as no `job trial` does: between them it trains."""
+    """A worker that keeps its connection from the claim to the commit.
+
+    A real trial trains between them, and does not keep it.
+    """
 
     def nothing(self, index: int) -> None:
+        """Take and finish a trial over one connection."""
         with self.database.kept():
             super().nothing(index)

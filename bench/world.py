@@ -1,4 +1,4 @@
-"""What the benchmarks share: both embedded servers, an experiment in them, and worker processes whose life is timed."""
+"""Shared by the benchmarks: both embedded servers, experiments in them, and timed processes."""
 
 import os
 import signal
@@ -13,13 +13,14 @@ from bench.yardsticks.nets import AUGMENT
 from job.coordination.database import Database
 from job.local import embedded
 
-RUNNING: set[int] = set()  # processes under way, each the head of its group
-MARKS = {"first": "training: at step", "last": "training: over"}  # lines of a worker's log
+RUNNING: set[int] = set()  # running processes, each the leader of its group
+MARKS = {"first": "training: at step", "last": "training: over"}  # in a worker's log
 
-# How the life of the attempt that decided a task was split, its uploads included.
+# The seconds of each part of the attempt that decided a task, uploads included.
 QUERY = """
 select a.seconds from task t join experiment e on e.id = t.experiment
-join attempt a on (a.experiment, a.model, a.stage, a.index, a.number) = (t.experiment, t.model, t.stage, t.index, t.attempt)
+join attempt a on (a.experiment, a.model, a.stage, a.index, a.number)
+                = (t.experiment, t.model, t.stage, t.index, t.attempt)
 where (e.name, t.model, t.stage, t.index) = (%(name)s, %(model)s, %(stage)s, %(index)s)
 """
 
@@ -54,7 +55,7 @@ def trials_text(
     epochs: int = 1,
     dtype: str = "float32",
 ) -> str:
-    """Return an experiment of trials of `cnn` with full augmentation and a pruner."""
+    """Return the text of an experiment: trials of `cnn`, full augmentation, a pruner."""
     augment = ", ".join(f"{key} = {str(amount).lower()}" for key, amount in AUGMENT.items())
     return TRIALS.format(
         name=name,
@@ -70,20 +71,20 @@ def trials_text(
 
 @dataclass
 class Life:
-    """One process: seconds from its start, and what the kernel counted."""
+    """The times, the memory and the output of one process that ended."""
 
     wall_s: float
     cpu_s: float  # of all its threads and children
     peak_mb: float
-    at: dict[str, float] = field(
-        default_factory=dict
-    )  # seconds from its start to the first line with each mark
-    said: str = ""
+    at: dict[str, float] = field(default_factory=dict)  # mark: seconds to its first line
+    said: str = ""  # stdout and stderr
 
 
 def live(*command: object, environ: dict | None = None, check: bool = True) -> Life:
     """Run a process to its end. Raises: RuntimeError when it fails."""
-    started, at, said = time.monotonic(), {}, []
+    started = time.monotonic()
+    at = {}
+    said = []
     process = subprocess.Popen(
         [str(c) for c in command],
         env=environ,
@@ -101,24 +102,31 @@ def live(*command: object, environ: dict | None = None, check: bool = True) -> L
                 at.setdefault(name, time.monotonic() - started)
     _, status, used = os.wait4(process.pid, 0)
     RUNNING.discard(process.pid)
-    wall_s, process.returncode = time.monotonic() - started, os.waitstatus_to_exitcode(status)
+    wall_s = time.monotonic() - started
+    process.returncode = os.waitstatus_to_exitcode(status)
     if check and process.returncode:
-        raise RuntimeError(
-            f"{' '.join(map(str, command))} ended with {process.returncode}:\n{''.join(said[-30:])}"
-        )
+        line = " ".join(map(str, command))
+        raise RuntimeError(f"{line} ended with {process.returncode}:\n{''.join(said[-30:])}")
     return Life(wall_s, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024, at, "".join(said))
 
 
 class World:
-    """PostgreSQL, S3, and a cache of this node; each experiment in a database and under a prefix of its own."""
+    """PostgreSQL, S3, and the cache of this node."""
 
     def __init__(self, folder: Path, out: Path, data: Path | None = None):
-        """Args: folder: for all that goes with the benchmark; out: for what stays; data: CIFAR-10, if it is here."""
-        self.folder, self.out, self.data, self.cache = folder, out, data, folder / "cache"
-        self.postgres, self.s3 = (
-            embedded.Postgres(folder / "servers"),
-            embedded.S3(folder / "servers"),
-        )
+        """Describe the world; entering it starts the servers.
+
+        Args:
+            folder: for the servers and the experiments; the caller removes it.
+            out: for the results.
+            data: cifar-10-python.tar.gz, where there is one.
+        """
+        self.folder = folder
+        self.out = out
+        self.data = data
+        self.cache = folder / "cache"
+        self.postgres = embedded.Postgres(folder / "servers")
+        self.s3 = embedded.S3(folder / "servers")
 
     def __enter__(self):
         try:
@@ -133,7 +141,7 @@ class World:
         return self
 
     def __exit__(self, *exc_info):
-        for pid in list(RUNNING):  # when we end early
+        for pid in list(RUNNING):  # after an early end
             with suppress(ProcessLookupError):
                 os.killpg(pid, signal.SIGKILL)
         self.s3.stop()
@@ -145,9 +153,8 @@ class World:
         file = self.folder / f"{name}.toml"
         file.write_text(text)
         subject = Subject(self, name, self.postgres.url, f"s3://{self.s3.bucket}/bench")
-        subject.prepared = subject.job(
-            "prepare", file, *(x for k, v in options.items() if v for x in (f"--{k}", v))
-        )
+        flags = [word for k, v in options.items() if v for word in (f"--{k}", v)]
+        subject.prepared = subject.job("prepare", file, *flags)
         return subject
 
 
@@ -162,6 +169,7 @@ class Subject:
     prepared: Life | None = None
 
     def environ(self, cache: Path | None = None) -> dict:
+        """Return the variables of its processes."""
         return dict(os.environ) | {
             "JOB_DATABASE_URL": self.database_url,
             "JOB_STORE_URL": self.store_url,
@@ -171,12 +179,11 @@ class Subject:
 
     def job(self, *arguments: object, cache: Path | None = None, check: bool = True) -> Life:
         """Run one `job` process to its end."""
-        return live(
-            sys.executable, "-m", "job", *arguments, environ=self.environ(cache), check=check
-        )
+        command = [sys.executable, "-m", "job", *arguments]
+        return live(*command, environ=self.environ(cache), check=check)
 
     def seconds(self, stage: str, model: str, index: int) -> dict[str, float]:
-        """Return how a decided task's life was split."""
-        return Database(self.database_url).rows(
-            QUERY, name=self.name, model=model, stage=stage, index=index
-        )[0]["seconds"]
+        """Return the seconds of each part of the attempt that decided a task."""
+        database = Database(self.database_url)
+        row = database.rows(QUERY, name=self.name, model=model, stage=stage, index=index)[0]
+        return row["seconds"]

@@ -1,7 +1,8 @@
-"""Bring an object of the store to this node; print the megabytes a second, imports apart.
+"""Download an object of the store to this node; print the megabytes per second without imports.
 
-Usage: python -m bench.yardsticks.download KIND KEY SHA256 FOLDER, KIND boto3 (a bare download_file) or cache (ours: one download a node,
-hashed, mapped). The store is JOB_STORE_URL.
+Usage: python -m bench.yardsticks.download KIND KEY SHA256 FOLDER
+KIND is boto3 (a bare download_file) or cache (ours: one download per node, hashed and mapped).
+JOB_STORE_URL is the store.
 """
 
 import os
@@ -18,7 +19,7 @@ from job.storage.store import open_store
 
 
 def bare(key: str, sha256: str, folder: Path) -> None:
-    """Download as boto3's documentation does."""
+    """Download as the documentation of boto3 does."""
     place = urlsplit(os.environ["JOB_STORE_URL"])
     boto3.client("s3", region_name="us-east-1").download_file(
         place.netloc, f"{place.path[1:]}/{key}", str(folder / "object")
@@ -27,9 +28,8 @@ def bare(key: str, sha256: str, folder: Path) -> None:
 
 def cached(key: str, sha256: str, folder: Path) -> None:
     """Download as a worker does."""
-    assert isinstance(
-        Cache(open_store(os.environ["JOB_STORE_URL"]), folder, 50).array(key, sha256), np.memmap
-    )
+    cache = Cache(open_store(os.environ["JOB_STORE_URL"]), folder, 50)
+    assert isinstance(cache.array(key, sha256), np.memmap)
 
 
 if __name__ == "__main__":
@@ -37,6 +37,5 @@ if __name__ == "__main__":
     started = time.monotonic()
     {"boto3": bare, "cache": cached}[kind](key, sha256, Path(folder))
     seconds = time.monotonic() - started
-    print(
-        f"megabytes a second: {sum(f.stat().st_size for f in Path(folder).rglob('*') if f.is_file()) / 1e6 / seconds:.3f}"
-    )
+    size = sum(f.stat().st_size for f in Path(folder).rglob("*") if f.is_file())
+    print(f"megabytes per second: {size / 1e6 / seconds:.3f}")

@@ -1,4 +1,4 @@
-"""The cnn of the examples as one would write it with Keras or PyTorch, and the images all contenders see."""
+"""The cnn of the examples in plain Keras and PyTorch, and the images of all contenders."""
 
 import numpy as np
 
@@ -6,7 +6,10 @@ AUGMENT = {"shift": 0.1, "flip": True, "rotation": 15.0, "zoom": 0.1, "shear": 0
 
 
 def images(n: int, size: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Return the images and labels of a benchmark: uint8 [n, size, size, 3], int64 [n]; a step takes as long whatever is on them."""
+    """Return the images and labels of a benchmark: uint8 [n, size, size, 3] and int64 [n].
+
+    The pixels are random: the time of a step does not depend on them.
+    """
     rng = np.random.default_rng(seed)
     return rng.integers(0, 256, (n, size, size, 3), np.uint8), np.arange(n) % 10
 
@@ -16,15 +19,17 @@ def keras_cnn(size: int):
     import keras
     from keras import layers
 
-    x = inputs = keras.Input((size, size, 3))
+    def convolution(filters: int):
+        return layers.Conv2D(
+            filters, 3, padding="same", use_bias=False, kernel_initializer="he_normal"
+        )
+
+    inputs = keras.Input((size, size, 3))
+    x = inputs
     for filters in (32, 64, 128):
-        x = layers.Conv2D(
-            filters, 3, padding="same", use_bias=False, kernel_initializer="he_normal"
-        )(x)
+        x = convolution(filters)(x)
         x = layers.ReLU()(layers.BatchNormalization(momentum=0.9)(x))
-        x = layers.Conv2D(
-            filters, 3, padding="same", use_bias=False, kernel_initializer="he_normal"
-        )(x)
+        x = convolution(filters)(x)
         x = layers.MaxPooling2D()(x)
         x = layers.ReLU()(layers.BatchNormalization(momentum=0.9)(x))
     x = layers.Dense(128, activation="relu")(layers.GlobalAveragePooling2D()(x))
@@ -35,20 +40,19 @@ def torch_cnn():
     """Return the same net in PyTorch, with logits."""
     from torch import nn
 
-    parts, before = [], 3
+    parts = []
+    channels = 3
     for filters in (32, 64, 128):
         parts += [
-            nn.Conv2d(before, filters, 3, padding=1, bias=False),
+            nn.Conv2d(channels, filters, 3, padding=1, bias=False),
             nn.BatchNorm2d(filters),
             nn.ReLU(),
-        ]
-        parts += [
             nn.Conv2d(filters, filters, 3, padding=1, bias=False),
             nn.MaxPool2d(2),
             nn.BatchNorm2d(filters),
             nn.ReLU(),
         ]
-        before = filters
+        channels = filters
     return nn.Sequential(
         *parts,
         nn.AdaptiveAvgPool2d(1),

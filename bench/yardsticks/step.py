@@ -1,6 +1,7 @@
-"""Train the cnn as one would write it otherwise, for some epochs; print the images a second, the first step included.
+"""Train the cnn with plain Keras or PyTorch; print the images per second, first step included.
 
-Usage: python -m bench.yardsticks.step KIND N SIZE BATCH EPOCHS THREADS, KIND one of fit, generator, torch, torch-bfloat16.
+Usage: python -m bench.yardsticks.step KIND N SIZE BATCH EPOCHS THREADS
+KIND is fit, generator, torch or torch-bfloat16.
 """
 
 import math
@@ -11,7 +12,10 @@ from bench.yardsticks.nets import AUGMENT, images, keras_cnn, torch_cnn
 
 
 def by_keras(kind: str, n: int, size: int, batch: int, epochs: int, threads: int) -> float:
-    """Return the seconds of `fit`: of scaled images in memory, or of an ImageDataGenerator with full augmentation."""
+    """Return the seconds of `fit`.
+
+    Its input is scaled images in memory, or an ImageDataGenerator with full augmentation.
+    """
     import tensorflow as tf
 
     tf.config.threading.set_intra_op_parallelism_threads(threads)
@@ -23,12 +27,18 @@ def by_keras(kind: str, n: int, size: int, batch: int, epochs: int, threads: int
         started = time.monotonic()
         net.fit(x, y, batch_size=batch, epochs=epochs, verbose=0)
     else:
-        made = tf.keras.preprocessing.image.ImageDataGenerator(
-            rescale=1 / 255, width_shift_range=AUGMENT["shift"], height_shift_range=AUGMENT["shift"], horizontal_flip=True,
-            rotation_range=AUGMENT["rotation"], zoom_range=AUGMENT["zoom"], shear_range=math.degrees(AUGMENT["shear"]), fill_mode="reflect",
-        )  # fmt: skip
+        generator = tf.keras.preprocessing.image.ImageDataGenerator(
+            rescale=1 / 255,
+            width_shift_range=AUGMENT["shift"],
+            height_shift_range=AUGMENT["shift"],
+            horizontal_flip=True,
+            rotation_range=AUGMENT["rotation"],
+            zoom_range=AUGMENT["zoom"],
+            shear_range=math.degrees(AUGMENT["shear"]),
+            fill_mode="reflect",
+        )
         started = time.monotonic()
-        net.fit(made.flow(x, y, batch_size=batch), epochs=epochs, verbose=0)
+        net.fit(generator.flow(x, y, batch_size=batch), epochs=epochs, verbose=0)
     return time.monotonic() - started
 
 
@@ -37,13 +47,16 @@ def by_torch(kind: str, n: int, size: int, batch: int, epochs: int, threads: int
     import torch
 
     torch.set_num_threads(threads)
-    x, y = images(n, size)
-    x, y = torch.from_numpy(x.transpose(0, 3, 1, 2).astype("float32") / 255), torch.from_numpy(y)
+    pixels, labels = images(n, size)
+    x = torch.from_numpy(pixels.transpose(0, 3, 1, 2).astype("float32") / 255)
+    y = torch.from_numpy(labels)
     net = torch_cnn().train()
-    optimizer, loss_of = torch.optim.Adam(net.parameters(), 1e-3), torch.nn.CrossEntropyLoss()
+    optimizer = torch.optim.Adam(net.parameters(), 1e-3)
+    loss_of = torch.nn.CrossEntropyLoss()
     started = time.monotonic()
     for _ in range(epochs):
-        total, order = 0.0, torch.randperm(n)
+        total = 0.0
+        order = torch.randperm(n)
         for rows in order.split(batch):
             optimizer.zero_grad()
             with torch.autocast("cpu", torch.bfloat16, enabled=kind == "torch-bfloat16"):
@@ -55,8 +68,8 @@ def by_torch(kind: str, n: int, size: int, batch: int, epochs: int, threads: int
 
 
 if __name__ == "__main__":
-    kind, (n, size, batch, epochs, threads) = sys.argv[1], map(int, sys.argv[2:])
-    seconds = (by_torch if kind.startswith("torch") else by_keras)(
-        kind, n, size, batch, epochs, threads
-    )
-    print(f"images a second: {n * epochs / seconds:.3f}")
+    kind = sys.argv[1]
+    n, size, batch, epochs, threads = map(int, sys.argv[2:])
+    train = by_torch if kind.startswith("torch") else by_keras
+    seconds = train(kind, n, size, batch, epochs, threads)
+    print(f"images per second: {n * epochs / seconds:.3f}")

@@ -1,7 +1,9 @@
-"""A frozen base of keras.applications as one would use it otherwise: in every epoch, or once by `predict`. Weights are random: as fast.
+"""Run a frozen base of keras.applications in every epoch, or once by `predict`.
 
-Usage: python -m bench.yardsticks.transfer KIND MODEL SIZE N BATCH EPOCHS THREADS, KIND fit (a fifth of the images is for validation)
-or predict; or: weights FOLDER, which writes files of both.
+Usage: python -m bench.yardsticks.transfer KIND MODEL SIZE N BATCH EPOCHS THREADS
+KIND is fit (a fifth of the images is for validation) or predict.
+Or: python -m bench.yardsticks.transfer weights FOLDER, which writes weight files for both bases.
+The weights are random, which does not change the speed.
 """
 
 import sys
@@ -23,18 +25,18 @@ FILES = {"vgg16": "vgg16_no_top.weights.h5", "mobilenetv2": "mobilenetv2_1.0_224
 
 def base(model: str, size: int) -> keras.Model:
     """Return the frozen base with its preprocessing, from images of 0-255 to features."""
-    inputs = x = keras.Input((32, 32, 3))
+    inputs = keras.Input((32, 32, 3))
+    x = inputs
     if size != 32:
         x = keras.layers.Resizing(size, size)(x)
     net = NETS[model](include_top=False, weights=None, input_shape=(size, size, 3))
     net.trainable = False
-    return keras.Model(
-        inputs, keras.layers.GlobalAveragePooling2D()(net(PREPROCESS[model](x), training=False))
-    )
+    maps = net(PREPROCESS[model](x), training=False)
+    return keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(maps))
 
 
 def fit(model: str, size: int, n: int, batch: int, epochs: int) -> str:
-    """Train a head on the base; return the seconds of an epoch with its validation, tracing included."""
+    """Train a head on the base; return the seconds per epoch, validation and tracing included."""
     x, y = images(n, 32)
     bottom = base(model, size)
     bottom.trainable = False
@@ -51,27 +53,28 @@ def fit(model: str, size: int, n: int, batch: int, epochs: int) -> str:
     net.fit(
         x.astype("float32"), y, batch_size=batch, epochs=epochs, validation_split=0.2, verbose=0
     )
-    return f"seconds an epoch: {(time.monotonic() - started) / epochs:.3f}"
+    return f"seconds per epoch: {(time.monotonic() - started) / epochs:.3f}"
 
 
 def predict(model: str, size: int, n: int, batch: int, epochs: int) -> str:
-    """Return the images a second of one `predict` in batches as large as ours, its tracing included as it is in ours."""
+    """Return the images per second of one `predict`, with our batch size and with its tracing."""
     from job.learning.train import PREDICT_BATCH
 
-    x, _ = images(n, 32)
-    bottom, x = base(model, size), x.astype("float32")
+    pixels, _ = images(n, 32)
+    bottom = base(model, size)
+    x = pixels.astype("float32")
     started = time.monotonic()
     bottom.predict(x, batch_size=PREDICT_BATCH, verbose=0)
-    return f"images a second: {n / (time.monotonic() - started):.3f}"
+    return f"images per second: {n / (time.monotonic() - started):.3f}"
 
 
 if __name__ == "__main__":
     if sys.argv[1] == "weights":
         for name, file in FILES.items():
-            NETS[name](include_top=False, weights=None, input_shape=(32, 32, 3)).save_weights(
-                Path(sys.argv[2]) / file
-            )
+            net = NETS[name](include_top=False, weights=None, input_shape=(32, 32, 3))
+            net.save_weights(Path(sys.argv[2]) / file)
     else:
-        kind, model, (*sizes, threads) = sys.argv[1], sys.argv[2], map(int, sys.argv[3:])
+        kind, model, *numbers = sys.argv[1:]
+        *sizes, threads = map(int, numbers)
         tf.config.threading.set_intra_op_parallelism_threads(threads)
         print({"fit": fit, "predict": predict}[kind](model, *sizes))

@@ -1,4 +1,4 @@
-"""The same trials as Optuna itself takes them: a study in its RDBStorage, the sampler and the pruner that ours stand for."""
+"""The same trials by stock Optuna: its RDBStorage, and the sampler and pruner that ours match."""
 
 import optuna
 
@@ -10,7 +10,7 @@ optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 
 def create(url: str, spec: dict) -> None:
-    """Make the tables and the study unless they are there, as every process of a script does at its start."""
+    """Create the tables and the study unless they exist, as each process of a script does first."""
     optuna.create_study(
         storage=_storage(url),
         study_name=f"{spec['name']}/cnn",
@@ -20,7 +20,7 @@ def create(url: str, spec: dict) -> None:
 
 
 def sampler(kind: str, seed: int | None = None) -> optuna.samplers.BaseSampler:
-    """Return Optuna's sampler with the settings of ours."""
+    """Return Optuna's sampler with our settings."""
     if kind == "random":
         return optuna.samplers.RandomSampler(seed=seed)
     return optuna.samplers.TPESampler(
@@ -45,14 +45,18 @@ class Stock:
         )
 
     def take(self, index: int) -> optuna.Trial:
+        """Ask for the next trial; Optuna numbers it itself."""
         return self.study.ask(self.space)
 
     def report(self, trial: optuna.Trial, epoch: int, value: float) -> bool:
+        """Report an epoch, counted from 0; return whether to prune."""
         trial.report(value, epoch + 1)
         return trial.should_prune()
 
     def finish(self, trial: optuna.Trial, value: float) -> None:
+        """Finish the trial with its value."""
         self.study.tell(trial, value)
 
     def nothing(self, index: int) -> None:
+        """Take and finish a trial whose objective takes no time."""
         self.finish(self.take(index), 0.5)
