@@ -1,4 +1,4 @@
-"""Prepare two experiments, let a storm rage over them, finish in peace, and check that nothing shows."""
+"""Run a storm over two experiments, finish them in peace, and check that no trace is left."""
 
 import argparse
 import random
@@ -18,44 +18,31 @@ from tests.chaos.experiments import RANDOM, TPE, TPE_TRIALS, Subject, make_weigh
 from tests.chaos.servers import Servers
 from tests.chaos.storm import PLANNED, Storm, finish, needed
 
-WORKERS = 4  # in the storm, on two cores
+WORKERS = 4  # during the storm, on two cores
 CALM_WORKERS = 3
-FINISH_S = 900  # on a machine that others use too; two free cores need a fifth of it
+FINISH_S = 900  # on a busy machine; two free cores need a fifth of it
 
 
 class Clock:
     """Prints how long each part took."""
 
     def __init__(self):
-        self.started = self.last = time.monotonic()
+        self.started = time.monotonic()
+        self.last = self.started
 
     def part(self, name: str) -> None:
+        """Print the seconds since the end of the last part."""
         now = time.monotonic()
         print(f"== {name}: {now - self.last:.0f} s", flush=True)
         self.last = now
 
 
 def chaos(folder: Path, minutes: float, seed: int) -> list[str]:
-    """Do all of it; return the reasons why it failed."""
-    clock, reasons = Clock(), []
+    """Run the storm and the checks after it; return the reasons for a failure."""
+    clock = Clock()
+    reasons = []
     with Servers(folder / "servers") as servers:
-        trials = trials_of_random(minutes)
-        calm, rand, tpe = (
-            Subject(
-                label,
-                text,
-                n,
-                folder,
-                servers.environ,
-                servers.database(label),
-                f"s3://{servers.s3.bucket}/{label}",
-            )
-            for label, text, n in (
-                ("calm", RANDOM, trials),
-                ("random", RANDOM, trials),
-                ("tpe", TPE, TPE_TRIALS),
-            )
-        )
+        calm, rand, tpe = make_subjects(folder, servers, minutes)
         weights = make_weights(folder / "weights")
         with ThreadPoolExecutor() as pool:
             list(pool.map(lambda subject: subject.prepare(weights), (calm, rand, tpe)))
@@ -63,12 +50,12 @@ def chaos(folder: Path, minutes: float, seed: int) -> list[str]:
         (folder / "logs").mkdir()
         crew = Crew([rand, tpe], WORKERS, random.Random(f"{seed} crew"), folder / "logs")
         try:
-            storm = Storm(
-                servers, crew, tpe, lambda: tpe.grow(weights), random.Random(seed), minutes
-            )
+            rng = random.Random(seed)
+            storm = Storm(servers, crew, tpe, lambda: tpe.grow(weights), rng, minutes)
             storm.run()
             clock.part("storm")
-            crew.subjects, crew.size = [rand, tpe, calm], CALM_WORKERS
+            crew.subjects = [rand, tpe, calm]
+            crew.size = CALM_WORKERS
             finish(crew, FINISH_S + 60 * minutes)
         except JobError as exc:
             reasons.append(str(exc))
@@ -88,49 +75,72 @@ def chaos(folder: Path, minutes: float, seed: int) -> list[str]:
     return reasons
 
 
+def make_subjects(folder: Path, servers: Servers, minutes: float) -> list[Subject]:
+    """Return the calm twin, the random experiment and the TPE experiment."""
+    trials = trials_of_random(minutes)
+    subjects = []
+    for label, text, n in (
+        ("calm", RANDOM, trials),
+        ("random", RANDOM, trials),
+        ("tpe", TPE, TPE_TRIALS),
+    ):
+        database = servers.database(label)
+        store = f"s3://{servers.s3.bucket}/{label}"
+        subjects.append(Subject(label, text, n, folder, servers.environ, database, store))
+    return subjects
+
+
 def report(storm: Storm, crew: Crew, subjects: list[Subject]) -> None:
-    """Print what happened."""
+    """Print the events, the attempts and the processes."""
     wanted = needed(storm.minutes)
     for kind in PLANNED:
-        hits = (
-            f", {storm.hits[kind]} hits between first and last step (needed {wanted[kind]})"
-            if kind in wanted
-            else ""
-        )
+        hits = ""
+        if kind in wanted:
+            hits = f", {storm.hits[kind]} hits between first and last step (needed {wanted[kind]})"
         print(f"{kind:16} {storm.happened[kind]:4} of {storm.planned[kind]} planned{hits}")
     for what, count in sorted(storm.notes.items()):
         print(f"{what}: {count}")
     for subject in subjects:
         tasks, longest, outcomes = audit.attempts(subject)
+        total = sum(outcomes.values())
         print(
-            f"{subject.label}: {tasks} tasks, {sum(outcomes.values())} attempts {outcomes}, at most {longest} of one task"
+            f"{subject.label}: {tasks} tasks, {total} attempts {outcomes},"
+            f" at most {longest} of one task"
         )
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    seconds = used.ru_utime + used.ru_stime
     print(
-        f"{len(crew.ended)} processes, {used.ru_utime + used.ru_stime:.0f} s of processor time with the servers",
+        f"{len(crew.ended)} processes, {seconds:.0f} s of processor time with the servers",
         flush=True,
     )
 
 
-def main() -> int:
-    """Return 0 when every promise held and the storm was hard enough, else 1."""
+def parse_arguments() -> argparse.Namespace:
+    """Return the arguments of the command line."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument(
         "--minutes",
         type=float,
         default=2.0,
-        help="of storm; the whole takes about three times as long for short ones",
+        help="minutes of storm; a short run takes about three times as long in all",
     )
     parser.add_argument(
-        "--seed", type=int, default=None, help="of the plan of the storm; any other by default"
+        "--seed", type=int, default=None, help="seed of the storm's plan; random by default"
     )
-    asked = parser.parse_args()
-    seed = random.randrange(2**31) if asked.seed is None else asked.seed
-    print(f"storm of {asked.minutes:g} min, SEED={seed}", flush=True)
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Return 0 when every promise held and the storm was hard enough, else 1."""
+    arguments = parse_arguments()
+    seed = random.randrange(2**31) if arguments.seed is None else arguments.seed
+    minutes = f"{arguments.minutes:g}"
+    print(f"storm of {minutes} min, SEED={seed}", flush=True)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    folder, keep = Path(tempfile.mkdtemp(prefix="job-chaos-")), True
+    folder = Path(tempfile.mkdtemp(prefix="job-chaos-"))
+    keep = True
     try:
-        reasons = chaos(folder, asked.minutes, seed)
+        reasons = chaos(folder, arguments.minutes, seed)
         keep = bool(reasons)
     except (KeyboardInterrupt, SystemExit):
         keep = False
@@ -138,7 +148,8 @@ def main() -> int:
     finally:
         if keep:
             print(
-                f"logs, database and store: {folder}; the same storm again: make chaos MINUTES={asked.minutes:g} SEED={seed}",
+                f"logs, database and store: {folder};"
+                f" the same storm again: make chaos MINUTES={minutes} SEED={seed}",
                 flush=True,
             )
         else:

@@ -1,4 +1,4 @@
-"""What must be true after the storm: counts by SQL, bits against the calm twin, and the product's own word."""
+"""The checks after the storm: counts by SQL, bits of the calm twin, and `job verify`."""
 
 import json
 from collections import Counter
@@ -12,92 +12,124 @@ BITS = ("weights_sha256", "history_sha256", "predictions_sha256", "value", "para
 
 
 def counts(subject: Subject) -> list[str]:
-    """Return what is wrong with the numbers: exactly N tasks decided, by one attempt each, and as many Optuna trials."""
-    rows, keys = subject.database.rows, subject.keys()
+    """Return what is wrong with the numbers of a subject.
+
+    Every task must be decided by one attempt, no attempt may be open, and Optuna must have as
+    many trials in each state.
+    """
     tasks = {
-        (r["model"], r["stage"], r["index"]): r["state"]
-        for r in rows("select model, stage, index, state from task")
+        _key(row): row["state"]
+        for row in subject.database.rows("select model, stage, index, state from task")
     }
-    wanted = {(k.model, k.stage, k.index) for k in keys}
-    found = []
+    faults = [
+        *_wrong_tasks(subject, tasks),
+        *_wrong_attempts(subject),
+        *_wrong_trials(subject, tasks),
+    ]
+    return [f"{subject.label}: {fault}" for fault in faults]
+
+
+def _key(row: dict) -> tuple[str, str, int]:
+    return row["model"], row["stage"], row["index"]
+
+
+def _wanted(subject: Subject) -> set[tuple[str, str, int]]:
+    return {(k.model, k.stage, k.index) for k in subject.keys()}
+
+
+def _wrong_tasks(subject: Subject, tasks: dict[tuple, str]) -> list[str]:
+    """Return the tasks that are missing, unknown or undecided."""
+    wanted = _wanted(subject)
+    faults = []
     if tasks.keys() != wanted:
-        found.append(f"{len(tasks)} tasks, expected {len(wanted)}: {sorted(tasks.keys() ^ wanted)}")
+        odd = sorted(tasks.keys() ^ wanted)
+        faults.append(f"{len(tasks)} tasks, expected {len(wanted)}: {odd}")
     if undecided := {k: s for k, s in tasks.items() if s not in ("complete", "pruned")}:
-        found.append(f"not decided: {undecided}")
+        faults.append(f"not decided: {undecided}")
+    return faults
+
+
+def _wrong_attempts(subject: Subject) -> list[str]:
+    """Return the tasks not finished by exactly one attempt, and the attempts that are open."""
+    rows = subject.database.rows
     finishing = Counter(
-        (r["model"], r["stage"], r["index"])
-        for r in rows(
+        _key(row)
+        for row in rows(
             "select model, stage, index from attempt where outcome in ('complete', 'pruned')"
         )
     )
-    if wrong := {k: finishing[k] for k in wanted if finishing[k] != 1}:
-        found.append(f"finishing attempts other than one: {wrong}")
+    faults = []
+    if wrong := {k: finishing[k] for k in _wanted(subject) if finishing[k] != 1}:
+        faults.append(f"finishing attempts other than one: {wrong}")
     if left := rows("select model, stage, index, number from attempt where outcome is null"):
-        found.append(f"attempts without an end: {left}")
+        faults.append(f"attempts without an end: {left}")
+    return faults
+
+
+def _wrong_trials(subject: Subject, tasks: dict[tuple, str]) -> list[str]:
+    """Return how Optuna's trials differ from ours."""
     trials = Counter(state for (_, stage, _), state in tasks.items() if stage == "trial")
-    optuna = Counter(
-        {
-            r["state"].lower(): r["n"]
-            for r in rows("select state::text, count(*)::int as n from trials group by state")
-        }
+    states = subject.database.rows(
+        "select state::text, count(*)::int as n from trials group by state"
     )
-    if optuna != trials or optuna.total() != sum(k.stage == "trial" for k in keys):
-        found.append(f"Optuna's trials are {dict(optuna)}, ours {dict(trials)}")
-    return [f"{subject.label}: {what}" for what in found]
+    optuna = Counter({row["state"].lower(): row["n"] for row in states})
+    if optuna == trials and optuna.total() == sum(k.stage == "trial" for k in subject.keys()):
+        return []
+    return [f"Optuna's trials are {dict(optuna)}, ours {dict(trials)}"]
 
 
 def attempts(subject: Subject) -> tuple[int, int, dict[str, int]]:
-    """Return the number of tasks, the longest row of attempts of one, and the attempts by outcome."""
+    """Return the number of tasks, the most attempts of one task, and the attempts by outcome."""
     rows = subject.database.rows("select model, stage, index, outcome from attempt")
-    longest = Counter((r["model"], r["stage"], r["index"]) for r in rows)
-    return (
-        len(subject.keys()),
-        max(longest.values(), default=0),
-        dict(Counter(r["outcome"] for r in rows)),
-    )
+    longest = max(Counter(map(_key, rows)).values(), default=0)
+    return len(subject.keys()), longest, dict(Counter(row["outcome"] for row in rows))
 
 
 def differences(subject: Subject, calm: Subject) -> list[str]:
     """Return every task whose bits are not those of the calm twin."""
-    ours, theirs = _bits(subject), _bits(calm)
-    found = []
+    ours = _bits(subject)
+    theirs = _bits(calm)
+    faults = []
     for key in sorted(ours.keys() | theirs.keys()):
-        a, b = ours.get(key, {}), theirs.get(key, {})
+        a = ours.get(key, {})
+        b = theirs.get(key, {})
         if a != b:
-            found.append(
-                f"{subject.label} {' '.join(map(str, key))} differs from {calm.label} in {[n for n in a | b if a.get(n) != b.get(n)]}"
-            )
-    return found
+            name = " ".join(map(str, key))
+            different = [n for n in a | b if a.get(n) != b.get(n)]
+            faults.append(f"{subject.label} {name} differs from {calm.label} in {different}")
+    return faults
 
 
 def _bits(subject: Subject) -> dict[tuple, dict]:
-    """Return what is given by the file alone, of every task: hashes, value, parameters, and the epochs' rows."""
-    store, bits = open_store(subject.store_url, 30), {}
+    """Return, for every task, what the experiment's file alone determines.
+
+    These are its hashes, its value, its parameters, and the rows of its epochs.
+    """
+    store = open_store(subject.store_url, 30)
+    bits = {}
     for row in subject.database.rows(
         "select model, stage, index, artifact from task where state in ('complete', 'pruned')"
     ):
-        artifact = row["artifact"]
-        if row["stage"] == "features":
-            values = {"features_sha256": artifact["features.npy"]["sha256"]}
-        else:
-            result = json.loads(store.get(artifact["result.json"]["key"]))
-            values = {name: result[name] for name in BITS}
-            values |= {
-                file: artifact[file]["sha256"] for file in ("history.csv", "predictions.npz")
-            }
-        bits[row["model"], row["stage"], row["index"]] = values
+        bits[_key(row)] = _artifact_bits(store, row["stage"], row["artifact"])
     for row in subject.database.rows(
         "select model, stage, index, epoch, metrics, value, pruned from epoch order by epoch"
     ):
-        key = row["model"], row["stage"], row["index"]
-        bits.setdefault(key, {}).setdefault("epochs", []).append(
-            [row["epoch"], row["metrics"], row["value"], row["pruned"]]
-        )
+        epochs = bits.setdefault(_key(row), {}).setdefault("epochs", [])
+        epochs.append([row["epoch"], row["metrics"], row["value"], row["pruned"]])
     return bits
 
 
+def _artifact_bits(store, stage: str, artifact: dict) -> dict:
+    """Return the hashes of an artifact and the values of its result."""
+    if stage == "features":
+        return {"features_sha256": artifact["features.npy"]["sha256"]}
+    result = json.loads(store.get(artifact["result.json"]["key"]))
+    files = {file: artifact[file]["sha256"] for file in ("history.csv", "predictions.npz")}
+    return {name: result[name] for name in BITS} | files
+
+
 def verify(*commands: tuple[Subject, list[str]]) -> list[str]:
-    """Run `job verify` over experiments side by side; return what it says of those it does not pass."""
+    """Run `job verify` over experiments in parallel; return the output of those that fail."""
 
     def one(command):
         subject, arguments = command
@@ -108,4 +140,4 @@ def verify(*commands: tuple[Subject, list[str]]) -> list[str]:
             return [str(exc)]
 
     with ThreadPoolExecutor() as pool:
-        return [what for found in pool.map(one, commands) for what in found]
+        return [fault for faults in pool.map(one, commands) for fault in faults]

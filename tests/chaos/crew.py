@@ -1,4 +1,4 @@
-"""Worker processes over the undecided tasks: started, watched, judged by how they end."""
+"""Worker processes for the undecided tasks: start them, watch them, judge how they end."""
 
 import random
 import signal
@@ -14,32 +14,28 @@ from tests.chaos.experiments import BEFORE, ROOT, Subject, Task
 from tests.chaos.servers import GRACE_S
 
 ALLOWED = (0, 69, 75)
-DOUBLED = 0.1  # of the starts are a second process for a task that has one
+NO_REQUEST = (signal.SIGKILL, signal.SIGSTOP, signal.SIGCONT)  # they do not ask a worker to leave
+DOUBLED = 0.1  # the share of starts that are a second process for the same task
 CHATTER = ("I0000", "WARNING: All log messages")
-LATE_S = 2.0  # beyond the grace, on a busy machine
+LATE_S = 2.0  # allowed beyond the grace, on a busy machine
 
 
 class Worker:
     """One `job` process and what was done to it."""
 
     def __init__(self, subject: Subject, key: Key, log: Path):
-        self.subject, self.key, self.log, self.started = subject, key, log, time.monotonic()
+        self.subject = subject
+        self.key = key
+        self.log = log
+        self.started = time.monotonic()
         self.sent: list[tuple[signal.Signals, float]] = []
-        self.paused = self.overtaken = False
+        self.paused = False
+        self.overtaken = False
         self.ended: float | None = None
-        command = [
-            sys.executable,
-            "-m",
-            "job",
-            key.stage,
-            "--model",
-            key.model,
-            "--index",
-            str(key.index),
-        ]
+        task = [key.stage, "--model", key.model, "--index", str(key.index)]
         with open(log, "ab") as file:
             self.process = subprocess.Popen(
-                command,
+                [sys.executable, "-m", "job", *task],
                 env=subject.environ,
                 cwd=ROOT,
                 stdin=subprocess.DEVNULL,
@@ -58,7 +54,7 @@ class Worker:
 
     @property
     def training(self) -> bool:
-        """Whether it is, or ended, between its first and its last step."""
+        """Tell whether it is between its first and its last step, or ended there."""
         text = self.log.read_text(errors="replace")
         return "training: at step" in text and "training: over" not in text
 
@@ -69,44 +65,48 @@ class Worker:
 
     def tail(self, lines: int = 15) -> str:
         """Return its last lines, without TensorFlow's own."""
-        said = [
-            line
-            for line in self.log.read_text(errors="replace").splitlines()
-            if not line.startswith(CHATTER)
-        ]
-        return "\n".join("    " + line for line in said[-lines:])
+        text = self.log.read_text(errors="replace")
+        own = [line for line in text.splitlines() if not line.startswith(CHATTER)]
+        return "\n".join("    " + line for line in own[-lines:])
 
     def complaint(self) -> str | None:
-        """Return what is wrong with how it ended, None if nothing."""
-        code, sent = self.process.returncode, [number for number, _ in self.sent]
-        asked = [
-            (number, at)
-            for number, at in self.sent
-            if number not in (signal.SIGKILL, signal.SIGSTOP, signal.SIGCONT)
-        ]
+        """Return what is wrong with how it ended, or None."""
+        fault = self._fault()
+        return fault and f"{self} {fault}:\n{self.tail()}"
+
+    def _fault(self) -> str | None:
+        code = self.process.returncode
+        sent = [number for number, _ in self.sent]
+        requests = [(number, at) for number, at in self.sent if number not in NO_REQUEST]
         killed = code == -signal.SIGKILL and signal.SIGKILL in sent
-        second = len(asked) > 1 and code == 128 + asked[1][0]
-        if not (code in ALLOWED or killed or second):
-            return f"{self} ended with {code} after {[n.name for n in sent] or 'no signal'}:\n{self.tail()}"
-        if asked and not killed and self.ended - asked[0][1] > GRACE_S + LATE_S:
-            return f"{self} left {self.ended - asked[0][1]:.1f} s after {asked[0][0].name}, {GRACE_S:.0f} s were allowed:\n{self.tail()}"
+        by_second = len(requests) > 1 and code == 128 + requests[1][0]
+        if not (code in ALLOWED or killed or by_second):
+            return f"ended with {code} after {[n.name for n in sent] or 'no signal'}"
+        if requests and not killed:
+            number, at = requests[0]
+            seconds = self.ended - at
+            if seconds > GRACE_S + LATE_S:
+                return f"left {seconds:.1f} s after {number.name}, {GRACE_S:.0f} s were allowed"
         if self.overtaken and code == 0:
-            return f"{self} was paused past its lease, its task went to another, and yet it ended with 0:\n{self.tail()}"
+            return "was paused past its lease, its task went to another, and yet it ended with 0"
         return None
 
 
 class Crew:
-    """So many workers at a time over the tasks of some experiments."""
+    """A number of workers at a time for the tasks of some experiments."""
 
     def __init__(self, subjects: list[Subject], size: int, rng: random.Random, folder: Path):
-        self.subjects, self.size, self.rng, self.folder = subjects, size, rng, folder
+        self.subjects = subjects
+        self.size = size
+        self.rng = rng
+        self.folder = folder
         self.workers: list[Worker] = []
         self.ended: list[Worker] = []
         self.complaints: list[str] = []
         self.tasks: dict[str, dict[Key, Task]] = {s.label: {} for s in subjects}
 
     def tend(self, doubles: bool = False) -> None:
-        """Judge the workers that have ended, look at the tasks, start workers in free places."""
+        """Judge the workers that have ended, read the tasks, and fill the free places."""
         for worker in [w for w in self.workers if w.ended]:
             self.workers.remove(worker)
             self.ended.append(worker)
@@ -114,10 +114,11 @@ class Crew:
                 self.complaints.append(complaint)
                 print(f"!! {complaint.splitlines()[0]}", flush=True)
         if self.look():
-            while sum(not w.paused for w in self.workers) < self.size and (
-                choice := self._choice(doubles)
-            ):
+            while self._free_place() and (choice := self._choice(doubles)):
                 self.start(*choice)
+
+    def _free_place(self) -> bool:
+        return sum(not w.paused for w in self.workers) < self.size
 
     def look(self) -> bool:
         """Read the tasks' rows; return whether the database answered."""
@@ -132,41 +133,35 @@ class Crew:
         return self.tasks[worker.subject.label][worker.key]
 
     def undecided(self, subject: Subject) -> list[Key]:
+        """Return the tasks of a subject that are undecided, as last seen."""
         return [key for key, task in self.tasks[subject.label].items() if not task.decided]
 
     def start(self, subject: Subject, key: Key) -> Worker:
         """Start a worker for a task."""
         number = len(self.workers) + len(self.ended)
-        worker = Worker(
-            subject,
-            key,
-            self.folder / f"{number:04d}-{subject.label}-{key.model}-{key.stage}-{key.index}.log",
-        )
+        log = f"{number:04d}-{subject.label}-{key.model}-{key.stage}-{key.index}.log"
+        worker = Worker(subject, key, self.folder / log)
         self.workers.append(worker)
         return worker
 
     def kill(self) -> None:
-        """End every worker at once and wait for them."""
+        """Kill all workers and wait for them."""
         for worker in self.workers:
             worker.process.kill()
         for worker in self.workers:
             worker.process.wait()
 
     def _choice(self, doubles: bool) -> tuple[Subject, Key] | None:
-        """Return any task that is undecided, could be done, and has no worker - or now and then one that has."""
-        busy = [
-            (w.subject, w.key) for w in self.workers if not w.paused
-        ]  # a paused one's task is to be taken
-        again = [
-            (s, k)
-            for s, k in busy
-            if busy.count((s, k)) == 1 and self.tasks[s.label][k].counted == 0
-        ]
-        if doubles and again and self.rng.random() < DOUBLED:
-            return self.rng.choice(again)
-        for subject in self.rng.sample(
-            self.subjects, len(self.subjects)
-        ):  # the small experiment is met as often as the large
+        """Return any undecided task that can be done and has no worker.
+
+        With `doubles`, now and then return a task that has one.
+        """
+        # The task of a paused worker is free: another worker is to take it.
+        busy = [(w.subject, w.key) for w in self.workers if not w.paused]
+        if doubles and (second := self._second(busy)):
+            return second
+        # Subjects are drawn first: the small experiment is met as often as the large one.
+        for subject in self.rng.sample(self.subjects, len(self.subjects)):
             left = self.undecided(subject)
             waiting = {(k.model, k.stage) for k in left}
             free = [
@@ -177,4 +172,15 @@ class Crew:
             ]
             if free:
                 return subject, self.rng.choice(free)
+        return None
+
+    def _second(self, busy: list[tuple[Subject, Key]]) -> tuple[Subject, Key] | None:
+        """Return, now and then, a task that has one worker and no attempt that counts."""
+        single = [
+            (s, k)
+            for s, k in busy
+            if busy.count((s, k)) == 1 and self.tasks[s.label][k].counted == 0
+        ]
+        if single and self.rng.random() < DOUBLED:
+            return self.rng.choice(single)
         return None

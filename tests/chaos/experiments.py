@@ -1,4 +1,4 @@
-"""The two experiments of the storm, the calm twin of the first, and where each of them lives."""
+"""The two experiments of the storm, the calm twin of the first, and the place of each."""
 
 import subprocess
 import sys
@@ -21,7 +21,8 @@ BEFORE = {
     "final": ("features", "trial"),
 }
 
-# Random sampling and no pruner: every bit of it is given by the file. Its tasks train for 10 to 20 s among four on two cores.
+# Random sampling, no pruner: the file alone determines every bit.
+# Its tasks train for 10 to 20 s when four run on two cores.
 RANDOM = """
 name = "storm-random"
 seed = 5
@@ -50,7 +51,7 @@ alpha = 0.35
 units = 32
 """
 
-# What is tried and pruned depends on who finished first: the record must explain it.
+# The choices depend on the order in which trials finish: the record must explain them.
 TPE = """
 name = "storm-tpe"
 seed = 6
@@ -74,7 +75,7 @@ width = 8
 units = 16
 augment = {{ shift = 0.1, flip = true }}
 """
-TPE_TRIALS = 20  # hyperband wants as many
+TPE_TRIALS = 20  # hyperband needs as many
 GROWTH = 4
 
 WEIGHTS = """
@@ -86,7 +87,7 @@ net.save_weights(sys.argv[1] + "/mobilenetv2_0.35_224_no_top.weights.h5")
 
 @dataclass
 class Task:
-    """A task's row, as far as the storm looks at it."""
+    """The columns of a task's row that the storm reads."""
 
     state: str
     attempt: int
@@ -96,11 +97,12 @@ class Task:
 
     @property
     def decided(self) -> bool:
+        """Tell whether the task is complete or pruned."""
         return self.state in ("complete", "pruned")
 
     @property
     def may_vanish(self) -> bool:
-        """Tell whether an attempt that vanishes now cannot be the last that the task has."""
+        """Tell whether the task has another attempt if this one vanishes now."""
         return self.progress > self.counted_at or self.counted < MAX_VANISHED - 1
 
 
@@ -117,9 +119,13 @@ class Subject:
         database_url: str,
         store_url: str,
     ):
-        self.label, self.text, self.trials, self.folder = label, text, trials, folder / label
+        self.label = label
+        self.text = text
+        self.trials = trials
+        self.folder = folder / label
         self.folder.mkdir()
-        self.database, self.store_url = Database(database_url, 30), store_url
+        self.database = Database(database_url, 30)
+        self.store_url = store_url
         self.experiment = self._write()
         self.environ = environ | {
             "JOB_DATABASE_URL": database_url,
@@ -135,7 +141,7 @@ class Subject:
         return load(self.file)
 
     def keys(self) -> list[Key]:
-        """Return every task the file asks for."""
+        """Return every task that the file requests."""
         return [
             Key(m, stage, i)
             for stage, models in self.experiment.plan().items()
@@ -144,33 +150,40 @@ class Subject:
         ]
 
     def job(self, *arguments) -> str:
-        """Run a `job` command to its end and return its output. Raises: JobError for any code but 0."""
+        """Run a `job` command; return its output. Raises: JobError for any exit code but 0."""
+        words = list(map(str, arguments))
         done = subprocess.run(
-            [sys.executable, "-m", "job", *map(str, arguments)],
-            env=self.environ, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        )  # fmt: skip
+            [sys.executable, "-m", "job", *words],
+            env=self.environ,
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
         if done.returncode:
             raise JobError(
-                f"{self.label}: `job {' '.join(map(str, arguments))}` ended with {done.returncode}:\n{done.stdout[-3000:]}"
+                f"{self.label}: `job {' '.join(words)}` ended with {done.returncode}:\n"
+                f"{done.stdout[-3000:]}"
             )
         return done.stdout
 
     def prepare(self, weights: Path) -> None:
-        """Prepare the experiment, or let it grow."""
+        """Prepare the experiment, or prepare it again with more trials."""
         self.job("prepare", self.file, "--weights", weights)
 
     def grow(self, weights: Path) -> None:
-        """Add trials, as a user may until parameters are selected."""
+        """Add trials, as users may until parameters are selected."""
         self.trials += GROWTH
         self.experiment = self._write()
         self.prepare(weights)
 
     def tasks(self, patience_s: float) -> dict[Key, Task]:
-        """Return all rows. Raises: Unreachable when the database is away for longer."""
+        """Return all rows. Raises: Unreachable when the database is down for longer."""
 
         def work(cursor):
             cursor.execute(
-                "select model, stage, index, state, attempt, progress, counted, counted_at from task"
+                "select model, stage, index, state, attempt, progress, counted, counted_at"
+                " from task"
             )
             return {
                 Key(r.pop("model"), r.pop("stage"), r.pop("index")): Task(**r)
@@ -181,12 +194,15 @@ class Subject:
 
 
 def trials_of_random(minutes: float) -> int:
-    """Return the trials a model of the experiment that is also run calmly: enough to be met, few enough to be run twice."""
+    """Return the trials per model of the experiment that has a calm twin.
+
+    The storm must meet them, and they are run twice.
+    """
     return ceil(minutes / 2)
 
 
 def make_weights(folder: Path) -> Path:
-    """Return a folder with random MobileNetV2 weights: the architecture is real, the numbers need not be."""
+    """Return a folder with random MobileNetV2 weights."""
     folder.mkdir()
     subprocess.run(
         [sys.executable, "-c", WEIGHTS, str(folder)], check=True, stderr=subprocess.DEVNULL

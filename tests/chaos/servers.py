@@ -1,4 +1,4 @@
-"""The storm's own PostgreSQL and S3, and what can befall them."""
+"""The storm's own PostgreSQL and S3, and the outages they can have."""
 
 import os
 import signal
@@ -16,14 +16,16 @@ SETTINGS = {
     "JOB_GRACE_S": "10",
     "JOB_OUTAGE_S": "120",
 }
-LEASE_S, GRACE_S = float(SETTINGS["JOB_LEASE_S"]), float(SETTINGS["JOB_GRACE_S"])
+LEASE_S = float(SETTINGS["JOB_LEASE_S"])
+GRACE_S = float(SETTINGS["JOB_GRACE_S"])
 
 
 class Servers:
-    """Both servers in one folder, on ports that stay the same."""
+    """Both servers in one folder, on fixed ports."""
 
     def __init__(self, folder: Path):
-        self.postgres, self.s3 = embedded.Postgres(folder), embedded.S3(folder)
+        self.postgres = embedded.Postgres(folder)
+        self.s3 = embedded.S3(folder)
 
     def __enter__(self):
         try:
@@ -54,10 +56,12 @@ class Servers:
         return self.postgres.url.rpartition("/")[0] + f"/{name}"
 
     def restart(self, server, how: signal.Signals | None, away_s: float) -> None:
-        """End a server, leave it away for a while, start it again where it was.
+        """Stop a server, wait, and start it again on the same ports.
 
         Args:
-            how: SIGKILL, or None to stop it as its administrator would.
+            server: PostgreSQL or S3.
+            how: SIGKILL, or None for a regular stop.
+            away_s: the seconds between its end and its start.
         """
         ports = list(server.ports)
         if how is None:
@@ -68,16 +72,20 @@ class Servers:
         server.start()
         if server.ports != ports:
             raise JobError(
-                f"{server.name} came back on other ports: another program took them; run the storm again"
+                f"{server.name} came back on other ports:"
+                " another program took them; run the storm again"
             )
 
     def cut(self, databases: list[Database], seconds: float) -> int:
-        """End every connection that is seen within some seconds; return how many."""
-        statement = (  # an autovacuum is not ours to end
+        """Cut every client connection that is open within some seconds; return how many."""
+        # The backend type excludes autovacuum, which must go on.
+        statement = (
             "select count(pg_terminate_backend(pid))::int as cut from pg_stat_activity"
-            " where datname = current_database() and backend_type = 'client backend' and pid <> pg_backend_pid()"
+            " where datname = current_database() and backend_type = 'client backend'"
+            " and pid <> pg_backend_pid()"
         )
-        deadline, cut = time.monotonic() + seconds, 0
+        deadline = time.monotonic() + seconds
+        cut = 0
         while time.monotonic() < deadline:
             cut += sum(database.rows(statement)[0]["cut"] for database in databases)
         return cut

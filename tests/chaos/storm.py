@@ -1,4 +1,4 @@
-"""What befalls the workers and their servers, when, and whether it hit them between their first and last step."""
+"""The events of the storm: their plan, their victims, and the hits between first and last step."""
 
 import random
 import signal
@@ -13,7 +13,7 @@ from tests.chaos.crew import Crew, Worker
 from tests.chaos.experiments import Subject
 from tests.chaos.servers import LEASE_S, Servers
 
-# Hits that a storm must reach, a minute; and how often each kind is planned, a minute at least.
+# Per minute: the hits that a storm must reach, and the least number of planned events.
 NEEDED = {"kill": 2.0, "term": 0.5, "pause": 0.3, "database": 0.2, "store": 0.2}
 PLANNED = {
     "kill": 3.0,
@@ -26,13 +26,13 @@ PLANNED = {
     "signal twice": 0.3,
     "cut": 0.5,
 }
-CALM_S = 180.0  # for the first worker to train
-LAST_S = 4.0  # before the end
+CALM_S = 180.0  # until the first worker trains
+LAST_S = 4.0  # without events, before the end
 POLL_S = 0.1
 GAP_S = 1.0  # between two events
-PATIENCE_S = 30.0  # for another to take a paused worker's task
+PATIENCE_S = 30.0  # for another worker to take the task of a paused one
 GROW_BELOW = 6
-BORN_S = 2.0  # Python itself dies of a signal that comes before `job` can take it over
+BORN_S = 2.0  # a signal that comes before `job` handles it kills Python itself
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
 
 
@@ -43,7 +43,7 @@ def needed(minutes: float) -> dict[str, int]:
 
 @dataclass
 class Event:
-    """Something of a kind at a time (seconds into the storm), with a number that decides on its details."""
+    """An event at a time (seconds into the storm), with a random number for its details."""
 
     at: float
     kind: str
@@ -51,8 +51,12 @@ class Event:
 
 
 def plan(rng: random.Random, minutes: float) -> list[Event]:
-    """Return the events in order of time, those of a kind spread over the storm; at least two of each kind that is needed."""
-    events, length = [], minutes * 60 - LAST_S
+    """Return the events in order of time.
+
+    The events of a kind are spread over the storm. Each kind with needed hits has at least two.
+    """
+    events = []
+    length = minutes * 60 - LAST_S
     for kind, rate in PLANNED.items():
         count = max(ceil(rate * minutes), 2 * (kind in NEEDED))
         events += [
@@ -73,59 +77,73 @@ class Storm:
         rng: random.Random,
         minutes: float,
     ):
-        self.servers, self.crew, self.growing, self.grow, self.rng, self.minutes = (
-            servers,
-            crew,
-            growing,
-            grow,
-            rng,
-            minutes,
-        )
+        self.servers = servers
+        self.crew = crew
+        self.growing = growing
+        self.grow = grow
+        self.rng = rng
+        self.minutes = minutes
         self.events = plan(rng, minutes)
         self.planned = Counter(e.kind for e in self.events)
-        self.happened, self.hits, self.notes = Counter(), Counter(), Counter()
-        self.pauses: list[
-            tuple[Worker, float, int]
-        ] = []  # who, until when, the attempt that was paused
-        self.asked: list[tuple[Worker, str]] = []  # got a signal while training; its end will tell
+        self.happened = Counter()
+        self.hits = Counter()
+        self.notes = Counter()
+        # The worker, the end of its pause, and the attempt that was paused.
+        self.pauses: list[tuple[Worker, float, int]] = []
+        # Got a signal while training: a hit if they end there.
+        self.asked: list[tuple[Worker, str]] = []
         self.started = time.monotonic()
 
     def run(self) -> None:
-        """Rage for the given minutes from the first training step on, and until the last pause has been judged; then let everybody go on."""
-        while not any(w.training for w in self.crew.workers):
-            if time.monotonic() - self.started > CALM_S:
-                raise JobError(f"no worker came to its first step within {CALM_S:.0f} s")
-            self.crew.tend()
-            time.sleep(POLL_S)
-        self.started, quiet_until = time.monotonic(), 0.0
+        """Rage for the given minutes, from the first training step until all pauses are judged.
+
+        At the end every paused worker goes on.
+        """
+        self._wait_for_training()
+        self.started = time.monotonic()
+        quiet_until = 0.0
         try:
             while (now := time.monotonic() - self.started) < self.minutes * 60 or self.pauses:
                 self.crew.tend(doubles=True)
                 self._wake(now)
                 self._count_asked()
-                if (
-                    sum(key.stage == "trial" for key in self.crew.undecided(self.growing))
-                    < GROW_BELOW
-                ):
-                    self.grow()  # so that there is something left to hit
-                    self.crew.look()
-                due = [e for e in self.events if e.at <= now < self.minutes * 60]
-                if now >= quiet_until and (
-                    event := next((e for e in due if self._happen(e)), None)
-                ):
-                    self.events.remove(event)
-                    self.happened[event.kind] += 1
+                self._grow_when_small()
+                if now >= quiet_until and self._play_due(now):
                     quiet_until = now + GAP_S
                 time.sleep(POLL_S)
         finally:
             self._wake(float("inf"))
+
+    def _wait_for_training(self) -> None:
+        while not any(w.training for w in self.crew.workers):
+            if time.monotonic() - self.started > CALM_S:
+                raise JobError(f"no worker came to its first step within {CALM_S:.0f} s")
+            self.crew.tend()
+            time.sleep(POLL_S)
+
+    def _grow_when_small(self) -> None:
+        """Add trials when few are left, so that there is something to hit."""
+        left = self.crew.undecided(self.growing)
+        if sum(key.stage == "trial" for key in left) < GROW_BELOW:
+            self.grow()
+            self.crew.look()
+
+    def _play_due(self, now: float) -> bool:
+        """Play the first due event that finds a victim; return whether there was one."""
+        due = [e for e in self.events if e.at <= now < self.minutes * 60]
+        event = next((e for e in due if self._happen(e)), None)
+        if event is None:
+            return False
+        self.events.remove(event)
+        self.happened[event.kind] += 1
+        return True
 
     def settle(self) -> None:
         """Count the hits of signals whose victims have left by now."""
         self._count_asked()
 
     def misses(self) -> list[str]:
-        """Return what was needed and not reached."""
+        """Return the needed hits that were not reached."""
         return [
             f"the storm hit {self.hits[kind]} times by {kind}, {count} were needed"
             for kind, count in needed(self.minutes).items()
@@ -133,12 +151,12 @@ class Storm:
         ]
 
     def _happen(self, event: Event) -> bool:
-        """Let an event happen; return False when there is nothing it could meet now."""
+        """Play an event; return False when it has no victim now."""
         aimed = event.kind in NEEDED or event.kind == "cut"
         victim = self._victim(event, aimed)
         if victim is None:
             return False
-        self._say(event, victim)
+        self._print(event, victim)
         if event.kind in ("kill", "kill anywhere"):
             self._kill(victim, event)
         elif event.kind == "term":
@@ -153,29 +171,31 @@ class Storm:
         elif event.kind == "pause":
             self._pause(victim, event)
         elif event.kind == "cut":
-            self.notes["connections cut"] += self.servers.cut(
-                [s.database for s in self.crew.subjects], 3.0
-            )
+            databases = [s.database for s in self.crew.subjects]
+            self.notes["connections cut"] += self.servers.cut(databases, 3.0)
         else:
             self._restart(event)
         return True
 
     def _victim(self, event: Event, aimed: bool) -> Worker | None:
-        """Return a worker that may be met: one that trains, or (unless aimed) any that is old enough; never one that was met before."""
+        """Return a worker for an event, never one that was hit before.
+
+        An aimed event needs one that trains; for the others it must only be old enough.
+        """
         if not self.crew.look():
             return None
-        met = [
+        old = [
             w
             for w in self.crew.workers
             if not w.sent and not w.ended and time.monotonic() - w.started > BORN_S
         ]
-        met = [w for w in met if self.crew.task(w).may_vanish and (not aimed or w.training)]
-        better = (
-            [w for w in met if self.crew.task(w).progress > self.crew.task(w).counted_at]
-            if aimed
-            else []
-        )
-        return self.rng.choice(better or met) if met else None
+        fit = [w for w in old if self.crew.task(w).may_vanish and (not aimed or w.training)]
+        if not fit:
+            return None
+        better = []
+        if aimed:
+            better = [w for w in fit if self.crew.task(w).progress > self.crew.task(w).counted_at]
+        return self.rng.choice(better or fit)
 
     def _kill(self, victim: Worker, event: Event) -> None:
         victim.send(signal.SIGKILL)
@@ -183,36 +203,39 @@ class Storm:
         self.hits["kill"] += victim.process.returncode == -signal.SIGKILL and victim.training
 
     def _pause(self, victim: Worker, event: Event) -> None:
-        """Stop a worker for longer than its lease, and send another for its task."""
+        """Pause a worker for longer than its lease, and start another one for its task."""
         victim.send(signal.SIGSTOP)
         if victim.training and not victim.ended:
             victim.paused = True
-            self.pauses.append(
-                (
-                    victim,
-                    time.monotonic() - self.started + LEASE_S + 3 + 6 * event.detail,
-                    self.crew.task(victim).attempt,
-                )
-            )
+            now = time.monotonic() - self.started
+            until = now + LEASE_S + 3 + 6 * event.detail
+            self.pauses.append((victim, until, self.crew.task(victim).attempt))
             self.crew.start(victim.subject, victim.key)
         else:
             victim.send(signal.SIGCONT)
 
     def _rival(self, victim: Worker) -> bool:
-        """Tell whether somebody is after a paused worker's task: one that waited for its lease in vain has left."""
+        """Tell whether another worker runs for the task of a paused one.
+
+        A worker that waited for the lease in vain has left.
+        """
         return any(
             (w.subject, w.key) == (victim.subject, victim.key) and not w.paused
             for w in self.crew.workers
         )
 
     def _wake(self, now: float) -> None:
-        """Let those go on whose pause is over and whose task was taken meanwhile; they must not publish."""
+        """Continue the workers whose pause is over and whose task was taken meanwhile.
+
+        They must not publish.
+        """
         for pause in list(self.pauses):
             victim, until, attempt = pause
             victim.overtaken = self.crew.task(victim).attempt > attempt
             if not victim.overtaken and not self._rival(victim):
                 self.crew.start(victim.subject, victim.key)
-            if now > until + (0 if victim.overtaken else PATIENCE_S):
+            patience_s = 0 if victim.overtaken else PATIENCE_S
+            if now > until + patience_s:
                 victim.send(signal.SIGCONT)
                 victim.paused = False
                 self.hits["pause"] += victim.overtaken
@@ -230,24 +253,21 @@ class Storm:
             self.hits[kind] += worker.training
             self.asked.remove((worker, kind))
 
-    def _say(self, event: Event, victim: Worker) -> None:
-        whom = (
-            f" {victim.subject.label} {victim.key}"
-            if event.kind not in ("database", "store", "cut")
-            else ""
-        )
-        print(f"[{time.monotonic() - self.started:5.1f} s] {event.kind}{whom}", flush=True)
+    def _print(self, event: Event, victim: Worker) -> None:
+        aimless = event.kind in ("database", "store", "cut")
+        aim = "" if aimless else f" {victim.subject.label} {victim.key}"
+        print(f"[{time.monotonic() - self.started:5.1f} s] {event.kind}{aim}", flush=True)
 
 
 def finish(crew: Crew, seconds: float) -> None:
-    """Let the crew decide every task in peace. Raises: JobError when it cannot, or not in time."""
+    """Let the crew decide every task in peace. Raises: JobError if it cannot, or is too slow."""
     deadline = time.monotonic() + seconds
     while True:
         crew.tend()
         if not crew.workers and not any(crew.undecided(s) for s in crew.subjects):
             return
         if any(w.process.returncode == 70 for w in crew.ended):
-            raise JobError("a task failed for good: what comes after it cannot be done")
+            raise JobError("a task failed permanently: its successors cannot run")
         if time.monotonic() > deadline:
             left = {s.label: [str(k) for k in crew.undecided(s)] for s in crew.subjects}
             raise JobError(f"not every task was decided {seconds:.0f} s after the storm: {left}")

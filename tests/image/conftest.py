@@ -1,4 +1,7 @@
-"""The image, built for real, and every `job` of a test as a container of it: read-only, no capability, a user without a name."""
+"""The real image, and a site whose every `job` is a container of it.
+
+A container is read-only, has no capability, and runs as a user without a name.
+"""
 
 import os
 import shutil
@@ -31,28 +34,32 @@ def pytest_terminal_summary(terminalreporter):
 
 @pytest.fixture(scope="session")
 def docker():
-    """A dockerd."""
+    """A running dockerd."""
     with dockerd() as docker:
         yield docker
 
 
 @pytest.fixture(scope="session")
 def canary() -> str:
-    """A word that stands in every build secret and nowhere else."""
+    """A word that is in every build secret and nowhere else."""
     return uuid.uuid4().hex
 
 
 @pytest.fixture(scope="session")
 def image(docker, canary) -> str:
-    """The image for CPUs, by `make image`; pip's configuration and the CAs go in as secrets, each with the canary."""
+    """The image for CPUs, by `make image`.
+
+    The configuration of pip and the CAs are build secrets, each with the canary.
+    """
     with timed("base, by debootstrap"):
         make_base(docker)
-    configuration, cas = docker.folder / "pip.conf", docker.folder / "cas.pem"
+    configuration = docker.folder / "pip.conf"
+    cas = docker.folder / "cas.pem"
     configuration.write_text(_read(os.environ.get("PIP_CONFIG_FILE")) + f"\n# {canary}\n")
     cas.write_text(_read(os.environ.get("PIP_CERT") or HOST_CAS) + f"\n# {canary}\n")
     with timed("make image"):
         make_image(docker, PIP_CONFIG_FILE=configuration, PIP_CERT=cas)
-    docker.run("image", "prune", "--force")  # where images are kept, the one before
+    docker.run("image", "prune", "--force")  # where images are kept: the previous one
     return IMAGE
 
 
@@ -62,20 +69,24 @@ def _read(path) -> str:
 
 @dataclass(frozen=True)
 class Boxed(Site):
-    """A site where `job` is a container. Of the host it sees the site's folder and what an argument names, by the same path."""
+    """A site where `job` is a container.
+
+    The container sees the site's folder and the paths among its arguments, under the same paths.
+    """
 
     docker: Docker | None = None
-    host: Site | None = None  # the same for a `job` of the host
+    host: Site | None = None  # the same site for a `job` on the host
 
     def command(self, arguments, environ: dict, *options) -> list[str]:
-        """Return the client's command line; variables by name only."""
-        seen = {self.folder, *(a for a in arguments if isinstance(a, Path))}
-        return [
-            CLIENT, "run", *HARDENED, f"--workdir={self.folder}", *(f"--volume={path}:{path}" for path in sorted(seen)),
-            *(f"--env={name}" for name in environ), *options, IMAGE, *map(str, arguments),
-        ]  # fmt: skip
+        """Return the client's command line, with variables by name only."""
+        paths = sorted({self.folder, *(a for a in arguments if isinstance(a, Path))})
+        volumes = [f"--volume={path}:{path}" for path in paths]
+        variables = [f"--env={name}" for name in environ]
+        run = [CLIENT, "run", *HARDENED, f"--workdir={self.folder}"]
+        return [*run, *volumes, *variables, *options, IMAGE, *map(str, arguments)]
 
     def job(self, *arguments, check: int | None = None, **environ) -> subprocess.CompletedProcess:
+        """Run a container to its end; with `check`, expect this exit code."""
         environ = self.environ | {k: str(v) for k, v in environ.items()}
         command = self.command(arguments, environ)
         done = subprocess.run(
@@ -88,6 +99,7 @@ class Boxed(Site):
         return done
 
     def start(self, *arguments, **environ) -> Child:
+        """Start a container, named after its log."""
         environ = self.environ | {k: str(v) for k, v in environ.items()}
         log = self.folder / f"{uuid.uuid4().hex}.log"
         with open(log, "wb") as file:
@@ -99,7 +111,7 @@ class Boxed(Site):
         return self.children[-1]
 
     def secret(self, name: str, text: str) -> Path:
-        """Write a file that nobody but the container's user can read."""
+        """Write a file that only the container's user can read."""
         path = self.folder / name
         path.touch(0o600)
         path.write_text(text)
@@ -109,18 +121,22 @@ class Boxed(Site):
 
 @pytest.fixture
 def site(site, docker, image, tmp_path):
-    """The same database and store, by containers; secrets by file, the cache where it is by default."""
+    """The site as containers see it: secrets in files, the cache in its default place."""
     folder = tmp_path / "seen"
     folder.mkdir()
     os.chown(folder, USER, USER)
     boxed = Boxed(site.database_url, site.store_url, {}, folder, docker=docker, host=site)
-    keys = f"aws_access_key_id = {site.environ['AWS_ACCESS_KEY_ID']}\naws_secret_access_key = {site.environ['AWS_SECRET_ACCESS_KEY']}\n"
+    credentials = (
+        "[default]\n"
+        f"aws_access_key_id = {site.environ['AWS_ACCESS_KEY_ID']}\n"
+        f"aws_secret_access_key = {site.environ['AWS_SECRET_ACCESS_KEY']}\n"
+    )
     boxed.environ.update(
         JOB_DATABASE_URL_FILE=str(boxed.secret("database-url", site.database_url)),
         JOB_STORE_URL=site.store_url,
         JOB_WAIT_S="1",
         AWS_ENDPOINT_URL_S3=site.environ["AWS_ENDPOINT_URL_S3"],
-        AWS_SHARED_CREDENTIALS_FILE=str(boxed.secret("credentials", f"[default]\n{keys}")),
+        AWS_SHARED_CREDENTIALS_FILE=str(boxed.secret("credentials", credentials)),
     )
     yield boxed
     for child in boxed.children:
@@ -130,7 +146,7 @@ def site(site, docker, image, tmp_path):
 
 @pytest.fixture(scope="session")
 def weights(weights, tmp_path_factory):
-    """The weights where a user other than root can read them."""
+    """The weights in a folder that every user can read."""
     folder = shutil.copytree(weights, tmp_path_factory.mktemp("weights") / "readable")
     folder.chmod(0o755)
     return folder

@@ -1,4 +1,4 @@
-"""A real dockerd of the tests' own, without systemd, bridge and registry, and a Debian made for it."""
+"""A real dockerd without systemd, bridge and registry, and a Debian base for it."""
 
 import json
 import os
@@ -13,10 +13,24 @@ from pathlib import Path
 from world import wait_for
 
 ROOT = Path(__file__).parents[2]
-CLIENT = "/usr/bin/docker"  # Debian's: a newer one that may shadow it has its build kit elsewhere
+CLIENT = "/usr/bin/docker"  # Debian's: a newer client has its build kit elsewhere
 BASE = "debian:bookworm-slim"
 IMAGE = "image-tuning-job:test"
-TIMES: dict[str, float] = {}  # what took how long, for the end of the run
+HEAVY = (  # folders of the base that are emptied
+    "var/cache/apt/archives",
+    "var/lib/apt/lists",
+    "usr/share/doc",
+    "usr/share/man",
+    "usr/share/locale",
+)
+NO_NETWORK = (
+    "--bridge=none",
+    "--iptables=false",
+    "--ip6tables=false",
+    "--ip-forward=false",
+    "--ip-masq=false",
+)
+TIMES: dict[str, float] = {}  # seconds by part, printed at the end of the run
 
 
 @dataclass(frozen=True)
@@ -27,14 +41,14 @@ class Docker:
 
     @property
     def environ(self) -> dict[str, str]:
-        """The variables that lead a client to it, and to no user's configuration."""
+        """The variables that point a client to it, and to no user's configuration."""
         return os.environ | {
             "DOCKER_HOST": f"unix://{self.folder}/socket",
             "DOCKER_CONFIG": str(self.folder),
         }
 
     def run(self, *arguments, check: bool = True, **options) -> str:
-        """Return what a command of the client says."""
+        """Run a command of the client; return its output."""
         done = subprocess.run(
             [CLIENT, *map(str, arguments)],
             env=self.environ,
@@ -48,7 +62,7 @@ class Docker:
         return done.stdout
 
     def labels(self, image: str) -> dict[str, str]:
-        """Return what an image says of itself, by the names of the OCI."""
+        """Return the OCI labels of an image, without their common prefix."""
         labels = json.loads(self.run("inspect", image))[0]["Config"]["Labels"]
         return {
             name.removeprefix("org.opencontainers.image."): value for name, value in labels.items()
@@ -56,7 +70,7 @@ class Docker:
 
     @contextmanager
     def exported(self, image: str):
-        """The stream of an image's file system as tar."""
+        """Yield the file system of an image as a tar stream."""
         container = self.run("create", "--network=none", image).strip()
         try:
             with subprocess.Popen(
@@ -69,72 +83,70 @@ class Docker:
 
 @contextmanager
 def dockerd():
-    """Run a dockerd until the end, and leave nothing of it; images are kept where JOB_TEST_DOCKER_DIR says, if it does."""
+    """Run a dockerd, and remove every trace of it at the end.
+
+    JOB_TEST_DOCKER_DIR, where set, is the folder that keeps its images.
+    """
     with tempfile.TemporaryDirectory(prefix="docker-") as name:
         folder = Path(name)
         data = Path(os.environ.get("JOB_TEST_DOCKER_DIR") or folder / "data")
         command = [
-            "dockerd", f"--host=unix://{folder}/socket", f"--data-root={data}", f"--exec-root={folder}/exec", f"--pidfile={folder}/pid",
-            "--storage-driver=overlay2", "--bridge=none", "--iptables=false", "--ip6tables=false", "--ip-forward=false", "--ip-masq=false",
-        ]  # fmt: skip
+            "dockerd",
+            f"--host=unix://{folder}/socket",
+            f"--data-root={data}",
+            f"--exec-root={folder}/exec",
+            f"--pidfile={folder}/pid",
+            "--storage-driver=overlay2",
+            *NO_NETWORK,
+        ]
         with open(folder / "log", "w") as log:
             process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
         docker = Docker(folder)
+
+        def decided() -> bool:
+            return process.poll() is not None or _answers(docker)
+
         try:
-            wait_for(
-                lambda: (
-                    process.poll() is not None
-                    or docker.run("version", check=False, timeout=20).count("Engine")
-                ),
-                60,
-            )
+            wait_for(decided, 60)
             assert process.poll() is None, (folder / "log").read_text()
             yield docker
         finally:
             process.terminate()
             process.wait(60)
             for line in Path("/proc/self/mounts").read_text().splitlines():
-                if line.split()[1].startswith(f"{folder}/"):
-                    subprocess.run(["umount", line.split()[1]], check=True)
+                mount = line.split()[1]
+                if mount.startswith(f"{folder}/"):
+                    subprocess.run(["umount", mount], check=True)
+
+
+def _answers(docker: Docker) -> bool:
+    return "Engine" in docker.run("version", check=False, timeout=20)
 
 
 @contextmanager
 def timed(what: str):
-    """Note how long something takes."""
+    """Record the seconds that the body takes."""
     began = time.monotonic()
     yield
     TIMES[what] = time.monotonic() - began
 
 
 def make_base(docker: Docker) -> None:
-    """Make the base from the mirror that this machine's apt knows; that is all it takes from here."""
+    """Make the base from the mirror of this machine's apt, unless it exists."""
     if docker.run("images", "--quiet", BASE):
         return
-    question = [
-        "apt-get",
-        "indextargets",
-        "--format",
-        "$(REPO_URI)",
-        "Codename: bookworm",
-        "Identifier: Packages",
-    ]
-    mirror = subprocess.run(question, check=True, capture_output=True, text=True).stdout.split()[0]
-    root = docker.folder / "base"
-    done = subprocess.run(
-        ["debootstrap", "--variant=minbase", "bookworm", root, mirror],
-        capture_output=True,
-        text=True,
+    filters = ["--format", "$(REPO_URI)", "Codename: bookworm", "Identifier: Packages"]
+    targets = subprocess.run(
+        ["apt-get", "indextargets", *filters], check=True, capture_output=True, text=True
     )
+    mirror = targets.stdout.split()[0]
+    root = docker.folder / "base"
+    command = ["debootstrap", "--variant=minbase", "bookworm", root, mirror]
+    done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
-    for heavy in (
-        "var/cache/apt/archives",
-        "var/lib/apt/lists",
-        "usr/share/doc",
-        "usr/share/man",
-        "usr/share/locale",
-    ):
+    for heavy in HEAVY:
         shutil.rmtree(root / heavy)
         (root / heavy).mkdir()
     (root / "var/cache/apt/archives/partial").mkdir()
@@ -147,7 +159,7 @@ def make_base(docker: Docker) -> None:
 
 
 def make_image(docker: Docker, **variables) -> str:
-    """Type `make image`; return what it says."""
+    """Run `make image`; return its output."""
     values = {"DOCKER": CLIENT, "NETWORK": "host", "IMAGE": IMAGE} | variables
     command = ["make", "image", *(f"{name}={value}" for name, value in values.items())]
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""A whole experiment, each invocation a container of its own; stopped in the middle, it goes on."""
+"""A whole experiment, one container per invocation; a stopped one resumes."""
 
 import json
 import signal
@@ -11,15 +11,14 @@ from world import TRIAL, wait_for
 
 
 def test_from_prepare_to_report(tiny, docker, image):
-    """Read-only, without a capability, as a user without a name: every stage to the report, and `verify --deep` finds nothing."""
+    """Read-only containers without capabilities run all stages; `verify --deep` finds nothing."""
 
     def stage(name, count):
+        def run(index):
+            tiny.job(name, check=0, JOB_COMPLETION_INDEX=index)
+
         with timed(f"{name}, {count} in turn by two"), ThreadPoolExecutor(2) as two:
-            list(
-                two.map(
-                    lambda index: tiny.job(name, check=0, JOB_COMPLETION_INDEX=index), range(count)
-                )
-            )
+            list(two.map(run, range(count)))
 
     stage("features", 1)
     stage("trial", 4)
@@ -30,34 +29,27 @@ def test_from_prepare_to_report(tiny, docker, image):
     with timed("report"):
         tiny.job("report", "--out", "report", check=0)
     report = json.loads((tiny.folder / "report" / "report.json").read_text())
-    assert {
-        m: (len(of["fold"]["folds"]), len(of["final"]["runs"]))
-        for m, of in report["models"].items()
-    } == {
-        "cnn": (2, 1),
-        "mobilenetv2": (2, 1),
-    }
-    assert (
-        f"commit <code>{docker.labels(image)['revision']}</code>"
-        in (tiny.folder / "report" / "index.html").read_text()
-    ), "a result names its commit"
+    models = report["models"].items()
+    runs = {m: (len(of["fold"]["folds"]), len(of["final"]["runs"])) for m, of in models}
+    assert runs == {"cnn": (2, 1), "mobilenetv2": (2, 1)}
+    page = (tiny.folder / "report" / "index.html").read_text()
+    revision = docker.labels(image)["revision"]
+    assert f"commit <code>{revision}</code>" in page, "a result names its commit"
     tiny.job("status", "--json", check=0)
-    promises = json.loads(
-        tiny.job("verify", "--deep", "--replay", 1, "--json", check=0).stdout.splitlines()[-1]
-    )
+    verified = tiny.job("verify", "--deep", "--replay", 1, "--json", check=0)
+    promises = json.loads(verified.stdout.splitlines()[-1])
     assert promises and not any(promise["violations"] for promise in promises)
 
 
 def test_stopped_in_the_middle(long, docker):
-    """`docker stop` of a running trial: it saves and exits 75; the next container goes on, to the bits of an undisturbed one."""
+    """After `docker stop` a trial saves and exits 75; the next one resumes, to the same bits."""
     calm = long.calm(0)
     child = long.site.start(*TRIAL, 0)
     child.until("saved at step")
     name = child.log.stem
     process = Path("/proc", docker.run("inspect", "--format={{.State.Pid}}", name).strip())
-    docker.run(
-        "kill", "--signal=STOP", name
-    )  # held until it is asked, so that this is no race against its end
+    # Paused until the signal is pending: otherwise the trial could end first.
+    docker.run("kill", "--signal=STOP", name)
     stop = subprocess.Popen([CLIENT, "stop", name], env=docker.environ, stdout=subprocess.DEVNULL)
     wait_for(lambda: signal.SIGTERM in pending(process))
     docker.run("kill", "--signal=CONT", name)
@@ -70,8 +62,8 @@ def test_stopped_in_the_middle(long, docker):
 
 
 def pending(process: Path) -> set[int]:
-    """Return the signals that wait for a process."""
-    line = next(
-        line for line in (process / "status").read_text().splitlines() if line.startswith("ShdPnd:")
-    )
-    return {number + 1 for number in range(64) if int(line.split()[1], 16) >> number & 1}
+    """Return the signals that are pending for a process."""
+    lines = (process / "status").read_text().splitlines()
+    line = next(line for line in lines if line.startswith("ShdPnd:"))
+    mask = int(line.split()[1], 16)
+    return {number + 1 for number in range(64) if mask >> number & 1}

@@ -1,4 +1,4 @@
-"""The image as a folder under Charliecloud, run by a real Slurm: `RUNTIME=charliecloud` of slurm/site.env."""
+"""The image as a folder under Charliecloud in a real Slurm: RUNTIME=charliecloud."""
 
 import importlib.util
 import json
@@ -13,45 +13,48 @@ import pytest
 from engine import ROOT, timed
 from world import TINY, wait_for, write_images
 
-# The desk before a Slurm, from the tests of the scripts; their conftest has the name of ours.
+# The desk of tests/slurm; its conftest has the same name as ours, so that it is loaded by path.
 sys.path.append(str(ROOT / "tests" / "slurm"))
-_spec = importlib.util.spec_from_file_location(
-    "slurm_conftest", ROOT / "tests" / "slurm" / "conftest.py"
-)
-sys.modules[_spec.name] = _conftest = importlib.util.module_from_spec(_spec)
+_path = ROOT / "tests" / "slurm" / "conftest.py"
+_spec = importlib.util.spec_from_file_location("slurm_conftest", _path)
+_conftest = importlib.util.module_from_spec(_spec)
+sys.modules[_spec.name] = _conftest
 _spec.loader.exec_module(_conftest)
-cluster, desk = _conftest.cluster, _conftest.desk
+cluster = _conftest.cluster
+desk = _conftest.desk
 SETTINGS = sys.modules["cluster"].PLAIN
 
 
 @pytest.fixture(scope="module")
 def folder(docker, image):
-    """The image as a folder, as an administrator makes it; not in /tmp, which Charliecloud has in common with the host."""
+    """The image as a folder, as an administrator makes it.
+
+    It is not in /tmp, which Charliecloud shares with the host.
+    """
     with tempfile.TemporaryDirectory(dir="/var/tmp", prefix="image-") as name:
-        tar, made = Path(name, "image.tar"), Path(name, "image")
+        tar = Path(name, "image.tar")
+        made = Path(name, "image")
         with timed("docker export, ch-convert"):
             with docker.exported(image) as stream, open(tar, "wb") as file:
                 shutil.copyfileobj(stream, file, 1 << 20)
-            subprocess.run(
-                ["ch-convert", "-i", "tar", "-o", "dir", tar, made], check=True, capture_output=True
-            )
+            command = ["ch-convert", "-i", "tar", "-o", "dir", tar, made]
+            subprocess.run(command, check=True, capture_output=True)
         tar.unlink()
         yield made
 
 
 @pytest.fixture
 def site(site):
-    """The site as the desk knows it."""
+    """The site on the host, for the desk."""
     return site.host
 
 
 def test_the_whole_chain(desk, site, folder, weights, docker, image):
-    """From one command to the report, every `job` in the image; a trial requeued in the middle goes on. The bits are those of the host."""
+    """One command runs all stages in the image, a requeued trial resumes, with the host's bits."""
     write_images(desk.folder / "images.npz")
     (desk.folder / "tiny.toml").write_text(TINY)
-    outside = shutil.copytree(
-        weights, folder.parent / "weights"
-    )  # so that a folder is to be mounted which the image does not have
+    # A folder that the image does not have, which must be mounted.
+    outside = shutil.copytree(weights, folder.parent / "weights")
     desk.add(
         "RUNTIME=charliecloud",
         "VENV=/nowhere",
@@ -59,9 +62,8 @@ def test_the_whole_chain(desk, site, folder, weights, docker, image):
         f"BINDS=({outside})",
         f"export JOB_WEIGHTS={outside}",
     )
-    ids = re.search(r"tiny is submitted: (.*)", desk.submit("tiny.toml", "--throttle", 2))[
-        1
-    ].split()
+    output = desk.submit("tiny.toml", "--throttle", 2)
+    ids = re.search(r"tiny is submitted: (.*)", output)[1].split()
     trial = f"{ids[1]}_0"
     wait_for(lambda: desk.log(trial))
     with desk.held(trial):
@@ -71,10 +73,8 @@ def test_the_whole_chain(desk, site, folder, weights, docker, image):
     assert desk.cluster.job(trial)["Restarts"] == "1"
     assert "resuming from the checkpoint" in desk.log(trial)
     report = json.loads((desk.folder / "out" / "tiny" / "report" / "report.json").read_text())
-    assert {m: len(of["fold"]["folds"]) for m, of in report["models"].items()} == {
-        "cnn": 2,
-        "mobilenetv2": 2,
-    }
+    folds = {m: len(of["fold"]["folds"]) for m, of in report["models"].items()}
+    assert folds == {"cnn": 2, "mobilenetv2": 2}
     page = (desk.folder / "out" / "tiny" / "report" / "index.html").read_text()
     assert f"commit <code>{docker.labels(image)['revision']}</code>" in page
     site.job("verify", "--deep", "--replay", 2, check=0, JOB_EXPERIMENT="tiny")

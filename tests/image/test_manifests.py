@@ -1,7 +1,8 @@
-"""The Jobs of k8s/ as they are, in containers: all at once, to the report, with a pod deleted, one killed, and secrets that are wrong.
+"""The Jobs of k8s/ in containers: all at once, with deleted and killed pods, and wrong secrets.
 
-There is no Kubernetes on such a machine. `Jobs` stands in for its controller and its kubelet, and for nothing of ours:
-image, arguments, variables, volumes, and what is done about each exit code are read from the manifests.
+There is no Kubernetes on the test machine. `Jobs` replaces its controller and its kubelet.
+Everything else comes from the manifests: image, arguments, variables, volumes, and the action for
+each exit code.
 """
 
 import os
@@ -23,12 +24,13 @@ from job.storage.store import open_store
 
 MANIFESTS = Path(__file__).parents[1] / "k8s" / "cpu.yaml"
 STAGES = ("features", "trial", "fold", "final")
-BACKOFF_S, LONGEST_S = 1.0, 10.0  # Kubernetes: 10 and 600
+BACKOFF_S = 1.0  # Kubernetes: 10
+LONGEST_S = 10.0  # Kubernetes: 600
 
 
 @dataclass
 class Jobs:
-    """The Jobs of an overlay, applied."""
+    """The Jobs of an overlay, and what became of them."""
 
     site: object
     folder: Path
@@ -63,14 +65,13 @@ class Jobs:
             list(pool.map(self._job, names))
 
     def _job(self, name: str) -> None:
-        spec, uid = self.manifests[name]["spec"], uuid.uuid4().hex
-        self.codes[name], self.messages[name] = [], []
+        spec = self.manifests[name]["spec"]
+        uid = uuid.uuid4().hex
+        self.codes[name] = []
+        self.messages[name] = []
+        indices = range(spec.get("completions", 1))
         with ThreadPoolExecutor(spec.get("parallelism", 1)) as pool:
-            ends = set(
-                pool.map(
-                    lambda index: self._index(name, index, uid), range(spec.get("completions", 1))
-                )
-            )
+            ends = set(pool.map(lambda index: self._index(name, index, uid), indices))
         self.done[name] = "Complete" if ends <= {"done"} else sorted(ends - {"done"})[0]
 
     def _index(self, name: str, index: int, uid: str) -> str:
@@ -91,23 +92,53 @@ class Jobs:
         return "FailJob"
 
     def _action(self, name: str, code: int) -> str:
-        rules = [
-            r
-            for r in self.manifests[name]["spec"]["podFailurePolicy"]["rules"]
-            if "onExitCodes" in r
-        ]
-        return next((r["action"] for r in rules if code in r["onExitCodes"]["values"]), "Count")
+        for rule in self.manifests[name]["spec"]["podFailurePolicy"]["rules"]:
+            if "onExitCodes" in rule and code in rule["onExitCodes"]["values"]:
+                return rule["action"]
+        return "Count"
 
     def _pod(self, name: str, index: int, uid: str) -> tuple[int, str]:
         """Run one pod's container to its end; return its exit code and its termination message."""
         pod = self.manifests[name]["spec"]["template"]["spec"]
         (container,) = pod["containers"]
+        context = container["securityContext"]
+        assert (
+            context["readOnlyRootFilesystem"]
+            and not context["allowPrivilegeEscalation"]
+            and context["capabilities"]["drop"] == ["ALL"]
+        )
+        environ = self._environ(container, uid)
+        if name in STAGES:
+            environ["JOB_COMPLETION_INDEX"] = str(index)
+        pod_name = f"{self.folder.name}-{name}-{index}-{uuid.uuid4().hex[:6]}"
+        message = self.folder / f"{pod_name}.message"
+        message.touch()
+        message.chmod(0o666)  # as the kubelet does
+        command = [
+            *(CLIENT, "run", "--rm", f"--name={pod_name}", "--network=host", "--read-only"),
+            *("--security-opt=no-new-privileges", "--cap-drop=ALL"),
+            f"--volume={message}:/dev/termination-log",
+            *self._mounts(pod),
+            *(f"--env={name}" for name in environ),
+            IMAGE,
+            *container["args"],
+        ]
+        with open(self.folder / f"{pod_name}.log", "wb") as log:
+            code = subprocess.run(
+                command, env=self.site.docker.environ | environ, stdout=log, stderr=log, timeout=400
+            ).returncode
+        return code, message.read_text()
+
+    def _environ(self, container: dict, uid: str) -> dict[str, str]:
+        """Return the variables of a container; a variable without a value is the Job's uid."""
         environ = {}
         for source in container["envFrom"]:
             environ |= self.config[source["configMapRef"]["name"]]
-        environ |= {e["name"]: e.get("value", uid) for e in container["env"]}
-        if name in STAGES:
-            environ["JOB_COMPLETION_INDEX"] = str(index)
+        return environ | {e["name"]: e.get("value", uid) for e in container["env"]}
+
+    def _mounts(self, pod: dict) -> list[str]:
+        """Return the options for the volumes of a pod."""
+        (container,) = pod["containers"]
         volumes = {v["name"]: v for v in pod["volumes"]}
         options = []
         for mount in container["volumeMounts"]:
@@ -115,71 +146,50 @@ class Jobs:
             if "emptyDir" in volume:
                 options.append(f"--tmpfs={mount['mountPath']}")
                 continue
-            folder = self.folder / (
-                volume.get("secret", {}).get("secretName") or volume["configMap"]["name"]
-            )
+            secret = volume.get("secret", {}).get("secretName")
+            folder = self.folder / (secret or volume["configMap"]["name"])
             if not folder.exists():  # `optional`: an empty folder
                 folder = self.folder / "none"
                 folder.mkdir(exist_ok=True)
             options.append(f"--volume={folder}:{mount['mountPath']}:ro")
-        pod_name = f"{self.folder.name}-{name}-{index}-{uuid.uuid4().hex[:6]}"
-        message = self.folder / f"{pod_name}.message"
-        message.touch()
-        message.chmod(0o666)  # as the kubelet does
-        context = container["securityContext"]
-        assert (
-            context["readOnlyRootFilesystem"]
-            and not context["allowPrivilegeEscalation"]
-            and context["capabilities"]["drop"] == ["ALL"]
-        )
-        with open(self.folder / f"{pod_name}.log", "wb") as log:
-            command = [
-                CLIENT, "run", "--rm", f"--name={pod_name}", "--network=host", "--read-only", "--security-opt=no-new-privileges", "--cap-drop=ALL",
-                f"--volume={message}:/dev/termination-log", *options, *(f"--env={name}" for name in environ), IMAGE, *container["args"],
-            ]  # fmt: skip
-            code = subprocess.run(
-                command, env=self.site.docker.environ | environ, stdout=log, stderr=log, timeout=400
-            ).returncode
-        return code, message.read_text()
+        return options
 
     def log(self, name: str) -> str:
-        """Return what the pods of a Job have said."""
-        return "\n".join(
-            path.read_text(errors="replace") for path in sorted(self.folder.glob(f"*-{name}-*.log"))
-        )
+        """Return the logs of a Job's pods."""
+        paths = sorted(self.folder.glob(f"*-{name}-*.log"))
+        return "\n".join(path.read_text(errors="replace") for path in paths)
 
     def running(self, name: str, words: str) -> str:
-        """Wait for a pod of a Job that has said these words and still runs; return its name."""
-        found = []
+        """Wait for a running pod of a Job with these words in its log; return its name."""
+        matching = []
 
-        def seen() -> bool:
-            up = self.site.docker.run("ps", "--format={{.Names}}").split()
-            found[:] = [
-                p
-                for p in up
-                if f"-{name}-" in p
-                and words in (self.folder / f"{p}.log").read_text(errors="replace")
+        def any_matches() -> bool:
+            pods = self.site.docker.run("ps", "--format={{.Names}}").split()
+            matching[:] = [
+                pod
+                for pod in pods
+                if f"-{name}-" in pod
+                and words in (self.folder / f"{pod}.log").read_text(errors="replace")
             ]
-            return bool(found)
+            return bool(matching)
 
-        wait_for(seen)
-        return found[0]
+        wait_for(any_matches)
+        return matching[0]
 
 
 @pytest.fixture
 def jobs(site, tmp_path):
-    """The Jobs, and a Secret with what leads to this test's servers."""
+    """The Jobs, and a Secret for this test's servers."""
     folder = tmp_path / f"pods-{uuid.uuid4().hex[:6]}"
     folder.mkdir()
     jobs = Jobs(site, folder)
-    jobs.secret(
-        database_url=site.database_url, aws_credentials=(site.folder / "credentials").read_text()
-    )
+    credentials = (site.folder / "credentials").read_text()
+    jobs.secret(database_url=site.database_url, aws_credentials=credentials)
     yield jobs
 
 
 def test_to_the_report(jobs, site):
-    """Applied at once, too early as most are, all Jobs end complete; a pod deleted and one killed mid-trial cost nothing; `verify` agrees."""
+    """All Jobs, applied at once, complete although one pod is deleted and one killed mid-trial."""
     with ThreadPoolExecutor(1) as pool:
         applied = pool.submit(jobs.apply, *jobs.manifests)
         site.docker.run("stop", jobs.running("trial", "training: at step"), check=False)
@@ -189,12 +199,8 @@ def test_to_the_report(jobs, site):
     assert 75 in jobs.codes["fold"] and 75 in jobs.codes["trial"]
     assert {code for codes in jobs.codes.values() for code in codes} <= {0, 69, 75, 137}
     assert any("not finished yet" in message for message in jobs.messages["fold"])
-    keys = {
-        o.key.rpartition("/")[2]
-        for o in open_store(site.store_url, 5).listing("experiments/")
-        if "/report/" in o.key
-    }
-    assert "index.html" in keys
+    stored = open_store(site.store_url, 5).listing("experiments/")
+    assert "index.html" in {o.key.rpartition("/")[2] for o in stored if "/report/" in o.key}
     attempts = Database(site.database_url, 5).rows(
         "select outcome, count(*)::int as n from attempt where stage = 'trial' group by 1"
     )
@@ -203,24 +209,17 @@ def test_to_the_report(jobs, site):
 
 
 def test_wrong_secrets(jobs, site):
-    """With a wrong password, and with no Secret at all, a Job fails at once, and each pod's termination message is the one sentence that says why."""
-    jobs.secret(
-        database_url=site.database_url.replace(":", ":wrong", 2).replace(
-            "postgresql:wrong", "postgresql:", 1
-        )
-    )
+    """With a wrong password or no Secret a Job fails at once, and one sentence says why."""
+    scheme, _, rest = site.database_url.partition(":")
+    jobs.secret(database_url=f"{scheme}:" + rest.replace(":", ":wrong", 1))
     jobs.apply("prepare", "trial")
     assert jobs.done == {"prepare": "FailJob", "trial": "FailJob"}
     assert set(jobs.codes["trial"]) == {78}
-    assert all(
-        "refused us" in m and "\n" not in m and "wrong" not in m
-        for m in jobs.messages["trial"] + jobs.messages["prepare"]
-    )
+    for message in jobs.messages["trial"] + jobs.messages["prepare"]:
+        assert "refused us" in message and "\n" not in message and "wrong" not in message
     for path in (jobs.folder / "job").iterdir():
         os.remove(path)
     jobs.apply("trial")
     assert set(jobs.codes["trial"]) == {78}
-    assert all(
-        "JOB_DATABASE_URL_FILE = /run/secrets/job/database-url: cannot be read" in m
-        for m in jobs.messages["trial"]
-    )
+    sentence = "JOB_DATABASE_URL_FILE = /run/secrets/job/database-url: cannot be read"
+    assert all(sentence in message for message in jobs.messages["trial"])

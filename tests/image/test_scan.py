@@ -1,4 +1,4 @@
-"""What is in the image, in all its layers, and what is not."""
+"""The contents of the image, in all its layers."""
 
 import json
 import re
@@ -10,9 +10,13 @@ import pytest
 from engine import BASE, CLIENT, ROOT
 
 PACKAGES = "opt/job/lib/python3.11/site-packages/"
-PROGRAMS = "as c++ cc clang g++ gcc ld make strip pip pip3 wheel git initdb postgres weed hadolint pytest ruff"
+PROGRAMS = (
+    "as c++ cc clang g++ gcc ld make strip pip pip3 wheel git initdb postgres weed"
+    " hadolint pytest ruff"
+)
 NOTHING_OF = (
-    r"(^|/)(pip|setuptools|wheel|clang|pytest|_pytest|hypothesis|ruff|hadolint_\w+|pixeltable\w+|seaweedfs\w+)(-[^/]*)?(/|$)",
+    r"(^|/)(pip|setuptools|wheel|clang|pytest|_pytest|hypothesis|ruff"
+    r"|hadolint_\w+|pixeltable\w+|seaweedfs\w+)(-[^/]*)?(/|$)",
     rf"(^|/)s?bin/({'|'.join(map(re.escape, PROGRAMS.split()))})(-[0-9.]+)?$",
     rf"^{PACKAGES}(?!.*\.dist-info/licenses/).*/(tests|include)(/|$)",
     r"\.(deb|whl|o|a)$|libclang|(^|/)requirements[^/]*\.lock$",
@@ -24,7 +28,7 @@ NOTHING_OF = (
 
 @dataclass(frozen=True)
 class Contents:
-    """The configuration of the image, its members by path, and the size of all layers in bytes."""
+    """The configuration of the image, its members by path, and its size in bytes."""
 
     configuration: dict
     members: dict[str, tarfile.TarInfo]
@@ -33,7 +37,7 @@ class Contents:
 
 @pytest.fixture(scope="module")
 def contents(docker, image) -> Contents:
-    """The image as whoever runs it finds it."""
+    """The image as a container sees it."""
     inspected = json.loads(docker.run("inspect", image))[0]
     with docker.exported(image) as stream, tarfile.open(fileobj=stream, mode="r|") as tar:
         members = {member.name.removeprefix("./").rstrip("/"): member for member in tar}
@@ -41,12 +45,10 @@ def contents(docker, image) -> Contents:
 
 
 def test_configuration(contents, docker, image):
-    """The user is a number and not root; `job` is the entry; labels say what it is, by which commit, from what."""
+    """The user is a number and not root, `job` is the entry, and labels name version and commit."""
     assert re.fullmatch(r"[1-9][0-9]*:[1-9][0-9]*", contents.configuration["User"])
-    assert (contents.configuration["Entrypoint"], contents.configuration["Cmd"]) == (
-        ["job"],
-        ["--help"],
-    )
+    assert contents.configuration["Entrypoint"] == ["job"]
+    assert contents.configuration["Cmd"] == ["--help"]
     labels = docker.labels(image)
     version = re.search(r'^version = "(.*)"$', (ROOT / "pyproject.toml").read_text(), re.M)[1]
     assert labels.pop("description")
@@ -61,51 +63,44 @@ def test_configuration(contents, docker, image):
 
 
 def head() -> str:
-    """Return the commit of the checkout, with -dirty if there is more in it than that."""
+    """Return the commit of the checkout, with -dirty if the checkout has changes."""
     git = ["git", "-C", ROOT]
-    commit = subprocess.run(
-        [*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True
-    ).stdout.strip()
-    return commit + (
-        "-dirty" if subprocess.run([*git, "diff", "--quiet", "HEAD"]).returncode else ""
-    )
+    command = [*git, "rev-parse", "HEAD"]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    changed = subprocess.run([*git, "diff", "--quiet", "HEAD"]).returncode
+    return done.stdout.strip() + ("-dirty" if changed else "")
 
 
 def test_size(contents):
-    """All layers together are below 1.8 GB."""
+    """All layers together are smaller than 1.8 GB."""
     assert contents.size < 1.8e9
 
 
 def test_modes(contents):
-    """Nothing is setuid or setgid, nothing but sticky /tmp can be written by all, and nothing belongs to the user."""
+    """No file is setuid or setgid, all may write to sticky /tmp only, and the user owns no file."""
     of_root = {
         name: m
         for name, m in contents.members.items()
         if not name.startswith(("dev/", "proc/", "sys/"))
     }
     assert [name for name, m in of_root.items() if m.mode & 0o6000] == []
-    assert {
-        name: oct(m.mode & 0o7777)
-        for name, m in of_root.items()
-        if m.mode & 0o002 and not m.issym()
-    } == {"tmp": "0o1777"}
+    writable = {name: m for name, m in of_root.items() if m.mode & 0o002 and not m.issym()}
+    assert {name: oct(m.mode & 0o7777) for name, m in writable.items()} == {"tmp": "0o1777"}
     assert [name for name, m in of_root.items() if m.uid >= 1000] == []
 
 
 def test_nothing_that_builds_or_tests(contents):
-    """No compiler, no pip, no cache, no test, no embedded server, no lock, no configuration of a user's."""
-    assert [
+    """The image has no compiler, pip, cache, test, embedded server, lock or user configuration."""
+    forbidden = [
         name for name in contents.members for pattern in NOTHING_OF if re.search(pattern, name)
-    ] == []
+    ]
+    assert forbidden == []
 
 
 def test_bytecode(contents):
-    """Every module of ours and of TensorFlow has its bytecode, which a read-only root could not keep."""
-    sources = [
-        name
-        for name in contents.members
-        if name.startswith((f"{PACKAGES}job/", f"{PACKAGES}tensorflow/")) and name.endswith(".py")
-    ]
+    """Every module of ours and of TensorFlow has its bytecode: a read-only root cannot store it."""
+    packages = (f"{PACKAGES}job/", f"{PACKAGES}tensorflow/")
+    sources = [n for n in contents.members if n.startswith(packages) and n.endswith(".py")]
     compiled = [
         re.sub(r"([^/]+)\.py$", r"__pycache__/\1.cpython-311.pyc", name) for name in sources
     ]
@@ -114,13 +109,16 @@ def test_bytecode(contents):
 
 
 def test_no_secret_in_any_layer(docker, image, canary):
-    """pip's configuration and the CAs that the build was given are in no layer, and nowhere in the history."""
+    """The build secrets (pip's configuration, the CAs) are in no layer and not in the history."""
     assert canary not in docker.run("history", "--no-trunc", image) + docker.run("inspect", image)
-    word, last, searched = canary.encode(), b"", 0
+    word = canary.encode()
+    last = b""
+    searched = 0
     with subprocess.Popen(
         [CLIENT, "save", image], env=docker.environ, stdout=subprocess.PIPE
     ) as process:
         while block := process.stdout.read(1 << 22):
             assert word not in last + block
-            last, searched = block[-len(word) :], searched + len(block)
+            last = block[-len(word) :]
+            searched += len(block)
     assert (process.returncode, searched > 1e9) == (0, True)

@@ -1,4 +1,4 @@
-"""What kustomize makes of k8s/, and the golden files that keep it."""
+"""The output of kustomize for k8s/, and the golden files that record it."""
 
 import subprocess
 import sys
@@ -12,17 +12,18 @@ BIN = Path(sys.executable).parent
 OVERLAYS = ("gpu", "cpu", "dev")
 STAGES = ("features", "trial", "fold", "final")
 JOBS = ("prepare", *STAGES, "report")
-VERSIONS = ("1.35", "1.36", "1.37")  # the three newest that kubernetes-validate knows
+VERSIONS = ("1.35", "1.36", "1.37")  # the three newest of kubernetes-validate
 
 
 def kustomize(folder: Path) -> str:
-    """Return what `kubectl kustomize` makes of a folder."""
+    """Return the output of `kubectl kustomize` for a folder."""
     done = subprocess.run([BIN / "kubectl", "kustomize", folder], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
 def objects(text: str) -> list[dict]:
+    """Return the objects of a YAML text."""
     return list(yaml.safe_load_all(text))
 
 
@@ -37,7 +38,7 @@ def named(overlay: str, kind: str) -> dict[str, dict]:
 
 
 def pods(overlay: str) -> dict[str, dict]:
-    """Return the pod specifications of an overlay by the name of what makes them."""
+    """Return the pod specifications of an overlay by the name of their Job or StatefulSet."""
     return {
         name: o["spec"]["template"]["spec"]
         for kind in ("Job", "StatefulSet")

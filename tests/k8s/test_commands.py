@@ -1,4 +1,4 @@
-"""What docs/guides/kubernetes.md says to type, exactly as it is written there."""
+"""The commands of docs/guides/kubernetes.md, exactly as they are written there."""
 
 import json
 import os
@@ -63,10 +63,10 @@ NOT_YET = {
 
 @contextmanager
 def api(logs: list[tuple[int, bytes]]):
-    """Serve as much of Kubernetes as `kubectl logs` asks for; yield the URL.
+    """Serve the part of the Kubernetes API that `kubectl logs` uses; yield the URL.
 
     Args:
-        logs: status and content of the answers to requests for the log, in order.
+        logs: the status and content of each answer to a request for the log, in order.
     """
 
     class Handler(BaseHTTPRequestHandler):
@@ -98,8 +98,8 @@ def api(logs: list[tuple[int, bytes]]):
         server.server_close()
 
 
-def leading_to(url: str) -> dict:
-    """Return a kubeconfig."""
+def kubeconfig(url: str) -> dict:
+    """Return a kubeconfig for a server."""
     return {
         "apiVersion": "v1",
         "kind": "Config",
@@ -110,24 +110,24 @@ def leading_to(url: str) -> dict:
 
 
 def test_the_log_of_the_report(tmp_path):
-    """The command waits for a pod without a node (an empty log, no error) or not begun (an error)."""
+    """The command waits while a pod has no node (an empty log) or has not begun (an error)."""
     (command,) = re.findall(r"^([^\n#]*logs -f job/report[^\n#]*?) *#", GUIDE, re.M)
     logs = [(200, b""), (400, json.dumps(NOT_YET).encode()), (200, b"the report is in the store\n")]
     config = tmp_path / "config"
     path = f"{BIN}:{os.environ['PATH']}"
     environ = os.environ | {"PATH": path, "HOME": str(tmp_path), "KUBECONFIG": str(config)}
     with api(logs) as url:
-        config.write_text(json.dumps(leading_to(url)))
+        config.write_text(json.dumps(kubeconfig(url)))
         done = subprocess.run(
             ["sh", "-c", command], env=environ, capture_output=True, text=True, timeout=60
-        )  # fmt: skip
+        )
     assert (done.returncode, done.stdout) == (0, "the report is in the store\n"), done.stderr
-    assert "waiting to start" in done.stderr, "what keeps it waiting is said"
+    assert "waiting to start" in done.stderr, "the reason for the wait is printed"
     assert logs == []
 
 
 def selected(overlay: str, selector: str) -> list[tuple[str, str]]:
-    """Return kind and name of the objects that a selector of labels takes, as `kubectl -l` does."""
+    """Return the kind and name of the objects that `kubectl -l` selects by a label selector."""
     key, values = re.fullmatch(r"([\w./-]+)(?:=| in )\(?([\w, -]+?)\)?", selector).groups()
     return [
         name
@@ -137,16 +137,17 @@ def selected(overlay: str, selector: str) -> list[tuple[str, str]]:
 
 
 def names(overlay: str) -> list[tuple[str, str]]:
+    """Return the kind and name of each object of an overlay, in order."""
     return [(o["kind"], o["metadata"]["name"]) for o in golden(overlay)]
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_what_is_selected(overlay):
-    """One deletes all Jobs at once; what one applies in turn is everything, each object once."""
+    """The guide deletes all Jobs at once, and its turns apply every object exactly once."""
     (delete,) = re.findall(r"delete jobs -l ([\w./=-]+)", GUIDE)
     assert [name for kind, name in selected(overlay, delete) if kind == "Job"] == list(JOBS)
     turns = re.findall(r"-l\s+'?([\w./]+/component(?: in \([\w, ]+\)|=features))", GUIDE)
     turns += [turns[-1].replace("features", name) for name in (*STAGES[1:], "report")]
-    found = [one for turn in turns for one in selected(overlay, turn)]
-    assert sorted(found) == sorted(names(overlay))
-    assert [name for kind, name in found if kind == "Job"] == list(JOBS)
+    applied = [one for turn in turns for one in selected(overlay, turn)]
+    assert sorted(applied) == sorted(names(overlay))
+    assert [name for kind, name in applied if kind == "Job"] == list(JOBS)

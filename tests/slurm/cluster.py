@@ -1,4 +1,4 @@
-"""A real Slurm on loopback, without systemd: munge, a controller, two nodes with two fake GPUs each."""
+"""A real Slurm on loopback without systemd: munge, a controller, two nodes with two fake GPUs."""
 
 import os
 import secrets
@@ -47,7 +47,7 @@ AccountingStorageType=accounting_storage/none
 
 @dataclass(frozen=True)
 class Settings:
-    """What sites differ in."""
+    """The settings in which sites differ."""
 
     proctrack: str
     requeue_exit: str
@@ -66,9 +66,10 @@ class Cluster:
     folder: Path
 
     def run(self, *command, check: bool = True, **options) -> str:
-        """Return what one of Slurm's commands says."""
+        """Run one of Slurm's commands; return its output."""
+        words = list(map(str, command))
         done = subprocess.run(
-            list(map(str, command)),
+            words,
             env=self.environ,
             capture_output=True,
             text=True,
@@ -80,32 +81,29 @@ class Cluster:
 
     @property
     def environ(self) -> dict[str, str]:
-        """What a user's shell has: Slurm's configuration, and variables that no job should see."""
-        clean = {
-            k: v
-            for k, v in os.environ.items()
-            if not k.startswith(("JOB_", "AWS_", "SLURM_", "SBATCH_"))
-        }
+        """The variables of a user's shell: Slurm's configuration, and one that no job may see."""
+        own = ("JOB_", "AWS_", "SLURM_", "SBATCH_")
+        clean = {k: v for k, v in os.environ.items() if not k.startswith(own)}
         return clean | {"SLURM_CONF": str(self.folder / "slurm.conf"), "PYTHONPATH": "/nowhere"}
 
     def job(self, job: str) -> dict[str, str]:
-        """Return what Slurm says of a job or array element."""
+        """Return Slurm's record of a job or an array element."""
         words = self.run("scontrol", "--oneliner", "show", "job", job).splitlines()[0].split()
         return dict(word.partition("=")[::2] for word in words)
 
     def queue(self) -> list[str]:
-        """Return the jobs that are not over, `id state`."""
+        """Return the unfinished jobs, each as `id state`."""
         return self.run("squeue", "--noheader", "--array", "--format=%i %T").split("\n")[:-1]
 
     def wait(self, job: str, state: str, seconds: float = 240) -> dict[str, str]:
-        """Wait until a job is in a state, and return what Slurm says of it."""
+        """Wait until a job is in a state; return Slurm's record of it."""
         wait_for(lambda: self.job(job)["JobState"] == state, seconds)
         return self.job(job)
 
 
 @contextmanager
 def slurm(folder: Path, settings: Settings):
-    """Run a Slurm in a folder until the end, and leave nothing of it."""
+    """Run a Slurm in a folder, and remove every trace of it at the end."""
     port, *ports = free_ports(3)
     nodes = {f"n{node_port}": node_port for node_port in ports}
     write_configuration(folder, settings, port, nodes)
@@ -114,9 +112,8 @@ def slurm(folder: Path, settings: Settings):
     with ExitStack() as stack:
 
         def daemon(*command):
-            log = stack.enter_context(
-                open(folder / f"{Path(command[0]).name}-{command[-1]}.out".replace("/", "_"), "w")
-            )
+            name = f"{Path(command[0]).name}-{command[-1]}.out".replace("/", "_")
+            log = stack.enter_context(open(folder / name, "w"))
             process = subprocess.Popen(
                 list(map(str, command)),
                 env=environ,
@@ -127,32 +124,39 @@ def slurm(folder: Path, settings: Settings):
             )
             stack.callback(end, process)
 
+        def idle() -> bool:
+            states = cluster.run("sinfo", "-h", "-N", "-p", "main", "-o", "%T", check=False)
+            return states.split() == ["idle", "idle"]
+
         daemon(
-            "munged", "--foreground", "--force", f"--key-file={folder}/munge.key", f"--socket={folder}/munge.socket",
-            f"--pid-file={folder}/munged.pid", f"--log-file={folder}/munged.log", f"--seed-file={folder}/munge.seed",
-        )  # fmt: skip
+            "munged",
+            "--foreground",
+            "--force",
+            f"--key-file={folder}/munge.key",
+            f"--socket={folder}/munge.socket",
+            f"--pid-file={folder}/munged.pid",
+            f"--log-file={folder}/munged.log",
+            f"--seed-file={folder}/munge.seed",
+        )
         wait_for((folder / "munge.socket").exists, 20)
         daemon("slurmctld", "-D", "-c", "-L", folder / "slurmctld.log")
         for node in nodes:
             daemon("slurmd", "-D", "-c", "-L", folder / f"{node}.log", "-N", node)
-        wait_for(
-            lambda: (
-                cluster.run("sinfo", "-h", "-N", "-p", "main", "-o", "%T", check=False).split()
-                == ["idle", "idle"]
-            ),
-            60,
-        )
+        wait_for(idle, 60)
         try:
             yield cluster
         finally:
             cluster.run("scancel", "--user=root", check=False)
             wait_for(lambda: not cluster.queue(), 60)
     groups = [group for node in nodes for group in CGROUPS.glob(f"*/slurm_{node}")]
-    wait_for(lambda: all(_removed(group) for group in groups if group.exists()), 60)
+    wait_for(lambda: all(_remove(group) for group in groups if group.exists()), 60)
 
 
 def write_configuration(folder: Path, settings: Settings, port: int, nodes: dict[str, int]) -> None:
-    """Write slurm.conf and what belongs to it; a node is named after its port, so that no two Slurms share a control group."""
+    """Write slurm.conf and the files that belong to it.
+
+    A node is named after its port, so that no two Slurms share a control group.
+    """
     (folder / "state").mkdir()
     key = folder / "munge.key"
     key.write_bytes(secrets.token_bytes(1024))
@@ -167,24 +171,27 @@ def write_configuration(folder: Path, settings: Settings, port: int, nodes: dict
     for node, node_port in nodes.items():
         (folder / f"spool-{node}").mkdir()
         lines.append(
-            f"NodeName={node} NodeHostname={HOST} NodeAddr=127.0.0.1 Port={node_port} CPUs=2 RealMemory=4000 Gres=gpu:2"
+            f"NodeName={node} NodeHostname={HOST} NodeAddr=127.0.0.1 Port={node_port}"
+            " CPUs=2 RealMemory=4000 Gres=gpu:2"
         )
     lines += [
-        f"PartitionName=main Nodes=ALL Default=YES MaxTime=60 DefaultTime=5 PriorityTier=1 PreemptMode=REQUEUE GraceTime={settings.grace_s}",
+        "PartitionName=main Nodes=ALL Default=YES MaxTime=60 DefaultTime=5 PriorityTier=1"
+        f" PreemptMode=REQUEUE GraceTime={settings.grace_s}",
         "PartitionName=high Nodes=ALL MaxTime=60 DefaultTime=5 PriorityTier=10 PreemptMode=OFF",
     ]
     (folder / "slurm.conf").write_text("\n".join(lines) + "\n")
     gpus = [folder / f"gpu{i}" for i in range(2)]
     for i, path in enumerate(gpus):
-        os.mknod(path, 0o020666, os.makedev(1, 5 + i))  # any device but null, which the jobs need
+        os.mknod(path, 0o020666, os.makedev(1, 5 + i))  # not null: jobs need it
     (folder / "gres.conf").write_text(f"AutoDetect=off\nName=gpu File={folder}/gpu[0-1]\n")
     (folder / "cgroup.conf").write_text(
-        f"CgroupPlugin=cgroup/v1\nCgroupMountpoint={CGROUPS}\nCgroupAutomount=yes\nConstrainCores=no\n"
+        f"CgroupPlugin=cgroup/v1\nCgroupMountpoint={CGROUPS}\n"
+        "CgroupAutomount=yes\nConstrainCores=no\n"
     )
 
 
-def _removed(group: Path) -> bool:
-    """Remove a control group with those in it; tell whether that was possible already."""
+def _remove(group: Path) -> bool:
+    """Remove a control group and those inside it; return whether that is possible yet."""
     try:
         for inner in sorted((g for g in group.rglob("*") if g.is_dir()), reverse=True):
             inner.rmdir()
@@ -195,7 +202,7 @@ def _removed(group: Path) -> bool:
 
 
 def free_ports(count: int) -> list[int]:
-    """Return ports of the loopback that are free now."""
+    """Return free ports of the loopback."""
     with ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for s in sockets:
@@ -204,7 +211,7 @@ def free_ports(count: int) -> list[int]:
 
 
 def end(process: subprocess.Popen) -> None:
-    """End a daemon of ours."""
+    """Stop a daemon that was started here."""
     process.terminate()
     with suppress(subprocess.TimeoutExpired):
         process.wait(20)

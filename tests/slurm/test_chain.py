@@ -1,4 +1,4 @@
-"""slurm/submit.sh as a user types it: from the data to the report, and what it does when something is wrong."""
+"""slurm/submit.sh as a user runs it: from the data to the report, and with every error."""
 
 import json
 import os
@@ -17,6 +17,7 @@ from world import SMALL, TINY, wait_for, write_images
 from job.coordination.outcome import MAX_VANISHED
 
 SETTINGS = PLAIN  # MaxArraySize is 3
+TWO_TRIALS = SMALL.replace("trials = 1", "trials = 2") + "[folds]\ncount = 2\n"
 COUNTED_JOB = """#!/bin/sh
 case $1 in
   plan) echo experiment big; echo trial 7 ;;
@@ -26,72 +27,62 @@ esac
 
 
 def test_the_whole_chain(desk, site, weights):
-    """From one command to the report: features, trials in chunks and throttled, folds, finals; no secret where others can look."""
+    """One command runs every stage to the report, throttled, and shows no secret to others."""
     write_images(desk.folder / "images.npz")
     (desk.folder / "tiny.toml").write_text(TINY)
     desk.add(f"export JOB_WEIGHTS={weights}")
-    said = desk.submit("tiny.toml", "--throttle", 2)
-    ids = re.search(r"tiny is submitted: (.*)", said)[1].split()
+    output = desk.submit("tiny.toml", "--throttle", 2)
+    ids = re.search(r"tiny is submitted: (.*)", output)[1].split()
     assert len(ids) == 1 + 2 + 2 + 1 + 1, "4 trials and 4 folds are two arrays each"
     secrets = [
         site.database_url.split(":")[2].partition("@")[0],
         site.environ["AWS_SECRET_ACCESS_KEY"],
     ]
-    seen = set()
+    variables = set()
 
     def over():
-        shown = desk.cluster.run("scontrol", "show", "job", "--details") + "\0".join(
-            part for p in processes() for part in words(p)
-        )
-        assert [s for s in secrets if s in shown] == []
+        arguments = "\0".join(part for p in processes() for part in words(p))
+        public = desk.cluster.run("scontrol", "show", "job", "--details") + arguments
+        assert [s for s in secrets if s in public] == []
         jobs = [environ(p) for p in processes() if "bin/job" in " ".join(words(p)[:2])]
-        seen.update(*(job for job in jobs if f"SLURM_SUBMIT_DIR={desk.folder}" in job))
+        variables.update(*(job for job in jobs if f"SLURM_SUBMIT_DIR={desk.folder}" in job))
         return not desk.cluster.queue()
 
     wait_for(over, 380)
     assert {desk.cluster.job(job)["JobState"] for job in ids} == {"COMPLETED"}
     report = json.loads((desk.folder / "out" / "tiny" / "report" / "report.json").read_text())
-    assert {m: len(of["fold"]["folds"]) for m, of in report["models"].items()} == {
-        "cnn": 2,
-        "mobilenetv2": 2,
-    }
+    folds = {m: len(of["fold"]["folds"]) for m, of in report["models"].items()}
+    assert folds == {"cnn": 2, "mobilenetv2": 2}
     assert site.job("verify", "--deep", check=0, JOB_EXPERIMENT="tiny").stdout.count("FAIL") == 0
-    slurms = [v for v in seen if v.startswith("SLURM_JOB_ID=")]
-    assert len(slurms) > 5
-    assert [v for v in seen if v.startswith(("PYTHONPATH=", f"HOME={os.environ['HOME']}"))] == [], (
-        "the submitting shell leaks in"
-    )
+    assert len([v for v in variables if v.startswith("SLURM_JOB_ID=")]) > 5
+    shell = ("PYTHONPATH=", f"HOME={os.environ['HOME']}")
+    assert [v for v in variables if v.startswith(shell)] == [], "the submitting shell leaks in"
     at_work = trials_at_work(site)
-    assert max(at_work) <= 2, "the throttle is of the stage, not of a chunk"
+    assert max(at_work) <= 2, "the throttle holds for the stage, not for each chunk"
     assert [p for p in (desk.folder.parent / "node").glob("job-*/*") if p.name != "cache"] == []
 
 
 def trials_at_work(site) -> list[int]:
-    """Return how many trials were at work whenever one began."""
+    """Return, for each start of a trial, how many trials were running."""
     from job.coordination.database import Database
 
-    return [
-        row["n"]
-        for row in Database(site.database_url, 5).rows(
-            "select (select count(*)::int from attempt b where b.stage = 'trial' and b.started <= a.started and b.ended > a.started) as n"
-            " from attempt a where a.stage = 'trial'"
-        )
-    ]
+    rows = Database(site.database_url, 5).rows(
+        "select (select count(*)::int from attempt b where b.stage = 'trial'"
+        " and b.started <= a.started and b.ended > a.started) as n"
+        " from attempt a where a.stage = 'trial'"
+    )
+    return [row["n"] for row in rows]
 
 
 def test_a_site_without_services(desk, site):
-    """With nothing but Slurm and a shared folder: PostgreSQL as a job that moves to another node, prepare as a job, two tasks an element."""
-    (desk.folder / "small.toml").write_text(
-        SMALL.replace("trials = 1", "trials = 2") + "[folds]\ncount = 2\n"
-    )
+    """A chain needs only Slurm and a shared folder: PostgreSQL is a job that can be requeued."""
+    (desk.folder / "small.toml").write_text(TWO_TRIALS)
     desk.add(
         "export JOB_DATABASE_URL_FILE=$PWD/services/database-url JOB_STORE_URL=file://$PWD/store",
         "SERVICES_HOST=127.0.0.1  # where it may listen in a test",
     )
-    assert (
-        "no such file; write it with mode 0600, or run slurm/services.sbatch and wait"
-        in desk.submit("small.toml", check=False)
-    )
+    sentence = "no such file; write it with mode 0600, or run slurm/services.sbatch and wait"
+    assert sentence in desk.submit("small.toml", check=False)
     services = desk.type("services.sbatch")
     url = desk.folder / "services" / "database-url"
     wait_for(url.exists)
@@ -102,44 +93,38 @@ def test_a_site_without_services(desk, site):
     desk.cluster.run("scontrol", "requeue", services)
     wait_for(lambda: [line.split()[0] for line in desk.cluster.queue()] == [services])
     report = json.loads((desk.folder / "out" / "small" / "report" / "report.json").read_text())
-    assert (
-        report["models"]["cnn"]["trial"]["complete"],
-        len(report["models"]["cnn"]["final"]["runs"]),
-    ) == (2, 1)
-    done = site.job(
-        "verify",
-        "--deep",
-        JOB_EXPERIMENT="small",
-        JOB_DATABASE_URL="",
-        JOB_DATABASE_URL_FILE=str(url),
-        JOB_STORE_URL=f"file://{desk.folder}/store",
-    )
+    cnn = report["models"]["cnn"]
+    assert (cnn["trial"]["complete"], len(cnn["final"]["runs"])) == (2, 1)
+    place = {
+        "JOB_EXPERIMENT": "small",
+        "JOB_DATABASE_URL": "",
+        "JOB_DATABASE_URL_FILE": str(url),
+        "JOB_STORE_URL": f"file://{desk.folder}/store",
+    }
+    done = site.job("verify", "--deep", **place)
     assert done.returncode == 0, done.stdout
     assert desk.cluster.job(services)["Restarts"] == "1"
     assert before.partition("@")[0] == url.read_text().partition("@")[0]
     desk.cluster.run("scancel", services)
     desk.cluster.wait(services, "CANCELLED")
-    wait_for(
-        lambda: not [p for p in processes() if str(desk.folder / "services") in " ".join(words(p))]
-    )
+    services_folder = str(desk.folder / "services")
+    wait_for(lambda: not [p for p in processes() if services_folder in " ".join(words(p))])
 
 
 def test_a_failing_prepare_stops_everything(desk, site):
-    """Nothing runs behind a prepare that failed."""
+    """Nothing runs after a failed prepare."""
     (desk.folder / "small.toml").write_text(SMALL.replace('"digits"', '"/no/such/folder"'))
     ids = re.search(r"submitted: (.*)", desk.submit("small.toml", "--prepare-job"))[1].split()
     wait_for(lambda: not desk.cluster.queue())
-    assert [desk.cluster.job(job)["JobState"] for job in ids] == ["FAILED"] + ["CANCELLED"] * (
-        len(ids) - 1
-    )
+    first, *others = [desk.cluster.job(job)["JobState"] for job in ids]
+    assert first == "FAILED"
+    assert others == ["CANCELLED"] * (len(ids) - 1)
     assert [p.name.split("-")[1] for p in desk.folder.rglob("*.log")] == ["prepare"]
 
 
 def test_a_failing_trial_does_not_stop_the_chain(desk, site):
-    """A trial whose process is killed time and again fails for good with 70; folds, final and report come after it."""
-    (desk.folder / "small.toml").write_text(
-        SMALL.replace("trials = 1", "trials = 2") + "[folds]\ncount = 2\n"
-    )
+    """A trial that is killed again and again fails permanently with 70, and the chain goes on."""
+    (desk.folder / "small.toml").write_text(TWO_TRIALS)
     ids = re.search(r"submitted: (.*)", desk.submit("small.toml"))[1].split()
     element = f"{ids[0]}_1"
     for attempt in range(1, MAX_VANISHED + 1):
@@ -150,32 +135,22 @@ def test_a_failing_trial_does_not_stop_the_chain(desk, site):
     wait_for(lambda: not desk.cluster.queue(), 300)
     assert {desk.cluster.job(job)["JobState"] for job in ids[1:]} == {"COMPLETED"}
     report = json.loads((desk.folder / "out" / "small" / "report" / "report.json").read_text())
-    assert (
-        report["models"]["cnn"]["trial"] | {"complete": 1, "failed": 1}
-        == report["models"]["cnn"]["trial"]
-    )
+    trial = report["models"]["cnn"]["trial"]
+    assert trial | {"complete": 1, "failed": 1} == trial
 
 
-def test_a_dry_run_says_every_line(desk):
-    """--dry-run prints the chain with its dependencies, arrays and options, and submits nothing; it needs no secret to be there."""
+def test_a_dry_run_prints_every_line(desk):
+    """--dry-run prints the chain with its options, submits nothing, and needs no secret."""
     (desk.folder / "big.toml").write_text(SMALL.replace("trials = 1", "trials = 7"))
     (desk.folder / "database-url").unlink()
-    lines = desk.submit(
-        "big.toml", "--dry-run", "--prepare-job", "--throttle=7", "--partition", "main", "--count=1"
-    ).splitlines()
+    options = ("--prepare-job", "--throttle=7", "--partition", "main", "--count=1")
+    lines = desk.submit("big.toml", "--dry-run", *options).splitlines()
     assert [line.split()[0] for line in lines] == ["sbatch"] * 8
     assert all("--partition=main" in line for line in lines)
     arrays = [re.search(r"--array=(\S+)", line) for line in lines]
-    assert [a and a[1] for a in arrays] == [
-        None,
-        "0-2%3",
-        "0-2%2",
-        "0-0%2",
-        "0-2%4",
-        "0-1%3",
-        "0-0%7",
-        None,
-    ]
+    trials = ["0-2%3", "0-2%2", "0-0%2"]
+    folds = ["0-2%4", "0-1%3"]
+    assert [a and a[1] for a in arrays] == [None, *trials, *folds, "0-0%7", None]
     after = [re.search(r"--dependency=(\S+) --kill-on-invalid-dep=yes", line) for line in lines]
     assert [a and a[1] for a in after] == [
         None,
@@ -189,9 +164,9 @@ def test_a_dry_run_says_every_line(desk):
 
 
 def test_a_throttle_below_the_number_of_arrays(desk):
-    """Three arrays run no more tasks at a time than --throttle says: the third waits for the first.
+    """Three arrays run no more tasks at a time than --throttle: the third waits for the first.
 
-    `job` is stood in for; Slurm is real.
+    A script replaces `job`; Slurm is real.
     """
     (desk.folder / "big.toml").touch()
     job = desk.folder / "bin" / "job"
@@ -206,18 +181,19 @@ def test_a_throttle_below_the_number_of_arrays(desk):
     wait_for(lambda: not desk.cluster.queue())
     assert {desk.cluster.job(job)["JobState"] for job in ids} == {"COMPLETED"}
     steps = [int(line) for line in (desk.folder / "ran").read_text().split()]
-    assert (len(steps), max(accumulate(steps)) <= 2) == (14, True)
+    assert len(steps) == 14
+    assert max(accumulate(steps)) <= 2
 
 
 def test_a_typed_script_takes_the_sites_options(desk):
-    """Each script submits itself as site.env says, in an interactive job too; what is typed holds."""
+    """A script submits itself with the options of site.env, and typed options take precedence."""
     desk.add(
         "ALL_OPTIONS=(--partition=high)",
         "TASK_OPTIONS=(--mem=100 --time=7)",
         "CPU_OPTIONS=(--mem=100 --time=8)",
         "SERVICES_OPTIONS=(--partition=main)",
     )
-    asked = {}
+    submitted = {}
     for script, options in (
         ("task.sbatch", ["--array=0"]),
         ("cpu.sbatch", []),
@@ -225,13 +201,13 @@ def test_a_typed_script_takes_the_sites_options(desk):
         ("cpu.sbatch", ["--time=9"]),
     ):
         typed = (f"slurm/{script}", "--parsable", "--hold", *options, "NAME=value", "prepare")
-        job = desk.cluster.run(
-            "env", "SLURM_JOB_ID=1", "SLURM_MEM_PER_CPU=1", *typed, cwd=desk.folder
-        ).strip()
-        seen = desk.cluster.job(job)
-        asked[script, *options] = seen["Partition"], seen["TimeLimit"], seen.get("TresPerNode")
+        interactive = ("env", "SLURM_JOB_ID=1", "SLURM_MEM_PER_CPU=1")
+        job = desk.cluster.run(*interactive, *typed, cwd=desk.folder).strip()
+        record = desk.cluster.job(job)
+        place = (record["Partition"], record["TimeLimit"], record.get("TresPerNode"))
+        submitted[script, *options] = place
         desk.cluster.run("scancel", job)
-    assert asked == {
+    assert submitted == {
         ("task.sbatch", "--array=0"): ("high", "00:07:00", None),
         ("cpu.sbatch",): ("high", "00:08:00", None),
         ("services.sbatch",): ("main", "00:08:00", None),
@@ -241,17 +217,17 @@ def test_a_typed_script_takes_the_sites_options(desk):
 
 
 def test_pyxis_on_the_login_node(desk):
-    """What submit.sh runs itself asks Slurm for the place that site.env and its own options name."""
+    """Steps of submit.sh itself run in the partition and with the time limit of site.env."""
     (desk.folder / "small.toml").write_text(SMALL)
     desk.add(*desk.pyxis(), "CPU_OPTIONS=(--mem=100 --time=8)", "ALL_OPTIONS=(--partition=main)")
     desk.submit("small.toml", "--dry-run", "--partition=high")
     jobs = desk.cluster.run("scontrol", "--oneliner", "show", "job").splitlines()
-    plan = [
+    steps = [
         dict(word.partition("=")[::2] for word in job.split())
         for job in jobs
         if " JobName=job " in job
     ]
-    assert [(job["Partition"], job["TimeLimit"]) for job in plan] == [("high", "00:08:00")]
+    assert [(step["Partition"], step["TimeLimit"]) for step in steps] == [("high", "00:08:00")]
 
 
 @pytest.mark.parametrize(
@@ -269,7 +245,7 @@ def test_pyxis_on_the_login_node(desk):
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
 )
 def test_wrong_usage(desk, arguments, sentence):
-    """What cannot be is one sentence, and nothing is left submitted."""
+    """Wrong usage is one sentence, and no job stays submitted."""
     (desk.folder / "small.toml").write_text(SMALL)
     assert sentence in desk.submit(*arguments, check=False)
     assert desk.cluster.queue() == []
@@ -296,7 +272,7 @@ def test_wrong_usage(desk, arguments, sentence):
     ],
 )
 def test_a_wrong_site(desk, line, sentence):
-    """A site's file that cannot be is one sentence, and nothing is submitted."""
+    """A wrong site's file is one sentence, and nothing is submitted."""
     (desk.folder / "small.toml").write_text(SMALL)
     desk.add(line)
     assert sentence in desk.submit("small.toml", check=False)
@@ -304,23 +280,13 @@ def test_a_wrong_site(desk, line, sentence):
 
 
 def test_slurm_takes_every_script(desk):
-    """`sbatch --test-only` accepts each script as it is, and so does shellcheck."""
+    """`sbatch --test-only` and shellcheck accept each script."""
     for script in sorted((ROOT / "slurm").glob("*.sbatch")):
-        text = desk.cluster.run(
-            "sbatch",
-            "--test-only",
-            "--mem=100",
-            script.relative_to(ROOT),
-            check=False,
-            cwd=desk.folder,
-        )
+        command = ("sbatch", "--test-only", "--mem=100", script.relative_to(ROOT))
+        text = desk.cluster.run(*command, check=False, cwd=desk.folder)
         assert re.search(r"Job \d+ to start at", text), f"{script}: {text}"
     files = [p for p in (ROOT / "slurm").iterdir() if p.suffix in (".sh", ".sbatch", ".env")]
-    done = subprocess.run(
-        [shutil.which("shellcheck") or "shellcheck", "-x", *files],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
+    command = [shutil.which("shellcheck") or "shellcheck", "-x", *files]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (0, "")
     assert len(files) == len(list(Path(ROOT / "slurm").iterdir()))

@@ -1,4 +1,7 @@
-"""A Slurm with RequeueExit and GraceTime that signals every process of a job: requeued, cancelled, not ready, wrong."""
+"""Jobs that are requeued, cancelled, not ready or wrong.
+
+This Slurm has RequeueExit and GraceTime, and signals every process of a job.
+"""
 
 import os
 import signal
@@ -11,7 +14,7 @@ TRIAL = ("JOB_EXPERIMENT=long", "trial", "--model", "cnn")
 
 
 def test_requeued_in_the_middle(desk, long):
-    """`scontrol requeue` of a running trial: it saves, though the signal reaches it twice, and goes on in the next run."""
+    """A trial that `scontrol requeue` signals twice saves, and resumes in the next run."""
     element = desk.array(*TRIAL)
     with desk.bystanders(element):
         with desk.held(element):
@@ -23,13 +26,13 @@ def test_requeued_in_the_middle(desk, long):
 
 
 def test_pyxis(desk, long):
-    """In a step of srun, `job` has the site's variables; killed, it goes on at once; asked, it alone leaves."""
+    """In a step of srun, a killed `job` resumes at once, and only the signaled element leaves."""
     desk.add(*desk.pyxis(), "export JOB_LEASE_S=600")
     element = desk.array(*TRIAL)
     with desk.bystanders(element):
         desk.until(element, "saved at step")
         os.kill(desk.process(element), signal.SIGKILL)
-        desk.until(element, "attempt 2")  # by the next step, without waiting for the lease
+        desk.until(element, "attempt 2")  # by the next step, without the lease's end
         with desk.held(element):
             desk.cluster.run("scancel", "--batch", "--signal=USR1", element)
         desk.until(element, "exit 75: requeued", seconds=60)  # scancel may try for 95 s
@@ -38,7 +41,7 @@ def test_pyxis(desk, long):
 
 
 def test_cancelled_is_cancelled(desk, long):
-    """A user's `scancel` is final, whatever the program ends with; what was done is kept for who submits again."""
+    """`scancel` is final whatever the exit code, and a new submission resumes the task."""
     element = desk.array(*TRIAL)
     with desk.bystanders(element):
         with desk.held(element):
@@ -53,13 +56,13 @@ def test_cancelled_is_cancelled(desk, long):
 
 
 def test_not_ready_is_requeued_until_it_is(desk, small):
-    """Folds before their trial is done are requeued, not failed; without anything new, only so often."""
+    """Folds without their trial are requeued, and fail after a limited number of requeues."""
     small.job("prepare", "small.toml", check=0)
     desk.add("export JOB_WAIT_S=1", "RESTARTS=1")
     elements = array_of_folds(desk)
     for element in elements:
-        seen = desk.cluster.wait(element, "FAILED")
-        assert (seen["ExitCode"], seen["Restarts"]) == ("1:0", "1")
+        job = desk.cluster.wait(element, "FAILED")
+        assert (job["ExitCode"], job["Restarts"]) == ("1:0", "1")
         assert desk.log(element).count("exit 75: requeued") == 1
         assert "exit 75, for the 2. time without anything new: not requeued" in desk.log(element)
     desk.add("RESTARTS=100")
@@ -78,8 +81,8 @@ def array_of_folds(desk) -> list[str]:
     return [f"{array}_{index}" for index in range(3)]
 
 
-def test_what_waiting_cannot_mend_is_final(desk, small):
-    """A wrong password ends an element with 78, a task that failed for good with 70, at once and once."""
+def test_a_permanent_error_is_final(desk, small):
+    """A wrong password ends an element with 78, a failed task with 70; neither is requeued."""
     small.job("prepare", "small.toml", check=0)
     task = ("task.sbatch", "--array=0", "JOB_EXPERIMENT=small", "trial")
     import psycopg2
@@ -91,14 +94,10 @@ def test_what_waiting_cannot_mend_is_final(desk, small):
     )
     connection.close()
     element = desk.type(*task) + "_0"
-    assert desk.cluster.wait(element, "FAILED") | {
-        "ExitCode": "70:0",
-        "Restarts": "0",
-    } == desk.cluster.job(element)
+    job = desk.cluster.wait(element, "FAILED")
+    assert job | {"ExitCode": "70:0", "Restarts": "0"} == desk.cluster.job(element)
     (desk.folder / "database-url").write_text(small.database_url.replace("job:", "job:x"))
     element = desk.type(*task) + "_0"
-    assert desk.cluster.wait(element, "FAILED") | {
-        "ExitCode": "78:0",
-        "Restarts": "0",
-    } == desk.cluster.job(element)
+    job = desk.cluster.wait(element, "FAILED")
+    assert job | {"ExitCode": "78:0", "Restarts": "0"} == desk.cluster.job(element)
     assert "refused us" in desk.log(element)

@@ -1,4 +1,4 @@
-"""Debian's PostgreSQL, which comes with translations and TLS."""
+"""Debian's PostgreSQL, which has translations and TLS."""
 
 import os
 import subprocess
@@ -10,23 +10,22 @@ DEBIAN = max(Path("/usr/lib/postgresql").glob("*/bin"))
 
 
 class Debian(Postgres):
-    """The embedded server's settings on Debian's binaries, with a certificate of `host`."""
+    """Debian's binaries with the embedded server's settings and a certificate."""
 
-    encoding, locale, language, host_of_certificate = "UTF8", "C.UTF-8", "en", "localhost"
+    encoding = "UTF8"
+    locale = "C.UTF-8"
+    language = "en"
+    host_of_certificate = "localhost"
 
     @property
     def certificate(self) -> Path:
+        """The certificate of the server."""
         return self.folder / "data" / "server.crt"
 
     def _run(self, program, *arguments, statements=""):
         if program == "initdb":
-            arguments = [
-                *(a for a in arguments if a not in ("-E", "UTF8", "--no-locale")),
-                "-E",
-                self.encoding,
-                "--locale",
-                self.locale,
-            ]
+            kept = [a for a in arguments if a not in ("-E", "UTF8", "--no-locale")]
+            arguments = [*kept, "-E", self.encoding, "--locale", self.locale]
         command = [*as_nobody(), DEBIAN / program, *arguments]
         subprocess.run(
             command,
@@ -44,32 +43,20 @@ class Debian(Postgres):
         certificate(self.host_of_certificate, key, self.certificate)
 
     def _command(self):
-        return [
-            *(
-                DEBIAN / "postgres" if Path(part).name == "postgres" else part
-                for part in super()._command()
-            ),
-            "-c",
-            "ssl=on",
-        ]
+        parts = super()._command()
+        command = [DEBIAN / "postgres" if Path(part).name == "postgres" else part for part in parts]
+        return [*command, "-c", "ssl=on"]
 
     def _environment(self, **more):
-        return super()._environment(
-            **{
-                "LC_ALL": self.locale,
-                "LANGUAGE": self.language,
-                "LOCPATH": str(self.folder.parent),
-                **more,
-            }
-        )
+        words = {"LC_ALL": self.locale, "LANGUAGE": self.language}
+        return super()._environment(**words | {"LOCPATH": str(self.folder.parent)} | more)
 
 
 def certificate(name: str, key: Path, crt: Path) -> None:
-    """Make a key, readable by the servers' user alone, and a certificate signed by itself."""
+    """Write a key that only the servers' user can read, and a self-signed certificate."""
     subject = ["-subj", f"/CN={name}", "-days", "2", "-keyout", key, "-out", crt]
-    subprocess.run(
-        ["openssl", "req", "-new", "-x509", "-nodes", *subject], check=True, capture_output=True
-    )
+    command = ["openssl", "req", "-new", "-x509", "-nodes", *subject]
+    subprocess.run(command, check=True, capture_output=True)
     key.chmod(0o600)
     if os.geteuid() == 0:
         os.chown(key, NOBODY, NOBODY)

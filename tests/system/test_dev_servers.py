@@ -1,6 +1,6 @@
-"""The servers of k8s/overlays/dev: the very scripts of the manifests, in a network of their own, without any capability.
+"""The servers of k8s/overlays/dev: the manifests' scripts, in their own network, unprivileged.
 
-PostgreSQL runs as `nobody`: it wants a user with a name, and number 999 has one in its image only.
+PostgreSQL runs as `nobody`: it needs a user with a name, and 999 has one in its image only.
 """
 
 import os
@@ -24,17 +24,16 @@ DEBIAN = max(Path("/usr/lib/postgresql").glob("*/bin"))
 
 @pytest.fixture
 def network():
-    """A network namespace with nothing but loopback: the pods' ports are free there."""
-    holder = subprocess.Popen(
-        ["unshare", "--net", "sh", "-c", "ip link set lo up && exec sleep infinity"]
-    )
+    """The command prefix for a network namespace with loopback only, where all ports are free."""
+    script = "ip link set lo up && exec sleep infinity"
+    holder = subprocess.Popen(["unshare", "--net", "sh", "-c", script])
     inside = ["nsenter", f"--net=/proc/{holder.pid}/ns/net"]
-    wait_for(
-        lambda: (
-            "LOOPBACK,UP"
-            in subprocess.run([*inside, "ip", "link"], capture_output=True, text=True).stdout
-        )
-    )
+
+    def up() -> bool:
+        links = subprocess.run([*inside, "ip", "link"], capture_output=True, text=True)
+        return "LOOPBACK,UP" in links.stdout
+
+    wait_for(up)
     yield inside
     holder.kill()
     holder.wait()
@@ -42,7 +41,7 @@ def network():
 
 @pytest.fixture
 def folder():
-    """The volumes, not below /tmp: each pod has a /tmp of its own."""
+    """The folder of the volumes, not below /tmp, because each pod has its own /tmp."""
     with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
         os.chmod(folder, 0o755)
         yield Path(folder)
@@ -50,13 +49,14 @@ def folder():
 
 @pytest.fixture
 def pods(folder, network):
-    """Start a pod's script with its volumes in the folder, and kill it."""
+    """The functions that start and kill the script of a pod, with its volumes in the folder."""
     manifests = list(yaml.safe_load_all(MANIFESTS.read_text()))
     for o in manifests:
         if o["kind"] == "Secret":
-            (folder / "secrets" / o["metadata"]["name"]).mkdir(parents=True)
+            secret = folder / "secrets" / o["metadata"]["name"]
+            secret.mkdir(parents=True)
             for name, text in o["stringData"].items():
-                (folder / "secrets" / o["metadata"]["name"] / name).write_text(text)
+                (secret / name).write_text(text)
     (folder / "bin").mkdir()
     shutil.copy(weed(), folder / "bin" / "weed")
     running = {}
@@ -68,25 +68,17 @@ def pods(folder, network):
             if o["kind"] == "StatefulSet" and o["metadata"]["name"] == name
         ]
         (container,) = pod["containers"]
-        user, data, scratch = (
-            NOBODY if name == "postgres" else pod["securityContext"]["runAsUser"],
-            folder / f"{name}-data",
-            folder / f"{name}-tmp",
-        )
+        user = NOBODY if name == "postgres" else pod["securityContext"]["runAsUser"]
+        data = folder / f"{name}-data"
+        scratch = folder / f"{name}-tmp"
         for path in (data, scratch):
             path.mkdir(exist_ok=True)
             os.chown(path, user, user)
         (script,) = container["args"]
         script = script.replace("/data", str(data)).replace("/run/secrets", str(folder / "secrets"))
         mounted = ["unshare", "--mount", "sh", "-c", 'mount --bind "$0" /tmp && exec "$@"', scratch]
-        identity = [
-            "setpriv",
-            f"--reuid={user}",
-            f"--regid={user}",
-            "--clear-groups",
-            "--bounding-set=-all",
-            "--no-new-privs",
-        ]
+        identity = ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups"]
+        identity += ["--bounding-set=-all", "--no-new-privs"]
         environ = {"PATH": f"{folder / 'bin'}:{DEBIAN}:/usr/sbin:/usr/bin:/bin", "HOME": "/tmp"}
         with open(folder / f"{name}.log", "ab") as log:
             running[name] = subprocess.Popen(
@@ -107,17 +99,17 @@ def pods(folder, network):
         kill(name)
 
 
-def test_they_serve_and_go_on_in_a_new_pod(pods, network, folder, tmp_path):
-    """With the overlay's own secrets `job` prepares and decides a trial there; both pods killed and replaced, it is all there."""
+def test_the_data_outlasts_the_pods(pods, network, folder, tmp_path):
+    """`job` runs a trial with the overlay's secrets, and its data outlasts both killed pods."""
     start, kill = pods
     (tmp_path / "small.toml").write_text(SMALL)
-    environ = {
-        k: v for k, v in os.environ.items() if not k.startswith(("JOB_", "AWS_", "SLURM_"))
-    } | {
-        "JOB_DATABASE_URL": (folder / "secrets" / "job" / "database-url")
-        .read_text()
-        .replace("@postgres/", "@127.0.0.1/"),
-        "AWS_SHARED_CREDENTIALS_FILE": str(folder / "secrets" / "job" / "aws-credentials"),
+    secret = folder / "secrets" / "job"
+    database_url = (secret / "database-url").read_text()
+    own = ("JOB_", "AWS_", "SLURM_")
+    environ = {k: v for k, v in os.environ.items() if not k.startswith(own)}
+    environ |= {
+        "JOB_DATABASE_URL": database_url.replace("@postgres/", "@127.0.0.1/"),
+        "AWS_SHARED_CREDENTIALS_FILE": str(secret / "aws-credentials"),
         "AWS_ENDPOINT_URL_S3": "http://127.0.0.1:8333",
         "JOB_STORE_URL": "s3://job/store",
         "JOB_CACHE_DIR": str(tmp_path / "cache"),
@@ -138,31 +130,28 @@ def test_they_serve_and_go_on_in_a_new_pod(pods, network, folder, tmp_path):
         assert done.returncode == 0, f"{done.stderr}\n{log}"
         return done.stderr
 
-    def ready() -> None:  # the Services send nobody to a pod before
+    def wait_until_ready() -> None:  # as the Services do before they send a client to a pod
         wait_for((folder / "s3-tmp" / "ready").exists)
-        wait_for(
-            lambda: (
-                subprocess.run(
-                    [*network, DEBIAN / "pg_isready", "-q", "-h", folder / "postgres-tmp"]
-                ).returncode
-                == 0
-            )
-        )
+        question = [*network, DEBIAN / "pg_isready", "-q", "-h", folder / "postgres-tmp"]
+        wait_for(lambda: subprocess.run(question).returncode == 0)
 
     for name in ("postgres", "s3"):
         start(name)
-    ready()
+    wait_until_ready()
     job("prepare", "small.toml")
     job("trial", "--index", "0")
     for name in ("postgres", "s3"):
         kill(name)
-        for path in (folder / f"{name}-data").rglob(
-            "*"
-        ):  # as a kubelet does with `fsGroup` at every mount
+        # As a kubelet does with `fsGroup` at every mount.
+        for path in (folder / f"{name}-data").rglob("*"):
             path.chmod(path.stat().st_mode | (0o2770 if path.is_dir() else 0o660))
-        for path in (folder / f"{name}-tmp").iterdir():  # another pod
-            path.unlink() if not path.is_dir() else shutil.rmtree(path)
+        # A new pod has an empty /tmp.
+        for path in (folder / f"{name}-tmp").iterdir():
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
         start(name)
-    ready()
+    wait_until_ready()
     assert "decided already" in job("trial", "--index", "0")
     job("verify", "--deep")

@@ -1,4 +1,4 @@
-"""Disks that are full or read-only: real ones, so that root is needed to mount them. Run by `make test-system`."""
+"""Full and read-only disks, real ones that root must mount. Run by `make test-system`."""
 
 import os
 import subprocess
@@ -22,7 +22,7 @@ def disk(tmp_path):
 
 
 def test_a_full_folder_store(disk):
-    """A put onto a full disk is to be tried again, and leaves nothing half-written."""
+    """A put to a full disk is a temporary error, and leaves no partial file."""
     store = open_store(f"file://{disk}/store", 1)
     store.put("small", b"1")
     with pytest.raises(Unreachable, match="no space left in file://"):
@@ -31,9 +31,10 @@ def test_a_full_folder_store(disk):
     assert [p.name for p in (disk / "store").iterdir()] == ["small"]
 
 
-def test_a_folder_store_that_is_full_for_a_while(disk):
-    """A put that meets a full disk is done once there is room."""
-    store, filler = open_store(f"file://{disk}/store", 60), disk / "filler"
+def test_a_temporarily_full_folder_store(disk):
+    """A put to a full disk waits, and succeeds once there is room."""
+    store = open_store(f"file://{disk}/store", 60)
+    filler = disk / "filler"
     filler.write_bytes(bytes(900_000))
     room = threading.Timer(1, filler.unlink)
     room.start()
@@ -43,56 +44,52 @@ def test_a_folder_store_that_is_full_for_a_while(disk):
 
 
 def test_a_read_only_store(disk):
-    """A put onto a disk that is read-only here is out of reach for this node; another may have it whole."""
+    """A put to a disk that is read-only is an error of this node: another node may write to it."""
     subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
-    with pytest.raises(
-        Unreachable,
-        match="cannot be written or read: Read-only file system .*: this node, .*, is at fault",
-    ):
+    sentence = "cannot be written or read: Read-only file system .*: this node, .*, is at fault"
+    with pytest.raises(Unreachable, match=sentence):
         open_store(f"file://{disk}/store", 0).put("k", b"1")
 
 
+def trial_rows(site) -> list[dict]:
+    """Return the state of each trial and the attempts that count."""
+    database = Database(site.database_url, 5)
+    return database.rows("select state, counted from task where stage = 'trial'")
+
+
 def test_a_read_only_cache(small, disk):
-    """A worker whose cache disk turned read-only gives the task back and exits 69: elsewhere it is done."""
+    """With a read-only cache disk a worker returns the task and exits 69; elsewhere it succeeds."""
     small.job("prepare", "small.toml", check=0)
     place = {"JOB_CACHE_DIR": str(disk / "cache")}
     subprocess.run(["mount", "-o", "remount,size=50m", disk], check=True)
     subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
     done = small.job("trial", "--index", 0, check=69, **place)
-    assert (
-        f"cannot be used (Read-only file system): this node, {os.uname().nodename}, is at fault, another may succeed"
-        in done.stderr
+    sentence = (
+        "cannot be used (Read-only file system):"
+        f" this node, {os.uname().nodename}, is at fault, another may succeed"
     )
-    assert Database(small.database_url, 5).rows(
-        "select state, counted from task where stage = 'trial'"
-    ) == [{"state": "waiting", "counted": 0}]
+    assert sentence in done.stderr
+    assert trial_rows(small) == [{"state": "waiting", "counted": 0}]
     small.job("trial", "--index", 0, check=0)
 
 
 def test_a_full_cache(small, disk):
-    """A worker whose cache is full gives the task back and exits 69; on another disk the task is done."""
+    """With a full cache a worker returns the task and exits 69; on another disk it succeeds."""
     small.job("prepare", "small.toml", check=0)
     done = small.job("trial", "--index", 0, check=69, JOB_CACHE_DIR=str(disk / "cache"))
     assert "no space left for the cache" in done.stderr
-    assert Database(small.database_url, 5).rows(
-        "select state, counted from task where stage = 'trial'"
-    ) == [{"state": "waiting", "counted": 0}]
-    assert not [
-        p
-        for p in (disk / "cache").rglob("*")
-        if p.is_file() and not p.name.endswith(".lock") and p.stat().st_size > 100_000
-    ]
+    assert trial_rows(small) == [{"state": "waiting", "counted": 0}]
+    files = [p for p in (disk / "cache").rglob("*") if p.is_file()]
+    large = [p for p in files if not p.name.endswith(".lock") and p.stat().st_size > 100_000]
+    assert large == []
     small.job("trial", "--index", 0, check=0)
 
 
 def test_a_full_disk_for_the_report(small, disk):
-    """A report that does not fit says so, and leaves no page half-written."""
+    """A report that does not fit on the disk says so, and leaves no partial page."""
     small.job("prepare", "small.toml", check=0)
-    subprocess.run(
-        ["dd", "if=/dev/zero", f"of={disk}/filler", "bs=1k", "count=1020"],
-        check=False,
-        capture_output=True,
-    )
+    fill = ["dd", "if=/dev/zero", f"of={disk}/filler", "bs=1k", "count=1020"]
+    subprocess.run(fill, check=False, capture_output=True)
     done = small.job("report", "--out", disk / "report", check=69)
     assert "no space left" in done.stderr
     assert not (disk / "report" / "index.html").exists()

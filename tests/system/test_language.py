@@ -1,4 +1,4 @@
-"""PostgreSQL in another language, another encoding, and over TLS: Debian's server, run by `make test-system`."""
+"""Debian's PostgreSQL in German, in Latin-1, and over TLS. Run by `make test-system`."""
 
 import subprocess
 
@@ -10,15 +10,17 @@ from job.coordination.database import Database
 
 
 class German(Debian):
-    """A server that speaks German, with the certificate of another."""
+    """A server with German messages and the certificate of another host."""
 
-    language, host_of_certificate = "de", "somewhere.else"
+    language = "de"
+    host_of_certificate = "somewhere.else"
 
 
 class Latin(German):
-    """The same in another encoding: libpq hands its words on as they are."""
+    """The same server in another encoding, which libpq does not convert."""
 
-    encoding, locale = "LATIN1", "de_DE.ISO-8859-1"
+    encoding = "LATIN1"
+    locale = "de_DE.ISO-8859-1"
 
     def _prepare(self):
         compiled = self.folder.parent / self.locale
@@ -39,8 +41,8 @@ def latin(tmp_path_factory):
 
 
 @pytest.mark.parametrize("server, u", [("german", "ü"), ("latin", "\ufffd")])
-def test_what_waiting_cannot_mend(request, server, u):
-    """Wrong password, missing role, database or grant: refused at once, by their SQLSTATE, whatever the language and encoding."""
+def test_permanent_errors(request, server, u):
+    """A wrong password, role, database or grant is refused at once, in any language or encoding."""
     url = request.getfixturevalue(server).url
     password = f"Passwort-Authentifizierung f{u}r Benutzer .* fehlgeschlagen"
     refused_in(
@@ -53,17 +55,13 @@ def test_what_waiting_cannot_mend(request, server, u):
 
 
 def test_tls(german, tmp_path):
-    """TLS is spoken; a certificate that is another's, of another name, or not there, is refused at once."""
-    assert Database(f"{german.url}?sslmode=require", 0).rows(
-        "select ssl from pg_stat_ssl where pid = pg_backend_pid()"
-    ) == [{"ssl": True}]
-    assert "does not match host name" in refused(
-        f"{german.url}?sslmode=verify-full&sslrootcert={german.certificate}"
-    )
+    """TLS works, and a wrong, misnamed or missing certificate is refused at once."""
+    query = "select ssl from pg_stat_ssl where pid = pg_backend_pid()"
+    assert Database(f"{german.url}?sslmode=require", 0).rows(query) == [{"ssl": True}]
+    misnamed = f"{german.url}?sslmode=verify-full&sslrootcert={german.certificate}"
+    assert "does not match host name" in refused(misnamed)
     certificate("a", tmp_path / "key", tmp_path / "crt")
-    assert "certificate verify failed" in refused(
-        f"{german.url}?sslmode=verify-ca&sslrootcert={tmp_path}/crt"
-    )
-    assert 'root certificate file "/nowhere" does not exist' in refused(
-        f"{german.url}?sslmode=verify-ca&sslrootcert=/nowhere"
-    )
+    wrong = f"{german.url}?sslmode=verify-ca&sslrootcert={tmp_path}/crt"
+    assert "certificate verify failed" in refused(wrong)
+    missing = f"{german.url}?sslmode=verify-ca&sslrootcert=/nowhere"
+    assert 'root certificate file "/nowhere" does not exist' in refused(missing)

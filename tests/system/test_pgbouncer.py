@@ -1,4 +1,8 @@
-"""Debian's pgbouncer in transaction mode before Debian's PostgreSQL: over TLS both ways, with a password, three connections, and no more rights than docs/guides/services.md asks for."""
+"""Debian's pgbouncer in transaction mode before Debian's PostgreSQL.
+
+It has TLS both ways, a password, three connections, and only the rights that
+docs/guides/services.md requires.
+"""
 
 import os
 import socket
@@ -14,7 +18,8 @@ from bench import workers
 from job.coordination.database import Database
 from job.local.postgres import NOBODY, as_nobody
 
-CONNECTIONS, CROWD = 3, 64
+CONNECTIONS = 3
+CROWD = 64
 FILE = """
 name = "small"
 threads = 1
@@ -60,18 +65,19 @@ def postgres(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def pooled(postgres, tmp_path_factory):
-    """The URL, through the pooler, of a database with the rights that docs/guides/services.md asks for."""
+    """The URL, through the pooler, of a role with the rights of docs/guides/services.md."""
     owner = Database(postgres.url)
     owner.rows("create role worker login password 'secret'")
     owner.rows("grant connect on database job to worker")
     owner.rows("grant create on database job to worker")
     with bouncer(postgres, tmp_path_factory.mktemp("bouncer")) as (port, authority):
-        yield f"postgresql://worker:secret@localhost:{port}/job?sslmode=verify-full&sslrootcert={authority}"
+        url = f"postgresql://worker:secret@localhost:{port}/job"
+        yield f"{url}?sslmode=verify-full&sslrootcert={authority}"
 
 
 @contextmanager
 def bouncer(postgres, folder):
-    """Run a pgbouncer; yields its port and its certificate."""
+    """Run a pgbouncer; yield its port and its certificate."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     certificate("localhost", folder / "key", folder / "crt")
@@ -89,16 +95,14 @@ def bouncer(postgres, folder):
         if os.geteuid() == 0:
             os.chown(path, NOBODY, NOBODY)
     with open(folder / "log", "wb") as log:
-        process = subprocess.Popen(
-            [*as_nobody(), "/usr/sbin/pgbouncer", folder / "ini"],
-            stdout=log,
-            stderr=log,
-            cwd=folder,
-        )
+        command = [*as_nobody(), "/usr/sbin/pgbouncer", folder / "ini"]
+        process = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder)
+
+    def decided() -> bool:
+        return process.poll() is not None or b"process up" in (folder / "log").read_bytes()
+
     try:
-        wait_for(
-            lambda: process.poll() is not None or b"process up" in (folder / "log").read_bytes()
-        )
+        wait_for(decided)
         assert process.poll() is None, (folder / "log").read_text()
         yield port, folder / "crt"
     finally:
@@ -106,39 +110,37 @@ def bouncer(postgres, folder):
         process.wait()
 
 
-def test_no_more_rights_than_that(pooled):
-    """The role is no superuser and may make neither databases nor roles; the pooler speaks TLS."""
-    rights = "select rolsuper or rolcreatedb or rolcreaterole or rolreplication or rolbypassrls as more from pg_roles where rolname = current_user"
+def test_no_more_rights(pooled):
+    """The role is no superuser and cannot create databases or roles, and the pooler uses TLS."""
+    rights = (
+        "select rolsuper or rolcreatedb or rolcreaterole or rolreplication or rolbypassrls as more"
+        " from pg_roles where rolname = current_user"
+    )
     assert Database(pooled, 5).rows(rights) == [{"more": False}]
-    assert Database(pooled, 5).rows("select ssl from pg_stat_ssl where pid = pg_backend_pid()") == [
-        {"ssl": True}
-    ]
+    tls = "select ssl from pg_stat_ssl where pid = pg_backend_pid()"
+    assert Database(pooled, 5).rows(tls) == [{"ssl": True}]
 
 
 def test_an_experiment(pooled, tmp_path):
-    """All stages of an experiment, each a real process, two trials at a time; `job verify` finds nothing wrong."""
+    """All stages of an experiment run as real processes, and `job verify` finds no fault."""
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("JOB_", "SLURM_", "AWS_"))}
-    place = {
+    store_url = f"file://{tmp_path}/store"
+    environ = clean | {
         "JOB_DATABASE_URL": pooled,
-        "JOB_STORE_URL": f"file://{tmp_path}/store",
+        "JOB_STORE_URL": store_url,
         "JOB_CACHE_DIR": f"{tmp_path}/cache",
+        "JOB_EXPERIMENT": "small",
+        "JOB_WAIT_S": "30",
     }
-    site = Site(
-        pooled,
-        place["JOB_STORE_URL"],
-        clean | place | {"JOB_EXPERIMENT": "small", "JOB_WAIT_S": "30"},
-        tmp_path,
-    )
+    site = Site(pooled, store_url, environ, tmp_path)
     (tmp_path / "small.toml").write_text(FILE)
-    for child in [site.start("prepare", "small.toml") for _ in range(2)]:
-        child.wait(120, check=0)
-    for child in [site.start("trial", "--index", 0), site.start("trial", "--index", 1)]:
-        child.wait(120, check=0)
-    for child in [
-        site.start("fold", "--index", 0, "--count", 2),
-        site.start("final", "--index", 0),
-    ]:
-        child.wait(120, check=0)
+    prepare = ("prepare", "small.toml")
+    trials = [("trial", "--index", 0), ("trial", "--index", 1)]
+    folds = ("fold", "--index", 0, "--count", 2)
+    final = ("final", "--index", 0)
+    for commands in ([prepare, prepare], trials, [folds, final]):
+        for child in [site.start(*command) for command in commands]:
+            child.wait(120, check=0)
     site.job("status", check=0)
     site.job("report", "--out", "report", check=0)
     site.job("verify", "--deep", check=0)
@@ -146,7 +148,7 @@ def test_an_experiment(pooled, tmp_path):
 
 
 def test_a_crowd(pooled):
-    """Many more workers than connections take a trial, report its epochs and finish it; none fails."""
+    """No worker fails when there are many more workers than connections."""
     spec = workers.specification("crowd", CROWD)
     workers.create(pooled, spec)
 
@@ -159,6 +161,5 @@ def test_a_crowd(pooled):
 
     with ThreadPoolExecutor(CROWD) as pool:
         list(pool.map(work, range(CROWD)))
-    assert Database(pooled, 5).rows(
-        "select state, count(*)::int as n from task where stage = 'trial' group by state"
-    ) == [{"state": "complete", "n": CROWD}]
+    states = "select state, count(*)::int as n from task where stage = 'trial' group by state"
+    assert Database(pooled, 5).rows(states) == [{"state": "complete", "n": CROWD}]

@@ -1,4 +1,7 @@
-"""A file system that is shut down hard: what was said to be written is there, whole. Needs root to mount one; run by `make test-system`."""
+"""A file system that loses power: acknowledged writes are complete.
+
+Root must mount it. Run by `make test-system`.
+"""
 
 import subprocess
 import sys
@@ -9,7 +12,8 @@ from job.storage.cache import Cache
 from job.storage.store import open_store, sha256_of
 
 SIZE = 500_000
-# Writes to a folder store and through a cache, as one process that never leaves by itself; then the disk is gone, its journal not written.
+# Writes to a folder store and through a cache in one process, and then shuts the file system down
+# without a flush of its journal.
 WRITER = """
 import fcntl, os, struct, sys
 from pathlib import Path
@@ -17,7 +21,8 @@ from job.storage.cache import Cache
 from job.storage.store import open_store, sha256_of
 top = Path(sys.argv[1])
 open_store(f"file://{top}/store").put("a/b/k", b"x" * int(sys.argv[2]))
-Cache(open_store(f"file://{top}/store"), top / "cache", 1).file("a/b/k", sha256_of(top / "store/a/b/k"))
+cache = Cache(open_store(f"file://{top}/store"), top / "cache", 1)
+cache.file("a/b/k", sha256_of(top / "store/a/b/k"))
 EXT4_IOC_SHUTDOWN, NOLOGFLUSH = 0x8004587D, 2
 fcntl.ioctl(os.open(top, os.O_RDONLY), EXT4_IOC_SHUTDOWN, struct.pack("I", NOLOGFLUSH))
 """
@@ -25,8 +30,9 @@ fcntl.ioctl(os.open(top, os.O_RDONLY), EXT4_IOC_SHUTDOWN, struct.pack("I", NOLOG
 
 @pytest.fixture
 def disk(tmp_path):
-    """An ext4 of its own, and a function that mounts it again."""
-    image, folder = tmp_path / "image", tmp_path / "disk"
+    """The folder of a new ext4, and a function that mounts it again."""
+    image = tmp_path / "image"
+    folder = tmp_path / "disk"
     folder.mkdir()
     with open(image, "wb") as file:
         file.truncate(64 << 20)
@@ -41,8 +47,8 @@ def disk(tmp_path):
     subprocess.run(["umount", "--lazy", folder], check=True)
 
 
-def test_what_was_written_outlasts_a_power_cut(disk):
-    """An object that was put is there, in its folders; a cached file is whole or fetched anew, and never of 0 bytes."""
+def test_writes_outlast_a_power_cut(disk):
+    """After a power cut a stored object is there; a cached file is whole or downloaded again."""
     folder, again = disk
     subprocess.run([sys.executable, "-P", "-c", WRITER, str(folder), str(SIZE)], check=True)
     again()
