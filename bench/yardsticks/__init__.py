@@ -1,0 +1,1 @@
+"""The yardsticks: what a user would write without `job`."""

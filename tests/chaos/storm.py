@@ -153,12 +153,12 @@ class Storm:
     def _happen(self, event: Event) -> bool:
         """Play an event; return False when it has no victim now."""
         aimed = event.kind in NEEDED or event.kind == "cut"
-        victim = self._victim(event, aimed)
+        victim = self._victim(aimed)
         if victim is None:
             return False
         self._print(event, victim)
         if event.kind in ("kill", "kill anywhere"):
-            self._kill(victim, event)
+            self._kill(victim)
         elif event.kind == "term":
             victim.send(signal.SIGTERM)
             self.asked.append((victim, event.kind))
@@ -177,7 +177,7 @@ class Storm:
             self._restart(event)
         return True
 
-    def _victim(self, event: Event, aimed: bool) -> Worker | None:
+    def _victim(self, aimed: bool) -> Worker | None:
         """Return a worker for an event, never one that was hit before.
 
         An aimed event needs one that trains; for the others it must only be old enough.
@@ -197,7 +197,7 @@ class Storm:
             better = [w for w in fit if self.crew.task(w).progress > self.crew.task(w).counted_at]
         return self.rng.choice(better or fit)
 
-    def _kill(self, victim: Worker, event: Event) -> None:
+    def _kill(self, victim: Worker) -> None:
         victim.send(signal.SIGKILL)
         victim.process.wait()
         self.hits["kill"] += victim.process.returncode == -signal.SIGKILL and victim.training

@@ -72,7 +72,7 @@ class Jobs:
         indices = range(spec.get("completions", 1))
         with ThreadPoolExecutor(spec.get("parallelism", 1)) as pool:
             ends = set(pool.map(lambda index: self._index(name, index, uid), indices))
-        self.done[name] = "Complete" if ends <= {"done"} else sorted(ends - {"done"})[0]
+        self.done[name] = "Complete" if ends <= {"done"} else min(ends - {"done"})
 
     def _index(self, name: str, index: int, uid: str) -> str:
         """Run the pods of an index, one after the other, until it is done or failed."""

@@ -73,7 +73,8 @@ def api(logs: list[tuple[int, bytes]]):
         def do_GET(self):
             path = self.path.partition("?")[0]
             if path.endswith("/log"):
-                return self._answer(*logs.pop(0))
+                self._answer(*logs.pop(0))
+                return
             answer = (KINDS | OBJECTS).get(path)
             self._answer(200 if answer else 404, json.dumps(answer or {}).encode())
 

@@ -281,7 +281,7 @@ def test_one_place_for_sizes(tmp_path):
     assert {e["name"]: e.get("value") for e in report["env"]}["JOB_EXPERIMENT"] == "mine"
 
 
-def test_the_defaults_fit_each_other(tmp_path):
+def test_the_defaults_fit_each_other():
     """The default sizes, image and experiment agree, in the overlays and in each Job's file."""
     text = named("gpu", "ConfigMap")["experiment"]["data"]["experiment.toml"]
     assert text == (ROOT / "examples" / "digits.toml").read_text()
