@@ -38,7 +38,7 @@ class Row:
         return self.ours >= self.limit if self.more_is_better else self.ours <= self.limit
 
 
-def in_turn(rounds: int, *contenders: Callable[[], float]) -> list[list[float]]:
+def in_turn(rounds: int, *contenders: Callable) -> list[list]:
     """Measure each contender once per round; return the measurements by contender.
 
     The contender that is first in one round is last in the next.

@@ -49,9 +49,9 @@ def chaos(folder: Path, minutes: float, seed: int) -> list[str]:
         clock.part("prepare")
         (folder / "logs").mkdir()
         crew = Crew([rand, tpe], WORKERS, random.Random(f"{seed} crew"), folder / "logs")
+        rng = random.Random(seed)
+        storm = Storm(servers, crew, tpe, lambda: tpe.grow(weights), rng, minutes)
         try:
-            rng = random.Random(seed)
-            storm = Storm(servers, crew, tpe, lambda: tpe.grow(weights), rng, minutes)
             storm.run()
             clock.part("storm")
             crew.subjects = [rand, tpe, calm]
