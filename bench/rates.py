@@ -39,7 +39,7 @@ def rates(world: World, rounds: int) -> list[Row]:
         return _rate(side, urls[side], spec, processes, next(begin))
 
     def theirs(processes: int) -> float:
-        # In a database of its own: it would read the trials of earlier rounds.
+        # In a new database: otherwise it would read the trials of earlier rounds.
         url = fresh(world, f"rates_stock{next(number)}")
         stock.create(url, spec)
         return _rate("stock", url, spec, processes, 0)

@@ -1,6 +1,6 @@
 """Trials that train nothing, claimed, reported and committed as our worker does.
 
-A claim has a connection of its own, and so has each write.
+Each claim and each write uses a separate connection.
 """
 
 from job.coordination import study

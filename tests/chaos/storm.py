@@ -97,7 +97,7 @@ class Storm:
     def run(self) -> None:
         """Rage for the given minutes, from the first training step until all pauses are judged.
 
-        At the end every paused worker goes on.
+        At the end every paused worker continues.
         """
         self._wait_for_training()
         self.started = time.monotonic()

@@ -75,7 +75,7 @@ class Desk:
         return files[0].read_text(errors="replace") if files else ""
 
     def until(self, element: str, words: str, times: int = 1, seconds: float = 150) -> None:
-        """Wait until the log of an element has these words so many times."""
+        """Wait until the log of an element has these words `times` times."""
         wait_for(lambda: self.log(element).count(words) >= times, seconds)
 
     def processes(self, element: str) -> list[int]:

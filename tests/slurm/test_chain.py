@@ -123,7 +123,7 @@ def test_a_failing_prepare_stops_everything(desk, site):
 
 
 def test_a_failing_trial_does_not_stop_the_chain(desk, site):
-    """A trial that is killed again and again fails permanently with 70, and the chain goes on."""
+    """A trial that is killed again and again fails permanently with 70, and the chain continues."""
     (desk.folder / "small.toml").write_text(TWO_TRIALS)
     ids = re.search(r"submitted: (.*)", desk.submit("small.toml"))[1].split()
     element = f"{ids[0]}_1"
