@@ -23,7 +23,8 @@ from job.work.stages import features_prefix
 @pytest.mark.timeout(900)  # twenty processes, most with TensorFlow
 def test_from_prepare_to_report(tiny):
     """Every stage runs to its end, the test part is opened once per final, and the report says what is stored."""
-    database, store = Database(tiny.database_url, 5), open_store(tiny.store_url, 5)
+    database = Database(tiny.database_url, 5)
+    store = open_store(tiny.store_url, 5)
     tiny.job("features", "--index", 0, check=0)
     for index in range(4):
         tiny.job("trial", "--index", index, check=0)
@@ -99,14 +100,11 @@ def check_predict(tiny, probabilities):
     (photos / "notes.PNG").write_text("no image")
     (photos / ".hidden.png").write_text("not asked for")
     done = tiny.job("predict", "cnn", photos, "--format", "json", "--top", 3, check=1)
-    assert (
-        "photos/notes.PNG' is no PNG" in done.stderr
-        and "1 of 31 images could not be read" in done.stderr
-    )
+    assert "photos/notes.PNG' is no PNG" in done.stderr
+    assert "1 of 31 images could not be read" in done.stderr
     answers = json.loads(done.stdout)
-    assert len(answers) == len(images) and [a["file"] for a in answers] == sorted(
-        a["file"] for a in answers
-    )
+    assert len(answers) == len(images)
+    assert [a["file"] for a in answers] == sorted(a["file"] for a in answers)
     check_answers(answers, probabilities)
     for answer in answers:
         assert [t["probability"] for t in answer["top"]] == sorted(
@@ -136,9 +134,8 @@ def check_export(tiny, form, model, probabilities):
     card = (out / "README.md").read_text()
     error = calibration(np.load(tiny.folder / "images.npz")["y_test"], probabilities)[1]
     assert f"| expected calibration error, ten bins | {error:.3f} | |" in card
-    assert (
-        f"# {model} of tiny" in card and (out / "labels.txt").read_text() == "rows\ncolumns\nnone\n"
-    )
+    assert f"# {model} of tiny" in card
+    assert (out / "labels.txt").read_text() == "rows\ncolumns\nnone\n"
     sideways = Image.Exif()
     sideways[ExifTags.Base.Orientation] = (
         6  # as telephones write it: to be turned right by a quarter
@@ -184,9 +181,9 @@ def check_export(tiny, form, model, probabilities):
             text=True,
             timeout=60,
         )
+        assert done.returncode == 2
         assert (
-            done.returncode == 2
-            and "'absent' is not a folder that `job export` wrote, and without a database"
+            "'absent' is not a folder that `job export` wrote, and without a database"
             in done.stderr
         )
 
@@ -274,8 +271,10 @@ label_smoothing = 0.1
 def test_an_old_experiment_ends_by_its_own_method(site, weights):
     """Begun by method 1 and gone on with its file of then: features without antialiasing, averages over a class that is nowhere, all replayable."""
     rng = np.random.default_rng(0)
-    x, y = rng.integers(0, 255, (60, 48, 48, 3), np.uint8), np.arange(60) % 3
-    test, labels = rng.integers(0, 255, (8, 48, 48, 3), np.uint8), np.arange(8) % 2
+    x = rng.integers(0, 255, (60, 48, 48, 3), np.uint8)
+    y = np.arange(60) % 3
+    test = rng.integers(0, 255, (8, 48, 48, 3), np.uint8)
+    labels = np.arange(8) % 2
     np.savez(
         site.folder / "images.npz",
         x_train=x,

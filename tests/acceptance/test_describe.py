@@ -67,9 +67,12 @@ def test_every_figure_is_true(birds):
         {"width": 20, "height": 12, "images": 42},
         {"width": 16, "height": 16, "images": 8},
     ]
-    assert found["image_shape"] == [16, 16, 3] and found["bytes"] == 50 * 16 * 16 * 3
-    assert found["train"] + found["test"] == 50 and found["test"] == pytest.approx(12, abs=3)
-    assert sum(found["folds"]) == found["train"] and len(found["folds"]) == 2
+    assert found["image_shape"] == [16, 16, 3]
+    assert found["bytes"] == 50 * 16 * 16 * 3
+    assert found["train"] + found["test"] == 50
+    assert found["test"] == pytest.approx(12, abs=3)
+    assert sum(found["folds"]) == found["train"]
+    assert len(found["folds"]) == 2
     assert [c["class"] for c in found["classes"]] == ["owl", "wren"]
     assert [c["train"] + c["test"] for c in found["classes"]] == [41, 9]
     assert found["validation"] == pytest.approx(0.2 * found["train"], abs=2)
@@ -101,7 +104,8 @@ def test_a_person_reads_it(birds):
 
 def test_the_log_stays_out_of_the_answer(tmp_path):
     """With JOB_LOG=json the output is the answer still, and what was noted in reading is in it, said once."""
-    images, labels = np.zeros((40, 8, 8, 3), np.uint8), np.arange(40) % 2
+    images = np.zeros((40, 8, 8, 3), np.uint8)
+    labels = np.arange(40) % 2
     images[:, 0, 0, 0] = np.arange(40)
     np.savez(tmp_path / "two.npz", x_train=images, y_train=labels, patient_train=labels)
     (tmp_path / "two.toml").write_text(
@@ -110,5 +114,6 @@ def test_the_log_stays_out_of_the_answer(tmp_path):
     done = job(tmp_path, "prepare", "two.toml", "--describe", "--json", JOB_LOG="json")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
-    assert found["found"]["train"] == 40 and done.stderr == ""
+    assert found["found"]["train"] == 40
+    assert done.stderr == ""
     assert sum("patient_train not read" in note for note in found["notes"]) == 1

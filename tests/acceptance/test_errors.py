@@ -150,7 +150,8 @@ def test_no_memory_to_begin_with(small):
     done = subprocess.run(
         [*limited, "check"], env=small.environ, cwd=small.folder, capture_output=True, text=True
     )
-    assert "out of memory (" in done.stdout and "`ulimit -v` allows" in done.stdout
+    assert "out of memory (" in done.stdout
+    assert "`ulimit -v` allows" in done.stdout
 
 
 def test_an_index_beyond(small):
@@ -236,7 +237,8 @@ def test_altered_data_is_not_trained_on(small):
 def test_a_row_that_names_a_file_elsewhere(small):
     """Who can write a row cannot have a worker write, read or map a file elsewhere: the key is refused in one sentence, the task given back."""
     small.job("prepare", "small.toml", check=0)
-    database, victim = Database(small.database_url, 5), small.folder / "victim"
+    database = Database(small.database_url, 5)
+    victim = small.folder / "victim"
     database.rows(
         "update experiment set splits = jsonb_set(splits, '{key}', to_jsonb(%(key)s::text))",
         key=str(victim),
@@ -306,10 +308,8 @@ def test_plan_needs_nothing(small):
 
 def test_nothing_to_do_imports_nothing_heavy(small):
     """A finished task and one too many exit without TensorFlow, Optuna or boto3; status and report never import TensorFlow."""
-    heavy, looking = (
-        ("tensorflow", "keras", "optuna", "boto3"),
-        {"check": 0, "PYTHONPROFILEIMPORTTIME": "1"},
-    )
+    heavy = ("tensorflow", "keras", "optuna", "boto3")
+    looking = {"check": 0, "PYTHONPROFILEIMPORTTIME": "1"}
     small.job("prepare", "small.toml", check=0)
     assert imports(small.job("trial", "--index", 0, **looking), *heavy) == [
         "boto3",

@@ -33,7 +33,8 @@ learning_rate = 0.01
 class_weights = "balanced"
 augment = {{ shift = 0.1, flip = true, rotation = 10 }}
 """
-WIDTH, HEIGHT = 20, 12
+WIDTH = 20
+HEIGHT = 12
 
 
 def picture(rng, i: int, sick: bool) -> bytes:
@@ -54,11 +55,9 @@ def picture(rng, i: int, sick: bool) -> bytes:
 @pytest.fixture
 def xrays(site, s3):
     """60 healthy and 18 sick pictures of 13 patients in a bucket, six of each patient, named in groups.csv; the experiment on them."""
-    rng, rows, store = (
-        np.random.default_rng(0),
-        ["image,group"],
-        open_store(f"{site.store_url}-data", 20),
-    )
+    rng = np.random.default_rng(0)
+    rows = ["image,group"]
+    store = open_store(f"{site.store_url}-data", 20)
     for i in range(78):
         name = f"{'healthy' if i % 13 < 10 else 'sick'}/Aufnahme {i} ü.PNG"
         store.put(name, picture(rng, i, "sick" in name))
@@ -73,14 +72,15 @@ def xrays(site, s3):
 def test_from_a_bucket_to_the_report(xrays):
     """They are described, prepared as they are, searched, cross-validated, tested and reported; no patient is on two sides, which verify sees."""
     found = json.loads(xrays.job("prepare", "xrays.toml", "--describe", "--json", check=0).stdout)
-    assert found["image_shape"] == [HEIGHT, WIDTH, 3] and found["found"] == {
+    assert found["image_shape"] == [HEIGHT, WIDTH, 3]
+    assert found["found"] == {
         "train": 78,
         "test": None,
     }
-    assert (
-        found["groups"]["largest"] == 6 and found["groups"]["train"] + found["groups"]["test"] == 13
-    )
-    assert found["test"] == 6 * found["groups"]["test"] and found["validation"] % 6 == 0
+    assert found["groups"]["largest"] == 6
+    assert found["groups"]["train"] + found["groups"]["test"] == 13
+    assert found["test"] == 6 * found["groups"]["test"]
+    assert found["validation"] % 6 == 0
     assert all(size % 6 == 0 for size in found["folds"])
     assert sum("images of 16 bits use only 12 of them" in note for note in found["notes"]) == 1
     for arguments in (
@@ -96,10 +96,8 @@ def test_from_a_bucket_to_the_report(xrays):
         "train": found["groups"]["train"],
         "test": found["groups"]["test"],
     }
-    assert (
-        report["data"]["image_shape"] == [HEIGHT, WIDTH, 3]
-        and report["models"]["cnn"]["final"]["runs"][0]["n"] == found["test"]
-    )
+    assert report["data"]["image_shape"] == [HEIGHT, WIDTH, 3]
+    assert report["models"]["cnn"]["final"]["runs"][0]["n"] == found["test"]
     assert "data.groups" in (xrays.folder / "report/index.html").read_text()
     xrays.job("verify", "--deep", check=0)
     assert (
@@ -112,10 +110,12 @@ def _torn(site):
     """Move one image of a patient from the validation part to the other side, with a hash that fits."""
     from job.learning.provenance import sha256
 
-    database, store = Database(site.database_url, 5), open_store(site.store_url, 20)
+    database = Database(site.database_url, 5)
+    store = open_store(site.store_url, 20)
     splits = database.rows("select splits from experiment")[0]["splits"]
     with np.load(io.BytesIO(store.get(splits["key"]))) as file:
-        validation, folds = file["validation"], file["folds"]
+        validation = file["validation"]
+        folds = file["folds"]
     validation[np.flatnonzero(validation)[0]] = False
     buffer = io.BytesIO()
     np.savez_compressed(buffer, validation=validation, folds=folds)
@@ -130,14 +130,17 @@ def _torn(site):
 def test_a_folder_in_a_bucket(s3, s3_environ, tmp_path):
     """What is below an s3:// URL is copied once, whole; where nothing is it is refused."""
     url = f"s3://{s3.bucket}/{uuid.uuid4().hex}/photos"
-    store, rng = open_store(url, 20), np.random.default_rng(0)
+    store = open_store(url, 20)
+    rng = np.random.default_rng(0)
     with pytest.raises(Invalid, match="has no object below it: check the bucket and the prefix"):
         sources.read(url, cache_dir=tmp_path)
     for i in range(20):
         store.put(f"{'ab'[i % 2]}/{i}.png", picture(rng, i, False))
     for again in (0, 1):
         read = sources.read(f"{url}{'/' * again}", cache_dir=tmp_path)
-        assert read.name == "photos" and len(read.train.labels) == 20 and read.classes == ("a", "b")
+        assert read.name == "photos"
+        assert len(read.train.labels) == 20
+        assert read.classes == ("a", "b")
         store.delete(["a/0.png"])  # what was copied before is used as it is
     (copy,) = (tmp_path / "downloads").glob("[!.]*")
     harms = [
@@ -149,4 +152,5 @@ def test_a_folder_in_a_bucket(s3, s3_environ, tmp_path):
     for harm in harms:  # ... and copied again when it is not what came
         harm()
         assert len(sources.read(url, cache_dir=tmp_path).train.labels) == 19
-        assert not (copy / "b").is_symlink() and len(list(copy.rglob("*.png"))) == 19
+        assert not (copy / "b").is_symlink()
+        assert len(list(copy.rglob("*.png"))) == 19

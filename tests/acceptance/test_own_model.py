@@ -38,7 +38,8 @@ def test_an_own_model_from_prepare_to_verify(own):
     assert "own is prepared" in own.job("prepare", "own.toml", check=0).stdout
     for stage in ("trial", "fold", "final"):
         own.job(stage, "--index", 0, check=0)
-    database, store = Database(own.database_url, 5), open_store(own.store_url, 5)
+    database = Database(own.database_url, 5)
+    store = open_store(own.store_url, 5)
     task = database.rows("select parameters, artifact from task where stage = 'final'")[0]
     assert set(task["parameters"]) == {"learning_rate", "batch_size", "depth"}
     result = json.loads(store.get(task["artifact"]["result.json"]["key"]))
@@ -53,10 +54,8 @@ def test_an_own_model_from_prepare_to_verify(own):
     module = own.folder / "code" / "residual.py"
     module.write_text(module.read_text().replace("0.1", "0.2"))
     refused = own.job("prepare", "own.toml", check=78).stderr
-    assert (
-        f'models.residual.source: "{source}" -> "' in refused
-        and "(the code of its factory). Give the file a new name" in refused
-    )
+    assert f'models.residual.source: "{source}" -> "' in refused
+    assert "(the code of its factory). Give the file a new name" in refused
     refused = own.job("fold", "--index", 1, check=78).stderr
     assert (
         f"model residual was prepared with the source {source}, but {module} and what it imports are"

@@ -38,7 +38,8 @@ def test_logs_as_json(small):
 def test_the_reason_of_an_end(small):
     """It is one sentence, in the log and in JOB_REASON_FILE, where it ends without an empty line, and no secret is in either."""
     small.job("prepare", "small.toml", check=0)
-    reason, trial = small.folder / "reason", ("trial", "--index", "0")
+    reason = small.folder / "reason"
+    trial = ("trial", "--index", "0")
     for arguments, environ, code, level, words in (
         (("trial", "--index", "9"), {}, 2, "ERROR", "trial index 9 (from --index) is not in 0..0"),
         (("trial", "--indexx", "9"), {}, 2, "ERROR", "No such option"),

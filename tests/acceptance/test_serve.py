@@ -13,7 +13,8 @@ from job.errors import Unreachable
 
 def test_it_goes_on_where_it_was(site):
     """The URL, of an address others can reach, is in a file of mode 0600 and asks for SCRAM; a signal ends the server with 75, the next one has the same data and password."""
-    folder, file = site.folder / "services", site.folder / "services" / "database-url"
+    folder = site.folder / "services"
+    file = site.folder / "services" / "database-url"
     for row in range(2):
         child = site.start(
             "serve",
@@ -28,7 +29,8 @@ def test_it_goes_on_where_it_was(site):
         child.until("its URL is in")
         assert file.stat().st_mode & 0o777 == 0o600
         url = file.read_text().strip()
-        assert f"@{address()}:" in url and url.endswith("?require_auth=scram-sha-256")
+        assert f"@{address()}:" in url
+        assert url.endswith("?require_auth=scram-sha-256")
         database = Database(
             url.partition("?")[0], 0
         )  # asked for in any case, of what is not loopback
@@ -47,7 +49,8 @@ def test_it_goes_on_where_it_was(site):
 
 def test_it_starts_again_what_dies(site):
     """A server that was killed is started again, on its port; a second `job serve` on its folder is told to wait."""
-    folder, file = site.folder / "services", site.folder / "database-url"
+    folder = site.folder / "services"
+    file = site.folder / "database-url"
     child = site.start("serve", "--folder", folder, "--url-file", file)
     child.until("its URL is in")
     site.job("serve", "--folder", folder, "--url-file", file, check=75)

@@ -38,7 +38,8 @@ BRANCHES = re.compile(
 def finished():
     """Return a finished experiment of two models, and its summary."""
     collected = make(train=80, test=40, spec=TWO_MODELS)
-    collected.samples, summary = None, summarise(collected)
+    collected.samples = None
+    summary = summarise(collected)
     importances = {
         "trials": 20,
         "values": {"learning_rate": 0.75, "batch_size": 0.25},
@@ -126,7 +127,8 @@ def test_each_value_of_the_summary_may_be_absent(removed):
 
 def test_a_full_report_lacks_nothing(monkeypatch):
     """A misspelled key would read as a dash, so a finished experiment has all but `alpha`."""
-    missed, seen = set(), absent.ForgivingEnvironment._or_absent
+    missed = set()
+    seen = absent.ForgivingEnvironment._or_absent
 
     def known(environment, value):
         missed.update([value._undefined_name] if isinstance(value, absent.Absent) else [])
@@ -142,7 +144,8 @@ def test_a_full_report_lacks_nothing(monkeypatch):
 def test_a_class_that_is_nowhere_is_named():
     """Page and card name the classes neither tested nor predicted; their rows are dashes."""
     made = make(["cat", "dog", "emu|x", "bee"], train=80, test=40, spec=TWO_MODELS)
-    labels, p = np.arange(40) % 2, np.eye(4, dtype=np.float32)[np.arange(40) // 2 % 2]
+    labels = np.arange(40) % 2
+    p = np.eye(4, dtype=np.float32)[np.arange(40) // 2 % 2]
     made.models["cnn"].tasks["final"][0].metrics.update(
         evaluate.evaluate(labels, p, made.data["classes"], 1, method=2)
     )
@@ -150,10 +153,8 @@ def test_a_class_that_is_nowhere_is_named():
     assert (
         "Neither in the test part nor ever predicted: emu|x, bee. No score is defined there" in page
     )
-    assert (
-        "Neither in the test part nor ever predicted: emu\\|x, bee." in text
-        and "| bee | – | – | – | 0 |" in text
-    )
+    assert "Neither in the test part nor ever predicted: emu\\|x, bee." in text
+    assert "| bee | – | – | – | 0 |" in text
 
 
 def test_a_result_of_an_absent_value_is_absent():

@@ -20,7 +20,8 @@ def test_no_amounts_change_nothing():
 
 def test_a_flip_mirrors_some():
     """With flip alone each image is itself or its mirror image, both occur."""
-    out, mirrored = warped({"flip": True}), IMAGES[:, :, ::-1].astype(np.float32)
+    out = warped({"flip": True})
+    mirrored = IMAGES[:, :, ::-1].astype(np.float32)
     same = [
         np.allclose(a, b, atol=1e-2) for a, b in zip(out, IMAGES.astype(np.float32), strict=True)
     ]
@@ -37,11 +38,13 @@ def test_a_shift_is_bounded():
     weight = out.sum((1, 2))
     column = (out.sum(1) * np.arange(17)).sum(1) / weight - 8
     assert np.abs(column).max() <= 4.5
-    assert column.min() < -3 and column.max() > 3
+    assert column.min() < -3
+    assert column.max() > 3
 
 
 def test_the_seed_decides():
     """The same seed gives the same warp, another seed another; values stay in range."""
     assert (warped(ALL) == warped(ALL)).all()
     assert (warped(ALL) != warped(ALL, 2)).any()
-    assert warped(ALL).min() >= 0 and warped(ALL).max() <= 255.001
+    assert warped(ALL).min() >= 0
+    assert warped(ALL).max() <= 255.001

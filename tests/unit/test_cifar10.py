@@ -66,13 +66,14 @@ def test_cifar10_is_read_back_equal(tmp_path, batch):
     path = write_tar(tmp_path / cifar10.NAME, files)
     for location in (path, str(tmp_path)):
         read = sources.read("cifar10", location=location)
-        assert read.name == "CIFAR-10" and read.classes == tuple(f"class{i}" for i in range(10))
+        assert read.name == "CIFAR-10"
+        assert read.classes == tuple(f"class{i}" for i in range(10))
         assert np.array_equal(read.train.images, images[:50].transpose(0, 2, 3, 1))
         assert np.array_equal(read.test.images, images[50:].transpose(0, 2, 3, 1))
-        assert (
-            read.train.labels.tolist() == labels[:50] and read.test.labels.tolist() == labels[50:]
-        )
-        assert read.train.images.dtype == np.uint8 and read.train.labels.dtype == np.int64
+        assert read.train.labels.tolist() == labels[:50]
+        assert read.test.labels.tolist() == labels[50:]
+        assert read.train.images.dtype == np.uint8
+        assert read.train.labels.dtype == np.int64
 
 
 def test_cifar10_is_resized(tmp_path):
@@ -94,9 +95,8 @@ def test_a_pickle_runs_nothing(tmp_path, member):
         {b"data": Evil(), b"labels": [0]}, protocol=2
     )
     message = refused("cifar10", location=write_tar(tmp_path / "c.tar.gz", files))
-    assert (
-        f"cifar-10-batches-py/{member}" in message and f"{os.system.__module__}.system" in message
-    )
+    assert f"cifar-10-batches-py/{member}" in message
+    assert f"{os.system.__module__}.system" in message
     assert not (tmp_path / "ran").exists()
 
 
@@ -165,7 +165,8 @@ def test_a_missing_batch_is_named(tmp_path):
     files = cifar_files()[0]
     del files["cifar-10-batches-py/data_batch_4"]
     message = refused("cifar10", location=write_tar(tmp_path / "c.tar.gz", files))
-    assert "data_batch_4" in message and cifar10.URL in message
+    assert "data_batch_4" in message
+    assert cifar10.URL in message
 
 
 def test_a_copy_in_the_cache_of_keras_counts_only_whole(tmp_path, monkeypatch):
@@ -187,7 +188,8 @@ def test_the_names_are_those_of_keras():
         pytest.skip("keras is not installed")
     with open(path) as file:
         text = file.read()
-    assert cifar10.URL in text and cifar10.SHA256 in text
+    assert cifar10.URL in text
+    assert cifar10.SHA256 in text
     assert f'"{cifar10.IN_KERAS[0].removesuffix("_archive")}"' in text
 
 

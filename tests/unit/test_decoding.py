@@ -74,11 +74,9 @@ def test_the_depth_of_a_set_is_that_of_its_largest_value(tmp_path, bits, value, 
         assert read.train.images[0].min() == read.train.images[0].max() == flat, (
             "bright as it is in the set's own range"
         )
-        assert (
-            read.test.images[0, 0, 0].tolist() == [255] * 3
-            and read.train.images[1].max() == 7
-            and read.bits == bits
-        )
+        assert read.test.images[0, 0, 0].tolist() == [255] * 3
+        assert read.train.images[1].max() == 7
+        assert read.bits == bits
         manifest = staging.stage(read, read.train, read.test).manifest
         assert manifest.get("bits", 16) == bits
         said = [
@@ -108,7 +106,8 @@ def test_16_bit_colour_keeps_its_low_bytes(bits, flat, alpha):
     if alpha:
         values[..., 3] = 65535
     found = decoding.decode(png(4, 3, values.tobytes(), 16, 6 if alpha else 2), "x", None, bits)
-    assert found.largest == 2048 and np.asarray(found.image)[0, 0].tolist() == [flat] * 3
+    assert found.largest == 2048
+    assert np.asarray(found.image)[0, 0].tolist() == [flat] * 3
 
 
 # --- formats ---
@@ -129,7 +128,8 @@ def test_more_formats_are_read_without_loss(tmp_path, suffix, form, options):
 
 def test_the_first_of_several_images_is_read():
     """Of an animated GIF the first frame is read, of a TIFF the first page; a GIF's transparent pixels are white."""
-    first, second = Image.new("P", (4, 4), 0), Image.new("P", (4, 4), 1)
+    first = Image.new("P", (4, 4), 0)
+    second = Image.new("P", (4, 4), 1)
     for image in (first, second):
         image.putpalette([255, 0, 0, 0, 255, 0])
     assert pixels(encoded(first, "GIF", save_all=True, append_images=[second]))[
@@ -167,7 +167,8 @@ def test_values_and_formats_that_are_not_read(content, said):
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "BMP", "WEBP", "TIFF", "GIF", "PPM"])
 def test_a_file_that_is_cut_short_or_flipped_ends_in_a_sentence(form):
     """Whatever is done to the bytes of a file, it is decoded or refused by one sentence; half of one is refused."""
-    whole, rng = encoded(Image.fromarray(NOISE), form), np.random.default_rng(3)
+    whole = encoded(Image.fromarray(NOISE), form)
+    rng = np.random.default_rng(3)
     with pytest.raises(Invalid):
         pixels(whole[: len(whole) // 2])
     for _ in range(60):
@@ -268,7 +269,8 @@ def test_orientation_in_every_format(form):
     picture[:, :8] = 255
     found = decoding.decode(encoded(picture, form, exif=lying), "x")
     assert found.size == found.image.size == (8, 16)
-    assert np.asarray(found.image)[:7].min() > 200 and np.asarray(found.image)[9:].max() < 50
+    assert np.asarray(found.image)[:7].min() > 200
+    assert np.asarray(found.image)[9:].max() < 50
 
 
 # --- large ones ---
@@ -294,14 +296,16 @@ def ramp(width, height):
 def test_a_large_photo_is_made_smaller_while_it_is_read(small_limits, form, width, options):
     """A picture of more pixels than are kept is decoded smaller and looks the same; its size is told as it came."""
     height, options = width // 4 * 3, dict(options)
-    plain, mode = Image.fromarray(ramp(width, height)), options.pop("mode", "RGB")
+    plain = Image.fromarray(ramp(width, height))
+    mode = options.pop("mode", "RGB")
     picture = (
         Image.fromarray(np.asarray(plain)[..., 0].astype(np.uint16) * 257)
         if mode == "I;16"
         else plain.convert(mode)
     )
     found = decoding.decode(encoded(picture, form, **options), "x", (12, 16))
-    assert found.size == (width, height) and found.image.width == width // (2 if width < 700 else 4)
+    assert found.size == (width, height)
+    assert found.image.width == width // (2 if width < 700 else 4)
     small, wanted = (
         np.asarray(image.resize((16, 12), Image.Resampling.BILINEAR)).astype(int)
         for image in (found.image, plain)

@@ -110,7 +110,8 @@ def test_the_readme_is_short():
     assert len(text.splitlines()) <= 200
     assert len(text.split()) <= 2000
     head = text.splitlines()[:24]
-    assert any(line.startswith("$ make local ") for line in head) and "$ make test" in head
+    assert any(line.startswith("$ make local ") for line in head)
+    assert "$ make test" in head
 
 
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)

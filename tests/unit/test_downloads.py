@@ -37,7 +37,9 @@ def server(monkeypatch):
     """A web server on this machine, with .url, .files and .asked."""
     monkeypatch.setenv("no_proxy", "*")
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Server) as server:
-        server.files, server.asked, server.url = {}, [], f"http://127.0.0.1:{server.server_port}"
+        server.files = {}
+        server.asked = []
+        server.url = f"http://127.0.0.1:{server.server_port}"
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield server
         server.shutdown()
@@ -48,11 +50,9 @@ def test_a_url_is_downloaded_once(tmp_path, server):
     server.files["/x/pets.zip"] = open(write_zip(tmp_path / "pets.zip", two_classes()), "rb").read()
     for _ in range(2):
         read = sources.read(f"{server.url}/x/pets.zip?token=secret", cache_dir=tmp_path / "cache")
-    assert (
-        read.name == "pets.zip"
-        and read.classes == ("cat", "dog")
-        and server.asked == ["/x/pets.zip"]
-    )
+    assert read.name == "pets.zip"
+    assert read.classes == ("cat", "dog")
+    assert server.asked == ["/x/pets.zip"]
     assert len([p for p in os.listdir(tmp_path / "cache/downloads") if not p.startswith(".")]) == 1
 
 
@@ -77,11 +77,13 @@ def test_a_copy_that_is_not_what_came(tmp_path, server, harm, caplog):
     """A kept download that was altered, or of which nothing says what it was, is downloaded again: nobody's bytes become the data."""
     server.files["/a.zip"] = b"abc"
     (copy,) = {downloads.kept(f"{server.url}/a.zip", tmp_path / "cache") for _ in range(2)}
-    assert len(server.asked) == 1 and (tmp_path / "cache").stat().st_mode & 0o777 == 0o700
+    assert len(server.asked) == 1
+    assert (tmp_path / "cache").stat().st_mode & 0o777 == 0o700
     harm(copy, copy.with_name(f".{copy.name}.hashes"))
     for _ in range(2):
         assert downloads.kept(f"{server.url}/a.zip", tmp_path / "cache").read_bytes() == b"abc"
-    assert len(server.asked) == 2 and not copy.is_symlink()
+    assert len(server.asked) == 2
+    assert not copy.is_symlink()
     assert [r.message for r in caplog.records if r.levelname == "WARNING"] == [
         f"{copy} is not what was downloaded, or has no note of its hashes: downloading it again"
     ]
@@ -120,7 +122,8 @@ def test_cifar10_is_downloaded_when_keras_has_none(tmp_path, server, monkeypatch
     server.files["/c.tar.gz"] = data
     for _ in range(2):
         assert len(sources.read("cifar10", cache_dir=tmp_path / "cache").train.images) == 50
-    assert len(server.asked) == 2 and os.listdir(tmp_path / "cache") == [cifar10.NAME]
+    assert len(server.asked) == 2
+    assert os.listdir(tmp_path / "cache") == [cifar10.NAME]
 
 
 @pytest.mark.parametrize(
@@ -135,7 +138,8 @@ def test_a_failed_download_leaves_nothing(tmp_path, server, path, error, said):
     """A missing file is Invalid, a busy server or a broken connection Unreachable; no part of a file stays, no secret is shown."""
     server.files["/short.zip"] = b"PK"
     message = refused(f"{server.url}{path}?token=secret", cache_dir=tmp_path, error=error)
-    assert said in message and "secret" not in message
+    assert said in message
+    assert "secret" not in message
     assert os.listdir(tmp_path / "downloads") == []
 
 

@@ -25,7 +25,8 @@ def data():
 def test_equal_to_scikit_learn(data):
     """Accuracy, balanced accuracy, macro and weighted averages, ROC-AUC and log loss are scikit-learn's."""
     labels, p = data
-    ours, guess = evaluate.evaluate(labels, p, CLASSES, 1, method=NEWEST), p.argmax(1)
+    ours = evaluate.evaluate(labels, p, CLASSES, 1, method=NEWEST)
+    guess = p.argmax(1)
     theirs = metrics.precision_recall_fscore_support(labels, guess, average="macro")
     weighted = metrics.precision_recall_fscore_support(labels, guess, average="weighted")
     assert ours["accuracy"] == pytest.approx(metrics.accuracy_score(labels, guess))
@@ -47,7 +48,8 @@ def test_equal_to_scikit_learn(data):
 
 def test_auc_with_ties():
     """Equal scores count half, as in scikit-learn."""
-    labels, scores = np.array([0, 1, 0, 1, 1]), np.array([0.5, 0.5, 0.2, 0.2, 0.9], np.float32)
+    labels = np.array([0, 1, 0, 1, 1])
+    scores = np.array([0.5, 0.5, 0.2, 0.2, 0.9], np.float32)
     p = np.stack([1 - scores, scores], 1)
     assert evaluate.evaluate(labels, p, ["a", "b"], 1, method=NEWEST)["roc_auc"] == pytest.approx(
         metrics.roc_auc_score(labels, scores)
@@ -70,8 +72,10 @@ def test_undefined_is_said(data):
 def test_a_class_that_is_nowhere_counts_nowhere(seed):
     """Classes neither there nor predicted leave the macro averages as they leave scikit-learn's, in resamples too; others stay, with 0."""
     rng = np.random.default_rng(seed)
-    there, said = rng.permutation(7)[:4], rng.permutation(7)[:4]
-    labels, p = rng.choice(there, 60), np.full((60, 7), 0.01, np.float32)
+    there = rng.permutation(7)[:4]
+    said = rng.permutation(7)[:4]
+    labels = rng.choice(there, 60)
+    p = np.full((60, 7), 0.01, np.float32)
     p[np.arange(60), rng.choice(said, 60)] = 0.94
     ours = evaluate.evaluate(labels, p, list("abcdefg"), 1, method=2)
     same_as_scikit_learn(ours, labels, p.argmax(1))
@@ -106,22 +110,20 @@ def same_as_scikit_learn(ours, labels, guess):
 
 def test_by_method_1_every_class_counts():
     """An old experiment keeps its numbers: a class that is nowhere counts as 0. Where every class is somewhere, both methods have the same bits."""
-    labels, p = (
-        np.array([0, 0, 1, 1]),
-        np.array(
-            [[0.9, 0.1, 0, 0], [0.8, 0.2, 0, 0], [0.3, 0.7, 0, 0], [0.6, 0.4, 0, 0]], np.float32
-        ),
+    labels = np.array([0, 0, 1, 1])
+    p = np.array(
+        [[0.9, 0.1, 0, 0], [0.8, 0.2, 0, 0], [0.3, 0.7, 0, 0], [0.6, 0.4, 0, 0]], np.float32
     )
     old, new = (evaluate.evaluate(labels, p, CLASSES, 1, method=m) for m in (1, 2))
     f1 = (2 * 2 / 5 + 2 * 1 / 3) / 4
-    assert old["f1"] == pytest.approx(f1) and new["f1"] == pytest.approx(2 * f1)
-    assert (
-        old["per_class"][2]["f1"] == 0
-        and old["undefined_precision"] == ["c", "d"]
-        and new["undefined_precision"] == []
-    )
+    assert old["f1"] == pytest.approx(f1)
+    assert new["f1"] == pytest.approx(2 * f1)
+    assert old["per_class"][2]["f1"] == 0
+    assert old["undefined_precision"] == ["c", "d"]
+    assert new["undefined_precision"] == []
     k = 200
-    labels, p = np.arange(5 * k) % k, np.random.default_rng(0).random((5 * k, k), np.float32)
+    labels = np.arange(5 * k) % k
+    p = np.random.default_rng(0).random((5 * k, k), np.float32)
     assert (
         old := evaluate.evaluate(labels, p, [str(c) for c in range(k)], 1, method=1)
     ) == evaluate.evaluate(labels, p, [str(c) for c in range(k)], 1, method=2)
@@ -147,9 +149,8 @@ def test_wilson_stays_within_0_and_1():
                 p, low, high = Decimal(hits) / n, *evaluate.wilson(hits, n)
                 half = z * (p * (1 - p) / n + z * z / (4 * n * n)).sqrt()
                 exact = [(p + z * z / (2 * n) + sign * half) / (1 + z * z / n) for sign in (-1, 1)]
-                assert 0 <= low <= high <= 1 and [low, high] == pytest.approx(
-                    [float(end) for end in exact], abs=1e-15
-                )
+                assert 0 <= low <= high <= 1
+                assert [low, high] == pytest.approx([float(end) for end in exact], abs=1e-15)
 
 
 def test_smoothed_losses_are_those_of_keras():
@@ -157,7 +158,8 @@ def test_smoothed_losses_are_those_of_keras():
     from keras.losses import categorical_crossentropy
 
     rng = np.random.default_rng(4)
-    labels, p = rng.integers(0, 5, 50), rng.dirichlet(np.ones(5), 50).astype(np.float32)
+    labels = rng.integers(0, 5, 50)
+    p = rng.dirichlet(np.ones(5), 50).astype(np.float32)
     for smoothing in (0.0, 0.1, 0.3):
         theirs = categorical_crossentropy(
             np.eye(5, dtype=np.float32)[labels], p, label_smoothing=smoothing

@@ -38,19 +38,21 @@ def test_splits_keep_groups_whole(seed):
     labels, groups = patients(seed=seed)
     for n in (30, 75, 200):
         taken = np.isin(np.arange(300), splits.take(labels, groups, n, seed, "x", named=True))
-        assert sides(groups, taken) == 1 and taken.sum() == pytest.approx(n, abs=25)
-        assert (np.bincount(labels[taken], minlength=4) > 0).all() and (
-            np.bincount(labels[~taken], minlength=4) > 0
-        ).all()
+        assert sides(groups, taken) == 1
+        assert taken.sum() == pytest.approx(n, abs=25)
+        assert (np.bincount(labels[taken], minlength=4) > 0).all()
+        assert (np.bincount(labels[~taken], minlength=4) > 0).all()
     folds = splits.folds(labels, groups, 3, seed, named=True)
-    assert sides(groups, folds) == 1 and (np.bincount(folds) > 60).all()
+    assert sides(groups, folds) == 1
+    assert (np.bincount(folds) > 60).all()
     assert all((np.bincount(labels[folds == f], minlength=4) > 0).all() for f in range(3))
     assert (folds == splits.folds(labels, groups, 3, seed, named=True)).all()
 
 
 def test_groups_of_one_are_a_plain_split():
     """Where each image is its own group, a part is stratified to an image a class, and folds are as without groups."""
-    labels, alone = np.repeat(np.arange(4), 50), np.arange(200)
+    labels = np.repeat(np.arange(4), 50)
+    alone = np.arange(200)
     assert np.bincount(
         labels[splits.take(labels, alone, 40, 1, "x", named=True)]
     ).tolist() == pytest.approx([10] * 4, abs=1)
@@ -60,10 +62,8 @@ def test_groups_of_one_are_a_plain_split():
 
 def test_large_groups_are_held_out_as_often_as_small_ones():
     """A part held out is no choice of small groups: over seeds a large group is in it as often as its share says."""
-    labels, groups = (
-        np.arange(120) % 2,
-        np.repeat(np.arange(12), [40, *[8] * 5, *[6, 6, 7, 7, 7, 7]]),
-    )
+    labels = np.arange(120) % 2
+    groups = np.repeat(np.arange(12), [40, *[8] * 5, *[6, 6, 7, 7, 7, 7]])
     held = [
         0 in groups[splits.take(labels, groups, 60, seed, "x", named=True)] for seed in range(40)
     ]
@@ -73,12 +73,14 @@ def test_large_groups_are_held_out_as_often_as_small_ones():
 def test_equal_images_join_groups():
     """Groups that share an image are one group, however long the chain."""
     together = splits.join_groups(np.array([0, 1, 1, 2, 3]), np.array([0, 0, 1, 1, 2]))
-    assert len(set(together[:4].tolist())) == 1 and together[4] != together[0]
+    assert len(set(together[:4].tolist())) == 1
+    assert together[4] != together[0]
 
 
 def test_too_few_groups():
     """A class in one group, and fewer groups of a class than folds, are one sentence with the name of the class."""
-    labels, groups = np.array([0, 0, 0, 1, 1, 1]), np.array([0, 1, 2, 3, 3, 3])
+    labels = np.array([0, 0, 0, 1, 1, 1])
+    groups = np.array([0, 1, 2, 3, 3, 3])
     with pytest.raises(Invalid, match="data.holdout = 0.2: class 'owl' has 1 group, too few"):
         splits.take(labels, groups, 2, 1, "data.holdout = 0.2", ("wren", "owl"), named=True)
     with pytest.raises(
@@ -100,16 +102,14 @@ def test_a_part_held_out_and_its_splits():
         "folds": {"count": 3},
         "models": {"cnn": {}},
     }
-    source, experiment = (
-        Source("x", tuple("abcd"), Part(pixels, labels, groups), None, {}),
-        parse(tree),
-    )
+    source = Source("x", tuple("abcd"), Part(pixels, labels, groups), None, {})
+    experiment = parse(tree)
     train, test = staging.cut(source, experiment)
-    assert len(np.intersect1d(train.groups, test.groups)) == 0 and len(
-        test.labels
-    ) == pytest.approx(80, abs=25)
+    assert len(np.intersect1d(train.groups, test.groups)) == 0
+    assert len(test.labels) == pytest.approx(80, abs=25)
     related = staging.relate(train, test)
-    assert len(np.intersect1d(related.train, related.test)) == 0 and not related.copies.any()
+    assert len(np.intersect1d(related.train, related.test)) == 0
+    assert not related.copies.any()
     made = staging.make_splits(experiment, source.classes, train.labels, related.train)
     assert sides(train.groups, made.validation) == sides(train.groups, made.folds) == 1
     other = Source("x", tuple("abcd"), Part(pixels, labels, np.roll(groups, 1)), None, {})
@@ -177,13 +177,15 @@ def test_csv_refused(tmp_path, text, said):
     content = text if isinstance(text, bytes) else text.encode()
     path = write_folder(tmp_path / "set", two_classes(**{"g.csv": content}))
     message = refused(path, groups="g.csv")
-    assert said in message and f'data.source = "{path}": data.groups = "g.csv": ' in message
+    assert said in message
+    assert f'data.source = "{path}": data.groups = "g.csv": ' in message
 
 
 def test_a_csv_that_is_not_there(tmp_path):
     """The places looked at are named; sources without file names cannot have groups."""
     message = refused(write_folder(tmp_path / "set", two_classes()), groups="nope.csv")
-    assert "no such file in the data" in message and "nope.csv" in message
+    assert "no such file in the data" in message
+    assert "nope.csv" in message
     assert "remove the key" in refused("digits", groups="g.csv")
 
 
@@ -209,17 +211,13 @@ def test_groups_of_an_npz(tmp_path):
         tmp_path / "a.npz", **arrays, patient_train=["b", "a", "b", "c"], patient_test=["d", "d"]
     )
     found = sources.read(path, 3, groups="patient")
-    assert (
-        found.train.groups.tolist() == [1, 0, 1, 2]
-        and found.test.groups.tolist() == [3, 3]
-        and found.test.images.shape[1] == 3
-    )
+    assert found.train.groups.tolist() == [1, 0, 1, 2]
+    assert found.test.groups.tolist() == [3, 3]
+    assert found.test.images.shape[1] == 3
     assert found.notes == ()
     (note,) = sources.read(path, 3).notes
-    assert (
-        "patient_test, patient_train not read" in note
-        and 'data.groups = "patient" reads patient_train' in note
-    )
+    assert "patient_test, patient_train not read" in note
+    assert 'data.groups = "patient" reads patient_train' in note
     assert "has no array groups.csv_train: data.groups names the arrays" in refused(
         path, groups="groups.csv"
     )

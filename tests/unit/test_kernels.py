@@ -41,7 +41,8 @@ def learned(compiled=False, **parameters):
     images = (
         np.zeros((160, 16, 16, 3), np.uint8) + (labels * 25).astype(np.uint8)[:, None, None, None]
     )
-    net, examples = net_of(), Examples(images, labels, np.arange(160))
+    net = net_of()
+    examples = Examples(images, labels, np.arange(160))
     hooks = Hooks(score=lambda labels, p: float((p.argmax(1) == labels).mean()))
     return net, train(
         net, PARAMETERS | parameters, examples, examples, 1, hooks, compiled=compiled, method=NEWEST
@@ -102,9 +103,8 @@ def test_bfloat16_computes_so_and_keeps_float32(monkeypatch):
     kernels.chosen_dtype.cache_clear()
     assert tf.bfloat16 in seen.values()
     assert {v.dtype for v in net.variables if "seed" not in v.path} == {"float32"}
-    assert outcome.probabilities.dtype == np.float32 and np.allclose(
-        outcome.probabilities.sum(1), 1, atol=1e-5
-    )
+    assert outcome.probabilities.dtype == np.float32
+    assert np.allclose(outcome.probabilities.sum(1), 1, atol=1e-5)
     assert outcome.history[-1]["loss"] < outcome.history[0]["loss"]
 
 
@@ -134,10 +134,8 @@ def test_nothing_keeps_xla_away(dtype):
 def test_xla_is_kept_from_what_it_cannot_compile():
     """A net that shrinks its images with antialiasing trains, in bfloat16 too, but not by XLA, which has no such operation: it is known before."""
     images = np.random.default_rng(0).integers(0, 255, (8, 12, 12, 3), np.uint8)
-    examples, hooks = (
-        Examples(images, np.arange(8) % 3, np.arange(8)),
-        Hooks(score=lambda labels, p: 0.0),
-    )
+    examples = Examples(images, np.arange(8) % 3, np.arange(8))
+    hooks = Hooks(score=lambda labels, p: 0.0)
     for antialias in (False, True):
         layers = [
             keras.layers.Resizing(8, 8, antialias=antialias),

@@ -48,7 +48,8 @@ def test_a_name_that_is_no_utf_8(tmp_path, name):
         tar.add(tmp_path / "set", "set")
     for source in (tmp_path / "set", tmp_path / "a.tar"):
         message = refused(str(source))
-        assert r"\xe9" in message and "is not UTF-8 text: rename it" in message
+        assert r"\xe9" in message
+        assert "is not UTF-8 text: rename it" in message
         message.encode()
     (tmp_path / "other").mkdir()
     write_folder(tmp_path / "other", classes("a", "b"))
@@ -68,7 +69,9 @@ def test_names_in_an_npz_that_are_no_text(tmp_path, name):
             classes=np.array([name, "b"]),
         )
     )
-    assert "classes of" in message and "rename it" in message and ascii(name)[2:-1] in message
+    assert "classes of" in message
+    assert "rename it" in message
+    assert ascii(name)[2:-1] in message
     message.encode()
 
 
@@ -85,7 +88,8 @@ def test_two_spellings_of_a_name_are_one_class(tmp_path):
         )
     )
     assert read.classes == (NFC, "cat", "dog") or read.classes == ("cat", NFC, "dog")
-    assert read.test.labels.tolist() == [read.classes.index(NFC)] and read.notes == ()
+    assert read.test.labels.tolist() == [read.classes.index(NFC)]
+    assert read.notes == ()
     files = {
         f"{NFC}/1.png": encoded(RED),
         f"{NFD}/1.png": encoded(GREEN),
@@ -93,7 +97,8 @@ def test_two_spellings_of_a_name_are_one_class(tmp_path):
     }
     for source in (write_folder(tmp_path / "both", files), write_zip(tmp_path / "a.zip", files)):
         read = sources.read(source)
-        assert read.classes == (NFC, "dog") and read.train.labels.tolist() == [0, 0, 1]
+        assert read.classes == (NFC, "dog")
+        assert read.train.labels.tolist() == [0, 0, 1]
         assert (
             "2 folders look like 'café' (accents are written in two ways): they are one class"
             in read.notes
@@ -117,7 +122,8 @@ def test_groups_in_two_spellings(tmp_path):
         "g.csv": f"image,group\na/0.png,{NFC}\na/1.png,{NFD}\nb/0.png,x\nb/1.png,y\n".encode()
     }
     groups = sources.read(write_folder(tmp_path / "set", files), groups="g.csv").train.groups
-    assert groups[0] == groups[1] and len(set(groups.tolist())) == 3
+    assert groups[0] == groups[1]
+    assert len(set(groups.tolist())) == 3
     files = {f"a/{NFC}.png": encoded(RED), f"a/{NFD}.png": encoded(RED), "b/1.png": encoded(RED)}
     files["g.csv"] = f"image,group\na/{NFC}.png,one\na/{NFD}.png,two\nb/1.png,three\n".encode()
     groups = sources.read(write_folder(tmp_path / "two", files), groups="g.csv").train.groups
@@ -127,9 +133,8 @@ def test_groups_in_two_spellings(tmp_path):
 def test_names_that_differ_in_case(tmp_path):
     """Two classes that differ in case only stay two, with a note; one in test/ that differs so from train/ is refused with a hint."""
     read = sources.read(write_zip(tmp_path / "a.zip", classes("Cat", "cat")))
-    assert read.classes == ("Cat", "cat") and read.notes == (
-        "classes differ in upper and lower case only: Cat, cat",
-    )
+    assert read.classes == ("Cat", "cat")
+    assert read.notes == ("classes differ in upper and lower case only: Cat, cat",)
     assert "did you mean 'cat'?" in refused(
         write_zip(tmp_path / "b.zip", two_classes(**{"test/Cat/1.png": encoded(RED)}))
     )
@@ -169,9 +174,9 @@ def test_what_systems_make_is_passed_over(tmp_path, name):
         write_zip(tmp_path / "a.zip", files),
     ):
         read = sources.read(source)
-        assert (
-            read.classes == ("a", "cat", "dog") and len(read.train.labels) == 3 and read.notes == ()
-        )
+        assert read.classes == ("a", "cat", "dog")
+        assert len(read.train.labels) == 3
+        assert read.notes == ()
 
 
 def test_a_closed_folder_of_the_system_is_not_looked_into():
@@ -202,21 +207,17 @@ def test_hidden_names():
 def test_a_class_called_train_or_test(tmp_path):
     """`train` beside other folders that hold images is a class, as `test` is: it is said; as a class within a part it needs no word."""
     read = sources.read(write_folder(tmp_path / "voc", classes("bus", "car", "test", "train")))
-    assert (
-        read.classes == ("bus", "car", "test", "train")
-        and read.test is None
-        and len(read.train.labels) == 8
-    )
+    assert read.classes == ("bus", "car", "test", "train")
+    assert read.test is None
+    assert len(read.train.labels) == 8
     assert read.notes == (
         "train/ is read as a class called 'train', since it holds images itself, as bus, car do",
     )
     inner = classes("train/bus", "train/train", "train/test", "test/train")
     read = sources.read(write_zip(tmp_path / "a.zip", inner))
-    assert (
-        read.classes == ("bus", "test", "train")
-        and read.test.labels.tolist() == [2, 2]
-        and read.notes == ()
-    )
+    assert read.classes == ("bus", "test", "train")
+    assert read.test.labels.tolist() == [2, 2]
+    assert read.notes == ()
     assert sources.read(write_zip(tmp_path / "b.zip", classes("voc/car", "voc/train"))).classes == (
         "car",
         "train",
@@ -230,11 +231,9 @@ def test_train_that_can_be_both_is_refused(tmp_path):
     """Images right in train/ without a class beside it: neither the part nor a class is guessed, and what to do is said."""
     for n, found in enumerate((("train", "test"), ("train", "val"), ("train",))):
         message = refused(write_folder(tmp_path / str(n), classes(*found)))
-        assert (
-            "no class folder in train/" in message
-            and "holds 2 images itself" in message
-            and "if `train` is a class" in message
-        )
+        assert "no class folder in train/" in message
+        assert "holds 2 images itself" in message
+        assert "if `train` is a class" in message
 
 
 @pytest.mark.parametrize("name", ["val", "valid", "Validation", "DEV"])

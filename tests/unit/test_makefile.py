@@ -54,7 +54,8 @@ def test_env_says_what_it_does(tmp_path):
     python.write_text("#!/bin/sh\nexit 1\n")
     (tmp_path / ".venv" / ".installed").unlink()
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode != 0 and "run apt-get install python3-venv" in done.stderr
+    assert done.returncode != 0
+    assert "run apt-get install python3-venv" in done.stderr
 
 
 def clean(folder: Path, out: str) -> subprocess.CompletedProcess:
@@ -71,10 +72,8 @@ def test_clean_removes_what_make_local_has_made(tmp_path):
         pass
     (tmp_path / "my thesis" / "chapter").touch()
     done = clean(tmp_path, "my thesis")
-    assert (
-        done.returncode != 0
-        and "OUT = my thesis holds more than the output of `make local`" in done.stderr
-    )
+    assert done.returncode != 0
+    assert "OUT = my thesis holds more than the output of `make local`" in done.stderr
     assert sorted(p.name for p in tmp_path.rglob("*") if p.name[0] in ".cmr") == [
         ".job-local",
         ".lock",

@@ -48,7 +48,8 @@ def test_weights_are_the_file_keras_means(model, monkeypatch):
         raise Asked(name, origin, file_hash)
 
     monkeypatch.setattr("keras.src.utils.file_utils.get_file", get_file)
-    alpha, size = {"alpha": 0.35} if model == "mobilenetv2" else {}, BACKBONES[model].least
+    alpha = {"alpha": 0.35} if model == "mobilenetv2" else {}
+    size = BACKBONES[model].least
     with (
         pytest.raises(Asked) as asked,
         warnings.catch_warnings(action="ignore"),
@@ -154,7 +155,8 @@ def test_images_that_grow_are_the_same_by_both_methods(shape):
     )
     two.set_weights(one.get_weights())
     np.testing.assert_array_equal(np.asarray(one(images)), np.asarray(two(images)))
-    assert not transfer.antialiased(shape, 48, 2) and transfer.antialiased((24, 49, 3), 48, 2)
+    assert not transfer.antialiased(shape, 48, 2)
+    assert transfer.antialiased((24, 49, 3), 48, 2)
 
 
 def test_a_frozen_base_is_frozen():

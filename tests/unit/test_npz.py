@@ -13,7 +13,8 @@ from job.data import sources
 
 def test_npz_is_read_back_equal(tmp_path):
     """uint8 images, integer labels of both parts and the class names come back as they were saved."""
-    x, y = images(), np.array([0, 1, 2, 1], np.uint8)
+    x = images()
+    y = np.array([0, 1, 2, 1], np.uint8)
     path = write_npz(
         tmp_path / "my.npz",
         x_train=x,
@@ -23,9 +24,12 @@ def test_npz_is_read_back_equal(tmp_path):
         classes=np.array(["a", "b", "c"]),
     )
     read = sources.read(path)
-    assert np.array_equal(read.train.images, x) and read.train.labels.tolist() == y.tolist()
-    assert np.array_equal(read.test.images, x[:2]) and read.test.labels.dtype == np.int64
-    assert read.classes == ("a", "b", "c") and read.name == "my.npz"
+    assert np.array_equal(read.train.images, x)
+    assert read.train.labels.tolist() == y.tolist()
+    assert np.array_equal(read.test.images, x[:2])
+    assert read.test.labels.dtype == np.int64
+    assert read.classes == ("a", "b", "c")
+    assert read.name == "my.npz"
 
 
 @pytest.mark.parametrize(
@@ -39,11 +43,9 @@ def test_npz_is_read_back_equal(tmp_path):
 def test_npz_labels(tmp_path, labels):
     """Labels may be a column, or one-hot of any type; classes are then named by number."""
     read = sources.read(write_npz(tmp_path / "a.npz", x_train=images(), y_train=labels))
-    assert (
-        read.train.labels.tolist() == [0, 1, 1, 0]
-        and read.classes == ("0", "1")
-        and read.test is None
-    )
+    assert read.train.labels.tolist() == [0, 1, 1, 0]
+    assert read.classes == ("0", "1")
+    assert read.test is None
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
@@ -66,7 +68,8 @@ def test_npz_channels(tmp_path):
     clear = np.zeros((2, 4, 4, 4), np.uint8)
     clear[1, ..., 3] = 255
     read = sources.read(write_npz(tmp_path / "b.npz", x_train=clear, y_train=[0, 1])).train.images
-    assert (read[0] == 255).all() and (read[1] == 0).all()
+    assert (read[0] == 255).all()
+    assert (read[1] == 0).all()
 
 
 def test_npz_is_resized(tmp_path):
@@ -75,7 +78,8 @@ def test_npz_is_resized(tmp_path):
         tmp_path / "a.npz", x_train=images(2), y_train=[0, 1], x_test=images(2, 8, 8), y_test=[0, 1]
     )
     message = refused(path)
-    assert "6 x 5 and 8 x 8" in message and "data.image_size" in message
+    assert "6 x 5 and 8 x 8" in message
+    assert "data.image_size" in message
     read = sources.read(path, 7)
     assert read.train.images.shape == read.test.images.shape == (2, 7, 7, 3)
 
@@ -91,25 +95,30 @@ def test_npz_is_resized(tmp_path):
 )
 def test_npz_names_of_others(tmp_path, form):
     """Arrays are found by the names that others give them, in any case; a column of labels is one, as MedMNIST has it."""
-    x, y = images(), np.array([[0], [1], [1], [0]])
+    x = images()
+    y = np.array([[0], [1], [1], [0]])
     path = write_npz(
         tmp_path / "a.npz",
         **dict(zip(form.split(), (x, y, x[:3], y[:3]), strict=True)),
         CLASSES=["a", "b"],
     )
     read = sources.read(path)
-    assert np.array_equal(read.train.images, x) and read.train.labels.tolist() == [0, 1, 1, 0]
-    assert (
-        np.array_equal(read.test.images, x[:3]) and read.classes == ("a", "b") and read.notes == ()
-    )
+    assert np.array_equal(read.train.images, x)
+    assert read.train.labels.tolist() == [0, 1, 1, 0]
+    assert np.array_equal(read.test.images, x[:3])
+    assert read.classes == ("a", "b")
+    assert read.notes == ()
     for pair in (("x", "Y"), ("images", "labels")):
         alone = sources.read(write_npz(tmp_path / "b.npz", **dict(zip(pair, (x, y), strict=True))))
-        assert np.array_equal(alone.train.images, x) and alone.test is None and alone.notes == ()
+        assert np.array_equal(alone.train.images, x)
+        assert alone.test is None
+        assert alone.notes == ()
 
 
 def test_npz_a_validation_part_is_left_out_and_said(tmp_path):
     """Images for validation are counted in a note, not read; a name of ours goes before those of others."""
-    x, y = images(), [0, 1, 1, 0]
+    x = images()
+    y = [0, 1, 1, 0]
     path = write_npz(
         tmp_path / "a.npz", train_images=x, train_labels=y, val_images=x[:3], val_labels=y[:3]
     )
@@ -128,11 +137,9 @@ def test_npz_a_validation_part_is_left_out_and_said(tmp_path):
             X_train=x[:1],
         )
     )
-    assert (
-        len(both.train.images) == 4
-        and both.test is None
-        and "X_train, train_images, train_labels not read" in both.notes[0]
-    )
+    assert len(both.train.images) == 4
+    assert both.test is None
+    assert "X_train, train_images, train_labels not read" in both.notes[0]
 
 
 @pytest.mark.parametrize("dtype", [np.int8, np.int16, np.uint16, np.int64, np.uint64])
@@ -150,7 +157,8 @@ def test_npz_integers(tmp_path, dtype):
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 def test_npz_floats_that_count(tmp_path, dtype):
     """Floats that are whole numbers above 1 are taken for 0..255, in a dark test part too, and it is said."""
-    x, dark = images(), np.ones((1, 5, 6, 3))
+    x = images()
+    dark = np.ones((1, 5, 6, 3))
     read = sources.read(
         write_npz(
             tmp_path / "a.npz",
@@ -160,7 +168,8 @@ def test_npz_floats_that_count(tmp_path, dtype):
             y_test=[0],
         )
     )
-    assert np.array_equal(read.train.images, x) and (read.test.images == 1).all()
+    assert np.array_equal(read.train.images, x)
+    assert (read.test.images == 1).all()
     assert (
         read.notes[0]
         == f"x_train holds whole numbers above 1 as {np.dtype(dtype)}: they are read as 0..255"
@@ -179,41 +188,35 @@ def test_npz_labels_that_are_names(tmp_path):
             y_test=[["cat"], ["dog"]],
         )
     )
-    assert (
-        read.classes == ("caf\u00e9", "cat", "dog")
-        and read.train.labels.tolist() == [2, 1, 0, 0]
-        and read.test.labels.tolist() == [1, 2]
-    )
+    assert read.classes == ("caf\u00e9", "cat", "dog")
+    assert read.train.labels.tolist() == [2, 1, 0, 0]
+    assert read.test.labels.tolist() == [1, 2]
     path = write_npz(
         tmp_path / "b.npz",
         x_train=images(),
         y_train=np.array([b"b", b"a", b"a", b"b"]),
         classes=["b", "a"],
     )
-    assert sources.read(path).classes == ("b", "a") and sources.read(
-        path
-    ).train.labels.tolist() == [0, 1, 1, 0]
+    assert sources.read(path).classes == ("b", "a")
+    assert sources.read(path).train.labels.tolist() == [0, 1, 1, 0]
 
 
 def test_npz_labels_from_one(tmp_path):
     """Labels that are exactly 1..k, or that use the last of k names by its number from 1, are counted from 1, and it is said."""
-    x, y = images(), np.array([1, 2, 3, 1])
+    x = images()
+    y = np.array([1, 2, 3, 1])
     for more, classes in (({}, ("1", "2", "3")), ({"classes": ["a", "b", "c"]}, ("a", "b", "c"))):
         read = sources.read(
             write_npz(tmp_path / "a.npz", x_train=x, y_train=y, x_test=x[:1], y_test=[2], **more)
         )
-        assert (
-            read.classes == classes
-            and read.train.labels.tolist() == [0, 1, 2, 0]
-            and read.test.labels.tolist() == [1]
-        )
+        assert read.classes == classes
+        assert read.train.labels.tolist() == [0, 1, 2, 0]
+        assert read.test.labels.tolist() == [1]
         assert read.notes == ("labels are 1..3: they are read as classes counted from 1",)
     floats = sources.read(write_npz(tmp_path / "b.npz", x_train=x, y_train=[0.0, 1.0, 2.0, 1.0]))
-    assert (
-        floats.classes == ("0", "1", "2")
-        and floats.train.labels.tolist() == [0, 1, 2, 1]
-        and floats.notes == ()
-    )
+    assert floats.classes == ("0", "1", "2")
+    assert floats.train.labels.tolist() == [0, 1, 2, 1]
+    assert floats.notes == ()
 
 
 @pytest.mark.parametrize(
@@ -321,7 +324,8 @@ def test_npz_refused(tmp_path, arrays, said):
     """Wrong keys, shapes, types, ranges and labels are Invalid, with what was found and what is expected."""
     path = write_npz(tmp_path / "a.npz", **arrays)
     message = refused(path)
-    assert said in message and path in message
+    assert said in message
+    assert path in message
 
 
 def test_npz_is_never_unpickled(tmp_path):

@@ -192,7 +192,8 @@ def test_a_good_model_is_proved(folder):
     """A model with a weight that counts, numbers drawn by its own generator and a regulariser passes; so does a subclass of keras.Model."""
     (folder / "mine.py").write_text(HEAD + GOOD)
     custom_check.prove(parsed(folder, "epochs = 2\nunits = [2, 3]"), "mine", (8, 8, 3), 3)
-    lstm, inputs = keras.layers.LSTM(2, return_state=True), keras.Input((4, 3))
+    lstm = keras.layers.LSTM(2, return_state=True)
+    inputs = keras.Input((4, 3))
     assert {
         row["name"]: row["output_shape"] for row in layers(keras.Model(inputs, lstm(inputs)[0]))
     }[lstm.name] == [], "it has three"

@@ -36,7 +36,8 @@ def pictures():
 
 def made(kind, folder):
     """Arguments of `sources.read` for a data set of this kind."""
-    x, y = RGBA.reshape(6, 6, 4, 4), np.array([0, 1, 2, 0, 1, 2])
+    x = RGBA.reshape(6, 6, 4, 4)
+    y = np.array([0, 1, 2, 0, 1, 2])
     around = {f"pets/{name}": content for name, content in pictures().items()}
     classes = {f"{c}/{i}.png": encoded(GREY + i) for c in ("a", "b", "ca\u0301") for i in range(3)}
     if kind == "folder":

@@ -235,7 +235,8 @@ def test_a_keras_file_runs_no_code(tmp_path, layer):
         Invalid, match="cannot be loaded as a Keras model: .* risk of arbitrary code execution"
     ) as caught:
         of_folder(tmp_path)
-    assert "safe_mode" not in str(caught.value) and "enable_unsafe" not in str(caught.value)
+    assert "safe_mode" not in str(caught.value)
+    assert "enable_unsafe" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -277,4 +278,5 @@ def test_16_bits_are_scaled_like_the_training_data(model, tmp_path):
     known = replace(model, bits=12)
     bright, dim = answers(known, [tmp_path / "bright.png", tmp_path / "dim.png"], 1)
     assert "values up to 5000: the model was trained on 12 bits" in bright.reason
-    assert dim.classes == ("red",) and dim.probabilities[0] == pytest.approx(249 / 255)
+    assert dim.classes == ("red",)
+    assert dim.probabilities[0] == pytest.approx(249 / 255)

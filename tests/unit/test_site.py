@@ -132,10 +132,8 @@ def test_a_value_may_hold_quotes(top, runtime, program):
             ["bash", "-c", script], cwd=top, env=environ, capture_output=True, text=True
         )
         if runtime == "charliecloud" and "\n" in value:
-            assert (
-                done.returncode == 78
-                and "AWS_REGION has several lines: charliecloud takes one" in done.stderr
-            )
+            assert done.returncode == 78
+            assert "AWS_REGION has several lines: charliecloud takes one" in done.stderr
         else:
             assert (done.returncode, done.stdout) == (0, value), done.stderr
 
@@ -170,11 +168,9 @@ def test_the_options_of_a_shell_change_no_script(top, shell):
             ["bash", *command], cwd=top, env=environ, capture_output=True, text=True
         )
         assert (done.returncode, done.stdout.partition("\n")[0]) == (0, first), done.stderr
-        assert (
-            "bucket" not in done.stderr
-            and "variable TMOUT" not in done.stdout
-            and "OPTS" not in done.stdout
-        )
+        assert "bucket" not in done.stderr
+        assert "variable TMOUT" not in done.stdout
+        assert "OPTS" not in done.stdout
 
 
 def test_a_link_in_scratch_is_not_followed(top):
@@ -190,4 +186,5 @@ def test_a_link_in_scratch_is_not_followed(top):
         text=True,
     )
     assert (done.returncode, "is a link: remove it" in done.stderr) == (78, True)
-    assert home.stat().st_mode & 0o777 == 0o755 and not list(home.iterdir())
+    assert home.stat().st_mode & 0o777 == 0o755
+    assert not list(home.iterdir())

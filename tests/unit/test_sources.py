@@ -59,11 +59,15 @@ def test_no_heavy_import():
 def test_digits():
     """The digits are 32 x 32 (or image_size), three equal channels, the full 0..255, without a test part."""
     read = sources.read("digits", location="")
-    assert read.notes == () and "is not used" in sources.read("digits", location="/data").notes[0]
-    assert read.train.images.shape == (1797, 32, 32, 3) and read.train.images.dtype == np.uint8
+    assert read.notes == ()
+    assert "is not used" in sources.read("digits", location="/data").notes[0]
+    assert read.train.images.shape == (1797, 32, 32, 3)
+    assert read.train.images.dtype == np.uint8
     assert (read.train.images.min(), read.train.images.max()) == (0, 255)
     assert (read.train.images == read.train.images[..., :1]).all()
-    assert read.classes == tuple("0123456789") and read.name == "digits" and read.test is None
+    assert read.classes == tuple("0123456789")
+    assert read.name == "digits"
+    assert read.test is None
     assert sources.read("digits", 8).train.images.shape == (1797, 8, 8, 3)
 
 
@@ -80,10 +84,13 @@ def test_folder_with_train_and_test(tmp_path):
     }
     path = write_folder(tmp_path / "pets", files)
     read = sources.read(path)
-    assert read.name == "pets" and read.classes == ("cat", "dog")
+    assert read.name == "pets"
+    assert read.classes == ("cat", "dog")
     assert read.train.images[:, 0, 0].tolist() == [list(RED), list(BLUE), list(GREEN)]
-    assert read.train.labels.tolist() == [0, 1, 1] and read.test.labels.tolist() == [1]
-    assert read.test.images.shape == (1, 4, 4, 3) and read.train.images.dtype == np.uint8
+    assert read.train.labels.tolist() == [0, 1, 1]
+    assert read.test.labels.tolist() == [1]
+    assert read.test.images.shape == (1, 4, 4, 3)
+    assert read.train.images.dtype == np.uint8
     assert np.array_equal(sources.read(path).train.images, read.train.images)
 
 
@@ -95,7 +102,9 @@ def test_folder_of_classes(tmp_path):
             {"a/1.jpg": encoded(WHITE, "JPEG"), "b/1.jpeg": encoded(WHITE, "JPEG")},
         )
     )
-    assert read.classes == ("a", "b") and read.test is None and (read.train.images == 255).all()
+    assert read.classes == ("a", "b")
+    assert read.test is None
+    assert (read.train.images == 255).all()
 
 
 def test_what_is_no_image_is_ignored_and_counted(tmp_path):
@@ -147,7 +156,8 @@ def test_folder_refused(tmp_path, files, said):
     """An empty class, an unknown one, a wrong depth and a damaged image are Invalid, naming folder or file."""
     path = write_folder(tmp_path / "set", files)
     message = refused(path)
-    assert said in message and f'data.source = "{path}"' in message
+    assert said in message
+    assert f'data.source = "{path}"' in message
 
 
 def test_an_empty_folder_and_an_empty_class(tmp_path):
@@ -166,7 +176,8 @@ def test_a_pipe_is_refused_and_not_waited_for(tmp_path, name):
     write_folder(tmp_path / "folder", two_classes())
     os.mkfifo(tmp_path / name)
     message = refused(str(tmp_path / name.partition("/")[0]))
-    assert name in message and "neither a file nor a folder" in message
+    assert name in message
+    assert "neither a file nor a folder" in message
 
 
 def test_links_on_the_own_disk(tmp_path):
@@ -187,16 +198,13 @@ def test_unequal_sizes(tmp_path):
     files = two_classes(**{"test/cat/1.png": encoded(Image.new("RGB", (9, 6), RED))})
     path = write_folder(tmp_path / "set", files)
     message = refused(path)
-    assert (
-        "9 x 6" in message
-        and "4 x 4" in message
-        and "'train/cat/1.png'" in message
-        and "set data.image_size" in message
-    )
+    assert "9 x 6" in message
+    assert "4 x 4" in message
+    assert "'train/cat/1.png'" in message
+    assert "set data.image_size" in message
     read = sources.read(path, 5)
-    assert read.train.images.shape == (2, 5, 5, 3) and read.test.images[0, 0, 0].tolist() == list(
-        RED
-    )
+    assert read.train.images.shape == (2, 5, 5, 3)
+    assert read.test.images[0, 0, 0].tolist() == list(RED)
 
 
 def test_height_and_width(tmp_path):
@@ -228,16 +236,15 @@ def test_all_that_is_damaged_and_all_sizes_are_said_at_once(tmp_path):
         "[height, width]",
     ):
         assert words in message
-    assert "5 x 6" not in message and "and 1 more sizes" in message
+    assert "5 x 6" not in message
+    assert "and 1 more sizes" in message
     message = refused(
         write_folder(
             tmp_path / "bad", two_classes(**{f"train/dog/{i}.jpg": b"no image" for i in (7, 8, 9)})
         )
     )
-    assert (
-        "image 'train/dog/7.jpg'" in message
-        and "so are train/dog/8.jpg, train/dog/9.jpg" in message
-    )
+    assert "image 'train/dog/7.jpg'" in message
+    assert "so are train/dog/8.jpg, train/dog/9.jpg" in message
 
 
 def test_making_smaller_averages(tmp_path):
@@ -246,7 +253,8 @@ def test_making_smaller_averages(tmp_path):
     pixels = sources.read(
         write_folder(tmp_path / "set", {"a/1.png": encoded(board), "b/1.png": encoded(board)}), 8
     ).train.images
-    assert pixels.shape == (2, 8, 8, 3) and 120 < pixels.min() <= pixels.max() < 135
+    assert pixels.shape == (2, 8, 8, 3)
+    assert 120 < pixels.min() <= pixels.max() < 135
 
 
 def test_an_image_size_that_cannot_be(tmp_path):
@@ -270,9 +278,8 @@ def test_a_huge_image_is_refused(tmp_path, side):
             + struct.pack(">I", archives.zlib.crc32(kind + data))
         )
     message = refused(write_folder(tmp_path / "set", {"a/big.png": header, "b/big.png": header}))
-    assert "'a/big.png'" in message and (
-        f"{side} x {side}" in message or str(side * side) in message
-    )
+    assert "'a/big.png'" in message
+    assert f"{side} x {side}" in message or str(side * side) in message
 
 
 # --- kinds of images ---
@@ -316,7 +323,9 @@ def test_cmyk(tmp_path):
     red, green, blue = one_pixel(
         tmp_path, "1.jpg", encoded(Image.new("CMYK", (8, 8), (0, 255, 255, 0)), "JPEG", quality=100)
     )
-    assert red > 245 and green < 10 and blue < 10
+    assert red > 245
+    assert green < 10
+    assert blue < 10
 
 
 @pytest.mark.parametrize(
@@ -329,7 +338,8 @@ def test_16_bit_grey_is_scaled(tmp_path, deep, flat):
         "b/1.png": encoded(np.full((4, 4), 65535, np.uint16)),
     }
     read = sources.read(write_folder(tmp_path / "set", files))
-    assert read.train.images[0, 0, 0].tolist() == [flat] * 3 and read.bits == 16
+    assert read.train.images[0, 0, 0].tolist() == [flat] * 3
+    assert read.bits == 16
     assert not any("bits" in note for note in read.notes)
 
 
@@ -343,7 +353,9 @@ def test_exif_orientation(tmp_path):
     read = sources.read(
         write_folder(tmp_path / "set", {"a/1.jpg": data, "b/1.jpg": data})
     ).train.images
-    assert read.shape == (2, 16, 8, 3) and read[0, :7].min() > 240 and read[0, 9:].max() < 15
+    assert read.shape == (2, 16, 8, 3)
+    assert read[0, :7].min() > 240
+    assert read[0, 9:].max() < 15
 
 
 # --- archives ---
@@ -362,7 +374,8 @@ def test_archives_equal_the_folder(tmp_path, suffix, top):
     read = sources.read(
         write_zip(path, packed) if suffix == "zip" else write_tar(path, packed, mode)
     )
-    assert read.name == path.name and read.classes == folder.classes
+    assert read.name == path.name
+    assert read.classes == folder.classes
     for part in ("train", "test"):
         assert np.array_equal(getattr(read, part).images, getattr(folder, part).images)
         assert np.array_equal(getattr(read, part).labels, getattr(folder, part).labels)
@@ -381,7 +394,9 @@ def test_archives_as_tools_make_them(tmp_path, kind):
     """Folders are members too in what tar and zip write: none is taken for a file, and an empty class is noticed."""
     write_folder(tmp_path / "in/pets", two_classes())
     read = sources.read(shutil.make_archive(str(tmp_path / "a"), kind, tmp_path / "in", "pets"))
-    assert read.classes == ("cat", "dog") and len(read.train.images) == 2 and not read.notes
+    assert read.classes == ("cat", "dog")
+    assert len(read.train.images) == 2
+    assert not read.notes
     (tmp_path / "in/pets/train/fox").mkdir()
     assert "'pets/train/fox'" in refused(
         shutil.make_archive(str(tmp_path / "b"), kind, tmp_path / "in")
@@ -395,7 +410,8 @@ def test_names_that_lead_out_are_refused(tmp_path, name):
     """A member with an absolute name or with '..' makes the archive Invalid, tar and zip; nothing is written."""
     for write, path in ((write_tar, tmp_path / "a.tar.gz"), (write_zip, tmp_path / "a.zip")):
         message = refused(write(path, two_classes(**{name: encoded(RED)})))
-        assert repr(name) in message and "leads out" in message
+        assert repr(name) in message
+        assert "leads out" in message
     assert sorted(os.listdir(tmp_path)) == ["a.tar.gz", "a.zip"]
 
 
@@ -405,9 +421,11 @@ def test_names_that_lead_out_are_refused(tmp_path, name):
 def test_links_and_devices_in_a_tar_are_refused(tmp_path, kind):
     """A link, device or pipe in a tar makes it Invalid, by name."""
     info = tarfile.TarInfo("train/cat/2.png")
-    info.type, info.linkname = kind, "/etc/passwd"
+    info.type = kind
+    info.linkname = "/etc/passwd"
     message = refused(write_tar(tmp_path / "a.tar", two_classes(), "w", [info]))
-    assert "'train/cat/2.png'" in message and "link or a device" in message
+    assert "'train/cat/2.png'" in message
+    assert "link or a device" in message
 
 
 def test_links_in_a_zip_are_refused(tmp_path):
@@ -450,7 +468,8 @@ def test_a_size_that_is_a_lie_unpacks_no_more(tmp_path):
     assert peak(tmp_path / "a.zip") < 4 << 20
     for kind in (tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME):
         info = tarfile.TarInfo("x")
-        info.type, info.size = kind, 64 << 20
+        info.type = kind
+        info.size = 64 << 20
         (tmp_path / "a.tar.gz").write_bytes(gzip.compress(info.tobuf() + bytes(64 << 20), 1))
         assert peak(tmp_path / "a.tar.gz") < 4 << 20
 
@@ -531,7 +550,8 @@ def test_what_is_not_supported(tmp_path, monkeypatch, where):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a.rar").write_bytes(b"Rar!")
     message = refused(where)
-    assert f'data.source = "{where}"' in message and '"cifar10", "digits", a folder' in message
+    assert f'data.source = "{where}"' in message
+    assert '"cifar10", "digits", a folder' in message
     assert errors.Invalid.exit_code == 78
 
 

@@ -57,7 +57,8 @@ def test_too_few():
 
 def test_too_few_says_where_the_others_are():
     """A class that is too small names the copies, which count once, and the images its owner has in the test part."""
-    labels, groups = np.array([0] * 6 + [1] * 9), np.array([0, 1, 2, 3, 3, 3, *range(4, 13)])
+    labels = np.array([0] * 6 + [1] * 9)
+    groups = np.array([0, 1, 2, 3, 3, 3, *range(4, 13)])
     with pytest.raises(
         Invalid,
         match="'a' has 4 distinct images, besides 2 copies and 1 image in the test part, too few to strat",

@@ -46,8 +46,10 @@ NASTY = [
 def test_what_is_printed_shows(name):
     """One line of characters that show, as letters are; for a program JSON holds the very name."""
     for form in (text.printable(name), quote(name), list_some([name]), text.cell(name)):
-        assert form.isprintable() and form.encode()
-    assert text.printable("naïve 猫") == "naïve 猫" and json.loads(text.json_line([name])) == [name]
+        assert form.isprintable()
+        assert form.encode()
+    assert text.printable("naïve 猫") == "naïve 猫"
+    assert json.loads(text.json_line([name])) == [name]
     assert text.json_line([name]).isprintable()
 
 
@@ -110,11 +112,9 @@ def test_names_of_classes_in_a_description():
         for line in lines(counts | more | {"classes": classes, "notes": []})
         if line.endswith(" 3          1")
     ]
-    assert (
-        len(table) == len(NASTY)
-        and len({len(row) for row in table}) == 1
-        and all(row.isprintable() for row in table)
-    )
+    assert len(table) == len(NASTY)
+    assert len({len(row) for row in table}) == 1
+    assert all(row.isprintable() for row in table)
 
 
 def test_a_spreadsheet_computes_nothing(capsys):
@@ -128,7 +128,8 @@ def test_a_spreadsheet_computes_nothing(capsys):
         "+1",
         "-1",
     ]
-    assert {row["probability"] for row in rows} == {"0.5"} and rows[4]["class"] == "'=HYPERLINK(1)"
+    assert {row["probability"] for row in rows} == {"0.5"}
+    assert rows[4]["class"] == "'=HYPERLINK(1)"
     assert [text.cell(name) for name in ("-1", "+2.5", "-1+1", "=5")] == [
         "-1",
         "+2.5",
@@ -145,7 +146,8 @@ def test_names_in_a_model_card_are_no_markup():
     about = {"format": "keras", "sha256": "0" * 64, "factory": None}
     made = card(collected, summarise(collected), "cnn", about)
     table = made.partition("| class |")[2].splitlines()[2:6]
-    assert "<img" not in made and made.count("&lt;img src=x onerror=alert(1)&gt;") == 3
+    assert "<img" not in made
+    assert made.count("&lt;img src=x onerror=alert(1)&gt;") == 3
     cells = [
         html.unescape(re.sub(r"\\([\\`*_\[\]|~])", r"\1", re.split(r"(?<!\\)\|", row)[1].strip()))
         for row in table

@@ -107,7 +107,9 @@ class World:
     """A process that trains until it is stopped, and the store that outlives it."""
 
     def __init__(self, build):
-        self.build, self.bundle, self.reported = build, None, {}
+        self.build = build
+        self.bundle = None
+        self.reported = {}
 
     def run(self, stop_at: int | None = None, stop_in_report: bool = False):
         """Train from the stored bundle; stop after a step, or in the report after it."""
@@ -118,7 +120,8 @@ class World:
         parameters = parameters | {
             "learning_rate": 0.01, "batch_size": 16, "epochs": 3, "schedule": "cosine", "weight_decay": 0.01, "label_smoothing": 0.1,
         }  # fmt: skip
-        labels, taken = np.arange(80) % 3, []
+        labels = np.arange(80) % 3
+        taken = []
 
         def check():
             if not stop_in_report and len(taken) and taken[-1]()[1]["step"] == stop_at:
@@ -181,7 +184,8 @@ def test_stopped_at_every_step(build):
 
 def test_fine_tuning_goes_on_bit_for_bit():
     """A base in fine-tuning goes on, too; its checkpoints hold what is trained, and none of what is frozen."""
-    calm, world = World(tuned).run(), World(tuned)
+    calm = World(tuned).run()
+    world = World(tuned)
     assert world.run(stop_at=5) is None
     frozen = sum(v.numpy().nbytes for v in transfer.fixed(tuned()[0]))
     trained = sum(a.nbytes for a in checkpoint.unpack(world.bundle)[0])
@@ -273,7 +277,9 @@ def test_by_method_1_a_training_has_the_bits_of_then():
     """What method 1 computes is what the first versions did, written out: AdamW over all variables, a validation loss without smoothing."""
     keras.utils.set_random_seed(5)
     net, parameters, inputs = head()
-    labels, smoothing, decay = np.arange(80) % 3, 0.1, 0.2
+    labels = np.arange(80) % 3
+    smoothing = 0.1
+    decay = 0.2
     then = keras.models.clone_model(net)
     then.set_weights(net.get_weights())
     parameters = (
@@ -286,10 +292,8 @@ def test_by_method_1_a_training_has_the_bits_of_then():
             "class_weights": "none",
         }
     )
-    training, validation = (
-        Examples(inputs, labels, np.arange(60)),
-        Examples(inputs, labels, np.arange(60, 80)),
-    )
+    training = Examples(inputs, labels, np.arange(60))
+    validation = Examples(inputs, labels, np.arange(60, 80))
     for one in (net, then):
         next(layer for layer in one.layers if isinstance(layer, keras.layers.Dropout)).rate = 0.0
     outcome = train(
