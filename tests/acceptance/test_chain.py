@@ -1,4 +1,4 @@
-"""The whole job, as a user runs it: real processes, real PostgreSQL, real S3, from prepare to the report."""
+"""The whole job as a user runs it: real processes, PostgreSQL and S3, from prepare to report."""
 
 import csv
 import io
@@ -22,7 +22,7 @@ from job.work.stages import features_prefix
 
 @pytest.mark.timeout(900)  # twenty processes, most with TensorFlow
 def test_from_prepare_to_report(tiny):
-    """Every stage runs to its end, the test part is opened once per final, and the report says what is stored."""
+    """Every stage completes, each final opens the test part once, the report shows what is stored."""
     database = Database(tiny.database_url, 5)
     store = open_store(tiny.store_url, 5)
     tiny.job("features", "--index", 0, check=0)
@@ -91,7 +91,7 @@ def stored(database, store, model) -> np.ndarray:
 
 
 def check_predict(tiny, probabilities):
-    """The test images as files get the stored predictions; what is no image is named, and the others go on."""
+    """Test images as files get the stored predictions; a file that is no image is named."""
     photos = tiny.folder / "photos"
     (photos / "deeper").mkdir(parents=True)
     images = np.load(tiny.folder / "images.npz")["x_test"]
@@ -114,7 +114,7 @@ def check_predict(tiny, probabilities):
 
 
 def check_answers(answers, probabilities):
-    """Class and probability of each file are those of the stored row its name tells."""
+    """Compare the class and probability of each file with the stored row that its name gives."""
     for answer in answers:
         row = probabilities[int(answer["file"].rpartition("/")[2].removesuffix(".png"))]
         assert answer["class"] == ["rows", "columns", "none"][row.argmax()]
@@ -122,7 +122,10 @@ def check_answers(answers, probabilities):
 
 
 def check_export(tiny, form, model, probabilities):
-    """An exported folder predicts what is stored: by `job predict` without a server, and by its card's code without `job`."""
+    """An exported folder gives the stored predictions.
+
+    `job predict` needs no server for it, and its card's code does not need `job`.
+    """
     out = tiny.folder / form
     scratch = tiny.folder / f"tmp-{form}"
     scratch.mkdir()
@@ -188,8 +191,8 @@ def check_export(tiny, form, model, probabilities):
         )
 
 
-def test_a_model_that_is_not_there_yet(tiny):
-    """Before its final is complete a model can be neither asked nor exported: 75, and what is waited for."""
+def test_an_unfinished_model_cannot_be_used(tiny):
+    """Before its final is complete, predict and export exit with 75 and name what is missing."""
     write = Image.new("RGB", (32, 32))
     write.save(tiny.folder / "one.png")
     assert "final 0 of cnn is waiting" in tiny.job("predict", "cnn", "one.png", check=75).stderr
@@ -209,7 +212,7 @@ def test_a_model_that_is_not_there_yet(tiny):
 
 
 def check_stored(database, store, model, entry):
-    """The report's figures are those of the stored predictions, and the folds cover the training part once."""
+    """The report's figures are the stored predictions'; folds cover each training image once."""
     rows = database.rows(
         "select index, stage, artifact from task where model = %(m)s and stage in ('fold', 'final') order by stage, index",
         m=model,
@@ -229,11 +232,12 @@ def check_stored(database, store, model, entry):
 
 
 def _file(store, key):
+    """Return an object of the store as a file."""
     return io.BytesIO(store.get(key))
 
 
 def test_weights_are_staged_once(tiny):
-    """What one experiment staged, the next finds in the store: it needs no folder of weights and no network."""
+    """A second experiment finds staged weights in the store, without a folder or a network."""
     text = (tiny.folder / "tiny.toml").read_text().replace('name = "tiny"', 'name = "second"')
     (tiny.folder / "second.toml").write_text(text)
     offline = {
@@ -269,7 +273,10 @@ label_smoothing = 0.1
 
 
 def test_an_old_experiment_ends_by_its_own_method(site, weights):
-    """Begun by method 1 and gone on with its file of then: features without antialiasing, averages over a class that is nowhere, all replayable."""
+    """An experiment begun by method 1 is resumed by method 1, and its results replay.
+
+    Features have no antialiasing, and averages include a class that is nowhere.
+    """
     rng = np.random.default_rng(0)
     x = rng.integers(0, 255, (60, 48, 48, 3), np.uint8)
     y = np.arange(60) % 3

@@ -42,7 +42,11 @@ EVERYTHING = f"select md5(string_agg(x, ';' order by x)) as digest from ({ROWS})
 
 
 def _lived(url: str) -> Database:
-    """Make an experiment of which trials are complete (0 to 4; the first failed before), pruned, failed, running, interrupted and untouched (9)."""
+    """Make an experiment with trials in every state.
+
+    Trials 0 to 4 are complete, and 0 failed before. The others are pruned, failed, running,
+    interrupted and untouched (9).
+    """
     database = Database(url, 10)
     database.create_schema()
     _register(database, parse(SPEC), STAGED)
@@ -78,6 +82,7 @@ def _lived(url: str) -> Database:
 
 
 def _get(url: str, method: str = "GET", body: dict | None = None, **headers: str):
+    """Return the JSON answer of the dashboard's HTTP API."""
     request = urllib.request.Request(
         url,
         json.dumps(body).encode() if body else None,
@@ -91,12 +96,16 @@ def _get(url: str, method: str = "GET", body: dict | None = None, **headers: str
 
 
 def _address(child: Child) -> str:
+    """Return the URL that a dashboard prints."""
     child.until("shows the studies of")
     return next(word for word in child.text().split() if word.startswith("http://127.0.0.1:"))
 
 
-def test_it_shows_what_is(site):
-    """States, values, parameters, values by epoch, direction and reasons in its HTTP API are those of our rows; it ends with 0 on a signal."""
+def test_it_shows_the_rows(site):
+    """Its HTTP API shows our rows: states, values, parameters, epochs, direction and reasons.
+
+    It exits with 0 on a signal.
+    """
     database = _lived(site.database_url)
     child = site.start("dashboard", "--port", 0)
     url = _address(child)
@@ -133,7 +142,7 @@ def test_it_shows_what_is(site):
 
 
 def test_it_changes_nothing(site):
-    """Deleting, renaming, telling and noting are refused, by the dashboard and by its storage; not a bit of our rows or Optuna's changes."""
+    """The dashboard and its storage refuse every change, and no row changes."""
     database = _lived(site.database_url)
     before = database.rows(EVERYTHING)
     child = site.start("dashboard", "--port", 0)
@@ -185,7 +194,7 @@ def test_what_it_cannot_show(site):
 
 
 def test_on_the_servers_of_a_local_run(site):
-    """Where `job local` has left a database it is started, and stopped again at the end; where one runs it is used, and left alone."""
+    """A stopped database of `job local` is started, then stopped; a running one is left alone."""
     from job.local.embedded import Postgres
 
     folder = site.folder / "out" / "servers"

@@ -1,4 +1,4 @@
-"""`job prepare --describe`: what is understood of somebody's own pictures, before anything runs."""
+"""`job prepare --describe`: what is understood of a user's pictures, before anything runs."""
 
 import json
 import subprocess
@@ -24,7 +24,10 @@ epochs = 1
 
 @pytest.fixture(scope="module")
 def birds(tmp_path_factory):
-    """40 owls of 20 x 12, 8 wrens of 16 x 16, among them a copy within a class and one under both names; and what is no image."""
+    """Return a folder with 40 owls of 20 x 12, 8 wrens of 16 x 16, and a file that is no image.
+
+    One more copy of an owl is in each class.
+    """
     folder = tmp_path_factory.mktemp("birds")
     rng = np.random.default_rng(0)
     for name, n, size in (("owl", 40, (12, 20, 3)), ("wren", 8, (16, 16, 3))):
@@ -48,6 +51,7 @@ def birds(tmp_path_factory):
 
 
 def job(folder, *arguments, **environ):
+    """Run `job` in a folder."""
     command = [sys.executable, "-m", "job", *arguments]
     environ = {"PATH": "/usr/bin:/bin", "JOB_CACHE_DIR": str(folder / "cache")} | environ
     return subprocess.run(
@@ -56,7 +60,10 @@ def job(folder, *arguments, **environ):
 
 
 def test_every_figure_is_true(birds):
-    """Counts, sizes, splits and duplicates are those of the files; neither a database nor a store is needed, nothing is written."""
+    """Counts, sizes, splits and duplicates are those of the files.
+
+    Neither a database nor a store is needed, and nothing is written.
+    """
     before = sorted(birds.rglob("*"))
     done = job(birds, "prepare", "birds.toml", "--describe", "--json")
     assert done.returncode == 0, done.stderr
@@ -84,8 +91,8 @@ def test_every_figure_is_true(birds):
     )
 
 
-def test_a_person_reads_it(birds):
-    """The lines name what matters, and that accuracy would count the owls most."""
+def test_the_description_is_readable(birds):
+    """The lines name what matters, and that accuracy would favor the owls."""
     done = job(birds, "prepare", "birds.toml", "--describe")
     assert done.returncode == 0, done.stderr
     for words in (
@@ -103,7 +110,7 @@ def test_a_person_reads_it(birds):
 
 
 def test_the_log_stays_out_of_the_answer(tmp_path):
-    """With JOB_LOG=json the output is the answer still, and what was noted in reading is in it, said once."""
+    """With JOB_LOG=json the output is still the answer, which holds each note once."""
     images = np.zeros((40, 8, 8, 3), np.uint8)
     labels = np.arange(40) % 2
     images[:, 0, 0, 0] = np.arange(40)

@@ -1,4 +1,4 @@
-"""Wrong input of each kind: one clear sentence, the right exit code, nothing half-written."""
+"""Invalid input of each kind: one clear sentence, the right exit code, nothing half-written."""
 
 import json
 import subprocess
@@ -21,7 +21,7 @@ def sentence(done):
 
 
 def test_before_prepare(small):
-    """A worker that comes before `prepare` leaves with 75 and says what to run."""
+    """A worker that comes before `prepare` exits with 75 and says what to run."""
     assert "has no tables yet: run `job prepare" in sentence(
         small.job("trial", "--index", 0, check=75)
     )
@@ -32,8 +32,8 @@ def test_before_prepare(small):
     )
 
 
-def test_the_database_says_no(small):
-    """Wrong password: 78; no server: 69; no setting: 2; and the password is never shown."""
+def test_the_database_refuses(small):
+    """Wrong password: 78. No server: 69. No setting: 2. The password is never shown."""
     host = small.database_url.rpartition("@")[2]
     refused = small.job(
         "prepare", "small.toml", "--database-url", f"postgresql://job:wrongpw@{host}", check=78
@@ -54,8 +54,8 @@ def test_the_database_says_no(small):
     )
 
 
-def test_a_database_that_may_only_be_read(small, postgres):
-    """A user without the right to create tables is told so: 78."""
+def test_a_read_only_user_is_refused(small, postgres):
+    """A user without the right to create tables gets 78 and the reason."""
     database = Database(postgres.url, 5)
     database.rows("drop role if exists reader")
     database.rows("create role reader login password 'x'")
@@ -73,7 +73,7 @@ def test_a_database_that_may_only_be_read(small, postgres):
         database.rows("drop role reader")
 
 
-def test_the_store_says_no(small):
+def test_the_store_refuses(small):
     """A missing bucket and wrong keys: 78; nothing is registered."""
     assert "NoSuchBucket; create the bucket" in sentence(
         small.job("prepare", "small.toml", "--store-url", "s3://absent/x", check=78)
@@ -102,7 +102,7 @@ def test_the_store_says_no(small):
     ],  # weights of 2 GB while the net is built; 3 GB of one layer in the first step
 )
 def test_a_net_too_large_for_the_memory(small, size, blocks, limit_kb):
-    """TensorFlow's words for it become ours, 1, and the attempt counts."""
+    """TensorFlow's error becomes one sentence, exit code 1, and the attempt counts."""
     large = SMALL.replace("width = 2", "width = 640").replace("blocks = 1", f"blocks = {blocks}")
     (small.folder / "small.toml").write_text(
         large.replace('"digits"', f'"digits"\nimage_size = {size}')
@@ -133,7 +133,10 @@ def test_a_net_too_large_for_the_memory(small, size, blocks, limit_kb):
 
 
 def test_no_memory_to_begin_with(small):
-    """A limit so low that TensorFlow cannot be mapped is want of memory, no missing package: 1, and the attempt counts."""
+    """Too little memory to load TensorFlow is reported as that, not as a missing package.
+
+    The exit code is 1, and the attempt counts.
+    """
     small.job("prepare", "small.toml", check=0)
     limited = ["sh", "-c", 'ulimit -v 800000 && exec "$@"', "sh", sys.executable, "-P", "-m", "job"]
     done = subprocess.run(
@@ -154,7 +157,7 @@ def test_no_memory_to_begin_with(small):
     assert "`ulimit -v` allows" in done.stdout
 
 
-def test_an_index_beyond(small):
+def test_an_index_beyond_the_stage(small):
     """An index beyond the stage: 2 from a person, 0 with a warning from a scheduler."""
     small.job("prepare", "small.toml", check=0)
     assert "trial index 5 (from --index) is not in 0..0" in sentence(
@@ -190,7 +193,10 @@ def test_weights_of_another_architecture(small):
 
 
 def test_a_loss_that_is_not_finite(small):
-    """A diverged trial is decided: pruned with its reason, exit 0, not tried again; without another trial folds exit 70."""
+    """A diverged trial is pruned with its reason, exits with 0 and is not retried.
+
+    Without another trial, folds exit with 70.
+    """
     (small.folder / "small.toml").write_text(
         SMALL.replace(
             "learning_rate = 0.01", 'learning_rate = 10\nweight_decay = 10\nschedule = "constant"'
@@ -223,7 +229,7 @@ def test_a_loss_that_is_not_finite(small):
 
 
 def test_altered_data_is_not_trained_on(small):
-    """Staged bytes that are not those of `prepare` are refused."""
+    """Staged bytes that differ from those of `prepare` are refused."""
     small.job("prepare", "small.toml", check=0)
     data = Database(small.database_url, 5).rows("select data from experiment")[0]["data"]
     store = open_store(small.store_url, 5)
@@ -235,7 +241,10 @@ def test_altered_data_is_not_trained_on(small):
 
 
 def test_a_row_that_names_a_file_elsewhere(small):
-    """Who can write a row cannot have a worker write, read or map a file elsewhere: the key is refused in one sentence, the task given back."""
+    """A row cannot make a worker write, read or map a file elsewhere.
+
+    The key is refused in one sentence, and the task is released.
+    """
     small.job("prepare", "small.toml", check=0)
     database = Database(small.database_url, 5)
     victim = small.folder / "victim"
@@ -253,7 +262,7 @@ def test_a_row_that_names_a_file_elsewhere(small):
 
 
 def test_a_cache_that_cannot_be_used(small):
-    """A cache below a file is invalid; the task is given back."""
+    """A cache below a file is invalid; the task is released."""
     small.job("prepare", "small.toml", check=0)
     assert "JOB_CACHE_DIR = " in sentence(
         small.job("trial", "--index", 0, "--cache-dir", "/dev/null/x", check=78)
@@ -267,7 +276,7 @@ def test_a_cache_that_cannot_be_used(small):
 
 
 def test_many_in_turn(small):
-    """--count K does the tasks from I*K on in turn; the code of one that did not end well is the code of all."""
+    """--count K runs K tasks from I*K on; the exit code of a failed one is that of all."""
     (small.folder / "small.toml").write_text(SMALL.replace("trials = 1", "trials = 3"))
     (small.folder / "job.py").write_text(
         "raise SystemExit('a file of the user')"
@@ -307,7 +316,10 @@ def test_plan_needs_nothing(small):
 
 
 def test_nothing_to_do_imports_nothing_heavy(small):
-    """A finished task and one too many exit without TensorFlow, Optuna or boto3; status and report never import TensorFlow."""
+    """A finished task, and an index too many, import neither TensorFlow, Optuna nor boto3.
+
+    Status and report never import TensorFlow.
+    """
     heavy = ("tensorflow", "keras", "optuna", "boto3")
     looking = {"check": 0, "PYTHONPROFILEIMPORTTIME": "1"}
     small.job("prepare", "small.toml", check=0)

@@ -62,6 +62,7 @@ KERAS_JSON = {
 
 @pytest.fixture
 def folder(tmp_path):
+    """Yield a folder with an experiment, and with files for other software that must not matter."""
     (tmp_path / "small.toml").write_text(FILE)
     (tmp_path / "job.py").write_text("raise SystemExit('this job.py is the user's own')")
     (tmp_path / "keras").mkdir()
@@ -75,7 +76,7 @@ def folder(tmp_path):
 
 
 def start(folder, *arguments) -> subprocess.Popen:
-    """Start `job local` on a machine that has no network, no data and no weights, in a shell that was set up for other work."""
+    """Start `job local` without network, data or weights, in a shell set up for other work."""
     command = [*JOB, "local", "small.toml", "--out", "out", *arguments]
     return subprocess.Popen(
         command,
@@ -88,6 +89,7 @@ def start(folder, *arguments) -> subprocess.Popen:
 
 
 def shell(folder) -> dict:
+    """Return the environment of a shell that was set up for other work, without network."""
     offline = {
         "https_proxy": PORT_NOBODY_HAS,
         "http_proxy": PORT_NOBODY_HAS,
@@ -116,7 +118,7 @@ def running(folder) -> list[int]:
 
 
 def workers(folder) -> set[str]:
-    """Return the pids of the workers a run has noted."""
+    """Return the pids of the workers that a run has noted."""
     return {path.name for path in (folder / "out" / "workers").glob("[0-9]*")}
 
 
@@ -129,7 +131,10 @@ def trial_runs(folder):
 
 
 def test_from_nothing_to_a_report(folder):
-    """Killed, interrupted and refused on the way, it ends in a report, leaves no process, and says what it left out."""
+    """Killed, interrupted and refused on the way, it ends in a report that says what it omits.
+
+    It leaves no process.
+    """
     killed = start(folder)
     wait_for(lambda: trial_runs(folder) or killed.poll() is not None)
     refused = start(folder)
@@ -168,7 +173,7 @@ def test_from_nothing_to_a_report(folder):
 
 
 def check_its_model_can_be_used(folder):
-    """Afterwards `job predict --local` finds the model with the servers of that folder, and leaves none running."""
+    """`job predict --local` finds the model with that folder's servers, and leaves none running."""
     Image.new("L", (8, 8)).save(folder / "photo.png")
     environ = shell(folder)
     command = [*JOB, "predict", "cnn", "photo.png", "--local"]
@@ -187,7 +192,7 @@ def check_its_model_can_be_used(folder):
 
 
 def test_wrong_arguments(folder):
-    """Data that is given and not there is an error, no fallback; so is a folder of weights."""
+    """Missing data or weights that were asked for are an error, without a fallback."""
     for arguments, words in (
         (("--data", "no.tar.gz"), "no.tar.gz"),
         (("--weights", "no"), "--weights (or JOB_WEIGHTS) = no: no such folder"),

@@ -1,4 +1,7 @@
-"""What the machine lacks is one sentence and an exit code, whatever it is: a package, a right, room, a reader, a home. Only a bug of ours shows a traceback."""
+"""What the machine lacks is one sentence and an exit code: a package, a right, space, a home.
+
+Only a bug of ours shows a traceback.
+"""
 
 import errno
 import os
@@ -57,7 +60,7 @@ SHORTAGES = {
 
 @pytest.mark.parametrize("name", SHORTAGES)
 def test_a_shortage(tmp_path, name):
-    """Standard streams that are closed, full or unread, folders and files that cannot be used: one sentence, no traceback."""
+    """Closed, full or unread streams and unusable files get one sentence and no traceback."""
     command, code, words = SHORTAGES[name]
     (tmp_path / "small.toml").write_text(SMALL)
     (tmp_path / "binary").write_bytes(bytes(range(256)))
@@ -73,7 +76,7 @@ def test_a_shortage(tmp_path, name):
 
 
 def test_a_database_url_written_by_an_editor(site):
-    """A byte order mark before a URL, or an experiment, is no part of it."""
+    """A byte order mark before a URL or an experiment is ignored."""
     (site.folder / "url").write_bytes(b"\xef\xbb\xbf" + site.database_url.encode() + b"\r\n")
     (site.folder / "small.toml").write_bytes(b"\xef\xbb\xbf" + SMALL.encode())
     assert (
@@ -86,7 +89,7 @@ def test_a_database_url_written_by_an_editor(site):
 
 
 def test_a_user_without_a_home():
-    """Keras' folder of weights is where Keras itself puts it then: a container may run as a number without a name."""
+    """The folder of weights is where Keras puts it for a user without a name or a home."""
     code = "import os, job.learning.weights as w; del os.environ['HOME']; os.setuid(12345); print(w.keras_folder())"
     environ = {k: v for k, v in os.environ.items() if k != "KERAS_HOME"} | {"HOME": "/root"}
     if os.getuid():
@@ -118,7 +121,10 @@ def _without(site, *names: str) -> dict:
 
 
 def test_a_package_that_is_not_installed(small):
-    """It is named with the command that installs it: 78. A task is given back uncounted: three of them would fail it for good."""
+    """A missing package is named with the command that installs it: 78.
+
+    The task is released uncounted, since three counted attempts would fail it permanently.
+    """
     for command, name, extra in (
         (("list",), "psycopg2", ""),
         (("status",), "rich", ""),
@@ -142,7 +148,10 @@ def test_a_package_that_is_not_installed(small):
 
 
 def test_a_bug_of_ours(site):
-    """A bug shows its traceback, and says where to report it and with what: version, command, and no password."""
+    """A bug shows its traceback, where to report it, and with which version and command.
+
+    It shows no password.
+    """
     folder = site.folder / "bug"
     folder.mkdir()
     (folder / "sitecustomize.py").write_text(
@@ -157,7 +166,7 @@ def test_a_bug_of_ours(site):
 
 
 def test_a_signal_at_any_moment(site):
-    """Ctrl-C from the first moment on ends a command without a traceback of ours."""
+    """Ctrl-C ends a command at any moment without a traceback of ours."""
     for delay_s in (0.03, 0.04, 0.05, 0.06, 0.08, 0.1, 0.15):
         child = site.start("list")
         time.sleep(delay_s)  # where it then is does not matter

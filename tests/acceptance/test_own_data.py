@@ -1,4 +1,4 @@
-"""Somebody's own pictures, from a bucket to the report: not square, of many kinds, unbalanced, without a test part, of few patients."""
+"""A user's own pictures, from a bucket to the report: of many kinds, unbalanced, few patients."""
 
 import io
 import json
@@ -38,7 +38,7 @@ HEIGHT = 12
 
 
 def picture(rng, i: int, sick: bool) -> bytes:
-    """A PNG of noise in one of four kinds, brighter on the left when healthy."""
+    """Return a PNG of noise in one of four kinds, brighter on the left when healthy."""
     grey = rng.integers(0, 100, (HEIGHT, WIDTH)).astype(np.uint8)
     grey[:, : WIDTH // 2 if not sick else 0] += 100
     kinds = (
@@ -54,7 +54,10 @@ def picture(rng, i: int, sick: bool) -> bytes:
 
 @pytest.fixture
 def xrays(site, s3):
-    """60 healthy and 18 sick pictures of 13 patients in a bucket, six of each patient, named in groups.csv; the experiment on them."""
+    """Return a site with an experiment on a bucket of 60 healthy and 18 sick pictures.
+
+    They show 13 patients, six pictures each, named in groups.csv.
+    """
     rng = np.random.default_rng(0)
     rows = ["image,group"]
     store = open_store(f"{site.store_url}-data", 20)
@@ -70,7 +73,10 @@ def xrays(site, s3):
 
 
 def test_from_a_bucket_to_the_report(xrays):
-    """They are described, prepared as they are, searched, cross-validated, tested and reported; no patient is on two sides, which verify sees."""
+    """Pictures in a bucket pass every stage, and no patient is on two sides.
+
+    `job verify` notices if one is.
+    """
     found = json.loads(xrays.job("prepare", "xrays.toml", "--describe", "--json", check=0).stdout)
     assert found["image_shape"] == [HEIGHT, WIDTH, 3]
     assert found["found"] == {
@@ -107,7 +113,7 @@ def test_from_a_bucket_to_the_report(xrays):
 
 
 def _torn(site):
-    """Move one image of a patient from the validation part to the other side, with a hash that fits."""
+    """Move one image of a patient out of the validation part, with a matching hash."""
     from job.learning.provenance import sha256
 
     database = Database(site.database_url, 5)
@@ -128,7 +134,7 @@ def _torn(site):
 
 
 def test_a_folder_in_a_bucket(s3, s3_environ, tmp_path):
-    """What is below an s3:// URL is copied once, whole; where nothing is it is refused."""
+    """Objects below an s3:// URL are copied once, in full; an empty prefix is refused."""
     url = f"s3://{s3.bucket}/{uuid.uuid4().hex}/photos"
     store = open_store(url, 20)
     rng = np.random.default_rng(0)

@@ -1,4 +1,4 @@
-"""The worked example of a model of one's own, as a user runs it: real processes, from prepare to verify."""
+"""The example of a custom model as a user runs it: real processes, from prepare to verify."""
 
 import json
 import shutil
@@ -16,7 +16,7 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "own"
 
 @pytest.fixture
 def own(site):
-    """The example's two files in a folder of the user's, made smaller; its module is found by PYTHONPATH."""
+    """Return a site with a smaller copy of the example, whose module PYTHONPATH finds."""
     shutil.copytree(EXAMPLE, site.folder / "code")
     small = {
         "trials = 4": "trials = 1",
@@ -33,8 +33,11 @@ def own(site):
     return site
 
 
-def test_an_own_model_from_prepare_to_verify(own):
-    """It goes through every stage and its replay has the same bits. With another source nothing new is begun, and what is done stays done."""
+def test_a_custom_model_from_prepare_to_verify(own):
+    """A custom model passes every stage and replays with the same bits.
+
+    With another source nothing new begins, and what is done stays done.
+    """
     assert "own is prepared" in own.job("prepare", "own.toml", check=0).stdout
     for stage in ("trial", "fold", "final"):
         own.job(stage, "--index", 0, check=0)

@@ -1,4 +1,4 @@
-"""`job` as Kubernetes runs it: logs as JSON, the reason of an end, a report that waits, no device held in vain."""
+"""`job` as Kubernetes runs it: JSON logs, reasons, a waiting report, no device held in vain."""
 
 import json
 import os
@@ -16,7 +16,7 @@ def records(done) -> list[dict]:
 
 
 def test_logs_as_json(small):
-    """Every line on standard output is a record with time, level, message and what it is about, as far as it is known."""
+    """Every line is a record with time, level, message and, where known, its task."""
     prepared = small.job("prepare", "small.toml", check=0, JOB_LOG="json")
     assert records(prepared)[-1]["message"].startswith("small is prepared as small-")
     done = small.job("trial", "--index", 0, check=0, JOB_LOG="json")
@@ -36,7 +36,10 @@ def test_logs_as_json(small):
 
 
 def test_the_reason_of_an_end(small):
-    """It is one sentence, in the log and in JOB_REASON_FILE, where it ends without an empty line, and no secret is in either."""
+    """The reason is one sentence, in the log and in JOB_REASON_FILE, without a newline.
+
+    Neither holds a secret.
+    """
     small.job("prepare", "small.toml", check=0)
     reason = small.folder / "reason"
     trial = ("trial", "--index", "0")
@@ -74,7 +77,10 @@ def test_the_reason_of_an_end(small):
 
 
 def test_a_reason_for_a_person(small):
-    """Without JSON the reason is the sentence on standard error; a reason file that cannot be written changes no end."""
+    """Without JSON the reason is the last line of standard error.
+
+    A reason file that cannot be written does not change the exit code.
+    """
     reason = small.folder / "reason"
     done = small.job("trial", "--index", 0, check=75, JOB_REASON_FILE=str(reason))
     assert done.stderr.splitlines()[-1] == "job: " + reason.read_text()
@@ -91,7 +97,7 @@ def test_a_reason_for_a_person(small):
 
 
 def test_no_device_is_held_for_a_database_that_is_not_there(small):
-    """Before it owns a task a worker waits JOB_WAIT_S for the database, not JOB_OUTAGE_S: there is nothing to lose yet."""
+    """Before it owns a task, a worker waits JOB_WAIT_S for the database, not JOB_OUTAGE_S."""
     started = time.monotonic()
     small.job(
         "trial",
@@ -106,7 +112,7 @@ def test_no_device_is_held_for_a_database_that_is_not_there(small):
 
 
 def test_nobody_waits_for_a_prepare_that_was_refused(small):
-    """A store that has no place for us refused `prepare`, too: who waits for the experiment ends with 78 as well, and says why."""
+    """A store that refused `prepare` refuses waiting tasks with 78, too, for the same reason."""
     bucket = small.store_url.removeprefix("s3://").partition("/")[0]
     waiting = (("trial", "--index", "0"), ("report", "--wait", "--out", "report"))
     for refused in (
@@ -124,7 +130,10 @@ def test_nobody_waits_for_a_prepare_that_was_refused(small):
 
 
 def test_a_report_that_waits(small):
-    """With --wait it says what is left and leaves with 75, before prepare too; once every task is decided, it is written."""
+    """With --wait it says what is left and exits with 75, even before prepare.
+
+    Once every task is decided, it is written.
+    """
     (small.folder / "small.toml").write_text(SMALL + "[folds]\ncount = 2\n")
     waiting = ("report", "--wait", "--out", "report")
     assert "has no tables yet" in small.job(*waiting, check=75).stderr
@@ -144,7 +153,7 @@ def test_a_report_that_waits(small):
 
 
 def test_a_report_does_not_wait_for_what_never_comes(small):
-    """Tasks behind a stage that failed for good are never decided: the report is written without them."""
+    """Tasks after a permanently failed stage are never decided: the report omits them."""
     small.job("prepare", "small.toml", check=0)
     Database(small.database_url, 5).rows(
         "update task set state = 'failed', reason = 'a test', finished = now() where stage = 'trial'"
@@ -154,7 +163,7 @@ def test_a_report_does_not_wait_for_what_never_comes(small):
 
 
 def test_a_plan_that_is_not_the_manifests(small):
-    """`prepare --expect` refuses a file with other tasks or another name, before anything is made, and says what to set."""
+    """`prepare --expect` refuses other tasks or another name early, and says what to set."""
     right = [
         f"--expect={text}"
         for text in ("experiment=small", "features=0", "trial=1", "fold=5", "final=1")
@@ -174,7 +183,7 @@ def test_a_plan_that_is_not_the_manifests(small):
 
 
 def test_data_and_weights_from_s3(tiny, weights):
-    """A cluster without internet reads data and weights from a bucket; what is not there is named."""
+    """A cluster without internet reads data and weights from a bucket; missing ones are named."""
     bucket, _, prefix = tiny.store_url.removeprefix("s3://").partition("/")
     mirror = open_store(f"s3://{bucket}/mirror-{prefix}", 5)
     mirror.put("images.npz", tiny.folder / "images.npz")

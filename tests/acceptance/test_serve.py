@@ -1,4 +1,4 @@
-"""`job serve`: a PostgreSQL where a site has none, and the file that Slurm's scripts look at."""
+"""`job serve`: a PostgreSQL where a site has none, and the file that Slurm's scripts read."""
 
 import os
 import signal
@@ -11,8 +11,11 @@ from job.coordination.database import Database
 from job.errors import Unreachable
 
 
-def test_it_goes_on_where_it_was(site):
-    """The URL, of an address others can reach, is in a file of mode 0600 and asks for SCRAM; a signal ends the server with 75, the next one has the same data and password."""
+def test_it_resumes_with_its_data(site):
+    """A signal ends the server with 75; the next one has the same data and password.
+
+    The URL has an address others can reach, asks for SCRAM, and is in a file of mode 0600.
+    """
     folder = site.folder / "services"
     file = site.folder / "services" / "database-url"
     for row in range(2):
@@ -47,8 +50,8 @@ def test_it_goes_on_where_it_was(site):
     assert (site.folder / "progress").exists()
 
 
-def test_it_starts_again_what_dies(site):
-    """A server that was killed is started again, on its port; a second `job serve` on its folder is told to wait."""
+def test_it_restarts_a_killed_server(site):
+    """A killed server is restarted on its port; a second `job serve` on its folder exits with 75."""
     folder = site.folder / "services"
     file = site.folder / "database-url"
     child = site.start("serve", "--folder", folder, "--url-file", file)
@@ -75,7 +78,7 @@ def test_it_starts_again_what_dies(site):
         ("127.0.0.1", "/proc/url", "--url-file /proc/url: cannot be written"),
     ],
 )
-def test_where_it_cannot_be(site, host, file, sentence):
+def test_where_it_cannot_serve(site, host, file, sentence):
     """A foreign address, or a file that cannot be written, is one sentence."""
     done = site.job(
         "serve", "--folder", site.folder / "services", "--url-file", file, "--host", host
@@ -88,7 +91,10 @@ def test_where_it_cannot_be(site, host, file, sentence):
 
 
 def test_progress_is_a_checkpoint_or_a_decision(small):
-    """JOB_PROGRESS_FILE is touched by a task that is decided, not by one that has nothing to do; a wrong one ends no task."""
+    """A decided task touches JOB_PROGRESS_FILE; one with nothing to do does not.
+
+    A wrong path ends no task.
+    """
     file = small.folder / "progress"
     small.job("prepare", "small.toml", check=0)
     small.job("fold", "--index", 0, check=75, JOB_PROGRESS_FILE=str(file))

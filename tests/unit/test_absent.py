@@ -1,4 +1,4 @@
-"""Any number may be missing: report, card and leaderboard are written, with a dash in its place."""
+"""Any value may be missing: report, card and leaderboard show a dash in its place."""
 
 import csv
 import io
@@ -36,7 +36,7 @@ BRANCHES = re.compile(
 
 @cache
 def finished():
-    """Return a finished experiment of two models, and its summary."""
+    """Return a finished experiment with two models, and its summary."""
     collected = make(train=80, test=40, spec=TWO_MODELS)
     collected.samples = None
     summary = summarise(collected)
@@ -56,7 +56,7 @@ def few_resamples(monkeypatch):
 
 
 def places(value, name: str = "", path: tuple = ()):
-    """Yield every path below a value, named alike for like entries: items of a list, models."""
+    """Yield each path below a value; items of a list and models share one name."""
     items = (
         value.items()
         if isinstance(value, dict)
@@ -90,7 +90,7 @@ def taken_from(value, path: tuple, removed: bool):
 
 
 def written(collected, summary: dict) -> list[str]:
-    """Return the text of a report and of a card; the files for programs are written, too."""
+    """Return the text of a report and of a card, and write the machine-readable files too."""
     to_text(summary)
     rows = list(csv.DictReader(io.StringIO(leaderboard(summary))))
     assert {row["model"] for row in rows} == set(summary["models"])
@@ -98,6 +98,7 @@ def written(collected, summary: dict) -> list[str]:
 
 
 def check(texts: list[str]) -> None:
+    """Fail if a text contains a missing value as Python, NumPy or Jinja would print it."""
     for text in texts:
         found = re.search(
             r"\b(None|nan|inf|Undefined|Absent)\b", text.replace("np.asarray(image)[None]", "")
@@ -113,7 +114,7 @@ for name, path in places(finished()[1]):
 
 @pytest.mark.parametrize("removed", [False, True], ids=["None", "removed"])
 def test_each_value_of_the_summary_may_be_absent(removed):
-    """Whichever entry of report.json is missing, all files are written, and none contains None."""
+    """Whichever entry of report.json is missing, all files are written and none contains None."""
     collected, summary = finished()
     for name, path in PLACES.items():
         lacking = deepcopy(summary)
@@ -126,7 +127,7 @@ def test_each_value_of_the_summary_may_be_absent(removed):
 
 
 def test_a_full_report_lacks_nothing(monkeypatch):
-    """A misspelled key would read as a dash, so a finished experiment has all but `alpha`."""
+    """A finished experiment lacks only `alpha`, so a misspelled key cannot pass for a dash."""
     missed = set()
     seen = absent.ForgivingEnvironment._or_absent
 
@@ -141,8 +142,8 @@ def test_a_full_report_lacks_nothing(monkeypatch):
         absent.environment(()).from_string("{{ figuer }}").render(figure=1)
 
 
-def test_a_class_that_is_nowhere_is_named():
-    """Page and card name the classes neither tested nor predicted; their rows are dashes."""
+def test_a_class_without_images_or_predictions_is_named():
+    """Page and card name the classes that are neither tested nor predicted; their rows are dashes."""
     made = make(["cat", "dog", "emu|x", "bee"], train=80, test=40, spec=TWO_MODELS)
     labels = np.arange(40) % 2
     p = np.eye(4, dtype=np.float32)[np.arange(40) // 2 % 2]
@@ -157,7 +158,7 @@ def test_a_class_that_is_nowhere_is_named():
     assert "| bee | – | – | – | 0 |" in text
 
 
-def test_a_result_of_an_absent_value_is_absent():
+def test_an_expression_with_an_absent_value_is_absent():
     """As with SQL's NULL, results are a dash, comparisons are false, and loops do not run."""
     text = "{{ 100 * (1 - run.n) }} {{ run.n.of.it }} {{ run.n | num }} {{ run.low | num }} {{ run.n > 1 }} {{ run.low is none }}{% for x in run.n %}x{% endfor %}"
     assert (
@@ -169,7 +170,7 @@ def test_a_result_of_an_absent_value_is_absent():
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(st.lists(st.tuples(st.sampled_from(sorted(PLACES)), st.booleans()), min_size=2, max_size=60))
 def test_many_values_of_the_summary_may_be_absent(missing):
-    """The same holds for any number of missing values."""
+    """With any number of values missing, all files are written and none contains None."""
     collected, summary = finished()
     lacking = deepcopy(summary)
     for name, removed in missing:
@@ -205,7 +206,7 @@ for name, path in places(loose(finished()[0])):
 @given(st.lists(st.tuples(st.sampled_from(sorted(GIVEN)), st.booleans()), min_size=1, max_size=12))
 @pytest.mark.usefixtures("few_resamples")
 def test_values_of_rows_and_files_may_be_absent(missing):
-    """Whichever numbers a row or a file lacks, the report and the card are written."""
+    """Whichever values a row or a file lacks, the report and the card are written."""
     collected = deepcopy(finished()[0])
     for name, removed in missing:
         taken_from(loose(collected), GIVEN[name], removed)
@@ -214,8 +215,8 @@ def test_values_of_rows_and_files_may_be_absent(missing):
 
 @pytest.mark.parametrize("removed", [False, True], ids=["None", "removed"])
 @pytest.mark.usefixtures("few_resamples")
-def test_pictures_are_drawn_of_what_there_is(removed):
-    """With every optional number missing, all files are written, and no picture says None."""
+def test_pictures_are_drawn_from_what_exists(removed):
+    """With every optional value missing, all files are written, and no picture shows None."""
     collected = deepcopy(finished()[0])
     for path in GIVEN.values():
         taken_from(loose(collected), path, removed)
@@ -228,7 +229,7 @@ def test_pictures_are_drawn_of_what_there_is(removed):
     )
 
 
-def test_an_if_without_else_says_nothing():
+def test_an_if_without_else_prints_nothing():
     """`{{ a if b }}` prints nothing where b is false, not a dash."""
     text = "{{ '.serve' if wanted }}|{% for n in [1, 2] %}{{ n }}{{ ', ' if not loop.last }}{% endfor %}|{{ s.none }}"
     for escaping in (False, True):

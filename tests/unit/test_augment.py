@@ -13,13 +13,13 @@ def warped(amounts, seed=1):
     return warp(IMAGES, amounts, tf.constant([seed, 0], tf.int32)).numpy()
 
 
-def test_no_amounts_change_nothing():
+def test_without_amounts_nothing_changes():
     """Without amounts every image comes back as it was."""
     np.testing.assert_allclose(warped({}), IMAGES, atol=1e-3)
 
 
-def test_a_flip_mirrors_some():
-    """With flip alone each image is itself or its mirror image, both occur."""
+def test_a_flip_mirrors_some_images():
+    """With flip alone each image is itself or its mirror image, and both occur."""
     out = warped({"flip": True})
     mirrored = IMAGES[:, :, ::-1].astype(np.float32)
     same = [
@@ -31,7 +31,7 @@ def test_a_flip_mirrors_some():
 
 
 def test_a_shift_is_bounded():
-    """A shift of 0.25 of 16 pixels moves an image by at most 4 pixels, each way in some image."""
+    """A shift of 0.25 of 16 pixels moves an image by at most 4 pixels, in both directions."""
     point = np.zeros((200, 17, 17, 1), np.uint8)
     point[:, 8, 8] = 255
     out = warp(point, {"shift": 0.25}, tf.constant([3, 0], tf.int32)).numpy()[..., 0]
@@ -43,7 +43,7 @@ def test_a_shift_is_bounded():
 
 
 def test_the_seed_decides():
-    """The same seed gives the same warp, another seed another; values stay in range."""
+    """The same seed gives the same warp, another seed a different one; values stay in range."""
     assert (warped(ALL) == warped(ALL)).all()
     assert (warped(ALL) != warped(ALL, 2)).any()
     assert warped(ALL).min() >= 0

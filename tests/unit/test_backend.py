@@ -38,8 +38,8 @@ def printed(code: str, **environ) -> list[str]:
     return done.stdout.splitlines()
 
 
-def test_a_task_imports_neither_package():
-    """A task imports TensorFlow and none of the unneeded packages; a custom model may import them later."""
+def test_a_task_imports_no_unneeded_package():
+    """A task imports TensorFlow but no unneeded package; a custom model may import them later."""
     assert printed(IMPORTED) == ["[]", str(list(UNNEEDED))]
 
 
@@ -56,8 +56,11 @@ def test_a_task_imports_neither_package():
     ],
     ids=["of other work", "invalid"],
 )
-def test_a_users_configuration_does_not_reach_us(tmp_path, said):
-    """keras.json and variables decide no backend, format or number; the download folder stays the user's."""
+def test_a_users_configuration_is_ignored(tmp_path, said):
+    """Neither keras.json nor variables choose a backend, format or number.
+
+    The download folder stays the user's.
+    """
     (tmp_path / "keras.json").write_text(json.dumps(said))
     lines = printed(
         CONFIGURED, KERAS_HOME=str(tmp_path), KERAS_BACKEND="torch", KERAS_MAX_EPOCHS="none"
@@ -73,7 +76,7 @@ def test_nothing_is_written_into_a_home(tmp_path):
 
 
 def test_after_the_block_everything_is_as_it_was():
-    """Packages imported before the block stay imported, also when an import within fails."""
+    """Packages imported before the block stay imported, even when an import inside it fails."""
     before = {name: sys.modules.get(name) for name in UNNEEDED}
     sys.modules[UNNEEDED[0]] = imported = object()
     try:

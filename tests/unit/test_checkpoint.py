@@ -1,4 +1,4 @@
-"""A checkpoint is whole or known to be damaged, and this task's or known to be another's."""
+"""A checkpoint is complete or recognized as damaged, and this task's or recognized as another's."""
 
 import time
 
@@ -15,7 +15,7 @@ TASK = Key("cnn", "trial", 0)
 
 
 class Undeletable(FolderStore):
-    """A folder whose owner gave no right to remove; a real one would need another user."""
+    """A folder without the right to delete; a real one would need another user."""
 
     def delete(self, keys, patience_s=None):
         if keys:
@@ -47,12 +47,12 @@ def save(saved, *steps):
 
 
 def steps(store):
-    """Return attempt and step of all that are kept."""
+    """Return attempt and step of every stored checkpoint."""
     return sorted((p.attempt, p.step) for p in map(task_file, (o.key for o in store.listing(""))))
 
 
-def test_there_and_back():
-    """Arrays come back in order with dtype and shape, the state with them."""
+def test_a_bundle_round_trips():
+    """Arrays come back in order with dtype and shape, and so does the state."""
     arrays = [np.arange(3, dtype=np.float32), np.zeros((2, 0), np.int64), np.array(7, np.uint32)]
     again, state = checkpoint.unpack(checkpoint.pack(arrays, {"step": 5}))
     assert state == {"step": 5}
@@ -62,7 +62,7 @@ def test_there_and_back():
 
 
 def test_damage_is_noticed():
-    """Truncated anywhere, or with one bit turned, it is refused."""
+    """A bundle that is truncated anywhere, or has one bit flipped, is refused."""
     bundle = checkpoint.pack([np.arange(10)], {})
     for cut in (0, 10, 65, 200, len(bundle) - 1):
         with pytest.raises(checkpoint.Damaged):
@@ -74,8 +74,8 @@ def test_damage_is_noticed():
             checkpoint.unpack(bytes(turned))
 
 
-def test_gone_on_from_the_newest_of_ours(store):
-    """The next attempt goes on from the newest; two are kept, over all attempts."""
+def test_an_attempt_resumes_from_the_newest_checkpoint(store):
+    """The next attempt resumes from the newest; two are kept over all attempts."""
     save(checkpoints(store), 1, 2, 3)
     again = checkpoints(store, attempt=2)
     assert [(a[0].tolist(), s) for a, s in again.newest()] == [
@@ -87,7 +87,10 @@ def test_gone_on_from_the_newest_of_ours(store):
 
 
 def test_anothers_checkpoint_is_no_word_on_this_task(store, caplog):
-    """Of other parameters it is skipped with a warning that names what differs, and does not make ours be removed, however far it is."""
+    """A checkpoint with other parameters is skipped with a warning that names the difference.
+
+    However far it is, it does not cause this task's checkpoints to be removed.
+    """
     save(checkpoints(store, rate=0.1), 950)
     ours = checkpoints(store, attempt=1, owner="b" * 32, rate=0.2)
     assert list(ours.newest()) == []
@@ -98,15 +101,15 @@ def test_anothers_checkpoint_is_no_word_on_this_task(store, caplog):
 
 
 def test_two_attempts_of_one_number_have_two_folders(store):
-    """After a database that went back in time a number is handed out again: nothing of the first is written over."""
+    """When a restored database hands out a number twice, the first attempt is not overwritten."""
     save(checkpoints(store, owner="a" * 32), 5)
     save(checkpoints(store, owner="b" * 32), 5)
     assert steps(store) == [(1, 5), (1, 5)]
 
 
 @pytest.mark.parametrize("state", [{"step": 7, "machines": []}, {"step": 7}, [], None, "x"])
-def test_a_checkpoint_that_does_not_say_whose_it_is(store, caplog, state):
-    """One of an older version, or sealed over anything else, is skipped."""
+def test_a_checkpoint_without_an_identity_is_skipped(store, caplog, state):
+    """A checkpoint of an older version, or one sealed over anything else, is skipped."""
     store.put(
         "experiments/e/cnn/trial/0/1/checkpoint-000000007", checkpoint.pack([np.arange(2)], state)
     )
@@ -114,15 +117,15 @@ def test_a_checkpoint_that_does_not_say_whose_it_is(store, caplog, state):
     assert "checkpoint-000000007 is skipped" in caplog.text
 
 
-def test_sealed_over_something_else():
-    """A hash that matches over what is no bundle is damage, too."""
+def test_a_seal_over_no_bundle_is_damage():
+    """A matching hash over what is no bundle is damage, too."""
     for body in (b"", b"[]", b"null", b"PK\x03\x04 and no more"):
         with pytest.raises(checkpoint.Damaged, match="it is not a bundle"):
             checkpoint.unpack(checkpoint.hashlib.sha256(body).hexdigest().encode() + b"\n" + body)
 
 
-def test_what_cannot_be_removed_ends_no_training(tmp_path, caplog):
-    """Where old ones cannot be removed they stay, with one warning."""
+def test_checkpoints_that_cannot_be_removed_do_not_stop_training(tmp_path, caplog):
+    """Old checkpoints that cannot be removed stay, with one warning."""
     store = Undeletable(tmp_path, 5, time.sleep)
     save(checkpoints(store), 1, 2, 3, 4)
     assert len(steps(store)) == 4

@@ -1,4 +1,4 @@
-"""CIFAR-10's archive: found, held to its hash, read back equal, and no pickle in it runs anything."""
+"""CIFAR-10's archive: found, checked by its hash, read back equal, and its pickles run no code."""
 
 import hashlib
 import os
@@ -14,6 +14,7 @@ from job.data import cifar10, pickles, sources
 
 
 def python2_string(data):
+    """Return a string pickled as Python 2 did."""
     return (
         b"U" + bytes([len(data)]) + data
         if len(data) < 256
@@ -22,7 +23,7 @@ def python2_string(data):
 
 
 def python2_batch(data, labels):
-    """A batch pickled as Python 2 with its numpy did: strings of bytes, numpy.core, protocol 2."""
+    """Return a batch pickled as Python 2 and its NumPy did: byte strings, numpy.core, protocol 2."""
     array = b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\nK\x00\x85U\x01btR(K\x01"
     array += b"M" + struct.pack("<H", len(data)) + b"M" + struct.pack("<H", 3072) + b"\x86"
     array += b"cnumpy\ndtype\n(U\x02u1K\x00K\x01tR(K\x03U\x01|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb\x89"
@@ -39,11 +40,15 @@ def python2_batch(data, labels):
 
 
 def python3_batch(data, labels):
+    """Return a batch pickled as Python 3 does."""
     return pickle.dumps({b"data": data, b"labels": list(labels)}, protocol=2)
 
 
 def cifar_files(batch=python3_batch):
-    """A tiny CIFAR-10: (members, images [60, 3, 32, 32] of the five training batches and the test batch, labels)."""
+    """Return a tiny CIFAR-10: members, images [60, 3, 32, 32] and labels.
+
+    Fifty images are in the five training batches, ten in the test batch.
+    """
     images = np.random.default_rng(0).integers(0, 256, (60, 3072), np.uint8)
     labels = [i % 10 for i in range(60)]
     meta = {b"label_names": [f"class{i}".encode() for i in range(10)], b"num_vis": 3072}
@@ -61,7 +66,7 @@ def cifar_files(batch=python3_batch):
 
 @pytest.mark.parametrize("batch", [python2_batch, python3_batch])
 def test_cifar10_is_read_back_equal(tmp_path, batch):
-    """The official layout is read to [n, height, width, channel] in order, of Python 2 and of Python 3 pickles."""
+    """Python 2 and Python 3 pickles are read to [n, height, width, channel], in order."""
     files, images, labels = cifar_files(batch)
     path = write_tar(tmp_path / cifar10.NAME, files)
     for location in (path, str(tmp_path)):
@@ -84,7 +89,7 @@ def test_cifar10_is_resized(tmp_path):
 
 @pytest.mark.parametrize("member", ["data_batch_3", "batches.meta"])
 def test_a_pickle_runs_nothing(tmp_path, member):
-    """A pickle that names os.system is refused with member and global, and the command does not run."""
+    """A pickle that names os.system is refused by member and global, and the command does not run."""
 
     class Evil:
         def __reduce__(self):
@@ -104,7 +109,7 @@ def test_a_pickle_runs_nothing(tmp_path, member):
     "name", ["cbuiltins\neval\n", "c__builtin__\neval\n", "cnumpy\nload\n", "c_codecs\ndecode\n"]
 )
 def test_no_other_global_is_reached(name):
-    """Neither builtins nor other functions of the permitted modules can be named by a pickle."""
+    """A pickle can name neither builtins nor other functions of the permitted modules."""
     with pytest.raises(errors.Invalid, match=r"member 'm': the pickle asks for \w+\.\w+"):
         pickles.unpickle(b"\x80\x02" + name.encode() + b".", "m")
 
@@ -120,7 +125,7 @@ def test_no_other_global_is_reached(name):
     ],
 )
 def test_a_damaged_pickle_is_named(data):
-    """A pickle that is cut short, no pickle or holds floats is Invalid and names its member."""
+    """A pickle that is cut short, no pickle or holds floats is Invalid; the error names the member."""
     with pytest.raises(errors.Invalid, match="member 'm' is not a readable pickle"):
         pickles.unpickle(data, "m")
 
@@ -151,7 +156,7 @@ def test_a_pickle_takes_no_more_memory_than_it_has_bytes(data, said):
 
 
 def test_a_batch_of_another_shape_is_refused(tmp_path):
-    """A batch with fewer labels than images, or labels beyond 9, is Invalid and named."""
+    """A batch with fewer labels than images, or with labels above 9, is Invalid and named."""
     for labels in ([0] * 9, [10] * 10, "0" * 10):
         files = cifar_files()[0]
         files["cifar-10-batches-py/test_batch"] = pickle.dumps(
@@ -161,7 +166,7 @@ def test_a_batch_of_another_shape_is_refused(tmp_path):
 
 
 def test_a_missing_batch_is_named(tmp_path):
-    """An archive without one of the batches is Invalid, naming the member and the official archive."""
+    """An archive that lacks a batch is Invalid; the error names it and the official archive."""
     files = cifar_files()[0]
     del files["cifar-10-batches-py/data_batch_4"]
     message = refused("cifar10", location=write_tar(tmp_path / "c.tar.gz", files))
@@ -169,8 +174,8 @@ def test_a_missing_batch_is_named(tmp_path):
     assert cifar10.URL in message
 
 
-def test_a_copy_in_the_cache_of_keras_counts_only_whole(tmp_path, monkeypatch):
-    """Keras' archive is found under its own name in KERAS_HOME, and only with the SHA-256 Keras compares."""
+def test_a_copy_in_the_cache_of_keras_must_be_complete(tmp_path, monkeypatch):
+    """Keras' archive is found by its own name in KERAS_HOME, but only with Keras' SHA-256."""
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     path = tmp_path / "datasets" / "cifar-10-batches-py-target_archive"
     path.parent.mkdir()
@@ -195,13 +200,13 @@ def test_the_names_are_those_of_keras():
 
 @pytest.mark.timeout(20)
 def test_a_pipe_in_place_of_cifar10_is_refused(tmp_path):
-    """Named itself, or in the folder that is named."""
+    """A pipe is refused, whether the location names it or its folder."""
     os.mkfifo(tmp_path / cifar10.NAME)
     for location in (tmp_path, tmp_path / cifar10.NAME):
         assert "neither a file nor a folder" in refused("cifar10", location=str(location))
 
 
-def test_another_archive_is_told_by_its_looks(tmp_path):
+def test_cifar100_is_recognized(tmp_path):
     """CIFAR-100 given for CIFAR-10 is named as what it is."""
     path = write_tar(
         tmp_path / "c.tar.gz",

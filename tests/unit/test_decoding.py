@@ -1,4 +1,4 @@
-"""One image file: of any depth and format that is read, whatever its metadata say, within bounds."""
+"""One image file: any supported depth and format, whatever its metadata, within limits."""
 
 import struct
 import zlib
@@ -15,7 +15,7 @@ NOISE = images(1, 16, 24, 3)[0]
 
 
 def chunk(kind, content, crc=None):
-    """A PNG's chunk; `crc` is what is wrong with it."""
+    """Return a PNG chunk; `crc` replaces the right checksum by a wrong one."""
     return (
         struct.pack(">I", len(content))
         + kind
@@ -25,7 +25,7 @@ def chunk(kind, content, crc=None):
 
 
 def png(width, height, rows=b"", depth=8, colour=2, *more):
-    """A PNG by hand: rows without their filter bytes, and chunks before the pixels."""
+    """Return a PNG made by hand: rows without filter bytes, `more` chunks before the pixels."""
     step = len(rows) // height if rows else 0
     lines = (
         b"".join(b"\0" + rows[i * step : (i + 1) * step] for i in range(height)) if rows else b"x"
@@ -41,17 +41,19 @@ def png(width, height, rows=b"", depth=8, colour=2, *more):
 
 
 def noise_png(*more):
+    """Return NOISE as a PNG, with more chunks before the pixels."""
     return png(24, 16, NOISE.tobytes(), 8, 2, *more)
 
 
 def deep(values, bits):
-    """A grey image of 16 bits whose largest value is the largest of some bits."""
+    """Return a gray 16-bit image whose largest value is the largest that `bits` can hold."""
     grey = np.array(values, np.uint16).reshape(1, -1).repeat(4, 0)
     grey[0, 0] = 2**bits - 1
     return encoded(grey)
 
 
 def pixels(content, size=None, bits=16):
+    """Return the pixels of a decoded image."""
     return np.asarray(decoding.decode(content, "x", size, bits).image)
 
 
@@ -63,7 +65,10 @@ def pixels(content, size=None, bits=16):
     [(8, 100, 100), (10, 512, 128), (12, 2048, 128), (14, 8192, 128), (16, 32768, 128)],
 )
 def test_the_depth_of_a_set_is_that_of_its_largest_value(tmp_path, bits, value, flat):
-    """All 16-bit images of a set, of both parts, are scaled by the bits the largest value takes; the bits are kept, and said if fewer."""
+    """All 16-bit images of a set are scaled by the bits of its largest value, in both parts.
+
+    The bits are kept, and a note says if they are fewer than 16.
+    """
     files = {
         "train/a/1.png": encoded(np.full((4, 5), value, np.uint16)),
         "train/b/1.png": encoded(np.full((4, 5), 7, np.uint8)),
@@ -87,8 +92,8 @@ def test_the_depth_of_a_set_is_that_of_its_largest_value(tmp_path, bits, value, 
         assert said == ([True] if bits < 16 else [])
 
 
-def test_the_depth_is_that_of_images_to_predict(tmp_path):
-    """One image is scaled by the bits of the data that was learnt from; one that has more is refused, not clipped."""
+def test_an_image_to_predict_has_the_depth_of_the_training_data(tmp_path):
+    """One image is scaled by the bits of the training data; one with more is refused, not clipped."""
     (tmp_path / "1.png").write_bytes(deep([2048] * 5, 12))
     assert pictures.one(tmp_path / "1.png", (4, 5, 3), 12)[1, 1].tolist() == [128] * 3
     assert pictures.one(tmp_path / "1.png", (4, 5, 3))[1, 1].tolist() == [8] * 3
@@ -100,8 +105,11 @@ def test_the_depth_is_that_of_images_to_predict(tmp_path):
 
 @pytest.mark.parametrize(("bits", "flat"), [(12, 128), (16, 8)])
 @pytest.mark.parametrize("alpha", [False, True])
-def test_16_bit_colour_keeps_its_low_bytes(bits, flat, alpha):
-    """Of 16-bit colour the low bytes count too when it holds fewer bits; at 16 it stays as Pillow reads it."""
+def test_16_bit_color_keeps_its_low_bytes(bits, flat, alpha):
+    """The low bytes of 16-bit color count when it holds fewer bits.
+
+    With all 16 bits it stays as Pillow reads it.
+    """
     values = np.full((3, 4, 4 if alpha else 3), 2048, ">u2")
     if alpha:
         values[..., 3] = 65535
@@ -117,7 +125,7 @@ def test_16_bit_colour_keeps_its_low_bytes(bits, flat, alpha):
     ("tif", "TIFF", {}), ("TIFF", "TIFF", {"compression": "tiff_lzw"}), ("tiff", "TIFF", {"compression": "tiff_deflate"}), ("ppm", "PPM", {}),
 ])  # fmt: skip
 def test_more_formats_are_read_without_loss(tmp_path, suffix, form, options):
-    """TIFF and PPM give the pixels they hold, by content, whatever the suffix says."""
+    """TIFF and PPM give the pixels they hold, by content, whatever the suffix."""
     files = {
         f"a/1.{suffix}": encoded(NOISE, form, **options),
         "b/1.png": encoded(NOISE, form, **options),
@@ -127,7 +135,10 @@ def test_more_formats_are_read_without_loss(tmp_path, suffix, form, options):
 
 
 def test_the_first_of_several_images_is_read():
-    """Of an animated GIF the first frame is read, of a TIFF the first page; a GIF's transparent pixels are white."""
+    """The first frame of an animated GIF and the first page of a TIFF are read.
+
+    Transparent pixels of a GIF become white.
+    """
     first = Image.new("P", (4, 4), 0)
     second = Image.new("P", (4, 4), 1)
     for image in (first, second):
@@ -141,8 +152,8 @@ def test_the_first_of_several_images_is_read():
     assert pixels(encoded(first, "GIF", transparency=0))[0, 0].tolist() == [255] * 3
 
 
-def test_grey_of_16_bits_in_other_formats():
-    """16-bit TIFF, packed or not, is scaled as PNG is; a PGM that says its largest value is scaled by that."""
+def test_16_bit_gray_in_other_formats():
+    """16-bit TIFF, compressed or not, scales as PNG does; a PGM scales by its own largest value."""
     grey = np.array([[0, 128, 129, 257 * 100, 65535]], np.uint16)
     for options in ({}, {"compression": "tiff_lzw"}):
         assert pixels(encoded(grey, "TIFF", **options))[0, :, 0].tolist() == [0, 0, 1, 100, 255]
@@ -157,16 +168,16 @@ def test_grey_of_16_bits_in_other_formats():
     (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "is HEIC or AVIF, whatever its name, which is unsupported: convert it to JPEG"),
     (b"%PDF-1.4", "is not a PNG, JPEG, BMP, WEBP, TIFF, GIF, PPM image"),
 ])  # fmt: skip
-def test_values_and_formats_that_are_not_read(content, said):
-    """Floats, values out of 16 bits and HEIC are refused by a sentence that says what is expected or to be done."""
+def test_unsupported_values_and_formats_are_refused(content, said):
+    """Floats, values beyond 16 bits and HEIC get one sentence that says what is expected."""
     with pytest.raises(Invalid, match="^x ") as caught:
         pixels(content)
     assert said in str(caught.value)
 
 
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "BMP", "WEBP", "TIFF", "GIF", "PPM"])
-def test_a_file_that_is_cut_short_or_flipped_ends_in_a_sentence(form):
-    """Whatever is done to the bytes of a file, it is decoded or refused by one sentence; half of one is refused."""
+def test_a_damaged_file_gets_one_sentence(form):
+    """A file with any bit flipped is decoded or refused in one sentence; half a file is refused."""
     whole = encoded(Image.fromarray(NOISE), form)
     rng = np.random.default_rng(3)
     with pytest.raises(Invalid):
@@ -191,13 +202,13 @@ BOMB = zlib.compress(bytes(70_000_000), 9)  # larger than what Pillow lets a tex
     chunk(b"pHYs", b"\0"), chunk(b"tEXt", b"a\0b", crc=1), chunk(b"gAMA", b"\0"), chunk(b"cHRM", b"\0\1"), chunk(b"sRGB", b""),
     chunk(b"iCCP", b"no profile"), chunk(b"acTL", b"\0"), chunk(b"fcTL", b"\0"), chunk(b"eXIf", b"no EXIF", crc=7),
 ], ids=lambda c: c[4:8].decode())  # fmt: skip
-def test_metadata_of_a_png_refuse_no_image(extra):
-    """Profiles and texts that are too large, and chunks no pixel needs that are short or damaged, are passed over."""
+def test_damaged_metadata_of_a_png_are_skipped(extra):
+    """Oversized profiles and texts, and short or damaged chunks no pixel needs, are skipped."""
     assert (pixels(noise_png(extra)) == NOISE).all()
 
 
 def test_damaged_pixels_are_refused_beside_damaged_metadata():
-    """What is passed over is metadata: a wrong checksum or a lost end of the pixels is refused still."""
+    """Only metadata is skipped: a wrong checksum or a missing end of the pixels is refused."""
     bad = noise_png(chunk(b"pHYs", b"\0"))
     at = bad.index(b"IDAT") + 40
     for broken in (
@@ -210,7 +221,7 @@ def test_damaged_pixels_are_refused_beside_damaged_metadata():
 
 
 def exif(orientation, kind=3, more=b"\0\0\0\0"):
-    """EXIF of one entry, orientation, by hand: of any type."""
+    """Return EXIF data with one entry, orientation, of any type."""
     return (
         b"Exif\0\0MM\0\x2a\0\0\0\x08\0\x01\x01\x12"
         + struct.pack(">HI", kind, 1)
@@ -220,7 +231,7 @@ def exif(orientation, kind=3, more=b"\0\0\0\0"):
 
 
 def test_nonsense_in_exif_turns_nothing():
-    """Text where EXIF wants a number, a directory out of the file and other segments without sense leave a JPEG as it is."""
+    """Invalid EXIF values, directories and segments leave a JPEG as it is."""
     plain = encoded(NOISE, "JPEG", quality=95)
     for content in (
         exif(b"ab\0\0", 2),
@@ -246,8 +257,8 @@ def test_nonsense_in_exif_turns_nothing():
         assert (pixels(broken) == pixels(plain)).all()
 
 
-def test_a_sound_orientation_holds_beside_nonsense():
-    """Text where the resolution is wanted does not undo the orientation beside it."""
+def test_a_valid_orientation_holds_beside_nonsense():
+    """Text in place of the resolution does not undo the orientation beside it."""
     entries = (
         b"\0\x02"
         + b"\x01\x12\0\x03\0\0\0\x01\0\x06\0\0"
@@ -262,7 +273,7 @@ def test_a_sound_orientation_holds_beside_nonsense():
 
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP", "TIFF"])
 def test_orientation_in_every_format(form):
-    """A picture that lies on its side is upright once, by its size too, in every format that says so."""
+    """A picture stored on its side is turned upright exactly once, size included, in every format."""
     lying = Image.Exif()
     lying[0x0112] = 6
     picture = np.zeros((8, 16, 3), np.uint8)
@@ -278,13 +289,13 @@ def test_orientation_in_every_format(form):
 
 @pytest.fixture
 def small_limits(monkeypatch):
-    """The bounds a thousand times smaller, to try them on small images."""
+    """Make the limits a thousand times smaller, to test them on small images."""
     for name in ("MAX_PIXELS", "MAX_WHOLE", "MAX_WEBP", "MAX_JPEG"):
         monkeypatch.setattr(decoding, name, getattr(decoding, name) // 1000)
 
 
 def ramp(width, height):
-    """A picture with some noise, as photos have, whose means are known: dark at the left, bright at the right."""
+    """Return a noisy picture that is dark on the left and bright on the right."""
     noise = np.random.default_rng(0).normal(0, 8, (height, width))
     return (np.linspace(30, 220, width) + noise).astype(np.uint8)[..., None].repeat(3, 2)
 
@@ -294,7 +305,7 @@ def ramp(width, height):
     ("PNG", 480, {"mode": "P"}), ("PNG", 480, {"mode": "RGBA"}), ("PNG", 480, {"mode": "I;16"}), ("PNG", 480, {"mode": "1"}),
 ])  # fmt: skip
 def test_a_large_photo_is_made_smaller_while_it_is_read(small_limits, form, width, options):
-    """A picture of more pixels than are kept is decoded smaller and looks the same; its size is told as it came."""
+    """A picture with too many pixels is decoded smaller and looks the same; its full size is kept."""
     height, options = width // 4 * 3, dict(options)
     plain = Image.fromarray(ramp(width, height))
     mode = options.pop("mode", "RGB")
@@ -314,7 +325,7 @@ def test_a_large_photo_is_made_smaller_while_it_is_read(small_limits, form, widt
 
 
 def test_a_large_photo_without_a_size_is_refused(tmp_path, small_limits):
-    """Without data.image_size it would be staged as it is: the message says to set it."""
+    """Without data.image_size a large photo would be staged as it is: the message says to set it."""
     large = encoded(ramp(480, 360), "JPEG")
     assert "480 x 360 pixels, more than 50,000: set data.image_size" in refused(
         write_folder(tmp_path / "set", {"a/1.jpg": large, "b/1.jpg": large})
@@ -322,7 +333,7 @@ def test_a_large_photo_without_a_size_is_refused(tmp_path, small_limits):
 
 
 def test_a_photo_of_108_megapixels(tmp_path):
-    """The photo of a telephone becomes 224 px."""
+    """A phone's photo of 108 megapixels becomes 224 px."""
     (tmp_path / "1.jpg").write_bytes(encoded(Image.new("L", (12000, 9000), 77), "JPEG"))
     assert (pictures.one(tmp_path / "1.jpg", (224, 224, 3)) == 77).all()
 
@@ -334,6 +345,9 @@ def test_a_photo_of_108_megapixels(tmp_path):
     encoded(Image.new("L", (8, 8)), "GIF").replace(b"\x08\0\x08\0", struct.pack("<HH", 60000, 60000)),
 ], ids=["png", "png in whole", "pgm", "jpeg", "jpeg too large", "gif"])  # fmt: skip
 def test_a_bomb_is_refused_by_its_header(content):
-    """A few bytes that claim hundreds of megapixels are refused before they are decoded, with a size to resize to as well."""
+    """A few bytes that claim hundreds of megapixels are refused before decoding.
+
+    A size to resize to does not change that.
+    """
     with pytest.raises(Invalid, match="pixels"):
         decoding.decode(content, "x", (8, 8))

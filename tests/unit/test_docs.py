@@ -40,7 +40,7 @@ ELSEWHERE = {
 
 
 def prose(page: Path) -> str:
-    """Return a page without its blocks of code."""
+    """Return a page without its code blocks."""
     return re.sub(r"^ *```.*?^ *```", "", page.read_text(), flags=re.M | re.S)
 
 
@@ -55,7 +55,7 @@ def anchors(page: Path) -> set[str]:
 
 
 def links(page: Path) -> list[str]:
-    """Return where the links and images of a page lead."""
+    """Return the targets of a page's links and images."""
     text = re.sub(r"`[^`\n]*`", "", prose(page))
     return re.findall(r"\]\(([^)\s]+)\)", text)
 
@@ -94,7 +94,7 @@ def test_commands_exist():
 
 
 def test_every_command_is_in_the_help():
-    """`job --help` lists each command once, under what one wants to do, with a sentence that is not cut off."""
+    """`job --help` lists each command once, in a group, with a sentence that is not cut off."""
     assert sorted(
         name for names in GROUPS.values() for name in names if name in job.commands
     ) == sorted(job.commands)
@@ -105,7 +105,7 @@ def test_every_command_is_in_the_help():
 
 
 def test_the_readme_is_short():
-    """The README is an entrance: at most 200 lines and 2,000 words, and two commands before line 25."""
+    """The README has at most 200 lines and 2,000 words, and two commands before line 25."""
     text = (ROOT / "README.md").read_text()
     assert len(text.splitlines()) <= 200
     assert len(text.split()) <= 2000
@@ -116,7 +116,7 @@ def test_the_readme_is_short():
 
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
 def test_every_link_resolves(page):
-    """Every relative link and image of a page leads to a file, and every anchor to a heading of it."""
+    """Every relative link and image of a page leads to a file, every anchor to a heading in it."""
     for link in links(page):
         if re.match(r"[a-z]+:", link):
             continue
@@ -152,7 +152,7 @@ def test_every_picture_is_shown():
 
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
 def test_every_path_exists(page):
-    """Every path of the repository that a page names, in backticks or in a command, exists; a pattern matches something."""
+    """Every repository path that a page names exists, and every pattern matches something."""
     text = page.read_text()
     paths = {
         path
@@ -169,7 +169,7 @@ def test_every_path_exists(page):
 
 @pytest.mark.parametrize("lock", ["requirements.lock", "requirements-gpu.lock"])
 def test_locks_share_their_pins(lock):
-    """What is in two locks is there in one version, and no lock names an index."""
+    """A package in two locks has one version, and no lock names an index."""
     pins = {
         name: dict(re.findall(r"^([a-z0-9.-]+)==(\S+)", (ROOT / name).read_text(), re.M))
         for name in (lock, "requirements-dev.lock")
@@ -180,7 +180,7 @@ def test_locks_share_their_pins(lock):
     assert "http" not in (ROOT / lock).read_text()
 
 
-def test_the_version_is_one():
+def test_there_is_one_version():
     """The package's version is the distribution's."""
     from job import __version__
 

@@ -1,4 +1,4 @@
-"""Files from elsewhere: whole or not at all, once, and no secret of their URL is shown."""
+"""Downloads: complete or absent, fetched once, and no secret of their URL is shown."""
 
 import hashlib
 import http.server
@@ -15,7 +15,7 @@ from job.data import buckets, cifar10, downloads, sources
 
 
 class Server(http.server.BaseHTTPRequestHandler):
-    """Serves `files` of its server; /short breaks off, /503 is busy."""
+    """Serve `files` of the server; /short.zip breaks off, /503.zip is busy."""
 
     def do_GET(self):
         path = self.path.partition("?")[0]
@@ -34,7 +34,7 @@ class Server(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server(monkeypatch):
-    """A web server on this machine, with .url, .files and .asked."""
+    """Yield a local web server with .url, .files and .asked."""
     monkeypatch.setenv("no_proxy", "*")
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Server) as server:
         server.files = {}
@@ -46,7 +46,7 @@ def server(monkeypatch):
 
 
 def test_a_url_is_downloaded_once(tmp_path, server):
-    """An archive at a URL is read from the cache folder from the second time on, and nothing else is left there."""
+    """An archive at a URL comes from the cache from the second time on; nothing else is left there."""
     server.files["/x/pets.zip"] = open(write_zip(tmp_path / "pets.zip", two_classes()), "rb").read()
     for _ in range(2):
         read = sources.read(f"{server.url}/x/pets.zip?token=secret", cache_dir=tmp_path / "cache")
@@ -57,7 +57,7 @@ def test_a_url_is_downloaded_once(tmp_path, server):
 
 
 def stranger(path, content):
-    """Put a file where a download was, of a strange content."""
+    """Replace a download by a file with other content."""
     path.unlink(missing_ok=True)
     path.write_bytes(content)
 
@@ -74,7 +74,7 @@ def stranger(path, content):
     ids=["planted", "empty", "without a note", "with another note", "a link"],
 )
 def test_a_copy_that_is_not_what_came(tmp_path, server, harm, caplog):
-    """A kept download that was altered, or of which nothing says what it was, is downloaded again: nobody's bytes become the data."""
+    """A cached download that was altered, or has no valid note of its hashes, is downloaded again."""
     server.files["/a.zip"] = b"abc"
     (copy,) = {downloads.kept(f"{server.url}/a.zip", tmp_path / "cache") for _ in range(2)}
     assert len(server.asked) == 1
@@ -90,7 +90,7 @@ def test_a_copy_that_is_not_what_came(tmp_path, server, harm, caplog):
 
 
 def test_no_download_goes_into_a_folder_of_others(tmp_path, server):
-    """A cache that others may write is refused before anything is read from it or written to it."""
+    """A cache that others may write is refused before anything is read from or written to it."""
     server.files["/a.zip"] = b"abc"
     downloads.kept(f"{server.url}/a.zip", tmp_path / "cache")
     (tmp_path / "cache").chmod(0o777)
@@ -112,7 +112,7 @@ def test_cifar10_by_url(tmp_path, server):
 
 
 def test_cifar10_is_downloaded_when_keras_has_none(tmp_path, server, monkeypatch):
-    """Without a location and without Keras' copy the official archive comes into the cache folder, once, by its hash."""
+    """Without a location or Keras' copy, the official archive is cached once, checked by its hash."""
     data = open(write_tar(tmp_path / "c.tar.gz", cifar_files()[0]), "rb").read()
     server.files["/c.tar.gz"] = data + b"changed"
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
@@ -135,7 +135,10 @@ def test_cifar10_is_downloaded_when_keras_has_none(tmp_path, server, monkeypatch
     ],
 )
 def test_a_failed_download_leaves_nothing(tmp_path, server, path, error, said):
-    """A missing file is Invalid, a busy server or a broken connection Unreachable; no part of a file stays, no secret is shown."""
+    """A missing file is Invalid, a busy server or broken connection Unreachable.
+
+    No part of a file stays, and no secret is shown.
+    """
     server.files["/short.zip"] = b"PK"
     message = refused(f"{server.url}{path}?token=secret", cache_dir=tmp_path, error=error)
     assert said in message
@@ -144,7 +147,7 @@ def test_a_failed_download_leaves_nothing(tmp_path, server, path, error, said):
 
 
 def test_no_server(tmp_path, monkeypatch):
-    """A refused connection is Unreachable (69): waiting may mend it."""
+    """A refused connection is Unreachable (69): waiting may fix it."""
     monkeypatch.setenv("no_proxy", "*")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -155,7 +158,7 @@ def test_no_server(tmp_path, monkeypatch):
 
 
 def test_another_hash_is_refused(tmp_path, server):
-    """A download whose SHA-256 differs is Invalid with both hashes and does not take the name; the right one does."""
+    """A download with another SHA-256 is Invalid with both hashes, and only the right one is kept."""
     server.files["/a"] = b"abc"
     with pytest.raises(errors.Invalid, match="has the SHA-256 ba7816bf.*, not 0000: get the file"):
         downloads.download(f"{server.url}/a", tmp_path / "a", "0000")
@@ -169,15 +172,15 @@ def test_another_hash_is_refused(tmp_path, server):
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full here")
-def test_a_full_disk_is_said(tmp_path):
-    """A full disk is Unreachable (69) and said to be one."""
+def test_a_full_disk_is_named(tmp_path):
+    """A full disk is Unreachable (69), and the error says so."""
     with pytest.raises(errors.Unreachable, match="the disk of .* is full"):
         with downloads.writing(tmp_path / "a"), open("/dev/full", "wb", buffering=0) as full:
             full.writelines([b"abc"])
 
 
 def test_a_cache_that_cannot_be_written(tmp_path, server):
-    """A cache folder that cannot be made is Invalid and names JOB_CACHE_DIR."""
+    """A cache folder that cannot be made is Invalid; the error names JOB_CACHE_DIR."""
     (tmp_path / "file").write_bytes(b"")
     server.files["/a.zip"] = b"PK"
     assert "JOB_CACHE_DIR" in refused(f"{server.url}/a.zip", cache_dir=tmp_path / "file")
@@ -202,7 +205,7 @@ def test_no_secret_of_a_url_is_shown(url, said):
     "key", ["../a.png", "a/../../b.png", "/etc/a.png", "a//b.png", "./a.png", "a\0.png"]
 )
 def test_no_object_of_a_bucket_leads_elsewhere(key):
-    """A key that would be written outside of the folder for a bucket's objects is Invalid, by name."""
+    """A key that would be written outside the bucket's folder is Invalid, by name."""
     buckets.check_below("s3://b/p", ["a/b.png", "ü x.png", "..a"])
     with pytest.raises(errors.Invalid, match="is not a path below it"):
         buckets.check_below("s3://b/p", ["a/b.png", key])

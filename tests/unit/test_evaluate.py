@@ -1,4 +1,4 @@
-"""Scores: equal to scikit-learn's, with intervals that mean what they say."""
+"""Scores equal scikit-learn's, and their intervals mean what they say."""
 
 import time
 from decimal import Decimal, localcontext
@@ -15,6 +15,7 @@ CLASSES = ["a", "b", "c", "d"]
 
 @pytest.fixture(scope="module")
 def data():
+    """Return labels and probabilities of 300 images in 4 classes."""
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 4, 300)
     logits = rng.normal(size=(300, 4)) + 1.5 * np.eye(4)[labels]
@@ -23,7 +24,7 @@ def data():
 
 
 def test_equal_to_scikit_learn(data):
-    """Accuracy, balanced accuracy, macro and weighted averages, ROC-AUC and log loss are scikit-learn's."""
+    """Accuracies, macro and weighted averages, ROC-AUC and log loss equal scikit-learn's."""
     labels, p = data
     ours = evaluate.evaluate(labels, p, CLASSES, 1, method=NEWEST)
     guess = p.argmax(1)
@@ -56,8 +57,11 @@ def test_auc_with_ties():
     )
 
 
-def test_undefined_is_said(data):
-    """A class never predicted has precision 0 and is listed; a class without images has no ROC-AUC, with the reason."""
+def test_undefined_scores_are_named(data):
+    """A class never predicted has precision 0 and is listed.
+
+    A class without images has no ROC-AUC, and the reason is given.
+    """
     labels, p = data
     p = p.copy()
     p[:, 3] = 0
@@ -69,8 +73,11 @@ def test_undefined_is_said(data):
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_a_class_that_is_nowhere_counts_nowhere(seed):
-    """Classes neither there nor predicted leave the macro averages as they leave scikit-learn's, in resamples too; others stay, with 0."""
+def test_an_absent_class_does_not_count(seed):
+    """Classes neither tested nor predicted leave the macro averages, as in scikit-learn.
+
+    That holds in resamples too; the other classes stay, with 0 where undefined.
+    """
     rng = np.random.default_rng(seed)
     there = rng.permutation(7)[:4]
     said = rng.permutation(7)[:4]
@@ -98,6 +105,7 @@ def test_a_class_that_is_nowhere_counts_nowhere(seed):
 
 
 def same_as_scikit_learn(ours, labels, guess):
+    """Compare macro averages and balanced accuracy with scikit-learn's."""
     theirs = metrics.precision_recall_fscore_support(
         labels, guess, average="macro", zero_division=0
     )[:3]
@@ -109,7 +117,10 @@ def same_as_scikit_learn(ours, labels, guess):
 
 
 def test_by_method_1_every_class_counts():
-    """An old experiment keeps its numbers: a class that is nowhere counts as 0. Where every class is somewhere, both methods have the same bits."""
+    """By method 1 an absent class counts as 0, so an old experiment keeps its numbers.
+
+    Where no class is absent, both methods give the same bits.
+    """
     labels = np.array([0, 0, 1, 1])
     p = np.array(
         [[0.9, 0.1, 0, 0], [0.8, 0.2, 0, 0], [0.3, 0.7, 0, 0], [0.6, 0.4, 0, 0]], np.float32
@@ -134,13 +145,13 @@ def test_by_method_1_every_class_counts():
 
 
 def test_wilson():
-    """The Wilson interval of 57 and 46 of 100."""
+    """The Wilson intervals of 57 and 46 of 100 are the known ones."""
     assert evaluate.wilson(57, 100) == pytest.approx([0.472, 0.663], abs=5e-4)
     assert evaluate.wilson(46, 100) == pytest.approx([0.366, 0.557], abs=5e-4)
 
 
 def test_wilson_stays_within_0_and_1():
-    """Of 50 of 50 the upper end is 1, of none the lower 0, and all are those of the closed form in sixty digits."""
+    """Wilson intervals match the closed form in sixty digits and never leave 0 to 1."""
     assert evaluate.wilson(50, 50)[1] == 1.0
     z = Decimal(evaluate.Z95)
     with localcontext(prec=60):
@@ -154,7 +165,7 @@ def test_wilson_stays_within_0_and_1():
 
 
 def test_smoothed_losses_are_those_of_keras():
-    """The loss of smoothed labels is what Keras calls categorical cross-entropy with label_smoothing; unsmoothed it is the log loss."""
+    """The smoothed loss is Keras' categorical cross-entropy; unsmoothed it is the log loss."""
     from keras.losses import categorical_crossentropy
 
     rng = np.random.default_rng(4)
@@ -169,7 +180,7 @@ def test_smoothed_losses_are_those_of_keras():
         )
 
 
-def test_intervals_cover(data):
+def test_scores_lie_in_their_intervals(data):
     """Each score lies in its interval, and equal seeds give equal intervals."""
     labels, p = data
     result = evaluate.evaluate(labels, p, CLASSES, 1, method=NEWEST)
@@ -179,7 +190,7 @@ def test_intervals_cover(data):
     )
 
 
-def test_differences_pair(data):
+def test_a_model_does_not_differ_from_itself(data):
     """A model's difference to itself is exactly 0 in every resample."""
     labels, p = data
     assert evaluate.paired_difference(labels, p, p, 1) == {
@@ -189,7 +200,7 @@ def test_differences_pair(data):
 
 
 def test_mistakes_are_the_most_confident_wrong_rows():
-    """Right rows are none, the most confident come first, equal ones by row, and no more than asked for."""
+    """Mistakes are wrong rows only, by confidence, then by row, and no more than asked for."""
     p = np.array([[0.9, 0.1], [0.2, 0.8], [0.4, 0.6], [0.8, 0.2]], np.float32)
     assert evaluate.mistakes(np.array([1, 0, 0, 0]), p, 16).tolist() == [0, 1, 2]
     assert evaluate.mistakes(np.array([0, 0, 1, 1]), p, 1).tolist() == [1]
@@ -197,7 +208,10 @@ def test_mistakes_are_the_most_confident_wrong_rows():
 
 
 def test_a_thousand_classes():
-    """With 1,000 classes scores and intervals take seconds, and the ROC-AUC is scikit-learn's, of classes small and large, ties included."""
+    """With 1,000 classes, scores and intervals take seconds.
+
+    The ROC-AUC equals scikit-learn's, for small and large classes, ties included.
+    """
     rng = np.random.default_rng(2)
     labels = np.concatenate(
         [np.arange(1000), np.zeros(200, int), np.ones(100, int)]

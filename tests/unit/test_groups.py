@@ -1,4 +1,4 @@
-"""Groups a user names: read without a guess, and never on both sides of any split."""
+"""Images that belong together: groups stay whole in every split, and their file may be wrong."""
 
 import unicodedata
 
@@ -15,11 +15,12 @@ CSV = "image,group\ntrain/cat/1.png,anna\ntrain/dog/1.png,ben\n"
 
 
 def read(path, groups, **options):
+    """Return the groups of the training images."""
     return sources.read(str(path), groups=groups, **options).train.groups.tolist()
 
 
 def patients(n=300, groups=40, classes=4, seed=0):
-    """Images of patients of very different size, each with images of several classes, rare ones among them."""
+    """Return labels and groups of patients of very different size, each with several classes."""
     rng = np.random.default_rng(seed)
     size = rng.pareto(2.5, groups) + 0.2
     named = np.concatenate([np.arange(groups), rng.choice(groups, n - groups, p=size / size.sum())])
@@ -28,13 +29,16 @@ def patients(n=300, groups=40, classes=4, seed=0):
 
 
 def sides(groups, side):
-    """On how many sides the group that is torn most stands."""
+    """Return the largest number of sides that one group is on."""
     return max(len(set(side[groups == g].tolist())) for g in np.unique(groups))
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_splits_keep_groups_whole(seed):
-    """No group is on both sides of a part taken or in two folds; sizes and classes come near to what was asked, each class on each side."""
+    """No group is on both sides of a part or in two folds.
+
+    Sizes come near to what was asked, and each class is on each side.
+    """
     labels, groups = patients(seed=seed)
     for n in (30, 75, 200):
         taken = np.isin(np.arange(300), splits.take(labels, groups, n, seed, "x", named=True))
@@ -50,7 +54,7 @@ def test_splits_keep_groups_whole(seed):
 
 
 def test_groups_of_one_are_a_plain_split():
-    """Where each image is its own group, a part is stratified to an image a class, and folds are as without groups."""
+    """Where each image is its own group, parts and folds are stratified as without groups."""
     labels = np.repeat(np.arange(4), 50)
     alone = np.arange(200)
     assert np.bincount(
@@ -61,7 +65,7 @@ def test_groups_of_one_are_a_plain_split():
 
 
 def test_large_groups_are_held_out_as_often_as_small_ones():
-    """A part held out is no choice of small groups: over seeds a large group is in it as often as its share says."""
+    """Over many seeds, a large group is held out as often as its share says."""
     labels = np.arange(120) % 2
     groups = np.repeat(np.arange(12), [40, *[8] * 5, *[6, 6, 7, 7, 7, 7]])
     held = [
@@ -78,7 +82,7 @@ def test_equal_images_join_groups():
 
 
 def test_too_few_groups():
-    """A class in one group, and fewer groups of a class than folds, are one sentence with the name of the class."""
+    """A class with too few groups to split is one sentence that names the class."""
     labels = np.array([0, 0, 0, 1, 1, 1])
     groups = np.array([0, 1, 2, 3, 3, 3])
     with pytest.raises(Invalid, match="data.holdout = 0.2: class 'owl' has 1 group, too few"):
@@ -91,8 +95,8 @@ def test_too_few_groups():
         )
 
 
-def test_a_part_held_out_and_its_splits():
-    """Held-out part, validation and folds of one data set share no group, nor what identical images connect; relate() says so."""
+def test_held_out_part_and_splits_share_no_group():
+    """Held-out part, validation and folds share no group, nor groups that equal images connect."""
     labels, groups = patients(400, 60)
     pixels = np.random.default_rng(1).integers(0, 256, (400, 4, 4, 3), np.uint8)
     pixels[7] = pixels[399]  # joins two groups
@@ -118,7 +122,10 @@ def test_a_part_held_out_and_its_splits():
 
 
 def test_a_csv_is_found_in_the_data_else_beside_it(tmp_path, monkeypatch):
-    """The file of this name in folder or archive is read, else the one at the path; a folder around the classes may be named or not."""
+    """The file in the folder or archive comes first, then the one at the path.
+
+    Names may include or omit a folder around the classes.
+    """
     monkeypatch.chdir(tmp_path)
     folder = write_folder(tmp_path / "set", two_classes(**{"groups.csv": CSV.encode()}))
     (tmp_path / "groups.csv").write_text(CSV.replace("ben", "anna"))
@@ -134,7 +141,10 @@ def test_a_csv_is_found_in_the_data_else_beside_it(tmp_path, monkeypatch):
 
 
 def test_a_csv_as_programs_write_it(tmp_path):
-    """A byte order mark, other columns and their order, ./ and accents written in two ways are no matter; rows too many are counted."""
+    """A byte order mark, other columns, ./ and decomposed accents do not matter.
+
+    Rows without an image are counted.
+    """
     name = "train/cat/é.png"
     rows = f"\ufeffgroup,age,image\r\n7,3,./{unicodedata.normalize('NFD', name)}\r\n8,3,train/dog/1.png\r\n9,3,gone.png\r\n"
     files = {
@@ -172,8 +182,8 @@ def test_a_csv_as_programs_write_it(tmp_path):
         (b"image,group\n\xff,1\n", "it is not UTF-8 text"),
     ],
 )
-def test_csv_refused(tmp_path, text, said):
-    """What is wrong with the CSV is said with line, image and what is expected."""
+def test_a_wrong_csv_is_refused(tmp_path, text, said):
+    """The error names the line, the image and what is expected."""
     content = text if isinstance(text, bytes) else text.encode()
     path = write_folder(tmp_path / "set", two_classes(**{"g.csv": content}))
     message = refused(path, groups="g.csv")
@@ -182,7 +192,7 @@ def test_csv_refused(tmp_path, text, said):
 
 
 def test_a_csv_that_is_not_there(tmp_path):
-    """The places looked at are named; sources without file names cannot have groups."""
+    """The error names the places searched; sources without file names cannot have groups."""
     message = refused(write_folder(tmp_path / "set", two_classes()), groups="nope.csv")
     assert "no such file in the data" in message
     assert "nope.csv" in message
@@ -190,7 +200,7 @@ def test_a_csv_that_is_not_there(tmp_path):
 
 
 def test_a_group_in_both_shipped_parts_is_refused(tmp_path):
-    """A shipped test part that shares a group with the training part is refused, with the group, two images and what to do."""
+    """The error names the group, two of its images and what to do."""
     rows = CSV + "test/dog/1.png,anna\n"
     path = write_folder(
         tmp_path / "set",
@@ -205,7 +215,10 @@ def test_a_group_in_both_shipped_parts_is_refused(tmp_path):
 
 
 def test_groups_of_an_npz(tmp_path):
-    """data.groups = "patient" reads patient_train and patient_test, numbers or text; a missing or wrong one is refused, an unasked one said."""
+    """data.groups = "patient" reads patient_train and patient_test, as numbers or text.
+
+    A missing or wrong array is refused, an unused one is noted.
+    """
     arrays = {"x_train": images(4), "y_train": [0, 1, 0, 1], "x_test": images(2), "y_test": [0, 1]}
     path = write_npz(
         tmp_path / "a.npz", **arrays, patient_train=["b", "a", "b", "c"], patient_test=["d", "d"]

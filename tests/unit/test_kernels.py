@@ -22,6 +22,7 @@ IMAGES = np.random.default_rng(0).uniform(0, 1, (32, 16, 16, 3)).astype(np.float
 
 
 def net_of(seed=3):
+    """Return a small net with weights drawn by a seed."""
     keras.utils.set_random_seed(seed)
     return cnn.build(SHAPE, (16, 16, 3), 10)
 
@@ -36,7 +37,7 @@ def gradients(net):
 
 
 def learned(compiled=False, **parameters):
-    """Train a small net on colours; return it and its outcome."""
+    """Train a small net on colors; return it and its outcome."""
     labels = np.arange(160) % 10
     images = (
         np.zeros((160, 16, 16, 3), np.uint8) + (labels * 25).astype(np.uint8)[:, None, None, None]
@@ -50,7 +51,7 @@ def learned(compiled=False, **parameters):
 
 
 def test_one_kernel_does_what_keras_does():
-    """Outputs, gradients and moving statistics of a step are Keras' own but for rounding."""
+    """Outputs, gradients and moving statistics of a step are Keras' own except for rounding."""
     plain = gradients(net_of())
     net = net_of()
     with training_kernels(net, "float32"):
@@ -62,7 +63,7 @@ def test_one_kernel_does_what_keras_does():
 
 @pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
 def test_the_net_stays_plain(dtype):
-    """Behind a step a net is what it was before: it saves, predicts and counts as one that never trained so."""
+    """After a step a net saves, predicts and counts as one that never trained this way."""
     net = net_of()
     before = net.to_json(), np.asarray(net(IMAGES, training=False)).tobytes()
     with pytest.raises(ZeroDivisionError), training_kernels(net, dtype):
@@ -74,8 +75,8 @@ def test_the_net_stays_plain(dtype):
     assert not any("call" in vars(layer) for layer in leaves(net))
 
 
-def test_other_normalisations_stay_as_they_are():
-    """Of vectors, without a scale, frozen, or of another axis: Keras' own way."""
+def test_other_normalizations_stay_as_they_are():
+    """Normalizations of vectors, without a scale, frozen or of another axis are left to Keras."""
     layers = [
         keras.layers.BatchNormalization(scale=False),
         keras.layers.BatchNormalization(trainable=False),
@@ -89,8 +90,8 @@ def test_other_normalisations_stay_as_they_are():
         assert not any("call" in vars(layer) for layer in net.layers)
 
 
-def test_bfloat16_computes_so_and_keeps_float32(monkeypatch):
-    """The layers but the last compute in bfloat16, the variables are float32, and the net learns."""
+def test_bfloat16_keeps_float32_variables(monkeypatch):
+    """All layers but the last compute in bfloat16, variables are float32, and the net learns."""
     monkeypatch.setattr(kernels, "cpu_flags", lambda: {"avx512_bf16"})
     kernels.chosen_dtype.cache_clear()
     seen = {}
@@ -112,7 +113,7 @@ def test_bfloat16_computes_so_and_keeps_float32(monkeypatch):
     ("flags", "chosen"), [({"avx512_bf16", "fma"}, "mixed_bfloat16"), ({"fma"}, "float32")]
 )
 def test_bfloat16_where_the_device_has_it(flags, chosen, monkeypatch, caplog):
-    """Asked for on a processor without units for it, a net trains in float32, and the log says why."""
+    """On a processor without bfloat16 units a net trains in float32, and the log says why."""
     monkeypatch.setattr(kernels, "cpu_flags", lambda: flags)
     kernels.chosen_dtype.cache_clear()
     with caplog.at_level(logging.INFO):
@@ -124,15 +125,18 @@ def test_bfloat16_where_the_device_has_it(flags, chosen, monkeypatch, caplog):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
-def test_nothing_keeps_xla_away(dtype):
-    """XLA compiles the whole of a step but the warp, in either dtype; the numbers are the same but for rounding."""
+def test_xla_compiles_a_whole_step(dtype):
+    """XLA compiles a whole step in either dtype; the numbers are the same except for rounding."""
     _, plain = learned(dtype=dtype, epochs=1)
     _, ours = learned(compiled=True, dtype=dtype, epochs=1)
     assert ours.history[0]["loss"] == pytest.approx(plain.history[0]["loss"], rel=0.05)
 
 
 def test_xla_is_kept_from_what_it_cannot_compile():
-    """A net that shrinks its images with antialiasing trains, in bfloat16 too, but not by XLA, which has no such operation: it is known before."""
+    """A net that shrinks images with antialiasing trains without XLA, which cannot compile it.
+
+    That is known before the training, and bfloat16 works too.
+    """
     images = np.random.default_rng(0).integers(0, 255, (8, 12, 12, 3), np.uint8)
     examples = Examples(images, np.arange(8) % 3, np.arange(8))
     hooks = Hooks(score=lambda labels, p: 0.0)
@@ -152,5 +156,5 @@ def test_xla_is_kept_from_what_it_cannot_compile():
 
 
 def test_no_xla_on_a_cpu():
-    """Convolutions by XLA are slower on a CPU, however long the training."""
+    """XLA is not used on a CPU, where it makes convolutions slower, however long the training."""
     assert not kernels.compiles(10**9, cnn.build(SHAPE, (16, 16, 3), 10))

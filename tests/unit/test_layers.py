@@ -1,4 +1,4 @@
-"""The house: rooms know the rooms below them only, and each outside library has one fence."""
+"""The layers: rooms know only the rooms below them, and each outside library has one fence."""
 
 import ast
 from pathlib import Path
@@ -87,7 +87,7 @@ KNOWN = {module: ours(path) for module, path in FILES.items()}
 
 
 def test_every_folder_is_a_room():
-    """A new folder says where it stands before it stands anywhere, and what it is for in the one sentence or two of its `__init__`."""
+    """Every folder is a listed room whose `__init__` gives its purpose in a sentence or two."""
     folders = {room(module) for module in FILES} - {None}
     assert folders == {*ROOMS}
     for folder in folders:
@@ -98,14 +98,14 @@ def test_every_folder_is_a_room():
 
 
 def test_arrows_point_down():
-    """No room is allowed one that is above it, so no two rooms need each other."""
+    """No room may import a room above it, so no two rooms need each other."""
     rooms = [*ROOMS]
     assert [(a, b) for a in rooms for b in ROOMS[a] if b not in rooms[: rooms.index(a)]] == []
 
 
 @pytest.mark.parametrize("name", ROOMS)
 def test_a_room_knows_what_it_may(name):
-    """A room's files import from the rooms that the list allows it, and the list allows nothing that no file needs."""
+    """A room imports only the rooms that the list allows, and the list allows nothing unused."""
     assert {room(n) for module in FILES if room(module) == name for n in KNOWN[module]} - {
         name,
         None,
@@ -113,7 +113,7 @@ def test_a_room_knows_what_it_may(name):
 
 
 def test_the_top_knows_no_room():
-    """Every room may import what lies on top, and nothing on top imports a room but the way in."""
+    """Rooms may import the files on top, of which only the entry point imports a room."""
     assert {
         module: above
         for module in FILES
@@ -123,7 +123,7 @@ def test_the_top_knows_no_room():
 
 @pytest.mark.parametrize("library", FENCES)
 def test_one_fence_a_library(library):
-    """An outside library is imported by its fence only."""
+    """Only its fence imports an outside library."""
     assert {
         module
         for module, path in FILES.items()
@@ -132,7 +132,7 @@ def test_one_fence_a_library(library):
 
 
 def test_no_circle():
-    """Within a room, too, no module reaches itself, however long the way round."""
+    """No module reaches itself by imports, not even within a room."""
     graph = dict(KNOWN)
     while leaves := [name for name, needs in graph.items() if not needs & graph.keys()]:
         for name in leaves:

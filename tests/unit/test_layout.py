@@ -1,4 +1,4 @@
-"""Which files are images of which class: names of every system, layouts people have, a sentence for the rest."""
+"""Which files are images of which class: names of every system, common layouts, clear errors."""
 
 import os
 import shutil
@@ -28,7 +28,7 @@ NFC, NFD = (unicodedata.normalize(form, "café") for form in ("NFC", "NFD"))
 
 
 def classes(*found, **more):
-    """A folder of class folders, two images in each."""
+    """Return a folder of class folders with two images each."""
     return {
         f"{name}/{i}.png": encoded((200, i, n)) for n, name in enumerate(found) for i in range(2)
     } | more
@@ -38,8 +38,11 @@ def classes(*found, **more):
 
 
 @pytest.mark.parametrize("name", [b"caf\xe9/1.png", b"b/caf\xe9.png"])
-def test_a_name_that_is_no_utf_8(tmp_path, name):
-    """A class folder or an image whose name no database could hold is refused, its bytes escaped; other files of such names are noted."""
+def test_a_name_that_is_not_utf_8(tmp_path, name):
+    """A class folder or an image whose name is not UTF-8 is refused, its bytes escaped.
+
+    Other files with such names are noted.
+    """
     for file in (name, b"a/1.png", b"b/1.png"):
         target = os.path.join(os.fsencode(tmp_path / "set"), file)
         os.makedirs(os.path.dirname(target), exist_ok=True)
@@ -59,7 +62,7 @@ def test_a_name_that_is_no_utf_8(tmp_path, name):
 
 
 @pytest.mark.parametrize("name", ["a\0b", "a\ud800b"])
-def test_names_in_an_npz_that_are_no_text(tmp_path, name):
+def test_names_in_an_npz_that_are_not_text(tmp_path, name):
     """A NUL or a lone surrogate in a name of `classes` is refused and shown escaped."""
     message = refused(
         write_npz(
@@ -76,7 +79,10 @@ def test_names_in_an_npz_that_are_no_text(tmp_path, name):
 
 
 def test_two_spellings_of_a_name_are_one_class(tmp_path):
-    """A class composed in train/ and taken apart in test/ is one; two such folders in one part are joined, and it is said."""
+    """A class name composed in train/ and decomposed in test/ is one class.
+
+    Two such folders in one part are joined, with a note.
+    """
     read = sources.read(
         write_folder(
             tmp_path / "set",
@@ -106,7 +112,7 @@ def test_two_spellings_of_a_name_are_one_class(tmp_path):
 
 
 def test_classes_of_an_npz_in_two_spellings(tmp_path):
-    """Names of `classes` that look the same are refused: which is which cannot be told."""
+    """Names of `classes` that look the same are refused: they cannot be told apart."""
     path = write_npz(
         tmp_path / "a.npz",
         x_train=np.zeros((2, 4, 4), np.uint8),
@@ -117,7 +123,10 @@ def test_classes_of_an_npz_in_two_spellings(tmp_path):
 
 
 def test_groups_in_two_spellings(tmp_path):
-    """A group's name written in two ways is one group; a CSV names images of two spellings each by its own."""
+    """A group's name in two spellings is one group.
+
+    A CSV names images of two spellings each by its own.
+    """
     files = classes("a", "b") | {
         "g.csv": f"image,group\na/0.png,{NFC}\na/1.png,{NFD}\nb/0.png,x\nb/1.png,y\n".encode()
     }
@@ -131,7 +140,10 @@ def test_groups_in_two_spellings(tmp_path):
 
 
 def test_names_that_differ_in_case(tmp_path):
-    """Two classes that differ in case only stay two, with a note; one in test/ that differs so from train/ is refused with a hint."""
+    """Two classes that differ only in case stay two, with a note.
+
+    One in test/ that differs only in case from train/ is refused with a hint.
+    """
     read = sources.read(write_zip(tmp_path / "a.zip", classes("Cat", "cat")))
     assert read.classes == ("Cat", "cat")
     assert read.notes == ("classes differ in upper and lower case only: Cat, cat",)
@@ -160,8 +172,8 @@ def test_names_that_differ_in_case(tmp_path):
         "train/@eaDir/x.jpg",
     ],
 )
-def test_what_systems_make_is_passed_over(tmp_path, name):
-    """Folders and files that systems make for themselves are no classes, no images and no word, in folders and archives."""
+def test_what_systems_make_is_skipped(tmp_path, name):
+    """Folders and files that systems make are neither classes nor images, and cause no note."""
     files = two_classes(
         **{
             "train/a/0.png": encoded(GREEN),
@@ -179,8 +191,8 @@ def test_what_systems_make_is_passed_over(tmp_path, name):
         assert read.notes == ()
 
 
-def test_a_closed_folder_of_the_system_is_not_looked_into():
-    """The root of a volume has a lost+found that a plain user may not open: it is passed over."""
+def test_a_closed_folder_of_the_system_is_skipped():
+    """The root of a volume has a lost+found that a plain user may not open: it is skipped."""
     top = Path(tempfile.mkdtemp())
     top.chmod(0o755)
     me = os.geteuid()
@@ -196,7 +208,7 @@ def test_a_closed_folder_of_the_system_is_not_looked_into():
 
 
 def test_hidden_names():
-    """A name is hidden by a part of it, in any case, and not by what merely begins alike."""
+    """A name is hidden if a part of it is, in any case, but not if it merely begins alike."""
     assert all(map(names.hidden, ("a/.x", "LOST+FOUND/a", "b/@EADIR", "Desktop.ini")))
     assert not any(map(names.hidden, ("a/b.png", "lost", "thumbs", "desktop", "")))
 
@@ -205,7 +217,10 @@ def test_hidden_names():
 
 
 def test_a_class_called_train_or_test(tmp_path):
-    """`train` beside other folders that hold images is a class, as `test` is: it is said; as a class within a part it needs no word."""
+    """`train` or `test` beside other folders with images is a class, with a note.
+
+    A class of that name within a part needs no note.
+    """
     read = sources.read(write_folder(tmp_path / "voc", classes("bus", "car", "test", "train")))
     assert read.classes == ("bus", "car", "test", "train")
     assert read.test is None
@@ -227,8 +242,8 @@ def test_a_class_called_train_or_test(tmp_path):
     ).classes == ("car", "test", "validation")
 
 
-def test_train_that_can_be_both_is_refused(tmp_path):
-    """Images right in train/ without a class beside it: neither the part nor a class is guessed, and what to do is said."""
+def test_an_ambiguous_train_is_refused(tmp_path):
+    """Images directly in train/, without a class beside it, are refused with what to do."""
     for n, found in enumerate((("train", "test"), ("train", "val"), ("train",))):
         message = refused(write_folder(tmp_path / str(n), classes(*found)))
         assert "no class folder in train/" in message
@@ -237,8 +252,8 @@ def test_train_that_can_be_both_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["val", "valid", "Validation", "DEV"])
-def test_a_validation_part_is_left_out_and_said(tmp_path, name):
-    """Images of a validation part are counted in a sentence of their own that says what to do."""
+def test_a_validation_part_is_left_out_with_a_note(tmp_path, name):
+    """A note counts the images of a validation part and says what to do."""
     files = {f"{name}/cat/{i}.png": encoded(RED) for i in range(3)} | {
         f"{name}/dog/1.png": encoded(RED)
     }
@@ -321,14 +336,17 @@ def test_a_validation_part_is_left_out_and_said(tmp_path, name):
         ),
     ],
 )
-def test_what_was_seen_is_said(tmp_path, files, said):
-    """Data of another form, or layout, is refused by a sentence that names what was seen and what to do, of folders and archives."""
+def test_another_layout_is_named(tmp_path, files, said):
+    """Data of another form or layout is refused in one sentence.
+
+    It names what was seen and what to do, for folders and archives.
+    """
     for source in (write_folder(tmp_path / "set", files), write_tar(tmp_path / "a.tar", files)):
         assert said in refused(source)
 
 
 def test_folders_without_a_file(tmp_path):
-    """A class folder that holds folders only is no class to remove: what is in it is named."""
+    """A class folder that holds only folders is refused, and those folders are named."""
     write_folder(tmp_path / "set", classes("a", "b"))
     for name in ("left", "right"):
         (tmp_path / "set/c" / name).mkdir(parents=True)

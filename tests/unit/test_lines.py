@@ -1,4 +1,4 @@
-"""`job status` in sentences: estimates that say what they do not know, lines without control characters."""
+"""`job status` in sentences: estimates name what is unknown; no line has control characters."""
 
 import pytest
 
@@ -8,13 +8,14 @@ from job.coordination.estimate import time_left
 
 
 def counts(**states) -> dict:
+    """Return the number of tasks in each state."""
     return dict.fromkeys(STATES, 0) | states
 
 
 def running(
     stage="trial", model="cnn", index=0, running_s=0.0, lease_left_s=100.0, host="node1"
 ) -> dict:
-    """Return a row of what runs."""
+    """Return the row of a running task."""
     row = {
         "stage": stage,
         "model": model,
@@ -28,11 +29,12 @@ def running(
 
 
 def stages(trial: dict, fold: dict) -> dict:
+    """Return the counts of each stage, for one model."""
     return {"features": {}, "trial": {"cnn": trial}, "fold": {"cnn": fold}, "final": {}}
 
 
 def state(**changes) -> dict:
-    """Return what `collect` returns of a small experiment on its way."""
+    """Return what `collect` returns for a small unfinished experiment."""
     counted = stages(
         counts(waiting=5, running=1, complete=2, pruned=1, failed=3), counts(waiting=2)
     )
@@ -70,14 +72,17 @@ def state(**changes) -> dict:
     ],
 )  # fmt: skip
 def test_time_left(trial, fold, mean_s, alive, expected):
-    """The time left comes from decided tasks of the stage and model and from who works now, and is None where they do not tell."""
+    """The time left follows from decided tasks and live workers; without them it is None."""
     means = {(stage, "cnn"): seconds for stage, seconds in mean_s.items()}
     left = time_left(stages(trial, fold), means, alive)
     assert (left["left_s"], left["work_s"], left["workers"], left["unknown"]) == expected
 
 
 def test_lines_have_no_control_characters():
-    """Whatever a reason or a host holds, plain lines move no cursor; tasks that failed for one reason are one line."""
+    """Whatever a reason or a host holds, plain lines move no cursor.
+
+    Tasks that failed for one reason share a line.
+    """
     text = lines(state(running=[running(host="no\x1b[2Jde")]))
     assert [line for line in text if not line.isprintable()] == []
     assert any("failed: cnn trial 3 and 2 more: 3 attempts in a row" in line for line in text)
@@ -100,8 +105,8 @@ def test_lines_have_no_control_characters():
         ),
     ],
 )
-def test_the_end_is_said(trial, fold, last):
-    """When nobody can decide anything any more, the last line says so, and what was left behind."""
+def test_the_end_is_announced(trial, fold, last):
+    """When nothing can be decided any more, the last line says so, and what was left behind."""
     counted = stages(trial, fold)
     ended = state(
         stages=counted,
@@ -126,13 +131,13 @@ def test_the_end_is_said(trial, fold, last):
         (273_600, "3 d 4 h"),
     ],
 )
-def test_a_span(seconds, text):
-    """Seconds as a person says them, in two units at most."""
+def test_a_span_has_two_units_at_most(seconds, text):
+    """Seconds become words as a person says them, in two units at most."""
     assert span(seconds) == text
 
 
 def test_a_long_winner_keeps_the_columns_of_the_list():
-    """Whatever a cell holds, what stands below a heading begins where the heading does."""
+    """Whatever a cell holds, cells below a heading begin where the heading does."""
     entry = {
         "name": "small",
         "created": "2026-11-25T20:44:00+00:00",
@@ -147,8 +152,8 @@ def test_a_long_winner_keeps_the_columns_of_the_list():
     assert head.rindex("id") == short.rindex("small-1") == long.rindex("small-1")
 
 
-def test_a_score_that_is_not_there_is_a_dash():
-    """A best trial or a leader without a value has a line all the same."""
+def test_a_missing_score_is_a_dash():
+    """A best trial or a leader without a value still has a line."""
     best = {"trial": 4, "value": None}
     models = {"cnn": {"best": best, "selected": None, "folds": {"folds": 0, "mean": None, "of": 2}}}
     assert results_of(state(models=models)) == ["cnn: best so far trial 4, accuracy - (validation)"]

@@ -1,4 +1,4 @@
-"""What `make` hands on to `job`, and what `make clean` takes away."""
+"""What `make` passes to `job`, and what `make clean` removes."""
 
 import subprocess
 from pathlib import Path
@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def arguments(*words: str) -> list[str]:
-    """Return what a target of the Makefile calls `job` with."""
+    """Return the arguments with which a target of the Makefile calls `job`."""
     command = ["make", "--silent", "--old-file=.venv/.installed", "JOB=printf '%s\\n'", *words]
     return subprocess.run(
         command, cwd=ROOT, capture_output=True, text=True, check=True
@@ -20,7 +20,7 @@ def arguments(*words: str) -> list[str]:
 
 
 def test_a_value_may_hold_spaces():
-    """Paths with spaces and quotes arrive as one argument each; what is empty is not handed on."""
+    """Paths with spaces and quotes arrive as one argument each; an empty value is not passed."""
     given = {"EXPERIMENT": "my exp.toml", "OUT": "o'ut 1", "DATA": 'my "data"', "WEIGHTS": "w w"}
     assert arguments("local", *(f"{k}={v}" for k, v in given.items())) == [
         "local", "my exp.toml", "--out", "o'ut 1", "--data", 'my "data"', "--weights", "w w",
@@ -32,7 +32,7 @@ def test_a_value_may_hold_spaces():
 
 
 def test_env_says_what_it_does(tmp_path):
-    """Each step of the installation is one line, before it begins; nothing else is printed."""
+    """Each step of the installation prints one line before it begins, and nothing else."""
     (tmp_path / "Makefile").write_text((ROOT / "Makefile").read_text())
     (tmp_path / "pyproject.toml").touch()
     (tmp_path / "requirements-dev.lock").write_text("a==1 \\\n    --hash=x\nb-c==2\n")
@@ -65,7 +65,10 @@ def clean(folder: Path, out: str) -> subprocess.CompletedProcess:
 
 
 def test_clean_removes_what_make_local_has_made(tmp_path):
-    """An OUT that `job local` made goes, of any name, and nothing beside it; any other is left, and with it everything else."""
+    """`make clean` removes an OUT that `job local` made, whatever its name.
+
+    Any other OUT is left, and then nothing else is removed either.
+    """
     for name in (".venv", "my", "my thesis"):
         (tmp_path / name).mkdir()
     with folder.hold(tmp_path / "my thesis" / "results"):
@@ -92,7 +95,10 @@ def test_clean_removes_what_make_local_has_made(tmp_path):
 
 
 def test_out_is_this_users_alone(tmp_path):
-    """It is made with mode 0700, and refused where others may write; only one that held nothing else is marked as ours."""
+    """OUT is made with mode 0700, and refused where others may write.
+
+    Only an OUT that held nothing else is marked as ours.
+    """
     for name, content in (
         ("new", None),
         ("empty", ()),

@@ -1,4 +1,4 @@
-"""Nets: preprocessing is Keras' own, a joined model is base and head, a saved one predicts the same."""
+"""Nets: Keras' own preprocessing, a joined model is base plus head, a saved one predicts the same."""
 
 import importlib
 import warnings
@@ -29,7 +29,7 @@ PARAMETERS = {"input_size": 32, "alpha": 0.35, "units": 8, "dropout": 0.5}
 
 @pytest.mark.parametrize("model", BACKBONES)
 def test_preprocessing_is_keras_own(model):
-    """What we do to pixels of 0-1 is what the network's preprocess_input does to pixels of 0-255."""
+    """Preprocessing pixels of 0-1 equals the network's preprocess_input on pixels of 0-255."""
     ours = transfer.preprocess(model, IMAGES.astype(np.float32) / 255)
     official = getattr(keras.applications, BACKBONES[model].module).preprocess_input(
         IMAGES.astype(np.float32)
@@ -38,8 +38,8 @@ def test_preprocessing_is_keras_own(model):
 
 
 @pytest.mark.parametrize("model", QUICK)
-def test_weights_are_the_file_keras_means(model, monkeypatch):
-    """Name, address and hash of a weights file are those Keras itself would ask for."""
+def test_weights_are_the_file_keras_downloads(model, monkeypatch):
+    """Name, address and hash of a weights file are those that Keras itself would ask for."""
 
     class Asked(Exception):
         pass
@@ -65,8 +65,8 @@ def test_weights_are_the_file_keras_means(model, monkeypatch):
 
 
 @pytest.mark.parametrize("model", [model for model in BACKBONES if model not in QUICK])
-def test_hashes_stand_in_keras(model):
-    """The hash of every other network's weights stands in its source, beside the folder they are in; it takes images as small as we say."""
+def test_hashes_are_in_keras_source(model):
+    """Keras' source has every other network's hash, folder and smallest image size."""
     module = importlib.import_module(
         f"keras.src.applications.{BACKBONES[model].module.replace('resnet_v2', 'resnet')}"
     )
@@ -80,8 +80,11 @@ def test_hashes_stand_in_keras(model):
     )  # whose source says it in words
 
 
-def test_fine_tuning_trains_the_last_layers_and_no_normalisation():
-    """`unfreeze = 2` trains two layers of the base and the head; batch normalisation keeps its weights and statistics."""
+def test_fine_tuning_trains_the_last_layers_and_no_normalization():
+    """`unfreeze = 2` trains two layers of the base and the head.
+
+    Batch normalization keeps its weights and statistics.
+    """
     parameters = PARAMETERS | {
         "unfreeze": 2,
         "learning_rate": 0.01,
@@ -118,7 +121,10 @@ def test_fine_tuning_trains_the_last_layers_and_no_normalisation():
 
 @pytest.mark.parametrize(("size", "side"), [(32, 32), (48, 32), (32, 50)])
 def test_end_to_end_is_features_then_head(size, side, tmp_path):
-    """From an image to probabilities gives, also when saved and loaded, what the head gives on stored features."""
+    """From image to probabilities gives what the head gives on stored features.
+
+    That holds for the saved and loaded model, too.
+    """
     base = transfer.base(
         "mobilenetv2", PARAMETERS | {"input_size": size}, (side, side, 3), None, method=NEWEST
     )
@@ -133,7 +139,10 @@ def test_end_to_end_is_features_then_head(size, side, tmp_path):
 
 @pytest.mark.parametrize(("method", "deviation"), [(1, 127), (2, 15)])
 def test_a_base_sees_smaller_images_without_noise(method, deviation):
-    """Stripes of 2 pixels, shrunk from 288 to 96 pixels, are nearly grey; by method 1 they are black and white, as in old experiments."""
+    """Stripes of 2 pixels, shrunk from 288 to 96 pixels, are nearly gray.
+
+    By method 1 they are black and white, as in old experiments.
+    """
     stripes = np.tile((np.arange(288) // 2 % 2).astype(np.float32)[:, None, None], (1, 1, 288, 3))
     base = transfer.base(
         "mobilenetv2", PARAMETERS | {"input_size": 96}, (288, 288, 3), None, method=method
@@ -147,7 +156,7 @@ def test_a_base_sees_smaller_images_without_noise(method, deviation):
 
 @pytest.mark.parametrize("shape", [(32, 32, 3), (24, 40, 3)])
 def test_images_that_grow_are_the_same_by_both_methods(shape):
-    """A base of larger images, or of the same size, has the same bits as in an old experiment, so that features are shared."""
+    """Where images grow or keep their size, both methods give the same bits and share features."""
     images = np.random.default_rng(0).random((4, *shape), np.float32)
     one, two = (
         transfer.base("mobilenetv2", PARAMETERS | {"input_size": 48}, shape, None, method=m)
@@ -160,7 +169,7 @@ def test_images_that_grow_are_the_same_by_both_methods(shape):
 
 
 def test_a_frozen_base_is_frozen():
-    """Nothing of the base is trained, and training mode does not reach its batch normalisation."""
+    """No part of the base is trained, and training mode does not reach its batch normalization."""
     base = transfer.base("mobilenetv2", PARAMETERS, (32, 32, 3), None, method=NEWEST)
     assert base.trainable_variables == []
     x = IMAGES.astype(np.float32) / 255
@@ -170,7 +179,7 @@ def test_a_frozen_base_is_frozen():
 
 
 def test_blocks_and_width():
-    """`blocks` counts the blocks, `width` doubles with each."""
+    """`blocks` counts the blocks, and `width` doubles with each."""
     net = cnn.build({"blocks": 3, "width": 4, "units": 8, "dropout": 0.5}, (32, 32, 3), 5)
     filters = [layer.filters for layer in net.layers if isinstance(layer, keras.layers.Conv2D)]
     assert filters == [4, 4, 8, 8, 16, 16]
@@ -178,7 +187,7 @@ def test_blocks_and_width():
 
 
 def test_wrong_weights(tmp_path):
-    """A file that is no weights at all is refused by its name."""
+    """A file that holds no weights is refused by its name."""
     (tmp_path / "x.weights.h5").write_bytes(b"no")
     with pytest.raises(Invalid, match="weights x.weights.h5 do not fit mobilenetv2"):
         transfer.base(

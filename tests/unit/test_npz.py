@@ -12,7 +12,7 @@ from job.data import sources
 
 
 def test_npz_is_read_back_equal(tmp_path):
-    """uint8 images, integer labels of both parts and the class names come back as they were saved."""
+    """uint8 images, integer labels of both parts and class names come back as saved."""
     x = images()
     y = np.array([0, 1, 2, 1], np.uint8)
     path = write_npz(
@@ -50,7 +50,7 @@ def test_npz_labels(tmp_path, labels):
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 def test_npz_floats(tmp_path, dtype):
-    """Floats from 0 to 1 are scaled by 255 and rounded: every byte survives the way there and back."""
+    """Floats from 0 to 1 are scaled by 255 and rounded: every byte survives the round trip."""
     x = np.arange(256, dtype=np.uint8).reshape(2, 8, 16)
     read = sources.read(
         write_npz(tmp_path / "a.npz", x_train=(x / 255).astype(dtype), y_train=[0, 1])
@@ -59,7 +59,7 @@ def test_npz_floats(tmp_path, dtype):
 
 
 def test_npz_channels(tmp_path):
-    """One channel is repeated, a fourth is alpha and goes over white."""
+    """One channel is repeated; a fourth is alpha and goes over white."""
     grey = images(2, 4, 4, 1)
     assert (
         sources.read(write_npz(tmp_path / "a.npz", x_train=grey, y_train=[0, 1])).train.images
@@ -94,7 +94,7 @@ def test_npz_is_resized(tmp_path):
     + ["images_train labels_train images_test labels_test"],
 )
 def test_npz_names_of_others(tmp_path, form):
-    """Arrays are found by the names that others give them, in any case; a column of labels is one, as MedMNIST has it."""
+    """Arrays are found by other common names, in any case; labels may be a column, as in MedMNIST."""
     x = images()
     y = np.array([[0], [1], [1], [0]])
     path = write_npz(
@@ -115,8 +115,11 @@ def test_npz_names_of_others(tmp_path, form):
         assert alone.notes == ()
 
 
-def test_npz_a_validation_part_is_left_out_and_said(tmp_path):
-    """Images for validation are counted in a note, not read; a name of ours goes before those of others."""
+def test_npz_a_validation_part_is_left_out_with_a_note(tmp_path):
+    """Validation images are counted in a note, not read.
+
+    Our own names take precedence over other common ones.
+    """
     x = images()
     y = [0, 1, 1, 0]
     path = write_npz(
@@ -144,7 +147,7 @@ def test_npz_a_validation_part_is_left_out_and_said(tmp_path):
 
 @pytest.mark.parametrize("dtype", [np.int8, np.int16, np.uint16, np.int64, np.uint64])
 def test_npz_integers(tmp_path, dtype):
-    """Integers of any type whose values lie in 0..255 are what they are."""
+    """Integers of any type with values in 0..255 are read as they are."""
     x = images() // 2
     assert np.array_equal(
         sources.read(
@@ -155,8 +158,8 @@ def test_npz_integers(tmp_path, dtype):
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
-def test_npz_floats_that_count(tmp_path, dtype):
-    """Floats that are whole numbers above 1 are taken for 0..255, in a dark test part too, and it is said."""
+def test_npz_floats_that_are_whole_numbers(tmp_path, dtype):
+    """Whole-number floats above 1 are read as 0..255, with a note, in a dark test part too."""
     x = images()
     dark = np.ones((1, 5, 6, 3))
     read = sources.read(
@@ -177,7 +180,10 @@ def test_npz_floats_that_count(tmp_path, dtype):
 
 
 def test_npz_labels_that_are_names(tmp_path):
-    """Labels may be names, of text or bytes, in two spellings: they become the classes, sorted, or are found in `classes`."""
+    """Labels may be names, as text or bytes, in two spellings.
+
+    They become the sorted classes, or are found in `classes`.
+    """
     y = np.array(["dog", "cat", "cafe\u0301", "caf\u00e9"])
     read = sources.read(
         write_npz(
@@ -202,7 +208,10 @@ def test_npz_labels_that_are_names(tmp_path):
 
 
 def test_npz_labels_from_one(tmp_path):
-    """Labels that are exactly 1..k, or that use the last of k names by its number from 1, are counted from 1, and it is said."""
+    """Labels 1..k are counted from 1, with a note.
+
+    So are labels that use the last of k names by its number from 1.
+    """
     x = images()
     y = np.array([1, 2, 3, 1])
     for more, classes in (({}, ("1", "2", "3")), ({"classes": ["a", "b", "c"]}, ("a", "b", "c"))):
@@ -320,8 +329,8 @@ def test_npz_labels_from_one(tmp_path):
         ),
     ],
 )
-def test_npz_refused(tmp_path, arrays, said):
-    """Wrong keys, shapes, types, ranges and labels are Invalid, with what was found and what is expected."""
+def test_a_wrong_npz_is_refused(tmp_path, arrays, said):
+    """Wrong keys, shapes, types, ranges and labels are Invalid; the error says what is expected."""
     path = write_npz(tmp_path / "a.npz", **arrays)
     message = refused(path)
     assert said in message
@@ -340,7 +349,7 @@ def test_npz_is_never_unpickled(tmp_path):
 
 
 def test_a_damaged_npz(tmp_path):
-    """A file cut short, no .npz at all, a lone .npy or bytes that are no array: Invalid with the path."""
+    """A file cut short, no .npz, a lone .npy or bytes that are no array are Invalid, with the path."""
     path = tmp_path / "a.npz"
     whole = write_npz(path, x_train=images(), y_train=[0, 1, 0, 1]) and path.read_bytes()
     buffer = io.BytesIO()
@@ -369,7 +378,7 @@ def npy(shape: tuple, content: bytes = b"") -> bytes:
     ],
 )
 def test_an_npz_takes_no_more_memory_than_it_is_worth(tmp_path, files, said):
-    """What 6 MB would unpack to 6 GB, or says it has them, is refused by its size alone; stored as they are, equal bytes are read."""
+    """6 MB that would unpack to 6 GB, or claim to, are refused by size alone."""
     path = write_zip(tmp_path / "a.npz", files | {"y_train.npy": npy((2,), b"\0\1")})
     tracemalloc.start()
     try:
@@ -380,7 +389,7 @@ def test_an_npz_takes_no_more_memory_than_it_is_worth(tmp_path, files, said):
 
 
 def test_equal_bytes_are_read_as_they_are_stored(tmp_path):
-    """The way out that is told: an .npz that is not packed may hold what no bomb could be told from."""
+    """An uncompressed .npz, which the error suggests, may hold any number of equal bytes."""
     x = np.zeros((2, 2048, 2048, 3), np.uint8)
     np.savez_compressed(tmp_path / "a.npz", x_train=x, y_train=[0, 1])
     assert "save it by numpy.savez" in refused(str(tmp_path / "a.npz"))
@@ -391,7 +400,7 @@ def test_equal_bytes_are_read_as_they_are_stored(tmp_path):
 
 
 def test_a_lone_npy_is_not_read(tmp_path):
-    """One of any size under the name of an .npz takes no memory before it is refused."""
+    """A .npy of any size under the name of an .npz is refused before it takes memory."""
     with open(tmp_path / "a.npz", "wb") as file:
         file.write(npy((1 << 33,)))
         file.truncate(file.tell() + (1 << 33))
@@ -412,8 +421,11 @@ def test_a_lone_npy_is_not_read(tmp_path):
         (np.arange(48, dtype=np.uint8).reshape(12, 4), None),
     ],
 )
-def test_what_is_almost_black_is_said(tmp_path, values, said):
-    """Masks of 0 and 1, images all of one value and those of few bits are noted, of arrays and of files; floats 0 and 1 are black and white."""
+def test_almost_black_images_are_noted(tmp_path, values, said):
+    """Masks of 0 and 1, constant images and images of few bits are noted, in arrays and files.
+
+    Floats 0 and 1 are black and white.
+    """
     notes = [
         *sources.read(
             write_npz(tmp_path / "a.npz", x_train=np.stack([values] * 2), y_train=[0, 1])

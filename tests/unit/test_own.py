@@ -1,4 +1,4 @@
-"""Custom models: what a file may say of one, what its source is, and what a wrong one is answered before anything runs."""
+"""Custom models: what a file may say, what counts as source, and how errors are found early."""
 
 import json
 import sys
@@ -32,7 +32,7 @@ def build(parameters, input_shape, classes):
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """A folder that PYTHONPATH names, and a fresh interpreter's view of it."""
+    """Yield a folder on PYTHONPATH, and forget the modules imported from it."""
     monkeypatch.syspath_prepend(str(tmp_path))
     before = set(sys.modules)
     yield tmp_path
@@ -42,13 +42,17 @@ def folder(tmp_path, monkeypatch):
 
 
 def parsed(tmp_path, more: str):
+    """Return the experiment of FILE with more lines."""
     path = tmp_path / "e.toml"
     path.write_text(FILE + more)
     return load(path)
 
 
-def test_any_key_is_its_own(tmp_path):
-    """Beside the keys every model has, any own one is fixed, a choice or a range by what stands there; a stored one reads the same."""
+def test_any_other_key_is_a_custom_parameter(tmp_path):
+    """A key of your own is fixed, a choice or a range by its value.
+
+    A stored experiment reads the same.
+    """
     e = parsed(
         tmp_path,
         'depth = {low = 1, high = 3}\nrate = [1, 0.5]\nkind = ["a", "b"]\nwide = [true, false]\nsteps = 4\nepochs = 2\n',
@@ -115,14 +119,17 @@ WRONG = [
     ("more", "words"), WRONG, ids=[w[0].partition("\n")[2] or w[0] for w in WRONG]
 )
 def test_wrong_files_get_one_sentence(tmp_path, more, words):
-    """A slip in a common key is no own key; what cannot be a parameter is refused with the value."""
+    """A typo in a common key is no custom parameter; an impossible value is refused by name."""
     with pytest.raises(Invalid) as caught:
         parsed(tmp_path, more)
     assert words in str(caught.value)
 
 
-def test_fine_tuning_is_said_in_the_file(tmp_path):
-    """With `unfreeze` there is no features stage and augment is allowed; `unfreeze = 0` is the experiment without it."""
+def test_fine_tuning_is_set_in_the_file(tmp_path):
+    """With `unfreeze` there is no features stage, and augment is allowed.
+
+    `unfreeze = 0` is the same experiment as one without it.
+    """
     without, off, on = (
         parsed(tmp_path, f"[models.vgg19]\nepochs = 2\n{line}")
         for line in (
@@ -143,7 +150,10 @@ def test_fine_tuning_is_said_in_the_file(tmp_path):
 
 
 def test_the_source_is_what_is_imported(folder):
-    """The hash is over the module and what it imports from beside it or its package; a comment counts, another file does not."""
+    """The hash covers the module and what it imports from beside it or from its package.
+
+    A comment counts; another file does not.
+    """
     (folder / "mine.py").write_text(
         "import json\nimport beside\nfrom kit.net import build\nraise RuntimeError('never run')\n"
     )
@@ -169,7 +179,7 @@ def test_the_source_is_what_is_imported(folder):
 
 
 def test_an_experiment_keeps_its_source(folder):
-    """Sealed, an experiment names the source; a file that names another one is refused, a worker that has another one too."""
+    """A sealed experiment names its source; a file or a worker with another source is refused."""
     (folder / "mine.py").write_text(HEAD + NET)
     sealed = custom_source.seal(parsed(folder, "epochs = 2"))
     own = sealed.models["mine"]
@@ -189,7 +199,10 @@ def test_an_experiment_keeps_its_source(folder):
 
 
 def test_a_good_model_is_proved(folder):
-    """A model with a weight that counts, numbers drawn by its own generator and a regulariser passes; so does a subclass of keras.Model."""
+    """A valid model passes, with its own random generator and regularizer.
+
+    So does a subclass of keras.Model.
+    """
     (folder / "mine.py").write_text(HEAD + GOOD)
     custom_check.prove(parsed(folder, "epochs = 2\nunits = [2, 3]"), "mine", (8, 8, 3), 3)
     lstm = keras.layers.LSTM(2, return_state=True)
@@ -305,8 +318,8 @@ class Times(keras.layers.Layer):
 
 
 @pytest.mark.parametrize("what", BAD)
-def test_a_bad_model_is_answered_by_prepare(folder, what):
-    """What would fail after hours is said before anything is stored: the function, its arguments, the line."""
+def test_prepare_refuses_a_bad_model(folder, what):
+    """What would fail hours later is refused early, with the function, arguments and line."""
     text, words = BAD[what]
     if text is not None:
         (folder / "mine.py").write_text(

@@ -1,4 +1,4 @@
-"""The same input, the same staged bytes: ids of data sets of each kind, as they were before readers learnt more."""
+"""The same input gives the same staged bytes: ids of data sets stay what they once were."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ DEEP[0, 0] = 65535
 
 
 def pictures():
-    """An image of each mode that was read, one of another size, one that lies on its side, and what is no image."""
+    """Return an image of each mode, one of another size, one on its side, and no image."""
     lying = Image.Exif()
     lying[0x0112] = 6
     palette = Image.fromarray(GREY // 64 * 64).convert("P")
@@ -35,7 +35,7 @@ def pictures():
 
 
 def made(kind, folder):
-    """Arguments of `sources.read` for a data set of this kind."""
+    """Return the arguments of `sources.read` for a data set of this kind."""
     x = RGBA.reshape(6, 6, 4, 4)
     y = np.array([0, 1, 2, 0, 1, 2])
     around = {f"pets/{name}": content for name, content in pictures().items()}
@@ -81,6 +81,6 @@ def made(kind, folder):
     ],
 )
 def test_the_id_stays(tmp_path, kind, id):
-    """Classes, pixels and labels of what was read at 5cdea46 are still the same, by the id over all of them."""
+    """Classes, pixels and labels are still those read at 5cdea46, by the id over all of them."""
     source = sources.read(*made(kind, tmp_path))
     assert staging.stage(source, source.train, source.test or source.train).manifest["id"] == id

@@ -30,7 +30,7 @@ NOBODY = 65534
 
 @pytest.fixture
 def model():
-    """A model with two classes, red and other."""
+    """Return a model with two classes, red and other."""
 
     def red(pictures):
         share = pictures[..., 0].mean((1, 2), dtype=np.float32) / 255
@@ -41,6 +41,7 @@ def model():
 
 @pytest.fixture
 def photo(tmp_path):
+    """Return the path of a red photo."""
     path = tmp_path / "photo.png"
     Image.new("RGB", (12, 8), (255, 0, 0)).save(path)
     return path
@@ -82,7 +83,7 @@ def test_a_folder_that_cannot_be_read_is_named():
 
 
 def test_a_file_that_may_not_be_read_does_not_stop_the_others():
-    """An unreadable file has a reason of its own, and the others are classified."""
+    """An unreadable file gets its own reason, and the others are classified."""
     top = Path(tempfile.mkdtemp())
     top.chmod(0o755)
     (top / "closed.png").touch(0)

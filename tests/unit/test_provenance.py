@@ -1,4 +1,4 @@
-"""Where a result comes from, as its record says."""
+"""The origin of a result, as its record says."""
 
 import subprocess
 from pathlib import Path

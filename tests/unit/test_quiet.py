@@ -1,4 +1,4 @@
-"""`job predict` and `job export` speak for themselves: TensorFlow's own notes stay out of their output."""
+"""`job predict` and `job export` print no notes of TensorFlow."""
 
 import json
 import logging
@@ -31,7 +31,7 @@ def write_natively(text: str) -> None:
 
 
 def test_only_notes_are_dropped(capfd, monkeypatch):
-    """Errors, unknown lines, our own lines and our log stay; a line that never ended stays, too."""
+    """Errors, unknown lines, our own lines, our log and an unfinished line all stay."""
     monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL", raising=False)
     handler = logging.StreamHandler(sys.stderr)
     logging.getLogger().addHandler(handler)
@@ -52,7 +52,7 @@ def test_only_notes_are_dropped(capfd, monkeypatch):
         assert line in lines
 
 
-def test_whoever_asks_for_notes_sees_them(capfd, monkeypatch):
+def test_notes_can_be_asked_for(capfd, monkeypatch):
     """TF_CPP_MIN_LOG_LEVEL=0 shows everything."""
     monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "0")
     with without_tensorflow_notes():
@@ -61,7 +61,7 @@ def test_whoever_asks_for_notes_sees_them(capfd, monkeypatch):
 
 
 def test_an_error_ends_the_filter(capfd, monkeypatch):
-    """After an exception standard error is what it was, and what came before it is there."""
+    """After an exception, standard error is what it was, and holds what came before it."""
     monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL", raising=False)
     before = sys.stderr
     with pytest.raises(ZeroDivisionError), without_tensorflow_notes():

@@ -32,6 +32,7 @@ from job.storage.store import open_store
 
 @cache
 def finished() -> tuple[dict, dict[str, bytes]]:
+    """Return the summary and the files of a finished experiment."""
     collected = make()
     summary = summarise(collected)
     return summary, report.assemble(collected, summary)
@@ -67,7 +68,7 @@ def without_fold(collected: Collected, state: str = "waiting") -> Collected:
 
 
 def test_report_json_has_every_key_of_the_design():
-    """Programs read report.json: no key of its schema is ever dropped."""
+    """report.json always has every key of its schema, since programs read it."""
     summary, files = finished()
     assert json.loads(files["report.json"]) == summary
     assert {
@@ -242,7 +243,7 @@ def test_rows_without_their_artifacts_have_a_report():
     assert "cnn final 0: predictions.npz is not in the store under x." in page_of(collected)
 
 
-def test_the_original_works_figures_are_put_in_their_place():
+def test_the_original_works_figures_are_qualified():
     """The page says what the original leaves open, and what 100 images would mean."""
     summary, files = finished()
     text = text_of(files["index.html"].decode())
@@ -256,7 +257,7 @@ def test_the_original_works_figures_are_put_in_their_place():
     assert "the original work’s best, trial 0" in text
 
 
-def test_without_references_the_page_is_silent_on_them():
+def test_without_references_the_page_has_none():
     """Sentences on references come from the experiment's file, not from the code."""
     other = make(spec=SPEC | {"reference": [{"name": "a paper", "model": "cnn", "accuracy": 0.8}]})
     text = text_of(page_of(other))
@@ -343,7 +344,7 @@ def test_equal_rows_give_equal_bytes():
     assert report.assemble(collected, summarise(collected)) == finished()[1]
 
 
-def test_lost_time_is_what_no_task_kept():
+def test_lost_time_is_what_no_task_saved():
     """An interrupted attempt loses what it did not save, a vanished one everything."""
     times = {
         "started": START,
@@ -435,7 +436,7 @@ def test_confusions_are_the_largest_off_the_diagonal():
 
 
 def test_equal_scores_are_written_alike():
-    """0.7575 rounds alike as a score, as per cent, and one bit lower."""
+    """0.7575 rounds alike as a score, as a percentage, and one bit lower."""
     assert (num(0.7575), num(0.7575 - 1e-16), share(0.7575), num(-0.7575)) == (
         "0.758",
         "0.758",
@@ -520,7 +521,7 @@ def test_what_was_searched_is_drawn(fixed, said):
 
 
 def test_where_nothing_varies_the_page_says_so():
-    """Where the picture is missing, a sentence says why."""
+    """Where a picture is missing, a sentence says why."""
     page = page_of(searched(learning_rate=0.001, batch_size=64), pictures=True)
     assert (
         "No picture of learning rate and batch size: neither varies among 5 complete trials."
@@ -543,7 +544,7 @@ def test_a_picture_of_roc_says_what_is_drawn():
 
 
 def test_the_lines_of_all_models_have_their_areas_in_words():
-    """The description tells what the picture shows."""
+    """The description of the ROC picture gives each model's area."""
     page = finished()[1]["index.html"].decode()
     assert re.search(
         r"Macro ROC lines on the test part: cnn \(AUC 0\.\d{3}\), mobilenetv2 \(AUC 0\.\d{3}\), vgg16 \(AUC 0\.\d{3}\)\.",
@@ -552,7 +553,7 @@ def test_the_lines_of_all_models_have_their_areas_in_words():
 
 
 def test_column_heads_read_aloud():
-    """A screen reader gets the text below a column head or a figure in the same sentence."""
+    """A screen reader gets column heads and figures in one sentence with the text below them."""
     text = text_of(finished()[1]["index.html"].decode())
     for head in (
         "mean fold accuracy and range",
@@ -634,7 +635,10 @@ def test_the_time_of_every_attempt_is_accounted_for():
 
 
 def test_mistakes_are_shown_with_words():
-    """Each has a picture and words; a final without mistakes, or without stored ones, says so."""
+    """Each mistake has a picture and words.
+
+    A final without mistakes, or without stored ones, says so.
+    """
     page = finished()[1]["index.html"].decode()
     assert page.count('<ul class="mistakes">') == 3
     assert re.search(
@@ -652,7 +656,7 @@ def test_mistakes_are_shown_with_words():
 
 
 def test_of_many_classes_the_worst_are_listed():
-    """Over 200 classes the table holds those with the lowest F1."""
+    """With over 200 classes the table holds those with the lowest F1."""
     collected = make()
     task = collected.models["cnn"].tasks["final"][0]
     row = task.metrics["per_class"][0]

@@ -1,4 +1,4 @@
-"""SECURITY.md claims what a test shows, and nothing else."""
+"""Each defense that SECURITY.md claims has a test."""
 
 import re
 from pathlib import Path
@@ -7,7 +7,7 @@ TOP = Path(__file__).parents[2]
 
 
 def test_every_line_that_is_defended_has_its_test():
-    """Each row of its tables names a test that is there."""
+    """Each row of its tables names an existing test."""
     text = (TOP / "SECURITY.md").read_text()
     defended = text[text.index("## What is defended") : text.index("## What is not defended")]
     rows = [

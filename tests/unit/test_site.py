@@ -1,4 +1,4 @@
-"""slurm/site.env: how each runtime calls `job`. The containers' own programs are stood in for: none of them is on a test machine."""
+"""slurm/site.env: how each runtime calls `job`, with stand-ins for the containers' programs."""
 
 import os
 import shutil
@@ -25,7 +25,7 @@ CALLS = {
 
 @pytest.fixture
 def top(tmp_path):
-    """A folder with slurm/ and stand-ins for the containers' programs."""
+    """Return a folder with slurm/ and stand-ins for the containers' programs."""
     shutil.copytree(SLURM, tmp_path / "slurm")
     (tmp_path / "bin").mkdir()
     for name in ("apptainer", "ch-run", "srun", "job"):
@@ -62,7 +62,10 @@ def call(top, runtime: str, then: str = "become_job trial --index 0") -> list[st
 
 @pytest.mark.parametrize("runtime", CALLS)
 def test_the_command_line_of_a_runtime(top, runtime):
-    """The program is called by name, never through ENTRYPOINT; neither a value of the environment nor the user's HOME is on the command line."""
+    """The program is called by name, never through ENTRYPOINT.
+
+    The command line holds no value of the environment and not the user's HOME.
+    """
     node = f"{top}/job-{os.getuid()}"
     lines = call(top, runtime)
     called = [line for line in lines if not line.startswith("variable ")]
@@ -71,7 +74,7 @@ def test_the_command_line_of_a_runtime(top, runtime):
 
 @pytest.mark.parametrize("runtime", CALLS)
 def test_the_environment_of_a_runtime(top, runtime):
-    """What the site's file exports and what Slurm says reaches the program; what the shell had does not."""
+    """The program sees what the site's file and Slurm set, but not what the shell had."""
     if runtime in ("apptainer", "charliecloud"):  # by file, of mode 0600
         lines = call(
             top, runtime, "write_environment x; stat -c %a $here/environment; cat $here/environment"
@@ -100,7 +103,7 @@ def test_the_environment_of_a_runtime(top, runtime):
 
 
 def test_nothing_temporary_is_left(top):
-    """The folder of a job goes with it; the cache of the node stays."""
+    """A job's folder is removed with it; the cache of the node stays."""
     call(top, "venv", "mkdir -p $JOB_CACHE_DIR; (become_job plan)")
     assert [p.name for p in (top / f"job-{os.getuid()}").iterdir()] == ["cache"]
 
@@ -120,7 +123,10 @@ for word; do case $word in --set-env=*/environment) sed -n "s/^AWS_REGION='\\(.*
     ("runtime", "program"), [("apptainer", "apptainer"), ("charliecloud", "ch-run")]
 )
 def test_a_value_may_hold_quotes(top, runtime, program):
-    """What a value of the site's file holds arrives as it is: quotes, dollars, backslashes; of several lines where the runtime can."""
+    """Quotes, dollars and backslashes in a value of the site's file arrive unchanged.
+
+    A value of several lines does too, where the runtime supports it.
+    """
     (top / "bin" / program).write_text(READERS[program])
     for value in ("""it's '$HOME' "and\\ `more`&""", "''", "two\nlines"):
         environ = {"PATH": f"{top}/bin:{os.environ['PATH']}", "SLURM_JOB_ID": "17"}
@@ -150,7 +156,7 @@ SHELLS = {  # what a shell may export that changes every script
 
 @pytest.mark.parametrize("shell", SHELLS)
 def test_the_options_of_a_shell_change_no_script(top, shell):
-    """What is typed and what Slurm runs do the same whatever options the shell exports, and write no value into the log."""
+    """Whatever options the shell exports, scripts do the same and log no value."""
     (top / "elsewhere" / "slurm").mkdir(parents=True)
     (top / "elsewhere" / "env").write_text("readonly TMOUT=600; export TMOUT\n")
     (top / "elsewhere" / "slurm" / "run.sh").write_text("echo of another project; exit 3\n")
@@ -174,7 +180,10 @@ def test_the_options_of_a_shell_change_no_script(top, shell):
 
 
 def test_a_link_in_scratch_is_not_followed(top):
-    """Where others may write, too, a link under this user's name leads wherever they like: it is refused, and what it leads to stays as it is."""
+    """A link under this user's name is refused, since others may have made it.
+
+    Its target stays as it is.
+    """
     home = top / "home"
     home.mkdir(mode=0o755)
     (top / f"job-{os.getuid()}").symlink_to(home)

@@ -1,4 +1,4 @@
-"""What `sources.read` promises: the same arrays of the same bytes, and one sentence for whatever is wrong."""
+"""What `sources.read` promises: the same arrays from the same bytes, one sentence per error."""
 
 import gzip
 import os
@@ -33,7 +33,7 @@ from job.data import archives, sources
 
 
 def one_pixel(tmp_path, name, data, **options):
-    """The top left pixel of an image file, read as the first of a folder."""
+    """Return the top left pixel of an image file, read as the first of a folder."""
     files = {f"a/{name}": data, f"b/{name}": data}
     return (
         sources.read(write_folder(tmp_path / "set", files), **options)
@@ -57,7 +57,7 @@ def test_no_heavy_import():
 
 
 def test_digits():
-    """The digits are 32 x 32 (or image_size), three equal channels, the full 0..255, without a test part."""
+    """The digits are 32 x 32 or image_size, three equal channels, 0..255, without a test part."""
     read = sources.read("digits", location="")
     assert read.notes == ()
     assert "is not used" in sources.read("digits", location="/data").notes[0]
@@ -75,7 +75,10 @@ def test_digits():
 
 
 def test_folder_with_train_and_test(tmp_path):
-    """Classes are sorted by name, images by file name; suffixes in any case; two reads are equal."""
+    """Classes are sorted by name, images by file name, with suffixes in any case.
+
+    Two reads are equal.
+    """
     files = {
         "train/dog/b.PNG": encoded(GREEN),
         "train/dog/a.bmp": encoded(BLUE, "BMP"),
@@ -95,7 +98,7 @@ def test_folder_with_train_and_test(tmp_path):
 
 
 def test_folder_of_classes(tmp_path):
-    """Without train/ the class folders at the top are all training part; JPEG is read too."""
+    """Without train/, all class folders at the top are the training part; JPEG is read too."""
     read = sources.read(
         write_folder(
             tmp_path / "set",
@@ -108,7 +111,10 @@ def test_folder_of_classes(tmp_path):
 
 
 def test_what_is_no_image_is_ignored_and_counted(tmp_path):
-    """Hidden files, and those of systems, are passed over in silence; other files, and folders beside train/ and test/, are counted in a note."""
+    """Hidden and system files are skipped silently.
+
+    Other files, and folders beside train/ and test/, are counted in a note.
+    """
     more = {
         "train/cat/.DS_Store": b"",
         "train/cat/Thumbs.db": b"",
@@ -152,8 +158,8 @@ def test_what_is_no_image_is_ignored_and_counted(tmp_path):
         ),
     ],
 )
-def test_folder_refused(tmp_path, files, said):
-    """An empty class, an unknown one, a wrong depth and a damaged image are Invalid, naming folder or file."""
+def test_a_wrong_folder_is_refused(tmp_path, files, said):
+    """An empty or unknown class, a wrong depth and a damaged image are Invalid, by name."""
     path = write_folder(tmp_path / "set", files)
     message = refused(path)
     assert said in message
@@ -161,7 +167,7 @@ def test_folder_refused(tmp_path, files, said):
 
 
 def test_an_empty_folder_and_an_empty_class(tmp_path):
-    """A folder without anything, and a class folder that is quite empty, are Invalid."""
+    """An empty folder, and an empty class folder, are Invalid."""
     (tmp_path / "set").mkdir()
     assert "no class folder" in refused(str(tmp_path / "set"))
     path = write_folder(tmp_path / "set", two_classes())
@@ -172,7 +178,7 @@ def test_an_empty_folder_and_an_empty_class(tmp_path):
 @pytest.mark.timeout(20)
 @pytest.mark.parametrize("name", ["a.npz", "a.tar.gz", "folder/train/cat/2.png"])
 def test_a_pipe_is_refused_and_not_waited_for(tmp_path, name):
-    """Whatever it is called and wherever it stands, what is no regular file is Invalid at once."""
+    """Whatever its name and place, what is no regular file is Invalid at once."""
     write_folder(tmp_path / "folder", two_classes())
     os.mkfifo(tmp_path / name)
     message = refused(str(tmp_path / name.partition("/")[0]))
@@ -180,8 +186,8 @@ def test_a_pipe_is_refused_and_not_waited_for(tmp_path, name):
     assert "neither a file nor a folder" in message
 
 
-def test_links_on_the_own_disk(tmp_path):
-    """In a folder links are followed; one to nothing is Invalid, one to its own parent ends."""
+def test_links_in_a_folder_are_followed(tmp_path):
+    """A dangling link is Invalid, and a link to its own parent ends."""
     path = write_folder(tmp_path / "set", two_classes())
     (tmp_path / "set/train/dog/2.png").symlink_to(tmp_path / "set/train/cat/1.png")
     (tmp_path / "set/self").symlink_to(tmp_path / "set")
@@ -208,7 +214,10 @@ def test_unequal_sizes(tmp_path):
 
 
 def test_height_and_width(tmp_path):
-    """data.image_size may be [height, width], for every kind of source; images that are not square stay so without it."""
+    """data.image_size may be [height, width], for every kind of source.
+
+    Without it, images that are not square stay so.
+    """
     folder = write_folder(
         tmp_path / "set", {f"{c}/1.png": encoded(Image.new("RGB", (9, 6), RED)) for c in "ab"}
     )
@@ -220,8 +229,11 @@ def test_height_and_width(tmp_path):
     assert "data.image_size = [0, 4]" in refused(npz, [0, 4])
 
 
-def test_all_that_is_damaged_and_all_sizes_are_said_at_once(tmp_path):
-    """Who mends images need not do so one by one: the damaged ones are all named; of the sizes the extremes and the most frequent."""
+def test_all_damage_and_all_sizes_are_reported_at_once(tmp_path):
+    """One error names all damaged images.
+
+    Another names the smallest, the largest and the most frequent size.
+    """
     files = two_classes(
         **{
             f"train/cat/{i}.png": encoded(Image.new("RGB", (size, 6), RED))
@@ -247,8 +259,8 @@ def test_all_that_is_damaged_and_all_sizes_are_said_at_once(tmp_path):
     assert "so are train/dog/8.jpg, train/dog/9.jpg" in message
 
 
-def test_making_smaller_averages(tmp_path):
-    """Making an image smaller averages over its pixels: a fine chessboard becomes grey, not black or white."""
+def test_shrinking_averages(tmp_path):
+    """Shrinking averages pixels: a fine chessboard becomes gray, not black or white."""
     board = (np.indices((64, 64)).sum(0) % 2 * 255).astype(np.uint8)
     pixels = sources.read(
         write_folder(tmp_path / "set", {"a/1.png": encoded(board), "b/1.png": encoded(board)}), 8
@@ -257,14 +269,14 @@ def test_making_smaller_averages(tmp_path):
     assert 120 < pixels.min() <= pixels.max() < 135
 
 
-def test_an_image_size_that_cannot_be(tmp_path):
+def test_an_impossible_image_size(tmp_path):
     """data.image_size below one pixel is Invalid."""
     assert "data.image_size = 0" in refused("digits", 0)
 
 
 @pytest.mark.parametrize("side", [7072, 10000, 20000])
 def test_a_huge_image_is_refused(tmp_path, side):
-    """More than 50 million pixels are refused by the header alone, naming the file and the size."""
+    """More than 50 million pixels are refused by the header alone, with file and size."""
     header = b"\x89PNG\r\n\x1a\n"
     for kind, data in (
         (b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)),
@@ -285,8 +297,8 @@ def test_a_huge_image_is_refused(tmp_path, side):
 # --- kinds of images ---
 
 
-def test_grey_and_palette(tmp_path):
-    """Grey, one bit and palette images become RGB."""
+def test_gray_and_palette(tmp_path):
+    """Gray, one-bit and palette images become RGB."""
     assert one_pixel(tmp_path / "l", "1.png", encoded(Image.new("L", (4, 4), 77))) == [77] * 3
     assert one_pixel(tmp_path / "1", "1.png", encoded(Image.new("1", (4, 4), 1))) == [255] * 3
     assert one_pixel(
@@ -295,7 +307,7 @@ def test_grey_and_palette(tmp_path):
 
 
 def test_alpha_goes_over_white(tmp_path):
-    """Transparent pixels become white and half transparent ones half white, of RGBA, LA and palette images."""
+    """Transparent pixels become white, half transparent ones half white, in every mode."""
     assert (
         one_pixel(tmp_path / "a", "1.png", encoded(Image.new("RGBA", (4, 4), (0, 0, 0, 0))))
         == [255] * 3
@@ -331,8 +343,8 @@ def test_cmyk(tmp_path):
 @pytest.mark.parametrize(
     ("deep", "flat"), [(0, 0), (128, 0), (129, 1), (257 * 100, 100), (32768, 128), (65535, 255)]
 )
-def test_16_bit_grey_is_scaled(tmp_path, deep, flat):
-    """16-bit grey is scaled to 8 bits by 255/65535, rounded, where Pillow's convert() would clip it to white."""
+def test_16_bit_gray_is_scaled(tmp_path, deep, flat):
+    """16-bit gray is scaled by 255/65535 and rounded, where Pillow would clip it to white."""
     files = {
         "a/1.png": encoded(np.full((4, 4), deep, np.uint16)),
         "b/1.png": encoded(np.full((4, 4), 65535, np.uint16)),
@@ -344,7 +356,7 @@ def test_16_bit_grey_is_scaled(tmp_path, deep, flat):
 
 
 def test_exif_orientation(tmp_path):
-    """An image its EXIF data say lies on its side is turned upright before its size is looked at."""
+    """An image on its side, by its EXIF data, is turned upright before its size is read."""
     pixels = np.zeros((8, 16, 3), np.uint8)
     pixels[:, :8] = WHITE
     exif = Image.Exif()
@@ -364,7 +376,7 @@ def test_exif_orientation(tmp_path):
 @pytest.mark.parametrize("top", ["", "./", "pets/", "./pets-1.0/"])
 @pytest.mark.parametrize("suffix", ["tar", "tar.gz", "tgz", "tar.bz2", "tar.xz", "zip"])
 def test_archives_equal_the_folder(tmp_path, suffix, top):
-    """An archive of a folder, with or without one folder around it, in any order, reads as the folder does."""
+    """An archive reads as its folder does, in any order, with or without one folder around it."""
     files = two_classes(**{"test/dog/1.png": encoded(BLUE), "train/cat/0.png": encoded(WHITE)})
     folder = sources.read(write_folder(tmp_path / "set", files))
     packed = {f"{top}{name}": files[name] for name in reversed(files)}
@@ -382,7 +394,7 @@ def test_archives_equal_the_folder(tmp_path, suffix, top):
 
 
 def test_classes_at_the_top_of_an_archive(tmp_path):
-    """<class>/<image> and one folder around it are told apart."""
+    """<class>/<image> is recognized with and without one folder around it."""
     files = {"a/1.png": encoded(RED), "b/1.png": encoded(RED)}
     for n, top in enumerate(("", "around/")):
         packed = {f"{top}{name}": data for name, data in files.items()}
@@ -391,7 +403,7 @@ def test_classes_at_the_top_of_an_archive(tmp_path):
 
 @pytest.mark.parametrize("kind", ["tar", "gztar", "zip"])
 def test_archives_as_tools_make_them(tmp_path, kind):
-    """Folders are members too in what tar and zip write: none is taken for a file, and an empty class is noticed."""
+    """Folders that tar and zip list as members are no files; an empty class is noticed."""
     write_folder(tmp_path / "in/pets", two_classes())
     read = sources.read(shutil.make_archive(str(tmp_path / "a"), kind, tmp_path / "in", "pets"))
     assert read.classes == ("cat", "dog")
@@ -407,7 +419,7 @@ def test_archives_as_tools_make_them(tmp_path, kind):
     "name", ["../evil.png", "train/../../evil.png", "/etc/evil.png", "C:\\evil.png", "..\\evil.png"]
 )
 def test_names_that_lead_out_are_refused(tmp_path, name):
-    """A member with an absolute name or with '..' makes the archive Invalid, tar and zip; nothing is written."""
+    """An absolute member name, or one with '..', makes tar and zip Invalid; nothing is written."""
     for write, path in ((write_tar, tmp_path / "a.tar.gz"), (write_zip, tmp_path / "a.zip")):
         message = refused(write(path, two_classes(**{name: encoded(RED)})))
         assert repr(name) in message
@@ -440,7 +452,7 @@ def test_links_in_a_zip_are_refused(tmp_path):
 
 
 def test_bombs_are_refused(tmp_path):
-    """A member that says it has more than 200 MB is refused before it is read, in tar and zip."""
+    """A member that claims more than 200 MB is refused before it is read, in tar and zip."""
     bomb = two_classes(**{"train/cat/2.png": bytes(archives.MEMBER_BYTES + 1)})
     assert "200,000,001 bytes" in refused(write_zip(tmp_path / "a.zip", bomb))
     info = tarfile.TarInfo("train/cat/2.png")
@@ -450,7 +462,7 @@ def test_bombs_are_refused(tmp_path):
 
 
 def peak(path) -> int:
-    """The most bytes that refusing a data set takes."""
+    """Return the largest number of bytes that refusing a data set takes."""
     tracemalloc.start()
     try:
         assert "damaged" in refused(str(path))
@@ -460,7 +472,10 @@ def peak(path) -> int:
 
 
 def test_a_size_that_is_a_lie_unpacks_no_more(tmp_path):
-    """A member of a zip that holds more than it says is damaged, and no byte beyond is unpacked; nor is a tar's long name of any length."""
+    """A zip member larger than it claims is damaged, and no byte beyond its claim is unpacked.
+
+    A tar's long name of any length takes no memory either.
+    """
     with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         for name, data in two_classes().items():
             archive.writestr(name, bytes(64 << 20) if "cat" in name else data)
@@ -486,7 +501,7 @@ def test_a_zip_of_any_method_is_read(tmp_path, method):
 
 @pytest.mark.parametrize("suffix", ["tar", "tar.gz", "tar.bz2", "tar.xz", "zip"])
 def test_an_archive_cut_short_is_refused(tmp_path, suffix):
-    """Wherever an archive is cut, between members too, it is Invalid and never a smaller data set."""
+    """A truncated archive is Invalid wherever it is cut, and never a smaller data set."""
     rng = np.random.default_rng(2)
     files = {
         f"{c}/{i}.png": encoded(rng.integers(0, 256, (8, 8, 3)).astype(np.uint8))
@@ -509,7 +524,10 @@ def test_an_archive_cut_short_is_refused(tmp_path, suffix):
 
 
 def test_a_flipped_bit_is_noticed(tmp_path):
-    """A broken header inside a tar, and a wrong checksum of a gzip, are Invalid: tarfile alone takes them for the end."""
+    """A broken header in a tar and a wrong checksum of a gzip are Invalid.
+
+    The tarfile module alone takes them for the end.
+    """
     files = {f"{c}/{i}.png": encoded(RED) for c in "ab" for i in range(3)}
     path = tmp_path / "a.tar"
     data = bytearray(write_tar(path, files, "w") and path.read_bytes())
@@ -530,7 +548,7 @@ def test_a_flipped_bit_is_noticed(tmp_path):
 
 
 def test_an_encrypted_zip_is_refused(tmp_path):
-    """A member flagged as encrypted is Invalid: there is nobody to ask for a password."""
+    """An encrypted member is Invalid: there is nobody to ask for a password."""
     path = tmp_path / "a.zip"
     data = bytearray(write_zip(path, two_classes()) and path.read_bytes())
     data[6] |= 1
@@ -546,7 +564,7 @@ def test_an_encrypted_zip_is_refused(tmp_path):
     "where", ["", "cifar-10", "/nowhere/a.npz", "gs://bucket/a.npz", "ftp://host/a.npz", "a.rar"]
 )
 def test_what_is_not_supported(tmp_path, monkeypatch, where):
-    """What is not there or of no kind that is read is Invalid (78) and the message lists what is."""
+    """A missing or unsupported source is Invalid (78), and the message lists the supported ones."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a.rar").write_bytes(b"Rar!")
     message = refused(where)
@@ -556,7 +574,7 @@ def test_what_is_not_supported(tmp_path, monkeypatch, where):
 
 
 def test_a_location_is_blamed_by_its_name(tmp_path):
-    """With --data or JOB_DATA the message names them, and the name of the source stays that of the experiment."""
+    """Errors name --data or JOB_DATA where one is given; the source keeps its name."""
     assert '--data (or JOB_DATA) = "/nowhere"' in refused("cifar10", location="/nowhere")
     assert "cifar-10-python.tar.gz" in refused("cifar10", location=str(tmp_path))
     path = write_folder(tmp_path / "set", two_classes())

@@ -11,7 +11,7 @@ ALONE = np.arange(200)
 
 
 def test_a_slice_is_exact_and_stratified():
-    """Without copies a slice has exactly n rows, the same of each class, and the same again."""
+    """Without copies a slice has exactly n rows, equally many per class, every time."""
     rows = splits.take(LABELS, ALONE, 40, 1, "x")
     assert len(rows) == 40
     assert np.bincount(LABELS[rows]).tolist() == [10, 10, 10, 10]
@@ -43,7 +43,7 @@ def test_equal_pixels_are_one_group():
     assert groups[0] == groups[2] != groups[1]
 
 
-def test_too_few():
+def test_too_few_images():
     """Too few images, or a class too small to stratify, is one sentence."""
     with pytest.raises(Invalid, match="500 images asked for, there are 200"):
         splits.take(LABELS, ALONE, 500, 1, "data.train = 500")
@@ -55,8 +55,8 @@ def test_too_few():
         splits.take(LABELS, ALONE, 3, 1, "x")
 
 
-def test_too_few_says_where_the_others_are():
-    """A class that is too small names the copies, which count once, and the images its owner has in the test part."""
+def test_a_small_class_names_its_other_images():
+    """The error names copies, which count once, and images in the test part."""
     labels = np.array([0] * 6 + [1] * 9)
     groups = np.array([0, 1, 2, 3, 3, 3, *range(4, 13)])
     with pytest.raises(

@@ -1,4 +1,4 @@
-"""Text from data: whatever a name holds, it shows, and neither a terminal, a spreadsheet nor a page obeys it."""
+"""Text from data is shown in full, and no terminal, spreadsheet or page obeys it."""
 
 import ast
 import csv
@@ -44,7 +44,7 @@ NASTY = [
 
 @pytest.mark.parametrize("name", NASTY)
 def test_what_is_printed_shows(name):
-    """One line of characters that show, as letters are; for a program JSON holds the very name."""
+    """A name becomes one printable line with letters intact; JSON keeps the exact name."""
     for form in (text.printable(name), quote(name), list_some([name]), text.cell(name)):
         assert form.isprintable()
         assert form.encode()
@@ -53,8 +53,8 @@ def test_what_is_printed_shows(name):
     assert text.json_line([name]).isprintable()
 
 
-def test_a_record_is_told_by_its_beginning():
-    """No name in the log can look like a record of its own; what a message has in several lines is indented."""
+def test_a_name_cannot_forge_a_log_record():
+    """No name in the log looks like a record; the further lines of a message are indented."""
     record = logging.makeLogRecord(
         {"msg": "class %s", "args": (f"a\n12:00:00 WARNING {ESCAPE}\rb",), "levelname": "INFO"}
     )
@@ -63,13 +63,13 @@ def test_a_record_is_told_by_its_beginning():
 
 
 def test_a_line_stays_a_line(capsys):
-    """What a command prints has the lines that it was given."""
+    """What a command prints has exactly the lines it was given."""
     say("ok", f"no object x\nok {ESCAPE}")
     assert capsys.readouterr().out == "ok\nno object x\\nok \\x1b]0;owned\\x07\n"
 
 
 def test_what_prints_makes_text_safe():
-    """Each file that prints does it by way of `job.text`."""
+    """Each file that prints imports `job.text`."""
     printing = set()
     for path in PACKAGE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
@@ -88,7 +88,7 @@ def test_what_prints_makes_text_safe():
 
 
 def test_names_of_classes_in_a_description():
-    """A class is one row of the table, and the columns stand below each other."""
+    """A class is one row of the table, and the columns are aligned."""
     classes = [{"class": name, "train": 3, "test": 1} for name in NASTY]
     counts = {
         "experiment": "x",
@@ -118,7 +118,7 @@ def test_names_of_classes_in_a_description():
 
 
 def test_a_spreadsheet_computes_nothing(capsys):
-    """In the CSV of `predict` a name that would be a formula is text, and every image is one row; numbers stay numbers."""
+    """In the CSV of `predict` a formula becomes text, and each image is one row; numbers stay."""
     write(
         iter([Answer(Path(f"-{i}.png"), (name,), (0.5,)) for i, name in enumerate(NASTY)]), "csv", 1
     )
@@ -139,7 +139,7 @@ def test_a_spreadsheet_computes_nothing(capsys):
 
 
 def test_names_in_a_model_card_are_no_markup():
-    """A class or a source may hold HTML, Markdown or a line's end: the card shows it."""
+    """A class or a source may hold HTML, Markdown or a newline: the card shows it."""
     names = ["<img src=x onerror=alert(1)>", "[a](http://b)|*c*`d`", "e\n# f", "&lt;"]
     collected = make(names)
     collected.data["source"] = names[0]

@@ -1,4 +1,4 @@
-"""Stopped at any step, by whatever, and resumed: the same bits."""
+"""A training stopped at any step, for any reason, and resumed gives the same bits."""
 
 import re
 from pathlib import Path
@@ -32,6 +32,7 @@ STEPS = 12  # of 3 epochs over 60 images in batches of 16
 
 
 def conv_net():
+    """Return a small CNN, its parameters and images."""
     parameters = {
         "blocks": 1,
         "width": 4,
@@ -47,11 +48,13 @@ def conv_net():
 
 
 def bfloat16_net():
+    """Return the CNN with parameters for bfloat16."""
     net, parameters, images = conv_net()
     return net, parameters | {"dtype": "mixed_bfloat16"}, images
 
 
 def head():
+    """Return a classification head, its parameters and features."""
     parameters = {"units": 8, "dropout": 0.3, "class_weights": "balanced"}
     return (
         transfer.head(parameters, 20, 3),
@@ -61,6 +64,7 @@ def head():
 
 
 def tuned():
+    """Return a net to fine-tune, its parameters and images."""
     parameters = {
         "input_size": 32,
         "units": 0,
@@ -77,7 +81,7 @@ def tuned():
 
 
 class Drifting(keras.layers.Layer):
-    """A layer with a state of its own: it counts its training steps, draws noise and adds more of it each time."""
+    """A layer with its own state: it counts training steps and adds more noise each time."""
 
     def __init__(self):
         super().__init__()
@@ -94,6 +98,7 @@ class Drifting(keras.layers.Layer):
 
 
 def stateful_net():
+    """Return a net with a layer that has its own state."""
     images = np.random.default_rng(0).integers(0, 255, (80, 8, 8, 3), np.uint8)
     layers = [
         keras.layers.Flatten(),
@@ -170,7 +175,7 @@ class World:
 
 @pytest.mark.parametrize("build", [conv_net, bfloat16_net, head, stateful_net])
 def test_stopped_at_every_step(build):
-    """A training that is stopped after each single step, and in a report, ends with the bits of an undisturbed one."""
+    """A training stopped after every step, and in a report, ends with an undisturbed one's bits."""
     calm = World(build).run()
     assert calm[-1] == STEPS
     world = World(build)
@@ -182,8 +187,11 @@ def test_stopped_at_every_step(build):
     assert sorted(world.reported) == [0, 1, 2]
 
 
-def test_fine_tuning_goes_on_bit_for_bit():
-    """A base in fine-tuning goes on, too; its checkpoints hold what is trained, and none of what is frozen."""
+def test_fine_tuning_resumes_bit_for_bit():
+    """Fine-tuning resumes with the same bits.
+
+    Its checkpoints hold what is trained, and nothing that is frozen.
+    """
     calm = World(tuned).run()
     world = World(tuned)
     assert world.run(stop_at=5) is None
@@ -194,7 +202,7 @@ def test_fine_tuning_goes_on_bit_for_bit():
 
 
 def test_a_stored_decision_ends_a_resumed_training():
-    """A trial that was pruned after an epoch, stopped and resumed ends there: no further step is trained."""
+    """A trial that was pruned, stopped and resumed trains no further step."""
     import keras
 
     def once(snapshot, pruned_after):
@@ -228,13 +236,13 @@ def test_a_stored_decision_ends_a_resumed_training():
 
 
 def test_predictions_are_the_same_bytes_under_every_python():
-    """predictions.npz depends on its arrays only: what an image trained can be replayed, bit for bit, by another Python."""
+    """predictions.npz depends only on its arrays, so another Python can replay it bit for bit."""
     stored = predictions(np.eye(3), np.arange(3), np.arange(3))
     assert sha256(stored) == "4a73a2baf8c7f2637af76d5108fa15407a9a035a671a8afa313ecf2954a815e7"
 
 
 def test_class_weights_are_those_of_scikit_learn():
-    """They are of the rows trained on, n / (k * count), and none without the key."""
+    """Class weights are n / (k * count) of the training rows, and none without the key."""
     labels = np.array([0] * 50 + [1] * 30 + [2] * 20)
     rows = np.flatnonzero(np.arange(100) % 10 < 7)
     expected = compute_class_weight("balanced", classes=np.arange(3), y=labels[rows])
@@ -246,7 +254,7 @@ def test_class_weights_are_those_of_scikit_learn():
 
 @pytest.mark.parametrize(("mode", "share"), [("none", 0.9), ("balanced", 0.5)])
 def test_balanced_classes_weigh_the_same(mode, share):
-    """Where inputs tell nothing, a net learns how often a class comes; balanced, that each comes as often."""
+    """Where inputs carry no information, a net learns class frequencies; balanced, equal ones."""
     labels = np.array([0] * 90 + [1] * 10)
     examples = Examples(np.zeros((100, 4), np.float32), labels, np.arange(100))
     net = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, "softmax")])
@@ -273,8 +281,11 @@ def test_balanced_classes_weigh_the_same(mode, share):
 PLAIN = {"learning_rate": 0.01, "batch_size": 20, "epochs": 2, "schedule": "constant"}
 
 
-def test_by_method_1_a_training_has_the_bits_of_then():
-    """What method 1 computes is what the first versions did, written out: AdamW over all variables, a validation loss without smoothing."""
+def test_by_method_1_a_training_has_the_old_bits():
+    """Method 1 computes what the first versions did: AdamW over all variables.
+
+    Its validation loss is not smoothed.
+    """
     keras.utils.set_random_seed(5)
     net, parameters, inputs = head()
     labels = np.arange(80) % 3
@@ -314,6 +325,7 @@ def test_by_method_1_a_training_has_the_bits_of_then():
 
 @tf.function(autograph=False)
 def step_of_then(net, optimizer, x, labels, smoothing):
+    """Take one training step as the first versions did."""
     with tf.GradientTape() as tape, training_kernels(net, "float32"):
         losses = keras.losses.categorical_crossentropy(
             tf.one_hot(labels, 3), net(x, training=True), label_smoothing=smoothing
@@ -323,7 +335,10 @@ def step_of_then(net, optimizer, x, labels, smoothing):
 
 
 def test_both_losses_of_a_curve_are_of_one_kind():
-    """With label smoothing the validation loss is smoothed as the training loss is: on the same rows, and without a step, both are one number."""
+    """With label smoothing, the validation loss is smoothed as the training loss is.
+
+    On the same rows, and without a step, both are one number.
+    """
     net, parameters, inputs = head()
     parameters |= PLAIN | {
         "batch_size": 60,
@@ -347,8 +362,11 @@ def test_both_losses_of_a_curve_are_of_one_kind():
         assert (told["loss"] == pytest.approx(told["val_loss"], rel=1e-4)) == same
 
 
-def test_weight_decay_leaves_biases_and_normalisation_alone():
-    """Where no image asks for a change, only kernels and embeddings shrink, by learning rate x decay a step; by method 1 everything does."""
+def test_weight_decay_leaves_biases_and_normalization_alone():
+    """Without gradients only kernels and embeddings shrink, by learning rate x decay per step.
+
+    By method 1 every variable shrinks.
+    """
     layers = [
         keras.layers.Conv2D(2, 3),
         keras.layers.BatchNormalization(),
@@ -376,7 +394,10 @@ def test_weight_decay_leaves_biases_and_normalisation_alone():
 
 
 def test_a_mapped_file_is_no_memory_of_the_process(tmp_path):
-    """However much of a large mapped file was read, little of it counts as this process's memory; what was read is what is there."""
+    """However much of a large mapped file was read, little of it counts as process memory.
+
+    What was read is what the file holds.
+    """
     n = 2 * MAPPED_BYTES // 3072
     written = np.lib.format.open_memmap(
         tmp_path / "images.npy", "w+", np.uint8, (n, 32, 32, 3)

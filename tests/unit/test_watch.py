@@ -12,7 +12,7 @@ from job.cli.status_watch import picture
 @pytest.mark.parametrize("width", [20, 40, 80, 200])
 @pytest.mark.parametrize("environ", [{}, {"NO_COLOR": "1"}])
 def test_a_picture_of_any_width(width, environ):
-    """No line is longer than the terminal, the numbers stand there, NO_COLOR means none."""
+    """No line exceeds the terminal, the numbers are there, and NO_COLOR means no color."""
     out = io.StringIO()
     console = Console(
         file=out,
