@@ -22,7 +22,7 @@ from job.work.stages import features_prefix
 
 @pytest.mark.timeout(900)  # twenty processes, most with TensorFlow
 def test_from_prepare_to_report(tiny):
-    """Every stage completes, each final opens the test part once, the report shows what is stored."""
+    """Every stage completes, each final opens the test part once, and the report is right."""
     database = Database(tiny.database_url, 5)
     store = open_store(tiny.store_url, 5)
     tiny.job("features", "--index", 0, check=0)

@@ -51,7 +51,10 @@ def test_it_resumes_with_its_data(site):
 
 
 def test_it_restarts_a_killed_server(site):
-    """A killed server is restarted on its port; a second `job serve` on its folder exits with 75."""
+    """A killed server is restarted on its port.
+
+    A second `job serve` on its folder exits with 75.
+    """
     folder = site.folder / "services"
     file = site.folder / "database-url"
     child = site.start("serve", "--folder", folder, "--url-file", file)

@@ -26,11 +26,15 @@ ABOUT = {"format": "keras", "factory": None, "sha256": "0" * 64}
 SEARCH = {"metric": "balanced_accuracy", "trials": 6}
 TWO_MODELS = ONE_MODEL | {"models": {"cnn": {}, "vgg16": {"input_size": 32}}, "search": SEARCH}
 NAMES = {"cnn", "vgg16"}  # keys that are names of ours: what is below one is below each
-# What `summarise` makes of whatever there is: these branches are always there, what hangs on them may not be.
+# What `summarise` always writes. The values below these branches may be missing.
 BRANCHES = re.compile(
-    r"data|models|models\.\*|models\.\*\.(trial|fold|final|cost)|models\.\*\.fold\.folds(\.\*(\.state)?)?|models\.\*\.final\.runs(\.\*(\.seed_index)?)?"
-    r"|models\.\*\.final\.unfinished|models\.\*\.trial\.importances|order(\..*)?|metric|winner|references(\.\*(\.(name|model))?)?|differences(\.\*(\.model)?)?"
-    r"|data\.classes(\.\*)?|times(\.\*(\.(model|stage))?)?|attempts|openings|cost|versions(\.\*)?|missing(\.\*)?|experiment|experiment_id|direction"
+    r"data|data\.classes(\.\*)?"
+    r"|models|models\.\*|models\.\*\.(trial|fold|final|cost)|models\.\*\.trial\.importances"
+    r"|models\.\*\.fold\.folds(\.\*(\.state)?)?"
+    r"|models\.\*\.final\.runs(\.\*(\.seed_index)?)?|models\.\*\.final\.unfinished"
+    r"|order(\..*)?|metric|winner|direction|references(\.\*(\.(name|model))?)?"
+    r"|differences(\.\*(\.model)?)?|times(\.\*(\.(model|stage))?)?"
+    r"|attempts|openings|cost|versions(\.\*)?|missing(\.\*)?|experiment|experiment_id"
 )
 
 
@@ -40,11 +44,8 @@ def finished():
     collected = make(train=80, test=40, spec=TWO_MODELS)
     collected.samples = None
     summary = summarise(collected)
-    importances = {
-        "trials": 20,
-        "values": {"learning_rate": 0.75, "batch_size": 0.25},
-        "reason": None,
-    }
+    values = {"learning_rate": 0.75, "batch_size": 0.25}
+    importances = {"trials": 20, "values": values, "reason": None}
     summary["models"]["cnn"]["trial"]["importances"] = importances
     return collected, summary
 
@@ -57,14 +58,7 @@ def few_resamples(monkeypatch):
 
 def places(value, name: str = "", path: tuple = ()):
     """Yield each path below a value; items of a list and models share one name."""
-    items = (
-        value.items()
-        if isinstance(value, dict)
-        else enumerate(value)
-        if isinstance(value, list)
-        else ()
-    )
-    for key, below in items:
+    for key, below in entries(value):
         pair = isinstance(value, list) and len(value) == 2 and not isinstance(below, (dict, list))
         alike = "*" if (isinstance(value, list) and not pair) or key in NAMES else key
         deeper = f"{name}.{alike}".lstrip(".")
@@ -72,15 +66,19 @@ def places(value, name: str = "", path: tuple = ()):
         yield from places(below, deeper, (*path, key))
 
 
+def entries(value):
+    """Return the pairs of key and value of a dict or a list, none of anything else."""
+    if isinstance(value, dict):
+        return value.items()
+    return enumerate(value) if isinstance(value, list) else ()
+
+
 def taken_from(value, path: tuple, removed: bool):
     """Remove the value at a path from its dict, or replace it by None."""
     *way, last = path
     for key in way:
-        value = (
-            value[key]
-            if isinstance(value, dict) and key in value or isinstance(value, list)
-            else None
-        )
+        there = isinstance(value, list) or (isinstance(value, dict) and key in value)
+        value = value[key] if there else None
         if value is None:
             return
     if removed and isinstance(value, dict):
@@ -100,10 +98,9 @@ def written(collected, summary: dict) -> list[str]:
 def check(texts: list[str]) -> None:
     """Fail if a text contains a missing value as Python, NumPy or Jinja would print it."""
     for text in texts:
-        found = re.search(
-            r"\b(None|nan|inf|Undefined|Absent)\b", text.replace("np.asarray(image)[None]", "")
-        )
-        assert not found, text[max(found.start() - 60, 0) : found.end() + 20]
+        prose = text.replace("np.asarray(image)[None]", "")
+        missing = re.search(r"\b(None|nan|inf|Undefined|Absent)\b", prose)
+        assert not missing, text[max(missing.start() - 60, 0) : missing.end() + 20]
 
 
 PLACES: dict[str, tuple] = {}  # the first of those alike
@@ -143,28 +140,27 @@ def test_a_full_report_lacks_nothing(monkeypatch):
 
 
 def test_a_class_without_images_or_predictions_is_named():
-    """Page and card name the classes that are neither tested nor predicted; their rows are dashes."""
+    """Page and card name classes that are neither tested nor predicted; their rows are dashes."""
     made = make(["cat", "dog", "emu|x", "bee"], train=80, test=40, spec=TWO_MODELS)
     labels = np.arange(40) % 2
     p = np.eye(4, dtype=np.float32)[np.arange(40) // 2 % 2]
-    made.models["cnn"].tasks["final"][0].metrics.update(
-        evaluate.evaluate(labels, p, made.data["classes"], 1, method=2)
-    )
+    scored = evaluate.evaluate(labels, p, made.data["classes"], 1, method=2)
+    made.models["cnn"].tasks["final"][0].metrics.update(scored)
     page, text = written(made, summarise(made))
-    assert (
-        "Neither in the test part nor ever predicted: emu|x, bee. No score is defined there" in page
-    )
-    assert "Neither in the test part nor ever predicted: emu\\|x, bee." in text
+    named = "Neither in the test part nor ever predicted: emu|x, bee."
+    assert f"{named} No score is defined there" in page
+    assert named.replace("|", "\\|") in text
     assert "| bee | – | – | – | 0 |" in text
 
 
 def test_an_expression_with_an_absent_value_is_absent():
     """As with SQL's NULL, results are a dash, comparisons are false, and loops do not run."""
-    text = "{{ 100 * (1 - run.n) }} {{ run.n.of.it }} {{ run.n | num }} {{ run.low | num }} {{ run.n > 1 }} {{ run.low is none }}{% for x in run.n %}x{% endfor %}"
-    assert (
-        absent.environment((num,)).from_string(text).render(run={"low": None})
-        == "– – – – False True"
+    text = (
+        "{{ 100 * (1 - run.n) }} {{ run.n.of.it }} {{ run.n | num }} {{ run.low | num }}"
+        " {{ run.n > 1 }} {{ run.low is none }}{% for x in run.n %}x{% endfor %}"
     )
+    template = absent.environment((num,)).from_string(text)
+    assert template.render(run={"low": None}) == "– – – – False True"
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)
@@ -193,9 +189,8 @@ def loose(collected) -> dict:
     } | {"data": collected.data, "seconds": collected.attempts[0].seconds}
 
 
-STAGED = re.compile(
-    r"data\.(id|classes(\.\*)?|image_shape(\..*)?|train|test)"
-)  # without them nothing was staged
+# Without these nothing was staged.
+STAGED = re.compile(r"data\.(id|classes(\.\*)?|image_shape(\..*)?|train|test)")
 GIVEN: dict[str, tuple] = {}
 for name, path in places(loose(finished()[0])):
     if "." in name and not STAGED.fullmatch(name):
@@ -221,21 +216,16 @@ def test_pictures_are_drawn_from_what_exists(removed):
     for path in GIVEN.values():
         taken_from(loose(collected), path, removed)
     files = report.assemble(collected, summarise(collected))
-    check(
-        [
-            text_of(files["index.html"].decode()),
-            *(content.decode() for name, content in files.items() if name.endswith(".svg")),
-        ]
-    )
+    drawn = [content.decode() for name, content in files.items() if name.endswith(".svg")]
+    check([text_of(files["index.html"].decode()), *drawn])
 
 
 def test_an_if_without_else_prints_nothing():
     """`{{ a if b }}` prints nothing where b is false, not a dash."""
-    text = "{{ '.serve' if wanted }}|{% for n in [1, 2] %}{{ n }}{{ ', ' if not loop.last }}{% endfor %}|{{ s.none }}"
+    text = (
+        "{{ '.serve' if wanted }}|{% for n in [1, 2] %}{{ n }}{{ ', ' if not loop.last }}"
+        "{% endfor %}|{{ s.none }}"
+    )
     for escaping in (False, True):
-        rendered = (
-            absent.environment((), autoescape=escaping)
-            .from_string(text)
-            .render(wanted=False, s={"none": None})
-        )
-        assert rendered == "|1, 2|–"
+        template = absent.environment((), autoescape=escaping).from_string(text)
+        assert template.render(wanted=False, s={"none": None}) == "|1, 2|–"

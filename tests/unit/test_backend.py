@@ -23,7 +23,8 @@ from job.learning.backend import keras
 from keras.src.backend.config import keras_home
 made = keras.layers.Dense(1)
 made.build((None, 2))
-print(keras.backend.backend(), keras.config.image_data_format(), made.kernel.dtype, keras.config.epsilon())
+config = keras.config
+print(keras.backend.backend(), config.image_data_format(), made.kernel.dtype, config.epsilon())
 print(keras_home(), os.environ.get("KERAS_HOME"))
 """
 
@@ -43,28 +44,25 @@ def test_a_task_imports_no_unneeded_package():
     assert printed(IMPORTED) == ["[]", str(list(UNNEEDED))]
 
 
+OTHER_WORK = {
+    "backend": "jax",
+    "image_data_format": "channels_first",
+    "floatx": "float16",
+    "epsilon": 0.5,
+}
+
+
 @pytest.mark.parametrize(
-    "said",
-    [
-        {
-            "backend": "jax",
-            "image_data_format": "channels_first",
-            "floatx": "float16",
-            "epsilon": 0.5,
-        },
-        {"floatx": "of my own"},
-    ],
-    ids=["of other work", "invalid"],
+    "configuration", [OTHER_WORK, {"floatx": "of my own"}], ids=["of other work", "invalid"]
 )
-def test_a_users_configuration_is_ignored(tmp_path, said):
+def test_a_users_configuration_is_ignored(tmp_path, configuration):
     """Neither keras.json nor variables choose a backend, format or number.
 
     The download folder stays the user's.
     """
-    (tmp_path / "keras.json").write_text(json.dumps(said))
-    lines = printed(
-        CONFIGURED, KERAS_HOME=str(tmp_path), KERAS_BACKEND="torch", KERAS_MAX_EPOCHS="none"
-    )
+    (tmp_path / "keras.json").write_text(json.dumps(configuration))
+    home = str(tmp_path)
+    lines = printed(CONFIGURED, KERAS_HOME=home, KERAS_BACKEND="torch", KERAS_MAX_EPOCHS="none")
     assert lines == ["tensorflow channels_last float32 1e-07", f"{tmp_path} {tmp_path}"]
 
 

@@ -29,15 +29,18 @@ def store(tmp_path):
 
 def checkpoints(store, attempt=1, owner="a" * 32, **identity):
     """Return the checkpoints of an attempt at one task."""
-    folders = task_folder("e", TASK), attempt_folder("e", TASK, attempt, owner)
-    return checkpoint.Checkpoints(
-        store,
-        folders,
-        60,
-        lambda: {"task": "trial 0"} | identity,
-        lambda: {"cpu": "x"},
-        lambda step: None,
-    )
+    folders = (task_folder("e", TASK), attempt_folder("e", TASK, attempt, owner))
+
+    def identify() -> dict:
+        return {"task": "trial 0"} | identity
+
+    def describe_machine() -> dict:
+        return {"cpu": "x"}
+
+    def ignore(step: int) -> None:
+        pass
+
+    return checkpoint.Checkpoints(store, folders, 60, identify, describe_machine, ignore)
 
 
 def save(saved, *steps):
@@ -56,9 +59,8 @@ def test_a_bundle_round_trips():
     arrays = [np.arange(3, dtype=np.float32), np.zeros((2, 0), np.int64), np.array(7, np.uint32)]
     again, state = checkpoint.unpack(checkpoint.pack(arrays, {"step": 5}))
     assert state == {"step": 5}
-    assert [(a.dtype, a.shape, a.tolist()) for a in again] == [
-        (a.dtype, a.shape, a.tolist()) for a in arrays
-    ]
+    assert [(a.dtype, a.shape) for a in again] == [(a.dtype, a.shape) for a in arrays]
+    assert [a.tolist() for a in again] == [a.tolist() for a in arrays]
 
 
 def test_damage_is_noticed():
@@ -129,9 +131,5 @@ def test_checkpoints_that_cannot_be_removed_do_not_stop_training(tmp_path, caplo
     store = Undeletable(tmp_path, 5, time.sleep)
     save(checkpoints(store), 1, 2, 3, 4)
     assert len(steps(store)) == 4
-    assert (
-        caplog.text.count(
-            "old checkpoints cannot be deleted and are left to `job gc`: no right to delete"
-        )
-        == 1
-    )
+    warning = "old checkpoints cannot be deleted and are left to `job gc`: no right to delete"
+    assert caplog.text.count(warning) == 1

@@ -15,28 +15,21 @@ from job.data import cifar10, pickles, sources
 
 def python2_string(data):
     """Return a string pickled as Python 2 did."""
-    return (
-        b"U" + bytes([len(data)]) + data
-        if len(data) < 256
-        else b"T" + struct.pack("<i", len(data)) + data
-    )
+    if len(data) < 256:
+        return b"U" + bytes([len(data)]) + data
+    return b"T" + struct.pack("<i", len(data)) + data
 
 
 def python2_batch(data, labels):
-    """Return a batch pickled as Python 2 and its NumPy did: byte strings, numpy.core, protocol 2."""
+    """Return a batch as Python 2 and its NumPy pickled it: byte strings, protocol 2."""
     array = b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\nK\x00\x85U\x01btR(K\x01"
     array += b"M" + struct.pack("<H", len(data)) + b"M" + struct.pack("<H", 3072) + b"\x86"
-    array += b"cnumpy\ndtype\n(U\x02u1K\x00K\x01tR(K\x03U\x01|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb\x89"
+    array += b"cnumpy\ndtype\n(U\x02u1K\x00K\x01tR(K\x03U\x01|NNN"
+    array += b"J\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb\x89"
     array += python2_string(data.tobytes()) + b"tb"
     numbers = b"](" + b"".join(b"K" + bytes([label]) for label in labels) + b"e"
-    return (
-        b"\x80\x02}("
-        + python2_string(b"data")
-        + array
-        + python2_string(b"labels")
-        + numbers
-        + b"u."
-    )
+    items = python2_string(b"data") + array + python2_string(b"labels") + numbers
+    return b"\x80\x02}(" + items + b"u."
 
 
 def python3_batch(data, labels):
@@ -54,14 +47,10 @@ def cifar_files(batch=python3_batch):
     meta = {b"label_names": [f"class{i}".encode() for i in range(10)], b"num_vis": 3072}
     files = {"cifar-10-batches-py/batches.meta": pickle.dumps(meta, protocol=2)}
     for i, name in enumerate([*cifar10.TRAIN, "test_batch"]):
-        files[f"cifar-10-batches-py/{name}"] = batch(
-            images[i * 10 : i * 10 + 10], labels[i * 10 : i * 10 + 10]
-        )
-    return (
-        {**files, "cifar-10-batches-py/readme.html": b"<p>"},
-        images.reshape(-1, 3, 32, 32),
-        labels,
-    )
+        rows = slice(i * 10, i * 10 + 10)
+        files[f"cifar-10-batches-py/{name}"] = batch(images[rows], labels[rows])
+    files["cifar-10-batches-py/readme.html"] = b"<p>"
+    return files, images.reshape(-1, 3, 32, 32), labels
 
 
 @pytest.mark.parametrize("batch", [python2_batch, python3_batch])
@@ -89,7 +78,7 @@ def test_cifar10_is_resized(tmp_path):
 
 @pytest.mark.parametrize("member", ["data_batch_3", "batches.meta"])
 def test_a_pickle_runs_nothing(tmp_path, member):
-    """A pickle that names os.system is refused by member and global, and the command does not run."""
+    """A pickle that names os.system is refused by member and global, and runs no command."""
 
     class Evil:
         def __reduce__(self):
@@ -114,39 +103,32 @@ def test_no_other_global_is_reached(name):
         pickles.unpickle(b"\x80\x02" + name.encode() + b".", "m")
 
 
+FLOATS = python3_batch(np.zeros((1, 3072)), [0])
+
+
 @pytest.mark.parametrize(
-    "data",
-    [
-        b"",
-        b"\x80\x02",
-        b"no pickle",
-        b"\x80\x02r\xff\xff\xff\xff.",
-        python3_batch(np.zeros((1, 3072)), [0]),
-    ],
+    "data", [b"", b"\x80\x02", b"no pickle", b"\x80\x02r\xff\xff\xff\xff.", FLOATS]
 )
 def test_a_damaged_pickle_is_named(data):
-    """A pickle that is cut short, no pickle or holds floats is Invalid; the error names the member."""
+    """A pickle that is truncated, invalid or holds floats is Invalid; the error names its member."""
     with pytest.raises(errors.Invalid, match="member 'm' is not a readable pickle"):
         pickles.unpickle(data, "m")
+
+
+# The text of a small pickle, encoded ten thousand times.
+REPEATED = pickle.dumps("x" * 1000)[:-1] + b"c_codecs\nencode\nq\x01"
+REPEATED += b"h\x01h\x00\x85R" * 10_000 + b"."
 
 
 @pytest.mark.parametrize(
     ("data", "said"),
     [
-        (
-            b"\x80\x02}r\xff\xff\xff\x07.",
-            "object 134,217,727 of 2",
-        ),  # "remember this as number ...": a table of 2.1 GB
+        # "remember this as number ...": a table of 2.1 GB
+        (b"\x80\x02}r\xff\xff\xff\x07.", "object 134,217,727 of 2"),
         (b"\x80\x02}p134217727\n.", "object 134,217,727 of 2"),
         (b"\x80\x02" + b"]" * 500_001 + b".", "more than 500,000 opcodes"),
         (b"\x80\x05\x96\x00\x00\x00\x80\x00\x00\x00\x00.", "expected 2147483648 bytes"),
-        (
-            pickle.dumps("x" * 1000)[:-1]
-            + b"c_codecs\nencode\nq\x01"
-            + b"h\x01h\x00\x85R" * 10_000
-            + b".",
-            "again and again",
-        ),
+        (REPEATED, "again and again"),
     ],
 )
 def test_a_pickle_takes_no_more_memory_than_it_has_bytes(data, said):
@@ -208,8 +190,6 @@ def test_a_pipe_in_place_of_cifar10_is_refused(tmp_path):
 
 def test_cifar100_is_recognized(tmp_path):
     """CIFAR-100 given for CIFAR-10 is named as what it is."""
-    path = write_tar(
-        tmp_path / "c.tar.gz",
-        {f"cifar-100-python/{name}": b"" for name in ("train", "test", "meta")},
-    )
+    files = {f"cifar-100-python/{name}": b"" for name in ("train", "test", "meta")}
+    path = write_tar(tmp_path / "c.tar.gz", files)
     assert "it looks like CIFAR-100 for Python" in refused("cifar10", location=path)

@@ -16,28 +16,19 @@ NOISE = images(1, 16, 24, 3)[0]
 
 def chunk(kind, content, crc=None):
     """Return a PNG chunk; `crc` replaces the right checksum by a wrong one."""
-    return (
-        struct.pack(">I", len(content))
-        + kind
-        + content
-        + struct.pack(">I", zlib.crc32(kind + content) if crc is None else crc)
-    )
+    checksum = zlib.crc32(kind + content) if crc is None else crc
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", checksum)
 
 
 def png(width, height, rows=b"", depth=8, colour=2, *more):
     """Return a PNG made by hand: rows without filter bytes, `more` chunks before the pixels."""
-    step = len(rows) // height if rows else 0
-    lines = (
-        b"".join(b"\0" + rows[i * step : (i + 1) * step] for i in range(height)) if rows else b"x"
-    )
+    lines = b"x"
+    if rows:
+        step = len(rows) // height
+        lines = b"".join(b"\0" + rows[i * step : (i + 1) * step] for i in range(height))
     head = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0))
-    return (
-        metadata.PNG
-        + head
-        + b"".join(more)
-        + chunk(b"IDAT", zlib.compress(lines, 9))
-        + chunk(b"IEND", b"")
-    )
+    pixels_and_end = chunk(b"IDAT", zlib.compress(lines, 9)) + chunk(b"IEND", b"")
+    return metadata.PNG + head + b"".join(more) + pixels_and_end
 
 
 def noise_png(*more):
@@ -76,30 +67,24 @@ def test_the_depth_of_a_set_is_that_of_its_largest_value(tmp_path, bits, value, 
     }
     for source in (write_folder(tmp_path / "set", files), write_tar(tmp_path / "a.tar.gz", files)):
         read = sources.read(source)
-        assert read.train.images[0].min() == read.train.images[0].max() == flat, (
-            "bright as it is in the set's own range"
-        )
+        gray = read.train.images[0]
+        assert gray.min() == gray.max() == flat, "bright as it is in the set's own range"
         assert read.test.images[0, 0, 0].tolist() == [255] * 3
         assert read.train.images[1].max() == 7
         assert read.bits == bits
         manifest = staging.stage(read, read.train, read.test).manifest
         assert manifest.get("bits", 16) == bits
-        said = [
-            f"2 images of 16 bits use only {bits} of them (the largest value is {2**bits - 1})"
-            in note
-            for note in read.notes
-        ]
-        assert said == ([True] if bits < 16 else [])
+        uses = f"2 images of 16 bits use only {bits} of them (the largest value is {2**bits - 1})"
+        assert [uses in note for note in read.notes] == ([True] if bits < 16 else [])
 
 
 def test_an_image_to_predict_has_the_depth_of_the_training_data(tmp_path):
-    """One image is scaled by the bits of the training data; one with more is refused, not clipped."""
+    """One image scales by the bits of the training data; one with more is refused, not clipped."""
     (tmp_path / "1.png").write_bytes(deep([2048] * 5, 12))
     assert pictures.one(tmp_path / "1.png", (4, 5, 3), 12)[1, 1].tolist() == [128] * 3
     assert pictures.one(tmp_path / "1.png", (4, 5, 3))[1, 1].tolist() == [8] * 3
-    with pytest.raises(
-        Invalid, match=r"has values up to 4095: the model was trained on 10 bits, 0..1023"
-    ):
+    words = r"has values up to 4095: the model was trained on 10 bits, 0..1023"
+    with pytest.raises(Invalid, match=words):
         pictures.one(tmp_path / "1.png", (4, 5, 3), 10)
 
 
@@ -121,15 +106,18 @@ def test_16_bit_color_keeps_its_low_bytes(bits, flat, alpha):
 # --- formats ---
 
 
-@pytest.mark.parametrize(("suffix", "form", "options"), [
-    ("tif", "TIFF", {}), ("TIFF", "TIFF", {"compression": "tiff_lzw"}), ("tiff", "TIFF", {"compression": "tiff_deflate"}), ("ppm", "PPM", {}),
-])  # fmt: skip
+LZW = {"compression": "tiff_lzw"}
+DEFLATE = {"compression": "tiff_deflate"}
+
+
+@pytest.mark.parametrize(
+    ("suffix", "form", "options"),
+    [("tif", "TIFF", {}), ("TIFF", "TIFF", LZW), ("tiff", "TIFF", DEFLATE), ("ppm", "PPM", {})],
+)
 def test_more_formats_are_read_without_loss(tmp_path, suffix, form, options):
     """TIFF and PPM give the pixels they hold, by content, whatever the suffix."""
-    files = {
-        f"a/1.{suffix}": encoded(NOISE, form, **options),
-        "b/1.png": encoded(NOISE, form, **options),
-    }
+    content = encoded(NOISE, form, **options)
+    files = {f"a/1.{suffix}": content, "b/1.png": content}
     read = sources.read(write_folder(tmp_path / "set", files)).train.images
     assert (read == NOISE).all()
 
@@ -143,31 +131,40 @@ def test_the_first_of_several_images_is_read():
     second = Image.new("P", (4, 4), 1)
     for image in (first, second):
         image.putpalette([255, 0, 0, 0, 255, 0])
-    assert pixels(encoded(first, "GIF", save_all=True, append_images=[second]))[
-        0, 0
-    ].tolist() == list(RED)
-    assert pixels(encoded(first, "TIFF", save_all=True, append_images=[second]))[
-        0, 0
-    ].tolist() == list(RED)
+    for form in ("GIF", "TIFF"):
+        several = encoded(first, form, save_all=True, append_images=[second])
+        assert pixels(several)[0, 0].tolist() == list(RED)
     assert pixels(encoded(first, "GIF", transparency=0))[0, 0].tolist() == [255] * 3
 
 
 def test_16_bit_gray_in_other_formats():
     """16-bit TIFF, compressed or not, scales as PNG does; a PGM scales by its own largest value."""
     grey = np.array([[0, 128, 129, 257 * 100, 65535]], np.uint16)
-    for options in ({}, {"compression": "tiff_lzw"}):
+    for options in ({}, LZW):
         assert pixels(encoded(grey, "TIFF", **options))[0, :, 0].tolist() == [0, 0, 1, 100, 255]
     pgm = b"P5\n3 1\n4095\n" + np.array([0, 2048, 4095], ">u2").tobytes()
     assert pixels(pgm)[0, :, 0].tolist() == [0, 128, 255]
 
 
-@pytest.mark.parametrize(("content", "said"), [
-    (encoded(Image.new("F", (4, 4), 0.5), "TIFF"), "has floating-point values: expected 8 or 16 bits"),
-    (encoded(np.full((4, 4), -5, np.int32), "TIFF"), "has values from -5 to -5: expected 0..65535"),
-    (encoded(np.full((4, 4), 70000, np.int32), "TIFF"), "to 70000: expected 0..65535"),
-    (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "is HEIC or AVIF, whatever its name, which is unsupported: convert it to JPEG"),
-    (b"%PDF-1.4", "is not a PNG, JPEG, BMP, WEBP, TIFF, GIF, PPM image"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (
+            encoded(Image.new("F", (4, 4), 0.5), "TIFF"),
+            "has floating-point values: expected 8 or 16 bits",
+        ),
+        (
+            encoded(np.full((4, 4), -5, np.int32), "TIFF"),
+            "has values from -5 to -5: expected 0..65535",
+        ),
+        (encoded(np.full((4, 4), 70000, np.int32), "TIFF"), "to 70000: expected 0..65535"),
+        (
+            b"\0\0\0\x18ftypheic\0\0\0\0mif1heic",
+            "is HEIC or AVIF, whatever its name, which is unsupported: convert it to JPEG",
+        ),
+        (b"%PDF-1.4", "is not a PNG, JPEG, BMP, WEBP, TIFF, GIF, PPM image"),
+    ],
+)
 def test_unsupported_values_and_formats_are_refused(content, said):
     """Floats, values beyond 16 bits and HEIC get one sentence that says what is expected."""
     with pytest.raises(Invalid, match="^x ") as caught:
@@ -197,11 +194,29 @@ def test_a_damaged_file_gets_one_sentence(form):
 BOMB = zlib.compress(bytes(70_000_000), 9)  # larger than what Pillow lets a text or a profile have
 
 
-@pytest.mark.parametrize("extra", [
-    chunk(b"zTXt", b"Comment\0\0" + BOMB), chunk(b"iCCP", b"icc\0\0" + BOMB), chunk(b"iTXt", b"Comment\0\1\0\0\0" + BOMB),
-    chunk(b"pHYs", b"\0"), chunk(b"tEXt", b"a\0b", crc=1), chunk(b"gAMA", b"\0"), chunk(b"cHRM", b"\0\1"), chunk(b"sRGB", b""),
-    chunk(b"iCCP", b"no profile"), chunk(b"acTL", b"\0"), chunk(b"fcTL", b"\0"), chunk(b"eXIf", b"no EXIF", crc=7),
-], ids=lambda c: c[4:8].decode())  # fmt: skip
+def kind_of(png_chunk: bytes) -> str:
+    """Return the four letters that name a chunk."""
+    return png_chunk[4:8].decode()
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        chunk(b"zTXt", b"Comment\0\0" + BOMB),
+        chunk(b"iCCP", b"icc\0\0" + BOMB),
+        chunk(b"iTXt", b"Comment\0\1\0\0\0" + BOMB),
+        chunk(b"pHYs", b"\0"),
+        chunk(b"tEXt", b"a\0b", crc=1),
+        chunk(b"gAMA", b"\0"),
+        chunk(b"cHRM", b"\0\1"),
+        chunk(b"sRGB", b""),
+        chunk(b"iCCP", b"no profile"),
+        chunk(b"acTL", b"\0"),
+        chunk(b"fcTL", b"\0"),
+        chunk(b"eXIf", b"no EXIF", crc=7),
+    ],
+    ids=kind_of,
+)
 def test_damaged_metadata_of_a_png_are_skipped(extra):
     """Oversized profiles and texts, and short or damaged chunks no pixel needs, are skipped."""
     assert (pixels(noise_png(extra)) == NOISE).all()
@@ -211,23 +226,16 @@ def test_damaged_pixels_are_refused_beside_damaged_metadata():
     """Only metadata is skipped: a wrong checksum or a missing end of the pixels is refused."""
     bad = noise_png(chunk(b"pHYs", b"\0"))
     at = bad.index(b"IDAT") + 40
-    for broken in (
-        bad[:at] + bytes([bad[at] ^ 1]) + bad[at + 1 :],
-        bad[:-30],
-        bad.replace(b"IEND", b"IENE"),
-    ):
+    flipped = bad[:at] + bytes([bad[at] ^ 1]) + bad[at + 1 :]
+    for broken in (flipped, bad[:-30], bad.replace(b"IEND", b"IENE")):
         with pytest.raises(Invalid, match="damaged|cut short"):
             pixels(broken)
 
 
 def exif(orientation, kind=3, more=b"\0\0\0\0"):
     """Return EXIF data with one entry, orientation, of any type."""
-    return (
-        b"Exif\0\0MM\0\x2a\0\0\0\x08\0\x01\x01\x12"
-        + struct.pack(">HI", kind, 1)
-        + orientation
-        + more
-    )
+    head = b"Exif\0\0MM\0\x2a\0\0\0\x08\0\x01\x01\x12"
+    return head + struct.pack(">HI", kind, 1) + orientation + more
 
 
 def test_nonsense_in_exif_turns_nothing():
@@ -247,33 +255,25 @@ def test_nonsense_in_exif_turns_nothing():
         (0xED, b"Photoshop 3.0\x008BIM\xff"),
         (0xE1, b"Exif\0\0"),
     ):
-        broken = (
-            plain[:2]
-            + bytes([0xFF, marker])
-            + struct.pack(">H", len(content) + 2)
-            + content
-            + plain[2:]
-        )
+        segment = bytes([0xFF, marker]) + struct.pack(">H", len(content) + 2) + content
+        broken = plain[:2] + segment + plain[2:]
         assert (pixels(broken) == pixels(plain)).all()
 
 
 def test_a_valid_orientation_holds_beside_nonsense():
     """Text in place of the resolution does not undo the orientation beside it."""
-    entries = (
-        b"\0\x02"
-        + b"\x01\x12\0\x03\0\0\0\x01\0\x06\0\0"
-        + b"\x01\x1a\0\x02\0\0\0\x04abc\0"
-        + b"\0\0\0\0"
-    )
-    turned = pixels(
-        encoded(NOISE, "JPEG", quality=95, exif=b"Exif\0\0MM\0\x2a\0\0\0\x08" + entries)
-    )
+    count = b"\0\x02"
+    orientation = b"\x01\x12\0\x03\0\0\0\x01\0\x06\0\0"
+    resolution = b"\x01\x1a\0\x02\0\0\0\x04abc\0"
+    head = b"Exif\0\0MM\0\x2a\0\0\0\x08"
+    content = head + count + orientation + resolution + b"\0\0\0\0"
+    turned = pixels(encoded(NOISE, "JPEG", quality=95, exif=content))
     assert (turned == np.rot90(pixels(encoded(NOISE, "JPEG", quality=95)), -1)).all()
 
 
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP", "TIFF"])
 def test_orientation_in_every_format(form):
-    """A picture stored on its side is turned upright exactly once, size included, in every format."""
+    """A picture stored on its side is turned upright once, size included, in every format."""
     lying = Image.Exif()
     lying[0x0112] = 6
     picture = np.zeros((8, 16, 3), np.uint8)
@@ -300,36 +300,47 @@ def ramp(width, height):
     return (np.linspace(30, 220, width) + noise).astype(np.uint8)[..., None].repeat(3, 2)
 
 
-@pytest.mark.parametrize(("form", "width", "options"), [
-    ("JPEG", 512, {}), ("JPEG", 800, {}), ("PNG", 480, {}), ("WEBP", 384, {}), ("TIFF", 480, {}), ("JPEG", 480, {"progressive": True}),
-    ("PNG", 480, {"mode": "P"}), ("PNG", 480, {"mode": "RGBA"}), ("PNG", 480, {"mode": "I;16"}), ("PNG", 480, {"mode": "1"}),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("form", "width", "options"),
+    [
+        ("JPEG", 512, {}),
+        ("JPEG", 800, {}),
+        ("PNG", 480, {}),
+        ("WEBP", 384, {}),
+        ("TIFF", 480, {}),
+        ("JPEG", 480, {"progressive": True}),
+        ("PNG", 480, {"mode": "P"}),
+        ("PNG", 480, {"mode": "RGBA"}),
+        ("PNG", 480, {"mode": "I;16"}),
+        ("PNG", 480, {"mode": "1"}),
+    ],
+)
 def test_a_large_photo_is_made_smaller_while_it_is_read(small_limits, form, width, options):
-    """A picture with too many pixels is decoded smaller and looks the same; its full size is kept."""
-    height, options = width // 4 * 3, dict(options)
-    plain = Image.fromarray(ramp(width, height))
+    """A picture with too many pixels is decoded smaller, looks the same and keeps its full size."""
+    height = width // 4 * 3
+    options = dict(options)
     mode = options.pop("mode", "RGB")
-    picture = (
-        Image.fromarray(np.asarray(plain)[..., 0].astype(np.uint16) * 257)
-        if mode == "I;16"
-        else plain.convert(mode)
-    )
+    plain = Image.fromarray(ramp(width, height))
+    deep_gray = np.asarray(plain)[..., 0].astype(np.uint16) * 257
+    picture = Image.fromarray(deep_gray) if mode == "I;16" else plain.convert(mode)
     found = decoding.decode(encoded(picture, form, **options), "x", (12, 16))
     assert found.size == (width, height)
     assert found.image.width == width // (2 if width < 700 else 4)
-    small, wanted = (
-        np.asarray(image.resize((16, 12), Image.Resampling.BILINEAR)).astype(int)
-        for image in (found.image, plain)
-    )
+    small = shrunk(found.image)
+    wanted = shrunk(plain)
     assert abs(small - wanted).max() <= (30 if mode in ("P", "1") else 3)
 
 
+def shrunk(image) -> np.ndarray:
+    """Return an image at 16 x 12 pixels, as integers."""
+    return np.asarray(image.resize((16, 12), Image.Resampling.BILINEAR)).astype(int)
+
+
 def test_a_large_photo_without_a_size_is_refused(tmp_path, small_limits):
-    """Without data.image_size a large photo would be staged as it is: the message says to set it."""
+    """Without data.image_size a large photo is refused: the message says to set it."""
     large = encoded(ramp(480, 360), "JPEG")
-    assert "480 x 360 pixels, more than 50,000: set data.image_size" in refused(
-        write_folder(tmp_path / "set", {"a/1.jpg": large, "b/1.jpg": large})
-    )
+    message = refused(write_folder(tmp_path / "set", {"a/1.jpg": large, "b/1.jpg": large}))
+    assert "480 x 360 pixels, more than 50,000: set data.image_size" in message
 
 
 def test_a_photo_of_108_megapixels(tmp_path):
@@ -338,12 +349,20 @@ def test_a_photo_of_108_megapixels(tmp_path):
     assert (pictures.one(tmp_path / "1.jpg", (224, 224, 3)) == 77).all()
 
 
-@pytest.mark.parametrize("content", [
-    png(30000, 30000), png(13000, 13000), b"P5\n40000 40000\n255\n" + bytes(9),
-    encoded(Image.new("L", (8, 8)), "JPEG").replace(b"\0\x08\0\x08", struct.pack(">HH", 40000, 12000)),
-    encoded(Image.new("L", (8, 8)), "JPEG").replace(b"\0\x08\0\x08", struct.pack(">HH", 60000, 60000)),
-    encoded(Image.new("L", (8, 8)), "GIF").replace(b"\x08\0\x08\0", struct.pack("<HH", 60000, 60000)),
-], ids=["png", "png in whole", "pgm", "jpeg", "jpeg too large", "gif"])  # fmt: skip
+JPEG_SIZE = b"\0\x08\0\x08"
+TINY_JPEG = encoded(Image.new("L", (8, 8)), "JPEG")
+TINY_GIF = encoded(Image.new("L", (8, 8)), "GIF")
+BOMBS = {
+    "png": png(30000, 30000),
+    "png in whole": png(13000, 13000),
+    "pgm": b"P5\n40000 40000\n255\n" + bytes(9),
+    "jpeg": TINY_JPEG.replace(JPEG_SIZE, struct.pack(">HH", 40000, 12000)),
+    "jpeg too large": TINY_JPEG.replace(JPEG_SIZE, struct.pack(">HH", 60000, 60000)),
+    "gif": TINY_GIF.replace(b"\x08\0\x08\0", struct.pack("<HH", 60000, 60000)),
+}
+
+
+@pytest.mark.parametrize("content", BOMBS.values(), ids=list(BOMBS))
 def test_a_bomb_is_refused_by_its_header(content):
     """A few bytes that claim hundreds of megapixels are refused before decoding.
 

@@ -95,13 +95,11 @@ def test_commands_exist():
 
 def test_every_command_is_in_the_help():
     """`job --help` lists each command once, in a group, with a sentence that is not cut off."""
-    assert sorted(
-        name for names in GROUPS.values() for name in names if name in job.commands
-    ) == sorted(job.commands)
+    grouped = [name for names in GROUPS.values() for name in names if name in job.commands]
+    assert sorted(grouped) == sorted(job.commands)
     text = CliRunner().invoke(job, ["--help"], terminal_width=110).output
-    assert [
-        name for name in job.commands if not re.search(rf"^  {name} +[A-Z].*\.$", text, re.M)
-    ] == []
+    for name in job.commands:
+        assert re.search(rf"^  {name} +[A-Z].*\.$", text, re.M), name
 
 
 def test_the_readme_is_short():
@@ -130,41 +128,28 @@ def test_every_link_resolves(page):
 
 def test_the_index_is_complete():
     """docs/index.md links to every page below docs/, once."""
-    linked = [
-        (DOCS / link.partition("#")[0]).resolve()
-        for link in links(DOCS / "index.md")
-        if not link.startswith("..")
-    ]
+    inside = [link for link in links(DOCS / "index.md") if not link.startswith("..")]
+    linked = [(DOCS / link.partition("#")[0]).resolve() for link in inside]
     assert linked.count(DOCS / "tutorial.md") == 1
     assert sorted(linked) == sorted(p for p in DOCS.rglob("*.md") if p.name != "index.md")
 
 
 def test_every_picture_is_shown():
     """Each picture below docs/ is on some page."""
-    shown = {
-        (page.parent / link).resolve()
-        for page in PAGES
-        for link in links(page)
-        if link.endswith(".png")
-    }
-    assert shown == set(DOCS.rglob("*.png"))
+    shown = {(page.parent / link).resolve() for page in PAGES for link in links(page)}
+    pictures = {path for path in shown if path.suffix == ".png"}
+    assert pictures == set(DOCS.rglob("*.png"))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
 def test_every_path_exists(page):
     """Every repository path that a page names exists, and every pattern matches something."""
     text = page.read_text()
-    paths = {
-        path
-        for path in re.findall(r"`([\w.*-]+(?:/[\w.*-]+)*/?)(?:::\w+)?`", prose(page))
-        if "/" in path
-    }
-    paths |= set(
-        re.findall(
-            r"(?<![\w./(<-])(?:\.ci|bench|docs|examples|k8s|slurm|tests)/[\w./*-]*[\w/*]", text
-        )
-    )
-    assert {path for path in paths if path not in ELSEWHERE and not any(ROOT.glob(path))} == set()
+    quoted = re.findall(r"`([\w.*-]+(?:/[\w.*-]+)*/?)(?:::\w+)?`", prose(page))
+    paths = {path for path in quoted if "/" in path}
+    folders = r"(?:\.ci|bench|docs|examples|k8s|slurm|tests)"
+    paths |= set(re.findall(rf"(?<![\w./(<-]){folders}/[\w./*-]*[\w/*]", text))
+    assert {path for path in paths - ELSEWHERE if not any(ROOT.glob(path))} == set()
 
 
 @pytest.mark.parametrize("lock", ["requirements.lock", "requirements-gpu.lock"])

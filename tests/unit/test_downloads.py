@@ -22,7 +22,8 @@ class Server(http.server.BaseHTTPRequestHandler):
         self.server.asked.append(path)
         data = self.server.files.get(path)
         if path == "/503.zip" or data is None:
-            return self.send_error(503 if path == "/503.zip" else 404)
+            self.send_error(503 if path == "/503.zip" else 404)
+            return
         self.send_response(200)
         self.send_header("Content-Length", str(len(data) + (path == "/short.zip") * 9))
         self.end_headers()
@@ -45,15 +46,22 @@ def server(monkeypatch):
         server.shutdown()
 
 
+def content_of(path) -> bytes:
+    """Return the bytes of a file."""
+    with open(path, "rb") as file:
+        return file.read()
+
+
 def test_a_url_is_downloaded_once(tmp_path, server):
-    """An archive at a URL comes from the cache from the second time on; nothing else is left there."""
-    server.files["/x/pets.zip"] = open(write_zip(tmp_path / "pets.zip", two_classes()), "rb").read()
+    """An archive at a URL is read from the cache the second time; nothing else is left there."""
+    server.files["/x/pets.zip"] = content_of(write_zip(tmp_path / "pets.zip", two_classes()))
+    cache = tmp_path / "cache"
     for _ in range(2):
-        read = sources.read(f"{server.url}/x/pets.zip?token=secret", cache_dir=tmp_path / "cache")
+        read = sources.read(f"{server.url}/x/pets.zip?token=secret", cache_dir=cache)
     assert read.name == "pets.zip"
     assert read.classes == ("cat", "dog")
     assert server.asked == ["/x/pets.zip"]
-    assert len([p for p in os.listdir(tmp_path / "cache/downloads") if not p.startswith(".")]) == 1
+    assert len([p for p in os.listdir(cache / "downloads") if not p.startswith(".")]) == 1
 
 
 def stranger(path, content):
@@ -62,19 +70,30 @@ def stranger(path, content):
     path.write_bytes(content)
 
 
-@pytest.mark.parametrize(
-    "harm",
-    [
-        lambda copy, note: stranger(copy, b"planted"),
-        lambda copy, note: copy.write_bytes(b""),
-        lambda copy, note: note.unlink(),
-        lambda copy, note: note.write_text("[]"),
-        lambda copy, note: (copy.rename(copy.with_name("x")), copy.symlink_to("x")),
-    ],
-    ids=["planted", "empty", "without a note", "with another note", "a link"],
-)
+def plant(copy, note):
+    stranger(copy, b"planted")
+
+
+def empty(copy, note):
+    copy.write_bytes(b"")
+
+
+def remove_note(copy, note):
+    note.unlink()
+
+
+def change_note(copy, note):
+    note.write_text("[]")
+
+
+def make_link(copy, note):
+    copy.rename(copy.with_name("x"))
+    copy.symlink_to("x")
+
+
+@pytest.mark.parametrize("harm", [plant, empty, remove_note, change_note, make_link])
 def test_a_copy_that_is_not_what_came(tmp_path, server, harm, caplog):
-    """A cached download that was altered, or has no valid note of its hashes, is downloaded again."""
+    """A cached download that was altered, or lacks a valid note of its hashes, is fetched again."""
     server.files["/a.zip"] = b"abc"
     (copy,) = {downloads.kept(f"{server.url}/a.zip", tmp_path / "cache") for _ in range(2)}
     assert len(server.asked) == 1
@@ -84,7 +103,8 @@ def test_a_copy_that_is_not_what_came(tmp_path, server, harm, caplog):
         assert downloads.kept(f"{server.url}/a.zip", tmp_path / "cache").read_bytes() == b"abc"
     assert len(server.asked) == 2
     assert not copy.is_symlink()
-    assert [r.message for r in caplog.records if r.levelname == "WARNING"] == [
+    warnings = [r.message for r in caplog.records if r.levelname == "WARNING"]
+    assert warnings == [
         f"{copy} is not what was downloaded, or has no note of its hashes: downloading it again"
     ]
 
@@ -102,18 +122,14 @@ def test_no_download_goes_into_a_folder_of_others(tmp_path, server):
 
 def test_cifar10_by_url(tmp_path, server):
     """The location of cifar10 may be a URL of the archive."""
-    server.files["/c.tar.gz"] = open(
-        write_tar(tmp_path / "c.tar.gz", cifar_files()[0]), "rb"
-    ).read()
-    assert (
-        len(sources.read("cifar10", None, f"{server.url}/c.tar.gz", tmp_path / "cache").test.labels)
-        == 10
-    )
+    server.files["/c.tar.gz"] = content_of(write_tar(tmp_path / "c.tar.gz", cifar_files()[0]))
+    read = sources.read("cifar10", None, f"{server.url}/c.tar.gz", tmp_path / "cache")
+    assert len(read.test.labels) == 10
 
 
 def test_cifar10_is_downloaded_when_keras_has_none(tmp_path, server, monkeypatch):
-    """Without a location or Keras' copy, the official archive is cached once, checked by its hash."""
-    data = open(write_tar(tmp_path / "c.tar.gz", cifar_files()[0]), "rb").read()
+    """Without a location or Keras' copy, the official archive is cached once, by its hash."""
+    data = content_of(write_tar(tmp_path / "c.tar.gz", cifar_files()[0]))
     server.files["/c.tar.gz"] = data + b"changed"
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
     monkeypatch.setattr(cifar10, "URL", f"{server.url}/c.tar.gz")
@@ -152,23 +168,19 @@ def test_no_server(tmp_path, monkeypatch):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    assert "try again" in refused(
-        f"http://127.0.0.1:{port}/a.zip", cache_dir=tmp_path, error=errors.Unreachable
-    )
+    url = f"http://127.0.0.1:{port}/a.zip"
+    assert "try again" in refused(url, cache_dir=tmp_path, error=errors.Unreachable)
 
 
 def test_another_hash_is_refused(tmp_path, server):
-    """A download with another SHA-256 is Invalid with both hashes, and only the right one is kept."""
+    """A download with another SHA-256 is Invalid with both hashes; only the right one is kept."""
     server.files["/a"] = b"abc"
     with pytest.raises(errors.Invalid, match="has the SHA-256 ba7816bf.*, not 0000: get the file"):
         downloads.download(f"{server.url}/a", tmp_path / "a", "0000")
     assert os.listdir(tmp_path) == []
-    assert (
-        downloads.download(
-            f"{server.url}/a", tmp_path / "a", hashlib.sha256(b"abc").hexdigest()
-        ).read_bytes()
-        == b"abc"
-    )
+    sha256 = hashlib.sha256(b"abc").hexdigest()
+    copy = downloads.download(f"{server.url}/a", tmp_path / "a", sha256)
+    assert copy.read_bytes() == b"abc"
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full here")

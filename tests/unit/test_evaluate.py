@@ -31,20 +31,18 @@ def test_equal_to_scikit_learn(data):
     theirs = metrics.precision_recall_fscore_support(labels, guess, average="macro")
     weighted = metrics.precision_recall_fscore_support(labels, guess, average="weighted")
     assert ours["accuracy"] == pytest.approx(metrics.accuracy_score(labels, guess))
-    assert ours["balanced_accuracy"] == pytest.approx(
-        metrics.balanced_accuracy_score(labels, guess)
-    )
+    balanced = metrics.balanced_accuracy_score(labels, guess)
+    assert ours["balanced_accuracy"] == pytest.approx(balanced)
     assert (ours["precision"], ours["recall"], ours["f1"]) == pytest.approx(theirs[:3])
     assert tuple(ours["weighted"].values()) == pytest.approx(weighted[:3])
-    assert ours["roc_auc"] == pytest.approx(
-        metrics.roc_auc_score(labels, p / p.sum(1, keepdims=True), multi_class="ovr"), abs=1e-6
-    )
+    exact = p / p.sum(1, keepdims=True)
+    auc = metrics.roc_auc_score(labels, exact, multi_class="ovr")
+    assert ours["roc_auc"] == pytest.approx(auc, abs=1e-6)
     assert ours["log_loss"] == pytest.approx(metrics.log_loss(labels, p), abs=1e-6)
     assert ours["confusion_matrix"] == metrics.confusion_matrix(labels, guess).tolist()
     for name in ("accuracy", "balanced_accuracy", "f1_macro", "log_loss"):
-        assert evaluate.score(name, labels, p, method=NEWEST) == pytest.approx(
-            ours[name.removesuffix("_macro")]
-        )
+        score = evaluate.score(name, labels, p, method=NEWEST)
+        assert score == pytest.approx(ours[name.removesuffix("_macro")])
 
 
 def test_auc_with_ties():
@@ -52,9 +50,8 @@ def test_auc_with_ties():
     labels = np.array([0, 1, 0, 1, 1])
     scores = np.array([0.5, 0.5, 0.2, 0.2, 0.9], np.float32)
     p = np.stack([1 - scores, scores], 1)
-    assert evaluate.evaluate(labels, p, ["a", "b"], 1, method=NEWEST)["roc_auc"] == pytest.approx(
-        metrics.roc_auc_score(labels, scores)
-    )
+    ours = evaluate.evaluate(labels, p, ["a", "b"], 1, method=NEWEST)
+    assert ours["roc_auc"] == pytest.approx(metrics.roc_auc_score(labels, scores))
 
 
 def test_undefined_scores_are_named(data):
@@ -89,31 +86,28 @@ def test_an_absent_class_does_not_count(seed):
     weights = np.concatenate(list(evaluate.resamples(labels, 3)))[:40]
     drawn = scores.weighted_scores(weights, labels, p, auc=False, method=2)
     for row, times in enumerate(weights.astype(int)):
-        same_as_scikit_learn(
-            {name: v[row] for name, v in drawn.items()},
-            np.repeat(labels, times),
-            np.repeat(p.argmax(1), times),
-        )
+        drawn_scores = {name: v[row] for name, v in drawn.items()}
+        drawn_guess = np.repeat(p.argmax(1), times)
+        same_as_scikit_learn(drawn_scores, np.repeat(labels, times), drawn_guess)
     for metric, name in (("f1_macro", "f1"), ("balanced_accuracy", "balanced_accuracy")):
         assert evaluate.score(metric, labels, p, method=2) == ours[name]
     nowhere = set(range(7)) - set(labels) - set(p.argmax(1))
     for c, row in enumerate(ours["per_class"]):
         assert [row[name] is None for name in ("precision", "recall", "f1")] == [c in nowhere] * 3
-    assert set(ours["undefined_precision"]) == {
-        "abcdefg"[c] for c in set(labels) - set(p.argmax(1))
-    }
+    never_predicted = {"abcdefg"[c] for c in set(labels) - set(p.argmax(1))}
+    assert set(ours["undefined_precision"]) == never_predicted
 
 
 def same_as_scikit_learn(ours, labels, guess):
     """Compare macro averages and balanced accuracy with scikit-learn's."""
-    theirs = metrics.precision_recall_fscore_support(
+    averages = metrics.precision_recall_fscore_support(
         labels, guess, average="macro", zero_division=0
-    )[:3]
-    assert [ours[name] for name in ("precision", "recall", "f1")] == pytest.approx(theirs)
-    present = np.unique(labels)  # balanced_accuracy_score does the same, and warns
-    assert ours["balanced_accuracy"] == pytest.approx(
-        np.mean([(guess[labels == c] == c).mean() for c in present])
     )
+    macro = [ours[name] for name in ("precision", "recall", "f1")]
+    assert macro == pytest.approx(averages[:3])
+    present = np.unique(labels)  # balanced_accuracy_score does the same, and warns
+    recalls = [(guess[labels == c] == c).mean() for c in present]
+    assert ours["balanced_accuracy"] == pytest.approx(np.mean(recalls))
 
 
 def test_by_method_1_every_class_counts():
@@ -135,9 +129,9 @@ def test_by_method_1_every_class_counts():
     k = 200
     labels = np.arange(5 * k) % k
     p = np.random.default_rng(0).random((5 * k, k), np.float32)
-    assert (
-        old := evaluate.evaluate(labels, p, [str(c) for c in range(k)], 1, method=1)
-    ) == evaluate.evaluate(labels, p, [str(c) for c in range(k)], 1, method=2)
+    names = [str(c) for c in range(k)]
+    old = evaluate.evaluate(labels, p, names, 1, method=1)
+    assert old == evaluate.evaluate(labels, p, names, 1, method=2)
     precision = metrics.precision_score(
         labels, p.argmax(1), average=None, zero_division=0, labels=range(k)
     )
@@ -157,7 +151,8 @@ def test_wilson_stays_within_0_and_1():
     with localcontext(prec=60):
         for n in (*range(1, 130), 1_000, 9_999, 123_457):
             for hits in {0, 1, n // 3, n - 1, n}:
-                p, low, high = Decimal(hits) / n, *evaluate.wilson(hits, n)
+                p = Decimal(hits) / n
+                low, high = evaluate.wilson(hits, n)
                 half = z * (p * (1 - p) / n + z * z / (4 * n * n)).sqrt()
                 exact = [(p + z * z / (2 * n) + sign * half) / (1 + z * z / n) for sign in (-1, 1)]
                 assert 0 <= low <= high <= 1
@@ -172,12 +167,10 @@ def test_smoothed_losses_are_those_of_keras():
     labels = rng.integers(0, 5, 50)
     p = rng.dirichlet(np.ones(5), 50).astype(np.float32)
     for smoothing in (0.0, 0.1, 0.3):
-        theirs = categorical_crossentropy(
-            np.eye(5, dtype=np.float32)[labels], p, label_smoothing=smoothing
-        )
-        assert scores.row_losses(labels, p, smoothing) == pytest.approx(
-            np.asarray(theirs), rel=1e-4
-        )
+        smooth = {"label_smoothing": smoothing}
+        theirs = categorical_crossentropy(np.eye(5, dtype=np.float32)[labels], p, **smooth)
+        ours = scores.row_losses(labels, p, smoothing)
+        assert ours == pytest.approx(np.asarray(theirs), rel=1e-4)
 
 
 def test_scores_lie_in_their_intervals(data):
@@ -185,18 +178,15 @@ def test_scores_lie_in_their_intervals(data):
     labels, p = data
     result = evaluate.evaluate(labels, p, CLASSES, 1, method=NEWEST)
     assert all(low < result[name] < high for name, (low, high) in result["intervals"].items())
-    assert (
-        result["intervals"] == evaluate.evaluate(labels, p, CLASSES, 1, method=NEWEST)["intervals"]
-    )
+    again = evaluate.evaluate(labels, p, CLASSES, 1, method=NEWEST)
+    assert result["intervals"] == again["intervals"]
 
 
 def test_a_model_does_not_differ_from_itself(data):
     """A model's difference to itself is exactly 0 in every resample."""
     labels, p = data
-    assert evaluate.paired_difference(labels, p, p, 1) == {
-        "difference": 0.0,
-        "interval": [0.0, 0.0],
-    }
+    same = evaluate.paired_difference(labels, p, p, 1)
+    assert same == {"difference": 0.0, "interval": [0.0, 0.0]}
 
 
 def test_mistakes_are_the_most_confident_wrong_rows():
@@ -213,21 +203,18 @@ def test_a_thousand_classes():
     The ROC-AUC equals scikit-learn's, for small and large classes, ties included.
     """
     rng = np.random.default_rng(2)
-    labels = np.concatenate(
-        [np.arange(1000), np.zeros(200, int), np.ones(100, int)]
-    )  # beside two of 201 and 101 images
+    # One image of each class, and two classes of 201 and 101 images.
+    labels = np.concatenate([np.arange(1000), np.zeros(200, int), np.ones(100, int)])
     p = rng.random((1300, 1000), dtype=np.float32).round(2) + 0.01
     p[np.arange(1300), labels] += 0.2
     p /= p.sum(1, keepdims=True)
     p[:, 5] = p[:, 5].round(5)
     started = time.process_time()
     ours = evaluate.evaluate(labels, p, [f"class {c}" for c in range(1000)], 1, method=NEWEST)
-    assert (
-        time.process_time() - started < 20
-    )  # 51 s when each class sorted its scores for each resample
+    # It took 51 s when each class sorted its scores for each resample.
+    assert time.process_time() - started < 20
     for c in (0, 1, 2, 5, 999):
-        assert ours["per_class"][c]["roc_auc"] == pytest.approx(
-            metrics.roc_auc_score(labels == c, p[:, c]), abs=1e-12
-        )
+        theirs = metrics.roc_auc_score(labels == c, p[:, c])
+        assert ours["per_class"][c]["roc_auc"] == pytest.approx(theirs, abs=1e-12)
     low, high = ours["intervals"]["roc_auc"]
     assert low < ours["roc_auc"] < high

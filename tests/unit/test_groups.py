@@ -57,9 +57,8 @@ def test_groups_of_one_are_a_plain_split():
     """Where each image is its own group, parts and folds are stratified as without groups."""
     labels = np.repeat(np.arange(4), 50)
     alone = np.arange(200)
-    assert np.bincount(
-        labels[splits.take(labels, alone, 40, 1, "x", named=True)]
-    ).tolist() == pytest.approx([10] * 4, abs=1)
+    taken = splits.take(labels, alone, 40, 1, "x", named=True)
+    assert np.bincount(labels[taken]).tolist() == pytest.approx([10] * 4, abs=1)
     folds = splits.folds(labels, alone, 5, 1, named=True)
     assert [np.bincount(labels[folds == f]).tolist() for f in range(5)] == [[10] * 4] * 5
 
@@ -68,9 +67,10 @@ def test_large_groups_are_held_out_as_often_as_small_ones():
     """Over many seeds, a large group is held out as often as its share says."""
     labels = np.arange(120) % 2
     groups = np.repeat(np.arange(12), [40, *[8] * 5, *[6, 6, 7, 7, 7, 7]])
-    held = [
-        0 in groups[splits.take(labels, groups, 60, seed, "x", named=True)] for seed in range(40)
-    ]
+    held = []
+    for seed in range(40):
+        taken = splits.take(labels, groups, 60, seed, "x", named=True)
+        held.append(0 in groups[taken])
     assert 10 < sum(held) < 30
 
 
@@ -87,12 +87,10 @@ def test_too_few_groups():
     groups = np.array([0, 1, 2, 3, 3, 3])
     with pytest.raises(Invalid, match="data.holdout = 0.2: class 'owl' has 1 group, too few"):
         splits.take(labels, groups, 2, 1, "data.holdout = 0.2", ("wren", "owl"), named=True)
-    with pytest.raises(
-        Invalid, match="class 'owl' has 2 groups, too few to stratify; it needs at least 3"
-    ):
-        splits.folds(
-            np.array([0, 0, 0, 1, 1]), np.array([0, 1, 2, 3, 4]), 3, 1, ("wren", "owl"), named=True
-        )
+    words = "class 'owl' has 2 groups, too few to stratify; it needs at least 3"
+    labels = np.array([0, 0, 0, 1, 1])
+    with pytest.raises(Invalid, match=words):
+        splits.folds(labels, np.arange(5), 3, 1, ("wren", "owl"), named=True)
 
 
 def test_held_out_part_and_splits_share_no_group():
@@ -132,9 +130,8 @@ def test_a_csv_is_found_in_the_data_else_beside_it(tmp_path, monkeypatch):
     assert read(folder, "groups.csv") == [0, 1]
     assert read(folder, str(tmp_path / "groups.csv")) == [0, 0]
     for files in (two_classes(**{"groups.csv": CSV.encode()}), two_classes()):
-        path = write_tar(
-            tmp_path / "a.tar.gz", {f"top/{name}": content for name, content in files.items()}
-        )
+        around = {f"top/{name}": content for name, content in files.items()}
+        path = write_tar(tmp_path / "a.tar.gz", around)
         assert read(path, "groups.csv") == ([0, 1] if "groups.csv" in files else [0, 0])
     (tmp_path / "groups.csv").write_text(CSV.replace("train/", "top/train/"))
     assert read(path, "groups.csv") == [0, 1]
@@ -146,7 +143,8 @@ def test_a_csv_as_programs_write_it(tmp_path):
     Rows without an image are counted.
     """
     name = "train/cat/é.png"
-    rows = f"\ufeffgroup,age,image\r\n7,3,./{unicodedata.normalize('NFD', name)}\r\n8,3,train/dog/1.png\r\n9,3,gone.png\r\n"
+    decomposed = unicodedata.normalize("NFD", name)
+    rows = f"\ufeffgroup,age,image\r\n7,3,./{decomposed}\r\n8,3,train/dog/1.png\r\n9,3,gone.png\r\n"
     files = {
         unicodedata.normalize("NFC", name): encoded(images(1)[0]),
         "train/dog/1.png": encoded(images(1)[0]),
@@ -177,7 +175,8 @@ def test_a_csv_as_programs_write_it(tmp_path):
         ),
         (
             CSV.replace("train/", "set/train/"),
-            "2 of 2 images have no row, for example 'train/cat/1.png' (the first row is of 'set/train",
+            "2 of 2 images have no row, for example 'train/cat/1.png'"
+            " (the first row is of 'set/train",
         ),
         (b"image,group\n\xff,1\n", "it is not UTF-8 text"),
     ],
@@ -202,15 +201,11 @@ def test_a_csv_that_is_not_there(tmp_path):
 def test_a_group_in_both_shipped_parts_is_refused(tmp_path):
     """The error names the group, two of its images and what to do."""
     rows = CSV + "test/dog/1.png,anna\n"
-    path = write_folder(
-        tmp_path / "set",
-        two_classes(**{"test/dog/1.png": encoded((0, 0, 255)), "g.csv": rows.encode()}),
-    )
+    files = {"test/dog/1.png": encoded((0, 0, 255)), "g.csv": rows.encode()}
+    path = write_folder(tmp_path / "set", two_classes(**files))
     message = refused(path, groups="g.csv")
-    assert (
-        "1 groups are in both the training and the test part, for example 'anna' (train/cat/1.png and test/dog/1.png)"
-        in message
-    )
+    assert "1 groups are in both the training and the test part" in message
+    assert "test part, for example 'anna' (train/cat/1.png and test/dog/1.png)" in message
     assert "let data.holdout make the test part" in message
 
 
@@ -231,13 +226,11 @@ def test_groups_of_an_npz(tmp_path):
     (note,) = sources.read(path, 3).notes
     assert "patient_test, patient_train not read" in note
     assert 'data.groups = "patient" reads patient_train' in note
-    assert "has no array groups.csv_train: data.groups names the arrays" in refused(
-        path, groups="groups.csv"
-    )
+    message = refused(path, groups="groups.csv")
+    assert "has no array groups.csv_train: data.groups names the arrays" in message
     for wrong in ([1, 2, 3], [0.5, 1, 2, 3]):
         path = write_npz(tmp_path / "b.npz", **arrays, patient_train=wrong, patient_test=["d", "d"])
         assert "patient_train is " in refused(path, groups="patient")
     path = write_npz(tmp_path / "c.npz", **arrays, patient_train=[1, 2, 3, 4], patient_test=[5, 1])
-    assert "for example '1' (row 0 of x_train and row 1 of x_test)" in refused(
-        path, groups="patient"
-    )
+    message = refused(path, groups="patient")
+    assert "for example '1' (row 0 of x_train and row 1 of x_test)" in message

@@ -15,9 +15,14 @@ from job.learning.train import Examples, Hooks, train
 
 SHAPE = {"blocks": 2, "width": 8, "units": 16, "dropout": 0.0}
 PARAMETERS = SHAPE | {
-    "learning_rate": 0.003, "batch_size": 32, "epochs": 2, "schedule": "cosine", "weight_decay": 0.01, "label_smoothing": 0.0,
+    "learning_rate": 0.003,
+    "batch_size": 32,
+    "epochs": 2,
+    "schedule": "cosine",
+    "weight_decay": 0.01,
+    "label_smoothing": 0.0,
     "augment": {"shift": 0.1, "flip": True, "rotation": 15, "zoom": 0.1, "shear": 0.1},
-}  # fmt: skip
+}
 IMAGES = np.random.default_rng(0).uniform(0, 1, (32, 16, 16, 3)).astype(np.float32)
 
 
@@ -39,15 +44,14 @@ def gradients(net):
 def learned(compiled=False, **parameters):
     """Train a small net on colors; return it and its outcome."""
     labels = np.arange(160) % 10
-    images = (
-        np.zeros((160, 16, 16, 3), np.uint8) + (labels * 25).astype(np.uint8)[:, None, None, None]
-    )
+    colors = (labels * 25).astype(np.uint8)
+    images = np.zeros((160, 16, 16, 3), np.uint8) + colors[:, None, None, None]
     net = net_of()
     examples = Examples(images, labels, np.arange(160))
     hooks = Hooks(score=lambda labels, p: float((p.argmax(1) == labels).mean()))
-    return net, train(
-        net, PARAMETERS | parameters, examples, examples, 1, hooks, compiled=compiled, method=NEWEST
-    )
+    parameters = PARAMETERS | parameters
+    options = {"compiled": compiled, "method": NEWEST}
+    return net, train(net, parameters, examples, examples, 1, hooks, **options)
 
 
 def test_one_kernel_does_what_keras_does():
@@ -65,11 +69,10 @@ def test_one_kernel_does_what_keras_does():
 def test_the_net_stays_plain(dtype):
     """After a step a net saves, predicts and counts as one that never trained this way."""
     net = net_of()
-    before = net.to_json(), np.asarray(net(IMAGES, training=False)).tobytes()
+    before = (net.to_json(), np.asarray(net(IMAGES, training=False)).tobytes())
     with pytest.raises(ZeroDivisionError), training_kernels(net, dtype):
-        assert [vars(layer).get("call") for layer in leaves(net)].count(None) == len(
-            list(leaves(net))
-        ) - 4
+        calls = [vars(layer).get("call") for layer in leaves(net)]
+        assert calls.count(None) == len(calls) - 4
         raise ZeroDivisionError
     assert (net.to_json(), np.asarray(net(IMAGES, training=False)).tobytes()) == before
     assert not any("call" in vars(layer) for layer in leaves(net))
@@ -95,11 +98,12 @@ def test_bfloat16_keeps_float32_variables(monkeypatch):
     monkeypatch.setattr(kernels, "cpu_flags", lambda: {"avx512_bf16"})
     kernels.chosen_dtype.cache_clear()
     seen = {}
-    monkeypatch.setattr(
-        keras.layers.ReLU,
-        "call",
-        lambda self, x: seen.setdefault(self.name, x.dtype) and tf.nn.relu(x),
-    )
+
+    def call(self, x):
+        seen.setdefault(self.name, x.dtype)
+        return tf.nn.relu(x)
+
+    monkeypatch.setattr(keras.layers.ReLU, "call", call)
     net, outcome = learned(dtype="mixed_bfloat16", epochs=6)
     kernels.chosen_dtype.cache_clear()
     assert tf.bfloat16 in seen.values()
@@ -119,9 +123,8 @@ def test_bfloat16_where_the_device_has_it(flags, chosen, monkeypatch, caplog):
     with caplog.at_level(logging.INFO):
         assert kernels.chosen_dtype("mixed_bfloat16") == chosen
     kernels.chosen_dtype.cache_clear()
-    assert [r.getMessage().partition(", because")[0] for r in caplog.records] == [
-        f"dtype: {chosen}"
-    ]
+    (record,) = caplog.records
+    assert record.getMessage().partition(", because")[0] == f"dtype: {chosen}"
 
 
 @pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])

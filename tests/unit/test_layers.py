@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[2] / "job"
-# room -> the rooms it knows, beside the files on top, which know no room. From the ground up: a room knows earlier ones only.
+# room -> the rooms it knows, from the ground up: a room knows only earlier ones. The files on top
+# know no room, and every room knows them.
 ROOMS = {
     "experiment": set(),
     "coordination": {"experiment"},

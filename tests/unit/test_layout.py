@@ -29,9 +29,10 @@ NFC, NFD = (unicodedata.normalize(form, "café") for form in ("NFC", "NFD"))
 
 def classes(*found, **more):
     """Return a folder of class folders with two images each."""
-    return {
-        f"{name}/{i}.png": encoded((200, i, n)) for n, name in enumerate(found) for i in range(2)
-    } | more
+    files = {}
+    for n, name in enumerate(found):
+        files |= {f"{name}/{i}.png": encoded((200, i, n)) for i in range(2)}
+    return files | more
 
 
 # --- names ---
@@ -64,14 +65,9 @@ def test_a_name_that_is_not_utf_8(tmp_path, name):
 @pytest.mark.parametrize("name", ["a\0b", "a\ud800b"])
 def test_names_in_an_npz_that_are_not_text(tmp_path, name):
     """A NUL or a lone surrogate in a name of `classes` is refused and shown escaped."""
-    message = refused(
-        write_npz(
-            tmp_path / "a.npz",
-            x_train=np.zeros((2, 4, 4), np.uint8),
-            y_train=[0, 1],
-            classes=np.array([name, "b"]),
-        )
-    )
+    classes_given = np.array([name, "b"])
+    arrays = {"x_train": np.zeros((2, 4, 4), np.uint8), "y_train": [0, 1]}
+    message = refused(write_npz(tmp_path / "a.npz", **arrays, classes=classes_given))
     assert "classes of" in message
     assert "rename it" in message
     assert ascii(name)[2:-1] in message
@@ -83,16 +79,8 @@ def test_two_spellings_of_a_name_are_one_class(tmp_path):
 
     Two such folders in one part are joined, with a note.
     """
-    read = sources.read(
-        write_folder(
-            tmp_path / "set",
-            {
-                f"train/{NFC}/1.png": encoded(RED),
-                **two_classes(),
-                f"test/{NFD}/1.png": encoded(RED),
-            },
-        )
-    )
+    files = {f"train/{NFC}/1.png": encoded(RED), f"test/{NFD}/1.png": encoded(RED)}
+    read = sources.read(write_folder(tmp_path / "set", files | two_classes()))
     assert read.classes == (NFC, "cat", "dog") or read.classes == ("cat", NFC, "dog")
     assert read.test.labels.tolist() == [read.classes.index(NFC)]
     assert read.notes == ()
@@ -105,20 +93,14 @@ def test_two_spellings_of_a_name_are_one_class(tmp_path):
         read = sources.read(source)
         assert read.classes == (NFC, "dog")
         assert read.train.labels.tolist() == [0, 0, 1]
-        assert (
-            "2 folders look like 'café' (accents are written in two ways): they are one class"
-            in read.notes
-        )
+        how = "accents are written in two ways"
+        assert f"2 folders look like 'café' ({how}): they are one class" in read.notes
 
 
 def test_classes_of_an_npz_in_two_spellings(tmp_path):
     """Names of `classes` that look the same are refused: they cannot be told apart."""
-    path = write_npz(
-        tmp_path / "a.npz",
-        x_train=np.zeros((2, 4, 4), np.uint8),
-        y_train=[0, 1],
-        classes=[NFC, NFD],
-    )
+    arrays = {"x_train": np.zeros((2, 4, 4), np.uint8), "y_train": [0, 1], "classes": [NFC, NFD]}
+    path = write_npz(tmp_path / "a.npz", **arrays)
     assert "different names" in refused(path)
 
 
@@ -147,9 +129,8 @@ def test_names_that_differ_in_case(tmp_path):
     read = sources.read(write_zip(tmp_path / "a.zip", classes("Cat", "cat")))
     assert read.classes == ("Cat", "cat")
     assert read.notes == ("classes differ in upper and lower case only: Cat, cat",)
-    assert "did you mean 'cat'?" in refused(
-        write_zip(tmp_path / "b.zip", two_classes(**{"test/Cat/1.png": encoded(RED)}))
-    )
+    files = two_classes(**{"test/Cat/1.png": encoded(RED)})
+    assert "did you mean 'cat'?" in refused(write_zip(tmp_path / "b.zip", files))
 
 
 @pytest.mark.parametrize(
@@ -161,8 +142,6 @@ def test_names_that_differ_in_case(tmp_path):
         "$RECYCLE.BIN/1.png",
         "System Volume Information/x",
         "a/.ipynb_checkpoints/0.png",
-    ]
-    + [
         "__MACOSX/a/0.png",
         "a/THUMBS.DB",
         "a/desktop.ini",
@@ -174,12 +153,8 @@ def test_names_that_differ_in_case(tmp_path):
 )
 def test_what_systems_make_is_skipped(tmp_path, name):
     """Folders and files that systems make are neither classes nor images, and cause no note."""
-    files = two_classes(
-        **{
-            "train/a/0.png": encoded(GREEN),
-            f"{'train/' if name.startswith('a/') else ''}{name}": b"no image",
-        }
-    )
+    name = f"train/{name}" if name.startswith("a/") else name
+    files = two_classes(**{"train/a/0.png": encoded(GREEN), name: b"no image"})
     for source in (
         write_folder(tmp_path / "set", files),
         write_tar(tmp_path / "a.tar", files),
@@ -233,19 +208,16 @@ def test_a_class_called_train_or_test(tmp_path):
     assert read.classes == ("bus", "test", "train")
     assert read.test.labels.tolist() == [2, 2]
     assert read.notes == ()
-    assert sources.read(write_zip(tmp_path / "b.zip", classes("voc/car", "voc/train"))).classes == (
-        "car",
-        "train",
-    )
-    assert sources.read(
-        write_zip(tmp_path / "c.zip", classes("car", "test", "validation"))
-    ).classes == ("car", "test", "validation")
+    read = sources.read(write_zip(tmp_path / "b.zip", classes("voc/car", "voc/train")))
+    assert read.classes == ("car", "train")
+    read = sources.read(write_zip(tmp_path / "c.zip", classes("car", "test", "validation")))
+    assert read.classes == ("car", "test", "validation")
 
 
 def test_an_ambiguous_train_is_refused(tmp_path):
     """Images directly in train/, without a class beside it, are refused with what to do."""
-    for n, found in enumerate((("train", "test"), ("train", "val"), ("train",))):
-        message = refused(write_folder(tmp_path / str(n), classes(*found)))
+    for n, folders in enumerate((("train", "test"), ("train", "val"), ("train",))):
+        message = refused(write_folder(tmp_path / str(n), classes(*folders)))
         assert "no class folder in train/" in message
         assert "holds 2 images itself" in message
         assert "if `train` is a class" in message
@@ -254,13 +226,12 @@ def test_an_ambiguous_train_is_refused(tmp_path):
 @pytest.mark.parametrize("name", ["val", "valid", "Validation", "DEV"])
 def test_a_validation_part_is_left_out_with_a_note(tmp_path, name):
     """A note counts the images of a validation part and says what to do."""
-    files = {f"{name}/cat/{i}.png": encoded(RED) for i in range(3)} | {
-        f"{name}/dog/1.png": encoded(RED)
-    }
+    files = {f"{name}/cat/{i}.png": encoded(RED) for i in range(3)}
+    files[f"{name}/dog/1.png"] = encoded(RED)
     (note,) = sources.read(write_folder(tmp_path / "set", two_classes(**files))).notes
-    assert (
-        note
-        == f"4 images in {name}/ are left out: only training and test are read; move them into train/ to use them"
+    assert note == (
+        f"4 images in {name}/ are left out: only training and test are read;"
+        " move them into train/ to use them"
     )
 
 
@@ -271,11 +242,7 @@ def test_a_validation_part_is_left_out_with_a_note(tmp_path, name):
     ("files", "said"),
     [
         (
-            {
-                "cifar-100-python/train": b"",
-                "cifar-100-python/test": b"",
-                "cifar-100-python/meta": b"",
-            },
+            {f"cifar-100-python/{name}": b"" for name in ("train", "test", "meta")},
             "looks like CIFAR-100 for Python",
         ),
         ({"train": b"", "test": b"", "meta": b""}, "looks like CIFAR-100 for Python"),

@@ -35,42 +35,64 @@ def stages(trial: dict, fold: dict) -> dict:
 
 def state(**changes) -> dict:
     """Return what `collect` returns for a small unfinished experiment."""
-    counted = stages(
-        counts(waiting=5, running=1, complete=2, pruned=1, failed=3), counts(waiting=2)
-    )
+    decided = counts(waiting=5, running=1, complete=2, pruned=1, failed=3)
+    best = {"trial": 4, "value": 0.75}
+    folds = {"folds": 0, "mean": None, "of": 2}
+    reason = "3 attempts in a row, the last: \x1b[31mno\nroom"
+    failed = {"stage": "trial", "model": "cnn", "reason": reason}
     base = {
-        "experiment": "small", "id": "small-1", "metric": "accuracy", "tasks": 14, "undecided": 8, "stages": counted,
-        "models": {"cnn": {"best": {"trial": 4, "value": 0.75}, "selected": None, "folds": {"folds": 0, "mean": None, "of": 2}}},
+        "experiment": "small",
+        "id": "small-1",
+        "metric": "accuracy",
+        "tasks": 14,
+        "undecided": 8,
+        "stages": stages(decided, counts(waiting=2)),
+        "models": {"cnn": {"best": best, "selected": None, "folds": folds}},
         "attempts": {"complete": 2, "error": 9, "pruned": 1, "running": 1, "vanished": 1},
         "images_per_s": [{"stage": "trial", "model": "cnn", "images_per_s": 812.4}],
         "task_s": [{"stage": "trial", "model": "cnn", "mean_s": 95.0}],
         "time_left": {"left_s": 545.0, "work_s": 545.0, "workers": 1, "unknown": ["fold cnn"]},
         "running": [running()],
-        "failed": [{"stage": "trial", "model": "cnn", "index": i, "reason": "3 attempts in a row, the last: \x1b[31mno\nroom"} for i in (3, 6, 8)],
+        "failed": [failed | {"index": index} for index in (3, 6, 8)],
         "notes": ["30 images in val\n/ are left out"],
-    }  # fmt: skip
+    }
     return base | changes
+
+
+def at_work(*seconds: float) -> list[dict]:
+    """Return rows of tasks that have been running for so many seconds."""
+    return [running(running_s=s) for s in seconds]
+
+
+TODO = counts(waiting=2)
+DONE = counts(complete=2)
+BUSY = counts(running=2, complete=1)
+TRIAL = {"trial": 10}
+BOTH = {"trial": 10, "fold": 30}
+NEITHER = ["trial cnn", "fold cnn"]
 
 
 @pytest.mark.parametrize(
     ("trial", "fold", "mean_s", "alive", "expected"),
     [
-        # nothing decided: nothing known; nothing runs: work, but no time; both known: work by those at work
-        (counts(waiting=4), counts(waiting=2), {}, [], (None, 0, 0, ["trial cnn", "fold cnn"])),
-        (counts(waiting=2, complete=2), counts(waiting=2), {"trial": 10}, [], (None, 20, 0, ["fold cnn"])),
-        (counts(waiting=3, running=1), counts(waiting=2), {}, [running()], (None, 0, 1, ["trial cnn", "fold cnn"])),
-        (counts(waiting=3, running=1, complete=1), counts(waiting=2), {"trial": 10, "fold": 30}, [running(running_s=4)], (96, 96, 1, [])),
-        # a task that takes longer than the others did has no time left to be told, and never a negative one
-        (counts(running=1, complete=1), counts(waiting=2), {"trial": 10, "fold": 30}, [running(running_s=99)], (60, 60, 1, [])),
-        # the end cannot be nearer than the longest task, however many are at work
-        (counts(running=2, complete=1), counts(complete=2), {"trial": 10}, [running(running_s=9), running(running_s=1)], (9, 10, 2, [])),
-        # whose lease is over does not work
-        (counts(running=2, complete=1), counts(complete=2), {"trial": 10}, [running(lease_left_s=-1), running(running_s=10)], (10, 10, 1, [])),
-        # what can never run takes no time; what is decided neither
-        (counts(pruned=2), counts(waiting=2), {"trial": 10}, [], (0, 0, 0, [])),
-        (counts(complete=2), counts(complete=2), {"trial": 10, "fold": 30}, [], (0, 0, 0, [])),
+        # Nothing is decided: nothing is known.
+        (counts(waiting=4), TODO, {}, [], (None, 0, 0, NEITHER)),
+        (counts(waiting=3, running=1), TODO, {}, at_work(0.0), (None, 0, 1, NEITHER)),
+        # Nothing runs: there is work, but no time.
+        (counts(waiting=2, complete=2), TODO, TRIAL, [], (None, 20, 0, ["fold cnn"])),
+        # Both are known: the work is divided among the workers.
+        (counts(waiting=3, running=1, complete=1), TODO, BOTH, at_work(4), (96, 96, 1, [])),
+        # A task that takes longer than the others has no time left, and never a negative one.
+        (counts(running=1, complete=1), TODO, BOTH, at_work(99), (60, 60, 1, [])),
+        # The end cannot come before the longest task's, however many workers there are.
+        (BUSY, DONE, TRIAL, at_work(9, 1), (9, 10, 2, [])),
+        # A worker whose lease is over does not work.
+        (BUSY, DONE, TRIAL, [running(lease_left_s=-1), *at_work(10)], (10, 10, 1, [])),
+        # What can never run, and what is decided, takes no time.
+        (counts(pruned=2), TODO, TRIAL, [], (0, 0, 0, [])),
+        (DONE, DONE, BOTH, [], (0, 0, 0, [])),
     ],
-)  # fmt: skip
+)
 def test_time_left(trial, fold, mean_s, alive, expected):
     """The time left follows from decided tasks and live workers; without them it is None."""
     means = {(stage, "cnn"): seconds for stage, seconds in mean_s.items()}
@@ -138,15 +160,8 @@ def test_a_span_has_two_units_at_most(seconds, text):
 
 def test_a_long_winner_keeps_the_columns_of_the_list():
     """Whatever a cell holds, cells below a heading begin where the heading does."""
-    entry = {
-        "name": "small",
-        "created": "2026-11-25T20:44:00+00:00",
-        "tasks": 7,
-        "decided": 7,
-        "running": 0,
-        "failed": 0,
-        "id": "small-1",
-    }
+    entry = {"name": "small", "id": "small-1", "created": "2026-11-25T20:44:00+00:00"}
+    entry |= {"tasks": 7, "decided": 7, "running": 0, "failed": 0}
     best = {"model": "efficientnetv2b0", "value": 0.9402, "by": "fold mean", "won": True}
     head, short, long = table([entry | {"best": None}, entry | {"best": best}])
     assert head.rindex("id") == short.rindex("small-1") == long.rindex("small-1")
@@ -158,13 +173,6 @@ def test_a_missing_score_is_a_dash():
     models = {"cnn": {"best": best, "selected": None, "folds": {"folds": 0, "mean": None, "of": 2}}}
     assert results_of(state(models=models)) == ["cnn: best so far trial 4, accuracy - (validation)"]
     leader = {"model": "cnn", "value": None, "by": "trial", "won": False}
-    entry = {
-        "name": "x",
-        "id": "x-1",
-        "created": "2026-01-05T12:00:00+00:00",
-        "tasks": 4,
-        "decided": 1,
-        "running": 0,
-        "failed": 0,
-    }
+    entry = {"name": "x", "id": "x-1", "created": "2026-01-05T12:00:00+00:00"}
+    entry |= {"tasks": 4, "decided": 1, "running": 0, "failed": 0}
     assert "cnn - (trial)" in table([entry | {"best": leader}])[1]

@@ -1,4 +1,4 @@
-"""Nets: Keras' own preprocessing, a joined model is base plus head, a saved one predicts the same."""
+"""Nets: Keras' own preprocessing; joined is base plus head; saved models predict the same."""
 
 import importlib
 import warnings

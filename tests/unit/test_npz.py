@@ -94,7 +94,7 @@ def test_npz_is_resized(tmp_path):
     + ["images_train labels_train images_test labels_test"],
 )
 def test_npz_names_of_others(tmp_path, form):
-    """Arrays are found by other common names, in any case; labels may be a column, as in MedMNIST."""
+    """Other common array names work in any case; labels may be a column, as in MedMNIST."""
     x = images()
     y = np.array([[0], [1], [1], [0]])
     path = write_npz(
@@ -349,7 +349,7 @@ def test_npz_is_never_unpickled(tmp_path):
 
 
 def test_a_damaged_npz(tmp_path):
-    """A file cut short, no .npz, a lone .npy or bytes that are no array are Invalid, with the path."""
+    """A truncated file, no .npz, a lone .npy or bytes that are no array: Invalid with the path."""
     path = tmp_path / "a.npz"
     whole = write_npz(path, x_train=images(), y_train=[0, 1, 0, 1]) and path.read_bytes()
     buffer = io.BytesIO()
