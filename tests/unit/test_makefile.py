@@ -14,21 +14,19 @@ ROOT = Path(__file__).parents[2]
 def arguments(*words: str) -> list[str]:
     """Return the arguments with which a target of the Makefile calls `job`."""
     command = ["make", "--silent", "--old-file=.venv/.installed", "JOB=printf '%s\\n'", *words]
-    return subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, check=True
-    ).stdout.splitlines()
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    return done.stdout.splitlines()
 
 
 def test_a_value_may_hold_spaces():
     """Paths with spaces and quotes arrive as one argument each; an empty value is not passed."""
     given = {"EXPERIMENT": "my exp.toml", "OUT": "o'ut 1", "DATA": 'my "data"', "WEIGHTS": "w w"}
-    assert arguments("local", *(f"{k}={v}" for k, v in given.items())) == [
-        "local", "my exp.toml", "--out", "o'ut 1", "--data", 'my "data"', "--weights", "w w",
-    ]  # fmt: skip
+    expected = ["local", "my exp.toml", "--out", "o'ut 1"]
+    expected += ["--data", 'my "data"', "--weights", "w w"]
+    assert arguments("local", *(f"{k}={v}" for k, v in given.items())) == expected
     assert arguments("local") == ["local", "examples/quick.toml", "--out", "out"]
-    assert arguments("dashboard", "OUT=my out", "JOB_DATABASE_URL=", "JOB_DATABASE_URL_FILE=")[
-        :3
-    ] == ["dashboard", "--local", "my out"]
+    words = arguments("dashboard", "OUT=my out", "JOB_DATABASE_URL=", "JOB_DATABASE_URL_FILE=")
+    assert words[:3] == ["dashboard", "--local", "my out"]
 
 
 def test_env_says_what_it_does(tmp_path):
@@ -77,15 +75,9 @@ def test_clean_removes_what_make_local_has_made(tmp_path):
     done = clean(tmp_path, "my thesis")
     assert done.returncode != 0
     assert "OUT = my thesis holds more than the output of `make local`" in done.stderr
-    assert sorted(p.name for p in tmp_path.rglob("*") if p.name[0] in ".cmr") == [
-        ".job-local",
-        ".lock",
-        ".venv",
-        "chapter",
-        "my",
-        "my thesis",
-        "results",
-    ]
+    names = sorted(p.name for p in tmp_path.rglob("*") if p.name[0] in ".cmr")
+    ours = [".job-local", ".lock", ".venv"]
+    assert names == [*ours, "chapter", "my", "my thesis", "results"]
     assert clean(tmp_path, "my thesis/results").returncode == 0
     assert sorted(p.name for p in tmp_path.rglob("*")) == ["chapter", "my", "my thesis"]
     (tmp_path / ".venv").mkdir()

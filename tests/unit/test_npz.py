@@ -15,14 +15,8 @@ def test_npz_is_read_back_equal(tmp_path):
     """uint8 images, integer labels of both parts and class names come back as saved."""
     x = images()
     y = np.array([0, 1, 2, 1], np.uint8)
-    path = write_npz(
-        tmp_path / "my.npz",
-        x_train=x,
-        y_train=y,
-        x_test=x[:2],
-        y_test=y[:2],
-        classes=np.array(["a", "b", "c"]),
-    )
+    arrays = {"x_train": x, "y_train": y, "x_test": x[:2], "y_test": y[:2]}
+    path = write_npz(tmp_path / "my.npz", **arrays, classes=np.array(["a", "b", "c"]))
     read = sources.read(path)
     assert np.array_equal(read.train.images, x)
     assert read.train.labels.tolist() == y.tolist()
@@ -52,19 +46,16 @@ def test_npz_labels(tmp_path, labels):
 def test_npz_floats(tmp_path, dtype):
     """Floats from 0 to 1 are scaled by 255 and rounded: every byte survives the round trip."""
     x = np.arange(256, dtype=np.uint8).reshape(2, 8, 16)
-    read = sources.read(
-        write_npz(tmp_path / "a.npz", x_train=(x / 255).astype(dtype), y_train=[0, 1])
-    )
+    path = write_npz(tmp_path / "a.npz", x_train=(x / 255).astype(dtype), y_train=[0, 1])
+    read = sources.read(path)
     assert np.array_equal(read.train.images, np.repeat(x[..., None], 3, axis=3))
 
 
 def test_npz_channels(tmp_path):
     """One channel is repeated; a fourth is alpha and goes over white."""
     grey = images(2, 4, 4, 1)
-    assert (
-        sources.read(write_npz(tmp_path / "a.npz", x_train=grey, y_train=[0, 1])).train.images
-        == grey
-    ).all()
+    read = sources.read(write_npz(tmp_path / "a.npz", x_train=grey, y_train=[0, 1]))
+    assert (read.train.images == grey).all()
     clear = np.zeros((2, 4, 4, 4), np.uint8)
     clear[1, ..., 3] = 255
     read = sources.read(write_npz(tmp_path / "b.npz", x_train=clear, y_train=[0, 1])).train.images
@@ -74,9 +65,8 @@ def test_npz_channels(tmp_path):
 
 def test_npz_is_resized(tmp_path):
     """data.image_size makes all images that square; parts of two sizes need it."""
-    path = write_npz(
-        tmp_path / "a.npz", x_train=images(2), y_train=[0, 1], x_test=images(2, 8, 8), y_test=[0, 1]
-    )
+    arrays = {"x_train": images(2), "x_test": images(2, 8, 8)}
+    path = write_npz(tmp_path / "a.npz", **arrays, y_train=[0, 1], y_test=[0, 1])
     message = refused(path)
     assert "6 x 5 and 8 x 8" in message
     assert "data.image_size" in message
@@ -90,18 +80,15 @@ def test_npz_is_resized(tmp_path):
         "X_train Y_train X_test Y_test",
         "train_images train_labels test_images test_labels",
         "TRAIN_X train_y test_x test_y",
-    ]
-    + ["images_train labels_train images_test labels_test"],
+        "images_train labels_train images_test labels_test",
+    ],
 )
 def test_npz_names_of_others(tmp_path, form):
     """Other common array names work in any case; labels may be a column, as in MedMNIST."""
     x = images()
     y = np.array([[0], [1], [1], [0]])
-    path = write_npz(
-        tmp_path / "a.npz",
-        **dict(zip(form.split(), (x, y, x[:3], y[:3]), strict=True)),
-        CLASSES=["a", "b"],
-    )
+    arrays = dict(zip(form.split(), (x, y, x[:3], y[:3]), strict=True))
+    path = write_npz(tmp_path / "a.npz", **arrays, CLASSES=["a", "b"])
     read = sources.read(path)
     assert np.array_equal(read.train.images, x)
     assert read.train.labels.tolist() == [0, 1, 1, 0]
@@ -126,20 +113,12 @@ def test_npz_a_validation_part_is_left_out_with_a_note(tmp_path):
         tmp_path / "a.npz", train_images=x, train_labels=y, val_images=x[:3], val_labels=y[:3]
     )
     (note,) = sources.read(path).notes
-    assert (
-        note
-        == "3 images in val_images are left out: only training and test are read; join them to train_images to use them"
+    assert note == (
+        "3 images in val_images are left out: only training and test are read;"
+        " join them to train_images to use them"
     )
-    both = sources.read(
-        write_npz(
-            tmp_path / "b.npz",
-            x_train=x,
-            y_train=y,
-            train_images=x[:2],
-            train_labels=[1, 0],
-            X_train=x[:1],
-        )
-    )
+    arrays = {"x_train": x, "y_train": y, "train_images": x[:2], "train_labels": [1, 0]}
+    both = sources.read(write_npz(tmp_path / "b.npz", **arrays, X_train=x[:1]))
     assert len(both.train.images) == 4
     assert both.test is None
     assert "X_train, train_images, train_labels not read" in both.notes[0]
@@ -149,12 +128,8 @@ def test_npz_a_validation_part_is_left_out_with_a_note(tmp_path):
 def test_npz_integers(tmp_path, dtype):
     """Integers of any type with values in 0..255 are read as they are."""
     x = images() // 2
-    assert np.array_equal(
-        sources.read(
-            write_npz(tmp_path / "a.npz", x_train=x.astype(dtype), y_train=[0, 1, 0, 1])
-        ).train.images,
-        x,
-    )
+    path = write_npz(tmp_path / "a.npz", x_train=x.astype(dtype), y_train=[0, 1, 0, 1])
+    assert np.array_equal(sources.read(path).train.images, x)
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
@@ -162,21 +137,13 @@ def test_npz_floats_that_are_whole_numbers(tmp_path, dtype):
     """Whole-number floats above 1 are read as 0..255, with a note, in a dark test part too."""
     x = images()
     dark = np.ones((1, 5, 6, 3))
-    read = sources.read(
-        write_npz(
-            tmp_path / "a.npz",
-            x_train=x.astype(dtype),
-            y_train=[0, 1, 0, 1],
-            x_test=dark.astype(dtype),
-            y_test=[0],
-        )
-    )
+    arrays = {"x_train": x.astype(dtype), "x_test": dark.astype(dtype)}
+    read = sources.read(write_npz(tmp_path / "a.npz", **arrays, y_train=[0, 1, 0, 1], y_test=[0]))
     assert np.array_equal(read.train.images, x)
     assert (read.test.images == 1).all()
-    assert (
-        read.notes[0]
-        == f"x_train holds whole numbers above 1 as {np.dtype(dtype)}: they are read as 0..255"
-    )
+    kind = np.dtype(dtype)
+    note = f"x_train holds whole numbers above 1 as {kind}: they are read as 0..255"
+    assert read.notes[0] == note
 
 
 def test_npz_labels_that_are_names(tmp_path):
@@ -185,24 +152,13 @@ def test_npz_labels_that_are_names(tmp_path):
     They become the sorted classes, or are found in `classes`.
     """
     y = np.array(["dog", "cat", "cafe\u0301", "caf\u00e9"])
-    read = sources.read(
-        write_npz(
-            tmp_path / "a.npz",
-            x_train=images(),
-            y_train=y,
-            x_test=images(2),
-            y_test=[["cat"], ["dog"]],
-        )
-    )
+    arrays = {"x_train": images(), "y_train": y, "x_test": images(2), "y_test": [["cat"], ["dog"]]}
+    read = sources.read(write_npz(tmp_path / "a.npz", **arrays))
     assert read.classes == ("caf\u00e9", "cat", "dog")
     assert read.train.labels.tolist() == [2, 1, 0, 0]
     assert read.test.labels.tolist() == [1, 2]
-    path = write_npz(
-        tmp_path / "b.npz",
-        x_train=images(),
-        y_train=np.array([b"b", b"a", b"a", b"b"]),
-        classes=["b", "a"],
-    )
+    y = np.array([b"b", b"a", b"a", b"b"])
+    path = write_npz(tmp_path / "b.npz", x_train=images(), y_train=y, classes=["b", "a"])
     assert sources.read(path).classes == ("b", "a")
     assert sources.read(path).train.labels.tolist() == [0, 1, 1, 0]
 
@@ -361,11 +317,10 @@ def test_a_damaged_npz(tmp_path):
 
 
 def npy(shape: tuple, content: bytes = b"") -> bytes:
-    """An .npy of uint8 whose header says this shape, whatever is in it."""
+    """Return an .npy of uint8 whose header claims this shape, whatever is in it."""
     buffer = io.BytesIO()
-    np.lib.format.write_array_header_1_0(
-        buffer, {"descr": "|u1", "fortran_order": False, "shape": shape}
-    )
+    header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(buffer, header)
     return buffer.getvalue() + content
 
 
@@ -393,10 +348,8 @@ def test_equal_bytes_are_read_as_they_are_stored(tmp_path):
     x = np.zeros((2, 2048, 2048, 3), np.uint8)
     np.savez_compressed(tmp_path / "a.npz", x_train=x, y_train=[0, 1])
     assert "save it by numpy.savez" in refused(str(tmp_path / "a.npz"))
-    assert (
-        sources.read(write_npz(tmp_path / "a.npz", x_train=x, y_train=[0, 1])).train.images.shape
-        == x.shape
-    )
+    read = sources.read(write_npz(tmp_path / "a.npz", x_train=x, y_train=[0, 1]))
+    assert read.train.images.shape == x.shape
 
 
 def test_a_lone_npy_is_not_read(tmp_path):
@@ -426,16 +379,11 @@ def test_almost_black_images_are_noted(tmp_path, values, said):
 
     Floats 0 and 1 are black and white.
     """
-    notes = [
-        *sources.read(
-            write_npz(tmp_path / "a.npz", x_train=np.stack([values] * 2), y_train=[0, 1])
-        ).notes
-    ]
+    path = write_npz(tmp_path / "a.npz", x_train=np.stack([values] * 2), y_train=[0, 1])
+    notes = [*sources.read(path).notes]
     if values.dtype == np.uint8:
-        notes += sources.read(
-            write_folder(tmp_path / "set", {f"{c}/1.png": encoded(values) for c in "ab"})
-        ).notes
-    assert [note for note in notes if said and said in note] == (
-        [note for note in notes if "read as" not in note]
-    )
+        files = {f"{c}/1.png": encoded(values) for c in "ab"}
+        notes += sources.read(write_folder(tmp_path / "set", files)).notes
+    expected = [note for note in notes if "read as" not in note]
+    assert [note for note in notes if said and said in note] == expected
     assert bool(notes) == bool(said)
