@@ -53,10 +53,8 @@ def test_any_other_key_is_a_custom_parameter(tmp_path):
 
     A stored experiment reads the same.
     """
-    e = parsed(
-        tmp_path,
-        'depth = {low = 1, high = 3}\nrate = [1, 0.5]\nkind = ["a", "b"]\nwide = [true, false]\nsteps = 4\nepochs = 2\n',
-    )
+    ranges = 'depth = {low = 1, high = 3}\nrate = [1, 0.5]\nkind = ["a", "b"]\n'
+    e = parsed(tmp_path, f"{ranges}wide = [true, false]\nsteps = 4\nepochs = 2\n")
     assert e.space("mine") == {
         "learning_rate": Range(1e-3, 1e-2, log=True),
         "batch_size": Choice((32, 64, 128)),
@@ -79,12 +77,14 @@ def test_any_other_key_is_a_custom_parameter(tmp_path):
 WRONG = [
     (
         "learing_rate = 1",
-        "unknown key 'models.mine.learing_rate' (did you mean 'learning_rate'?); if it is meant for your factory",
+        "unknown key 'models.mine.learing_rate' (did you mean 'learning_rate'?);"
+        " if it is meant for your factory",
     ),
     ("epochs = 2\nepoch = 3", "unknown key 'models.mine.epoch' (did you mean 'epochs'?)"),
     (
         'kind = ["a", 1]',
-        'models.mine.kind = ["a", 1]: expected a number, a string, true or false, a list of one of these',
+        'models.mine.kind = ["a", 1]: expected a number, a string, true or false,'
+        " a list of one of these",
     ),
     ("kind = [[1]]", "models.mine.kind = [[1]]: expected a number"),
     ("kind = []", "models.mine.kind = []: expected a number"),
@@ -102,7 +102,8 @@ WRONG = [
     ("[models.resnet5]", "unknown model 'resnet5' in [models.resnet5] (did you mean 'resnet50'?)"),
     (
         '[models.vgg19]\nclass_weights = "balance"',
-        "models.vgg19.class_weights = \"balance\" (did you mean 'balanced'?): expected one of none, balanced",
+        "models.vgg19.class_weights = \"balance\" (did you mean 'balanced'?):"
+        " expected one of none, balanced",
     ),
     (
         "[models.vgg19]\nunfreeze = [1, 2]",
@@ -130,23 +131,21 @@ def test_fine_tuning_is_set_in_the_file(tmp_path):
 
     `unfreeze = 0` is the same experiment as one without it.
     """
-    without, off, on = (
-        parsed(tmp_path, f"[models.vgg19]\nepochs = 2\n{line}")
-        for line in (
-            "",
-            'unfreeze = 0\nclass_weights = "none"',
-            "unfreeze = 2\naugment = {flip = true}",
-        )
-    )
+
+    def tuned(lines: str):
+        return parsed(tmp_path, f"[models.vgg19]\nepochs = 2\n{lines}")
+
+    without = tuned("")
+    off = tuned('unfreeze = 0\nclass_weights = "none"')
+    on = tuned("unfreeze = 2\naugment = {flip = true}")
     assert without.fingerprint == off.fingerprint != on.fingerprint
     assert (off.plan()["features"], on.plan()["features"]) == ({"vgg19": 1}, {})
     assert on.pretrained() == ["vgg19"]
-    assert [
-        n
-        for n in on.notes
-        if "vgg19: unfreeze with learning rates up to 0.01: above 0.001 a pretrained base is easily destroyed"
-        in n
-    ]
+    words = (
+        "vgg19: unfreeze with learning rates up to 0.01: above 0.001 a pretrained base is"
+        " easily destroyed"
+    )
+    assert any(words in note for note in on.notes)
 
 
 def test_the_source_is_what_is_imported(folder):
@@ -158,12 +157,9 @@ def test_the_source_is_what_is_imported(folder):
         "import json\nimport beside\nfrom kit.net import build\nraise RuntimeError('never run')\n"
     )
     (folder / "kit").mkdir()
-    for name, text in (
-        ("beside.py", ""),
-        ("kit/__init__.py", ""),
-        ("kit/net.py", "from . import layers"),
-        ("kit/layers.py", ""),
-    ):
+    files = {"kit/net.py": "from . import layers"}
+    files |= dict.fromkeys(("beside.py", "kit/__init__.py", "kit/layers.py"), "")
+    for name, text in files.items():
         (folder / name).write_text(text)
     (folder / "other.py").write_text("")
     first = custom_source.source("mine:build")
@@ -186,15 +182,18 @@ def test_an_experiment_keeps_its_source(folder):
     assert custom_source.seal(parse(sealed.spec)) == sealed
     custom_source.check("mine", own)
     (folder / "mine.py").write_text(HEAD + NET + "\n")
-    with pytest.raises(
-        Invalid,
-        match=rf"models.mine.source = \"{own['source']}\": .*mine.py and what it imports are [0-9a-f]+ here",
-    ):
+    sealed_source = own["source"]
+    words = (
+        rf"models.mine.source = \"{sealed_source}\":"
+        r" .*mine.py and what it imports are [0-9a-f]+ here"
+    )
+    with pytest.raises(Invalid, match=words):
         custom_source.seal(parse(sealed.spec))
-    with pytest.raises(
-        Invalid,
-        match=f"model mine was prepared with the source {own['source']}, but .*mine.py .* are .* here: give this worker",
-    ):
+    words = (
+        f"model mine was prepared with the source {sealed_source},"
+        " but .*mine.py .* are .* here: give this worker"
+    )
+    with pytest.raises(Invalid, match=words):
         custom_source.check("mine", own)
 
 
@@ -207,9 +206,9 @@ def test_a_good_model_is_proved(folder):
     custom_check.prove(parsed(folder, "epochs = 2\nunits = [2, 3]"), "mine", (8, 8, 3), 3)
     lstm = keras.layers.LSTM(2, return_state=True)
     inputs = keras.Input((4, 3))
-    assert {
-        row["name"]: row["output_shape"] for row in layers(keras.Model(inputs, lstm(inputs)[0]))
-    }[lstm.name] == [], "it has three"
+    rows = layers(keras.Model(inputs, lstm(inputs)[0]))
+    shapes = {row["name"]: row["output_shape"] for row in rows}
+    assert shapes[lstm.name] == [], "it has three"
 
 
 GOOD = """
@@ -218,7 +217,8 @@ class Net(keras.Model):
     def __init__(self, classes, units, **more):
         super().__init__(**more)
         self.given = {"classes": classes, "units": units}
-        self.flat, self.drop = keras.layers.Flatten(), keras.layers.Dropout(0.5)
+        self.flat = keras.layers.Flatten()
+        self.drop = keras.layers.Dropout(0.5)
         self.hidden = keras.layers.Dense(units, "relu", kernel_regularizer="l2")
         self.out = keras.layers.Dense(classes, "softmax")
 
@@ -229,13 +229,15 @@ class Net(keras.Model):
         return super().get_config() | self.given
 
 def build(parameters, input_shape, classes):
-    assert set(parameters) >= {"learning_rate", "batch_size", "epochs", "units"} and "factory" not in parameters
+    assert set(parameters) >= {"learning_rate", "batch_size", "epochs", "units"}
+    assert "factory" not in parameters
     return Net(classes, parameters["units"])
 """
 BAD = {
     "no module": (
         None,
-        r"there is no module mine: it must be installed, in a folder that PYTHONPATH names, or in the folder",
+        r"there is no module mine: it must be installed, in a folder that PYTHONPATH names,"
+        r" or in the folder",
     ),
     "no Python": ("def build(:", r"mine.py cannot be parsed as Python: "),
     "no import": (
@@ -248,7 +250,8 @@ BAD = {
     ),
     "raises": (
         "\ndef build(parameters, input_shape, classes):\n    return parameters['missing']",
-        r"mine:build\(\{.*\"learning_rate\": 0.001, .*\}, \(8, 8, 3\), 3\) raised KeyError: 'missing' \(mine.py, line 5\)",
+        r"mine:build\(\{.*\"learning_rate\": 0.001, .*\}, \(8, 8, 3\), 3\)"
+        r" raised KeyError: 'missing' \(mine.py, line 5\)",
     ),
     "arguments": (
         "def build(): pass",
@@ -260,7 +263,9 @@ BAD = {
         r"does not take images \[n, 8, 8, 3\]",
     ),
     "input of a Sequential": (
-        "import keras\ndef build(*_): return keras.Sequential([keras.Input((9, 9, 3)), keras.layers.Flatten(), keras.layers.Dense(3)])",
+        "import keras\n"
+        "def build(*_): return keras.Sequential("
+        "[keras.Input((9, 9, 3)), keras.layers.Flatten(), keras.layers.Dense(3)])",
         r"\[n, 8, 8, 3\]: ValueError: Input 0 .* expected shape=\(None, 9, 9, 3\)",
     ),
     "shape": (
@@ -322,9 +327,8 @@ def test_prepare_refuses_a_bad_model(folder, what):
     """What would fail hours later is refused early, with the function, arguments and line."""
     text, words = BAD[what]
     if text is not None:
-        (folder / "mine.py").write_text(
-            text if "Python" in what or "import" in what else HEAD + text
-        )
+        head = "" if "Python" in what or "import" in what else HEAD
+        (folder / "mine.py").write_text(head + text)
     with pytest.raises(Invalid, match=words) as caught:
         experiment = parsed(folder, "epochs = 2\nkind = ['a', 'b']")
         custom_source.seal(experiment)

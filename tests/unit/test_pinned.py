@@ -38,34 +38,24 @@ def made(kind, folder):
     """Return the arguments of `sources.read` for a data set of this kind."""
     x = RGBA.reshape(6, 6, 4, 4)
     y = np.array([0, 1, 2, 0, 1, 2])
-    around = {f"pets/{name}": content for name, content in pictures().items()}
-    classes = {f"{c}/{i}.png": encoded(GREY + i) for c in ("a", "b", "ca\u0301") for i in range(3)}
     if kind == "folder":
         return write_folder(folder / "set", pictures()), 8
     if kind == "zip":
+        around = {f"pets/{name}": content for name, content in pictures().items()}
         return write_zip(folder / "set.zip", around), [9, 7]
     if kind == "tar":
-        return (write_tar(folder / "set.tar.gz", classes),)
+        names = ("a", "b", "ca\u0301")
+        files = {f"{c}/{i}.png": encoded(GREY + i) for c in names for i in range(3)}
+        return (write_tar(folder / "set.tar.gz", files),)
     if kind == "npz":
-        return (
-            write_npz(
-                folder / "a.npz",
-                x_train=x,
-                y_train=y,
-                x_test=x[:2, ..., :3],
-                y_test=y[:2],
-                classes=["x", "y", "z"],
-            ),
-        )
+        arrays = {"x_train": x, "y_train": y, "x_test": x[:2, ..., :3], "y_test": y[:2]}
+        return (write_npz(folder / "a.npz", **arrays, classes=["x", "y", "z"]),)
     if kind == "floats":
-        return write_npz(
-            folder / "b.npz", x_train=(x[..., 0] / 255).astype(np.float32), y_train=np.eye(3)[y]
-        ), 5
-    return (
-        ("digits", 8)
-        if kind == "digits"
-        else ("cifar10", None, write_tar(folder / "c.tar.gz", cifar_files()[0]))
-    )
+        arrays = {"x_train": (x[..., 0] / 255).astype(np.float32), "y_train": np.eye(3)[y]}
+        return write_npz(folder / "b.npz", **arrays), 5
+    if kind == "digits":
+        return "digits", 8
+    return "cifar10", None, write_tar(folder / "c.tar.gz", cifar_files()[0])
 
 
 @pytest.mark.parametrize(

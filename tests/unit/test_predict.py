@@ -92,9 +92,8 @@ def test_a_file_that_may_not_be_read_does_not_stop_the_others():
         if me == 0:
             os.setresuid(NOBODY, NOBODY, me)  # access(2) asks for the real one
         try:
-            paths = command.make_context("predict", ["model", str(top / "closed.png")]).params[
-                "paths"
-            ]
+            arguments = ["model", str(top / "closed.png")]
+            paths = command.make_context("predict", arguments).params["paths"]
             with pytest.raises(Invalid, match="closed.png' cannot be read"):
                 pictures.one(images(paths)[0], (8, 8, 3))
         finally:
@@ -127,61 +126,51 @@ def test_any_name_is_written(model, photo, capsys):
         printed[form].encode()
     wanted = [f"{photo.parent}/a\nb.png", rf"{photo.parent}/\xff.png"]
     assert [a["file"] for a in json.loads(printed["json"])] == wanted
-    assert [row["file"] for row in csv.DictReader(io.StringIO(printed["csv"]))] == [
-        w.replace("\n", r"\n") for w in wanted
-    ]
-    assert printed["table"].splitlines() == [
-        rf"1.000 red               0.000 other\n           {w}".replace("\nb", r"\nb")
-        for w in wanted
-    ]
+    rows = csv.DictReader(io.StringIO(printed["csv"]))
+    assert [row["file"] for row in rows] == [w.replace("\n", r"\n") for w in wanted]
+    cells = "1.000 red               0.000 other\\n           "
+    lines = [cells + w.replace("\nb", r"\nb") for w in wanted]
+    assert printed["table"].splitlines() == lines
 
 
 def test_a_folder_cannot_name_code_to_run(tmp_path, monkeypatch):
     """A folder's factory is imported only if the user names it, too."""
-    import keras
-
-    inputs = keras.Input((4, 6, 3), dtype="uint8")
-    scores = keras.layers.Dense(2, activation="softmax")(
-        keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(inputs))
-    )
-    keras.Model(inputs, {"probabilities": scores}).save(tmp_path / "model.keras")
-    about = {
-        "schema": 1,
-        "format": "keras",
-        "model": "m",
-        "factory": "foreign:build",
-        "classes": ["a", "b"],
-        "image_shape": [4, 6, 3],
-    }
+    save_keras_model(tmp_path / "model.keras")
+    about = {"schema": 1, "format": "keras", "model": "m", "factory": "foreign:build"}
+    about |= {"classes": ["a", "b"], "image_shape": [4, 6, 3]}
     (tmp_path / ABOUT).write_text(json.dumps(about | {"sha256": digest(tmp_path / "model.keras")}))
     (tmp_path / "foreign.py").write_text(
         "import pathlib\npathlib.Path('ran').touch()\ndef build(): pass\n"
     )
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
-    with pytest.raises(
-        Invalid,
-        match="made by foreign:build: if you trust that module on this machine, give --factory foreign:build",
-    ):
+    words = (
+        "made by foreign:build: if you trust that module on this machine,"
+        " give --factory foreign:build"
+    )
+    with pytest.raises(Invalid, match=words):
         of_folder(tmp_path)
     assert not Path("ran").exists()
-    found = of_folder(tmp_path, "foreign:build")
-    assert (
-        found.probabilities(np.zeros((3, 4, 6, 3), np.uint8)).shape == (3, 2) and found.bits == 16
-    ), "of exports before 12 bits were known"
+    trained = of_folder(tmp_path, "foreign:build")
+    assert trained.probabilities(np.zeros((3, 4, 6, 3), np.uint8)).shape == (3, 2)
+    assert trained.bits == 16, "of exports before 12 bits were known"
     assert Path("ran").exists()
+
+
+def save_keras_model(path: Path) -> None:
+    """Save a model with two classes, as `job export` does."""
+    import keras
+
+    inputs = keras.Input((4, 6, 3), dtype="uint8")
+    x = keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(inputs))
+    probabilities = keras.layers.Dense(2, activation="softmax")(x)
+    keras.Model(inputs, {"probabilities": probabilities}).save(path)
 
 
 def exported(folder: Path, form: str, path: Path) -> None:
     """Make a folder an export with the right sha256, as the maker of a foreign model could."""
-    about = {
-        "schema": 1,
-        "format": form,
-        "model": "m",
-        "factory": None,
-        "classes": ["a", "b"],
-        "image_shape": [4, 6, 3],
-    }
+    about = {"schema": 1, "format": form, "model": "m", "factory": None}
+    about |= {"classes": ["a", "b"], "image_shape": [4, 6, 3]}
     (folder / ABOUT).write_text(json.dumps(about | {"sha256": digest(path)}))
 
 
@@ -205,9 +194,8 @@ def test_a_saved_model_is_run_by_who_trusts_it(tmp_path, photo):
         and "is a SavedModel, a program that reads and writes files as this user" in done.stderr
     ), done.stderr
     assert not (tmp_path / "ran").exists()
-    assert of_folder(tmp_path, trust=True).probabilities(
-        np.zeros((1, 4, 6, 3), np.uint8)
-    ).shape == (1, 2)
+    trained = of_folder(tmp_path, trust=True)
+    assert trained.probabilities(np.zeros((1, 4, 6, 3), np.uint8)).shape == (1, 2)
     assert (tmp_path / "ran").exists()
 
 
@@ -217,24 +205,21 @@ def test_a_keras_file_runs_no_code(tmp_path, layer):
     import keras
 
     inputs = keras.Input((4, 6, 3), dtype="uint8")
-    keras.Model(inputs, keras.layers.Lambda(lambda images: images)(inputs)).save(
-        tmp_path / "model.keras"
-    )
+    anything = keras.layers.Lambda(lambda images: images)(inputs)
+    keras.Model(inputs, anything).save(tmp_path / "model.keras")
     if layer == "saved_model":
         with zipfile.ZipFile(tmp_path / "model.keras") as archive:
             files = {name: archive.read(name) for name in archive.namelist()}
         config = json.loads(files["config.json"])
-        config["config"]["layers"][1] |= {
-            "class_name": "TFSMLayer",
-            "config": {"name": "x", "filepath": "elsewhere"},
-        }
+        layer_of_elsewhere = {"name": "x", "filepath": "elsewhere"}
+        changes = {"class_name": "TFSMLayer", "config": layer_of_elsewhere}
+        config["config"]["layers"][1] |= changes
         with zipfile.ZipFile(tmp_path / "model.keras", "w") as archive:
             for name, content in (files | {"config.json": json.dumps(config)}).items():
                 archive.writestr(name, content)
     exported(tmp_path, "keras", tmp_path / "model.keras")
-    with pytest.raises(
-        Invalid, match="cannot be loaded as a Keras model: .* risk of arbitrary code execution"
-    ) as caught:
+    words = "cannot be loaded as a Keras model: .* risk of arbitrary code execution"
+    with pytest.raises(Invalid, match=words) as caught:
         of_folder(tmp_path)
     assert "safe_mode" not in str(caught.value)
     assert "enable_unsafe" not in str(caught.value)
@@ -258,13 +243,7 @@ def test_a_keras_file_runs_no_code(tmp_path, layer):
 )
 def test_what_a_folder_says_of_itself(tmp_path, photo, wrong, said):
     """Whatever a foreign model.json holds, the error is one sentence."""
-    import keras
-
-    inputs = keras.Input((4, 6, 3), dtype="uint8")
-    scores = keras.layers.Dense(2, activation="softmax")(
-        keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(inputs))
-    )
-    keras.Model(inputs, {"probabilities": scores}).save(tmp_path / "model.keras")
+    save_keras_model(tmp_path / "model.keras")
     exported(tmp_path, "keras", tmp_path / "model.keras")
     about = json.loads((tmp_path / ABOUT).read_text()) | wrong
     (tmp_path / ABOUT).write_text(json.dumps(about))

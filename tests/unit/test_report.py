@@ -47,22 +47,15 @@ def page_of(collected: Collected, pictures: bool = False) -> str:
 def text_of(page: str) -> str:
     """Return the text a reader sees, with single spaces."""
     page = re.sub(r"<(style|script)>.*?</\1>|<svg.*?</svg>", "", page, flags=re.S)
-    return (
-        re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page))
-        .replace("&nbsp;", " ")
-        .replace("\xa0", " ")
-    )
+    text = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page))
+    return text.replace("&nbsp;", " ").replace("\xa0", " ")
 
 
 def without_fold(collected: Collected, state: str = "waiting") -> Collected:
     """Remove the result of fold 1 of mobilenetv2."""
     model = collected.models["mobilenetv2"]
-    model.tasks["fold"][1] = Task(
-        "fold",
-        1,
-        state,
-        reason="3 attempts failed in a row, the last with: OOM" if state == "failed" else None,
-    )
+    reason = "3 attempts failed in a row, the last with: OOM" if state == "failed" else None
+    model.tasks["fold"][1] = Task("fold", 1, state, reason=reason)
     del model.predictions[("fold", 1)]
     return collected
 
@@ -71,43 +64,21 @@ def test_report_json_has_every_key_of_the_design():
     """report.json always has every key of its schema, since programs read it."""
     summary, files = finished()
     assert json.loads(files["report.json"]) == summary
-    assert {
-        "schema",
-        "experiment",
-        "fingerprint",
-        "selected_by",
-        "winner",
-        "references",
-        "data",
-        "models",
-        "cost",
-    } <= set(summary)
+    assert {"schema", "experiment", "fingerprint", "selected_by", "winner"} <= set(summary)
+    assert {"references", "data", "models", "cost"} <= set(summary)
     assert summary["schema"] == 1
     assert summary["selected_by"] == "fold mean accuracy"
     assert {"source", "train", "validation", "test", "classes"} <= set(summary["data"])
     assert set(summary["cost"]) == {"wall_s", "train_s", "lost_s"}
+    scores = {"accuracy", "precision", "recall", "f1", "roc_auc"}
+    run = scores | {"seed_index", "intervals", "per_class", "confusion_matrix", "log_loss", "model"}
     for model in summary["models"].values():
         assert {"tasks", "complete", "pruned", "failed"} <= set(model["trial"])
         assert set(model["selection"]) == {"index", "value", "parameters"}
         assert {"n_train", "folds", "mean", "range", "out_of_fold"} <= set(model["fold"])
-        assert {"index", "state", "accuracy", "precision", "recall", "f1", "roc_auc"} <= set(
-            model["fold"]["folds"][0]
-        )
+        assert scores | {"index", "state"} <= set(model["fold"]["folds"][0])
         assert {"accuracy", "interval"} <= set(model["fold"]["out_of_fold"])
         assert {"n_train", "n_test", "runs"} <= set(model["final"])
-        run = {
-            "seed_index",
-            "accuracy",
-            "precision",
-            "recall",
-            "f1",
-            "roc_auc",
-            "intervals",
-            "per_class",
-            "confusion_matrix",
-            "log_loss",
-            "model",
-        }
         assert run <= set(model["final"]["runs"][0])
 
 
@@ -117,14 +88,9 @@ def test_order_is_by_mean_fold_score_not_by_test_score():
     test = {name: m["final"]["runs"][0]["accuracy"] for name, m in summary["models"].items()}
     assert max(test, key=test.get) == "vgg16"
     assert summary["winner"] == "mobilenetv2"
-    assert summary["order"] == [
-        "mobilenetv2",
-        "vgg16",
-        "cnn",
-    ]
-    assert [
-        line.split(",")[1] for line in files["leaderboard.csv"].decode().splitlines()[1:]
-    ] == summary["order"]
+    assert summary["order"] == ["mobilenetv2", "vgg16", "cnn"]
+    rows = files["leaderboard.csv"].decode().splitlines()[1:]
+    assert [row.split(",")[1] for row in rows] == summary["order"]
 
 
 def test_log_loss_is_better_when_lower():
@@ -189,11 +155,11 @@ def test_a_failed_model_leaves_the_comparison_with_a_reason():
     collected = without_fold(make(), "failed")
     summary = summarise(collected)
     assert summary["winner"] == "vgg16"
-    assert any(
-        "mobilenetv2 is out of the comparison: fold 1 failed for good (3 attempts failed in a row, the last with: OOM)"
-        in m
-        for m in summary["missing"]
+    words = (
+        "mobilenetv2 is out of the comparison: fold 1 failed for good"
+        " (3 attempts failed in a row, the last with: OOM)"
     )
+    assert any(words in line for line in summary["missing"])
     assert leaderboard(summary).splitlines()[-1].startswith(",mobilenetv2,")
 
 
@@ -201,9 +167,8 @@ def test_incomplete_out_of_fold_rows_are_not_pooled():
     """Predictions that miss a training image give no pooled accuracy."""
     collected = make()
     part = collected.models["cnn"].predictions[("fold", 0)]
-    collected.models["cnn"].predictions[("fold", 0)] = Predictions(
-        part.probabilities[1:], part.labels[1:], part.rows[1:]
-    )
+    shorter = Predictions(part.probabilities[1:], part.labels[1:], part.rows[1:])
+    collected.models["cnn"].predictions[("fold", 0)] = shorter
     summary = summarise(collected)
     assert summary["models"]["cnn"]["fold"]["out_of_fold"] is None
     assert any("cnn has no pooled out-of-fold accuracy" in m for m in summary["missing"])
@@ -346,32 +311,18 @@ def test_equal_rows_give_equal_bytes():
 
 def test_lost_time_is_what_no_task_saved():
     """An interrupted attempt loses what it did not save, a vanished one everything."""
-    times = {
-        "started": START,
-        "last_beat": START + timedelta(seconds=80),
-        "ended": START + timedelta(seconds=100),
-    }
-    assert Attempt("cnn", "trial", 0, 1, **times, outcome="complete").lost_s == 0
-    assert (
-        Attempt(
-            "cnn",
-            "trial",
-            0,
-            1,
-            **times,
-            outcome="interrupted",
-            first_step=0,
-            last_step=9,
-            seconds={"train": 70.0},
-        ).lost_s
-        == 30
-    )
-    assert (
-        Attempt("cnn", "trial", 0, 1, **times, outcome="error", seconds={"train": 70.0}).lost_s
-        == 100
-    )
-    assert Attempt("cnn", "trial", 0, 1, **times, outcome="vanished").lost_s == 80
-    assert Attempt("cnn", "trial", 0, 1, START, START + timedelta(seconds=80)).lost_s == 0
+    beat = START + timedelta(seconds=80)
+    times = {"started": START, "last_beat": beat, "ended": START + timedelta(seconds=100)}
+
+    def lost(outcome: str, **more) -> float:
+        return Attempt("cnn", "trial", 0, 1, **times, outcome=outcome, **more).lost_s
+
+    seconds = {"train": 70.0}
+    assert lost("complete") == 0
+    assert lost("interrupted", first_step=0, last_step=9, seconds=seconds) == 30
+    assert lost("error", seconds=seconds) == 100
+    assert lost("vanished") == 80
+    assert Attempt("cnn", "trial", 0, 1, START, beat).lost_s == 0
 
 
 def test_scores_that_do_not_exist_are_explained():
@@ -437,12 +388,9 @@ def test_confusions_are_the_largest_off_the_diagonal():
 
 def test_equal_scores_are_written_alike():
     """0.7575 rounds alike as a score, as a percentage, and one bit lower."""
-    assert (num(0.7575), num(0.7575 - 1e-16), share(0.7575), num(-0.7575)) == (
-        "0.758",
-        "0.758",
-        "75.8 %",
-        "−0.758",
-    )
+    assert num(0.7575) == num(0.7575 - 1e-16) == "0.758"
+    assert share(0.7575) == "75.8 %"
+    assert num(-0.7575) == "−0.758"
 
 
 def revalue(model: Model, value) -> None:
@@ -458,9 +406,8 @@ def test_importances_come_from_20_complete_trials_on():
         "values": None,
         "reason": "19 complete trials are too few, 20 are needed",
     }
-    assert "No parameter importances: 19 complete trials are too few, 20 are needed." in text_of(
-        page_of(few)
-    )
+    words = "No parameter importances: 19 complete trials are too few, 20 are needed."
+    assert words in text_of(page_of(few))
     enough = make(trials=30, spec=ONE_MODEL)
     revalue(
         enough.models["cnn"], lambda trial: 0.5 + 0.1 * np.log10(trial.parameters["learning_rate"])
@@ -483,18 +430,14 @@ def test_equal_trials_have_no_importances():
 
 def searched(**fixed) -> Collected:
     """Make trials that search every parameter that is not fixed here."""
-    collected = make(
-        spec=ONE_MODEL | {"search": {"trials": 6}, "parameters": SPEC["parameters"] | fixed}
-    )
+    parameters = SPEC["parameters"] | fixed
+    collected = make(spec=ONE_MODEL | {"search": {"trials": 6}, "parameters": parameters})
     model = collected.models["cnn"]
-    model.tasks["trial"] = [
-        replace(
-            t,
-            parameters={k: v for k, v in t.parameters.items() if k not in fixed},
-            value=0.5 + t.index / 100,
-        )
-        for t in model.stage("trial")
-    ]
+    trials = []
+    for trial in model.stage("trial"):
+        varied = {k: v for k, v in trial.parameters.items() if k not in fixed}
+        trials.append(replace(trial, parameters=varied, value=0.5 + trial.index / 100))
+    model.tasks["trial"] = trials
     return collected
 
 
@@ -503,15 +446,18 @@ def searched(**fixed) -> Collected:
     [
         (
             {"batch_size": 64},
-            r"cnn: accuracy of 5 complete trials by learning rate, from 0\.500 to 0\.550; the best has learning rate 0\.00\d+\.",
+            r"cnn: accuracy of 5 complete trials by learning rate, from 0\.500 to 0\.550;"
+            r" the best has learning rate 0\.00\d+\.",
         ),
         (
             {"learning_rate": 0.001},
-            r"cnn: accuracy of 5 complete trials by batch size, from 0\.500 to 0\.550; the best has batch size \d+\.",
+            r"cnn: accuracy of 5 complete trials by batch size, from 0\.500 to 0\.550;"
+            r" the best has batch size \d+\.",
         ),
         (
             {},
-            r"by learning rate and batch size, from 0\.500 to 0\.550; the best has learning rate 0\.00\d+ and batch size \d+\.",
+            r"by learning rate and batch size, from 0\.500 to 0\.550;"
+            r" the best has learning rate 0\.00\d+ and batch size \d+\.",
         ),
     ],
 )
@@ -546,10 +492,8 @@ def test_a_picture_of_roc_says_what_is_drawn():
 def test_the_lines_of_all_models_have_their_areas_in_words():
     """The description of the ROC picture gives each model's area."""
     page = finished()[1]["index.html"].decode()
-    assert re.search(
-        r"Macro ROC lines on the test part: cnn \(AUC 0\.\d{3}\), mobilenetv2 \(AUC 0\.\d{3}\), vgg16 \(AUC 0\.\d{3}\)\.",
-        page,
-    )
+    areas = ", ".join(rf"{name} \(AUC 0\.\d{{3}}\)" for name in ("cnn", "mobilenetv2", "vgg16"))
+    assert re.search(rf"Macro ROC lines on the test part: {areas}\.", page)
 
 
 def test_column_heads_read_aloud():
