@@ -469,10 +469,8 @@ def test_what_was_searched_is_drawn(fixed, said):
 def test_where_nothing_varies_the_page_says_so():
     """Where a picture is missing, a sentence says why."""
     page = page_of(searched(learning_rate=0.001, batch_size=64), pictures=True)
-    assert (
-        "No picture of learning rate and batch size: neither varies among 5 complete trials."
-        in text_of(page)
-    )
+    words = "No picture of learning rate and batch size: neither varies among 5 complete trials."
+    assert words in text_of(page)
     assert "complete trials by" not in page
 
 
@@ -585,15 +583,15 @@ def test_mistakes_are_shown_with_words():
     """
     page = finished()[1]["index.html"].decode()
     assert page.count('<ul class="mistakes">') == 3
-    assert re.search(
-        r'alt="test image \d+, (bird|cat|airplane|automobile), taken for \w+ with confidence 0\.\d\d"',
-        page,
+    words = (
+        r"test image \d+, (bird|cat|airplane|automobile),"
+        r" taken for \w+ with confidence 0\.\d\d"
     )
+    assert re.search(f'alt="{words}"', page)
     collected = make()
     collected.models["cnn"].mistakes = None
-    collected.models["vgg16"].mistakes = {
-        k: v[:0] for k, v in collected.models["vgg16"].mistakes.items()
-    }
+    stored = collected.models["vgg16"].mistakes
+    collected.models["vgg16"].mistakes = {key: value[:0] for key, value in stored.items()}
     text = text_of(page_of(collected))
     assert "They are not stored: this final was run by an older version." in text
     assert "There are none: every test image was classified correctly." in text

@@ -12,15 +12,29 @@ STAND_IN = """#!/bin/sh
 printf '%s\\n' "${0##*/}" "$@"
 env | sed 's/^/variable /'
 """
+TASK = "job trial --index 0"
 CALLS = {
-    "apptainer": "apptainer exec --nv --cleanenv --no-home --env-file {here}/environment --bind={top} --bind={node} --bind=/data --pwd {top}"
-    " {top}/image job trial --index 0",
-    "charliecloud": "ch-run --unset-env=* --set-env --set-env=HOME={here} --set-env={here}/environment --bind={top} --bind={node} --bind=/data"
-    " --cd={top} {top}/image -- job trial --index 0",
-    "pyxis": "srun --export=ALL --ntasks=1 --container-image={top}/image --container-mounts={top}:{top},{node}:{node},/data:/data"
-    " --container-workdir={top} --no-container-mount-home --no-container-entrypoint job trial --index 0",
-    "venv": "job trial --index 0",
+    "apptainer": (
+        "apptainer exec --nv --cleanenv --no-home --env-file {here}/environment"
+        f" --bind={{top}} --bind={{node}} --bind=/data --pwd {{top}} {{top}}/image {TASK}"
+    ),
+    "charliecloud": (
+        "ch-run --unset-env=* --set-env --set-env=HOME={here} --set-env={here}/environment"
+        f" --bind={{top}} --bind={{node}} --bind=/data --cd={{top}} {{top}}/image -- {TASK}"
+    ),
+    "pyxis": (
+        "srun --export=ALL --ntasks=1 --container-image={top}/image"
+        " --container-mounts={top}:{top},{node}:{node},/data:/data --container-workdir={top}"
+        f" --no-container-mount-home --no-container-entrypoint {TASK}"
+    ),
+    "venv": TASK,
 }
+SITE = """BINDS=(/data)
+IMAGE=$PWD/image
+VENV=$PWD
+SCRATCH=$PWD
+export JOB_STORE_URL='s3://bucket/a b' AWS_REGION=eu PYTHONPATH=$PWD/own
+"""
 
 
 @pytest.fixture
@@ -32,32 +46,26 @@ def top(tmp_path):
         (tmp_path / "bin" / name).write_text(STAND_IN)
         (tmp_path / "bin" / name).chmod(0o755)
     with open(tmp_path / "slurm" / "site.env", "a") as file:
-        file.write(
-            "BINDS=(/data)\nIMAGE=$PWD/image\nVENV=$PWD\nSCRATCH=$PWD\nexport JOB_STORE_URL='s3://bucket/a b' AWS_REGION=eu PYTHONPATH=$PWD/own\n"
-        )
+        file.write(SITE)
     return tmp_path
 
 
 def call(top, runtime: str, then: str = "become_job trial --index 0") -> list[str]:
     """Return what is called, and the variables it sees, as lines."""
-    environ = {
-        "PATH": f"{top}/bin:{os.environ['PATH']}",
-        "HOME": "/home/me",
-        "PYTHONPATH": "/mine",
-        "JOB_STORE_URL": "file:///mine",
-    }
-    environ |= {
-        "SLURM_JOB_ID": "17",
-        "SLURM_ARRAY_TASK_ID": "3",
-        "CUDA_VISIBLE_DEVICES": "1",
-        "AWS_SECRET_ACCESS_KEY": "leaked",
-    }
+    environ = {"PATH": f"{top}/bin:{os.environ['PATH']}", "HOME": "/home/me"}
+    environ |= {"PYTHONPATH": "/mine", "JOB_STORE_URL": "file:///mine"}
+    environ |= {"SLURM_JOB_ID": "17", "SLURM_ARRAY_TASK_ID": "3"}
+    environ |= {"CUDA_VISIBLE_DEVICES": "1", "AWS_SECRET_ACCESS_KEY": "leaked"}
     script = f". slurm/run.sh\nRUNTIME={runtime}\n{then}\n"
-    done = subprocess.run(
-        ["bash", "-c", script], cwd=top, env=environ, capture_output=True, text=True
-    )
+    done = bash("-c", script, cwd=top, env=environ)
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()
+
+
+def bash(*arguments: str, cwd: Path, env: dict[str, str]) -> subprocess.CompletedProcess:
+    """Run bash, and return what it printed."""
+    command = ["bash", *arguments]
+    return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True)
 
 
 @pytest.mark.parametrize("runtime", CALLS)
@@ -76,24 +84,17 @@ def test_the_command_line_of_a_runtime(top, runtime):
 def test_the_environment_of_a_runtime(top, runtime):
     """The program sees what the site's file and Slurm set, but not what the shell had."""
     if runtime in ("apptainer", "charliecloud"):  # by file, of mode 0600
-        lines = call(
-            top, runtime, "write_environment x; stat -c %a $here/environment; cat $here/environment"
-        )
+        then = "write_environment x; stat -c %a $here/environment; cat $here/environment"
+        lines = call(top, runtime, then)
         assert lines[0] == "600"
         seen = dict(line.replace("'", "").partition("=")[::2] for line in lines[1:])
         assert not {"PATH", "HOME", "LD_LIBRARY_PATH"} & seen.keys(), "the image knows better"
     else:
-        seen = dict(
-            line.removeprefix("variable ").partition("=")[::2]
-            for line in call(top, runtime)
-            if line.startswith("variable ")
-        )
+        lines = [line for line in call(top, runtime) if line.startswith("variable ")]
+        seen = dict(line.removeprefix("variable ").partition("=")[::2] for line in lines)
     assert (seen["JOB_STORE_URL"], seen["AWS_REGION"]) == ("s3://bucket/a b", "eu")
-    assert (seen["SLURM_JOB_ID"], seen["SLURM_ARRAY_TASK_ID"], seen["CUDA_VISIBLE_DEVICES"]) == (
-        "17",
-        "3",
-        "1",
-    )
+    assert (seen["SLURM_JOB_ID"], seen["SLURM_ARRAY_TASK_ID"]) == ("17", "3")
+    assert seen["CUDA_VISIBLE_DEVICES"] == "1"
     assert seen["JOB_SCHEDULER_JOB"] == "slurm - 17"
     assert seen["JOB_CACHE_DIR"] == f"{top}/job-{os.getuid()}/cache"
     assert seen["PYTHONPATH"] == f"{top}/own", "the site's, where own models are; not the shell's"
@@ -108,13 +109,19 @@ def test_nothing_temporary_is_left(top):
     assert [p.name for p in (top / f"job-{os.getuid()}").iterdir()] == ["cache"]
 
 
-READERS = {  # how a runtime reads the file: Apptainer as a shell, Charliecloud line by line, less one quote at each end of a value
+# How a runtime reads the file: Apptainer as a shell, Charliecloud line by line, less one quote at
+# each end of a value.
+READERS = {
     "apptainer": """#!/bin/bash
 for word; do case $word in */environment) . "$word" ;; esac; done
 printf %s "$AWS_REGION"
 """,
     "ch-run": """#!/bin/bash
-for word; do case $word in --set-env=*/environment) sed -n "s/^AWS_REGION='\\(.*\\)'$/\\1/p" "${word#--set-env=}" | tr -d '\\n' ;; esac; done
+for word; do
+    case $word in --set-env=*/environment)
+        sed -n "s/^AWS_REGION='\\(.*\\)'$/\\1/p" "${word#--set-env=}" | tr -d '\\n' ;;
+    esac
+done
 """,
 }
 
@@ -131,12 +138,9 @@ def test_a_value_may_hold_quotes(top, runtime, program):
     for value in ("""it's '$HOME' "and\\ `more`&""", "''", "two\nlines"):
         environ = {"PATH": f"{top}/bin:{os.environ['PATH']}", "SLURM_JOB_ID": "17"}
         (top / "value").write_text(value)
-        script = (
-            f'. slurm/run.sh\nRUNTIME={runtime}\nexport AWS_REGION="$(<value)"\nbecome_job trial\n'
-        )
-        done = subprocess.run(
-            ["bash", "-c", script], cwd=top, env=environ, capture_output=True, text=True
-        )
+        lines = [". slurm/run.sh", f"RUNTIME={runtime}", 'export AWS_REGION="$(<value)"']
+        script = "\n".join([*lines, "become_job trial", ""])
+        done = bash("-c", script, cwd=top, env=environ)
         if runtime == "charliecloud" and "\n" in value:
             assert done.returncode == 78
             assert "AWS_REGION has several lines: charliecloud takes one" in done.stderr
@@ -144,7 +148,8 @@ def test_a_value_may_hold_quotes(top, runtime, program):
             assert (done.returncode, done.stdout) == (0, value), done.stderr
 
 
-SHELLS = {  # what a shell may export that changes every script
+# What a shell may export that changes every script.
+SHELLS = {
     "strict": {"SHELLOPTS": "errexit:nounset:pipefail:noglob:noclobber"},
     "traced": {"SHELLOPTS": "xtrace:verbose:allexport"},
     "names": {"BASHOPTS": "failglob:nocasematch:inherit_errexit:extdebug"},
@@ -161,18 +166,13 @@ def test_the_options_of_a_shell_change_no_script(top, shell):
     (top / "elsewhere" / "env").write_text("readonly TMOUT=600; export TMOUT\n")
     (top / "elsewhere" / "slurm" / "run.sh").write_text("echo of another project; exit 3\n")
     shutil.copy(top / "slurm" / "task.sbatch", top / "slurm_script")
-    environ = {
-        "PATH": f"{top}/bin:{os.environ['PATH']}",
-        "HOME": "/home/me",
-        "SLURM_JOB_ID": "17",
-    } | SHELLS[shell]
+    environ = {"PATH": f"{top}/bin:{os.environ['PATH']}", "HOME": "/home/me"}
+    environ |= {"SLURM_JOB_ID": "17"} | SHELLS[shell]
     for command, first in (
         (["slurm/submit.sh", "--help"], "slurm/submit.sh EXPERIMENT.toml [options]"),
         (["./slurm_script", "trial"], "job"),
     ):
-        done = subprocess.run(
-            ["bash", *command], cwd=top, env=environ, capture_output=True, text=True
-        )
+        done = bash(*command, cwd=top, env=environ)
         assert (done.returncode, done.stdout.partition("\n")[0]) == (0, first), done.stderr
         assert "bucket" not in done.stderr
         assert "variable TMOUT" not in done.stdout
@@ -187,13 +187,7 @@ def test_a_link_in_scratch_is_not_followed(top):
     home = top / "home"
     home.mkdir(mode=0o755)
     (top / f"job-{os.getuid()}").symlink_to(home)
-    done = subprocess.run(
-        ["bash", "-c", ". slurm/run.sh"],
-        cwd=top,
-        env={"PATH": os.environ["PATH"]},
-        capture_output=True,
-        text=True,
-    )
+    done = bash("-c", ". slurm/run.sh", cwd=top, env={"PATH": os.environ["PATH"]})
     assert (done.returncode, "is a link: remove it" in done.stderr) == (78, True)
     assert home.stat().st_mode & 0o777 == 0o755
     assert not list(home.iterdir())

@@ -35,22 +35,17 @@ from job.data import archives, sources
 def one_pixel(tmp_path, name, data, **options):
     """Return the top left pixel of an image file, read as the first of a folder."""
     files = {f"a/{name}": data, f"b/{name}": data}
-    return (
-        sources.read(write_folder(tmp_path / "set", files), **options)
-        .train.images[0, 0, 0]
-        .tolist()
-    )
+    read = sources.read(write_folder(tmp_path / "set", files), **options)
+    return read.train.images[0, 0, 0].tolist()
 
 
 def test_no_heavy_import():
     """Importing sources imports neither scikit-learn nor Keras nor TensorFlow."""
-    code = "import sys; from job.data import sources; print({'sklearn', 'keras', 'tensorflow'} & set(sys.modules))"
-    assert (
-        subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, check=True
-        ).stdout
-        == "set()\n"
-    )
+    heavy = "{'sklearn', 'keras', 'tensorflow'}"
+    code = f"import sys; from job.data import sources; print({heavy} & set(sys.modules))"
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
 
 
 # --- digits ---
@@ -99,12 +94,8 @@ def test_folder_with_train_and_test(tmp_path):
 
 def test_folder_of_classes(tmp_path):
     """Without train/, all class folders at the top are the training part; JPEG is read too."""
-    read = sources.read(
-        write_folder(
-            tmp_path / "set",
-            {"a/1.jpg": encoded(WHITE, "JPEG"), "b/1.jpeg": encoded(WHITE, "JPEG")},
-        )
-    )
+    files = {"a/1.jpg": encoded(WHITE, "JPEG"), "b/1.jpeg": encoded(WHITE, "JPEG")}
+    read = sources.read(write_folder(tmp_path / "set", files))
     assert read.classes == ("a", "b")
     assert read.test is None
     assert (read.train.images == 255).all()
@@ -218,9 +209,8 @@ def test_height_and_width(tmp_path):
 
     Without it, images that are not square stay so.
     """
-    folder = write_folder(
-        tmp_path / "set", {f"{c}/1.png": encoded(Image.new("RGB", (9, 6), RED)) for c in "ab"}
-    )
+    files = {f"{c}/1.png": encoded(Image.new("RGB", (9, 6), RED)) for c in "ab"}
+    folder = write_folder(tmp_path / "set", files)
     npz = write_npz(tmp_path / "a.npz", x_train=images(2, 6, 9), y_train=[0, 1])
     for source in (folder, npz):
         assert sources.read(source).train.images.shape == (2, 6, 9, 3)
@@ -234,12 +224,10 @@ def test_all_damage_and_all_sizes_are_reported_at_once(tmp_path):
 
     Another names the smallest, the largest and the most frequent size.
     """
-    files = two_classes(
-        **{
-            f"train/cat/{i}.png": encoded(Image.new("RGB", (size, 6), RED))
-            for i, size in enumerate((5, 9, 7, 7, 7))
-        }
-    )
+    images_of_sizes = {}
+    for i, size in enumerate((5, 9, 7, 7, 7)):
+        images_of_sizes[f"train/cat/{i}.png"] = encoded(Image.new("RGB", (size, 6), RED))
+    files = two_classes(**images_of_sizes)
     message = refused(write_folder(tmp_path / "sizes", files))
     for words in (
         "4 x 4 (1 images, 'train/dog/1.png')",
@@ -250,11 +238,8 @@ def test_all_damage_and_all_sizes_are_reported_at_once(tmp_path):
         assert words in message
     assert "5 x 6" not in message
     assert "and 1 more sizes" in message
-    message = refused(
-        write_folder(
-            tmp_path / "bad", two_classes(**{f"train/dog/{i}.jpg": b"no image" for i in (7, 8, 9)})
-        )
-    )
+    damaged = {f"train/dog/{i}.jpg": b"no image" for i in (7, 8, 9)}
+    message = refused(write_folder(tmp_path / "bad", two_classes(**damaged)))
     assert "image 'train/dog/7.jpg'" in message
     assert "so are train/dog/8.jpg, train/dog/9.jpg" in message
 
@@ -262,9 +247,8 @@ def test_all_damage_and_all_sizes_are_reported_at_once(tmp_path):
 def test_shrinking_averages(tmp_path):
     """Shrinking averages pixels: a fine chessboard becomes gray, not black or white."""
     board = (np.indices((64, 64)).sum(0) % 2 * 255).astype(np.uint8)
-    pixels = sources.read(
-        write_folder(tmp_path / "set", {"a/1.png": encoded(board), "b/1.png": encoded(board)}), 8
-    ).train.images
+    path = write_folder(tmp_path / "set", {"a/1.png": encoded(board), "b/1.png": encoded(board)})
+    pixels = sources.read(path, 8).train.images
     assert pixels.shape == (2, 8, 8, 3)
     assert 120 < pixels.min() <= pixels.max() < 135
 
@@ -283,12 +267,8 @@ def test_a_huge_image_is_refused(tmp_path, side):
         (b"IDAT", b"x"),
         (b"IEND", b""),
     ):
-        header += (
-            struct.pack(">I", len(data))
-            + kind
-            + data
-            + struct.pack(">I", archives.zlib.crc32(kind + data))
-        )
+        checksum = archives.zlib.crc32(kind + data)
+        header += struct.pack(">I", len(data)) + kind + data + struct.pack(">I", checksum)
     message = refused(write_folder(tmp_path / "set", {"a/big.png": header, "b/big.png": header}))
     assert "'a/big.png'" in message
     assert f"{side} x {side}" in message or str(side * side) in message
@@ -308,33 +288,22 @@ def test_gray_and_palette(tmp_path):
 
 def test_alpha_goes_over_white(tmp_path):
     """Transparent pixels become white, half transparent ones half white, in every mode."""
-    assert (
-        one_pixel(tmp_path / "a", "1.png", encoded(Image.new("RGBA", (4, 4), (0, 0, 0, 0))))
-        == [255] * 3
-    )
-    assert one_pixel(
-        tmp_path / "b", "1.png", encoded(Image.new("RGBA", (4, 4), (255, 0, 0, 128)))
-    ) == [255, 127, 127]
-    assert one_pixel(tmp_path / "c", "1.png", encoded(Image.new("LA", (4, 4), (0, 0)))) == [255] * 3
-    assert (
-        one_pixel(tmp_path / "d", "1.png", encoded(Image.new("P", (4, 4), 0), transparency=0))
-        == [255] * 3
-    )
-    assert (
-        one_pixel(
-            tmp_path / "e",
-            "1.webp",
-            encoded(Image.new("RGBA", (4, 4), (0, 0, 0, 0)), "WEBP", lossless=True),
-        )
-        == [255] * 3
-    )
+    clear = Image.new("RGBA", (4, 4), (0, 0, 0, 0))
+    half = Image.new("RGBA", (4, 4), (255, 0, 0, 128))
+    gray = Image.new("LA", (4, 4), (0, 0))
+    palette = Image.new("P", (4, 4), 0)
+    assert one_pixel(tmp_path / "a", "1.png", encoded(clear)) == [255] * 3
+    assert one_pixel(tmp_path / "b", "1.png", encoded(half)) == [255, 127, 127]
+    assert one_pixel(tmp_path / "c", "1.png", encoded(gray)) == [255] * 3
+    assert one_pixel(tmp_path / "d", "1.png", encoded(palette, transparency=0)) == [255] * 3
+    webp = encoded(clear, "WEBP", lossless=True)
+    assert one_pixel(tmp_path / "e", "1.webp", webp) == [255] * 3
 
 
 def test_cmyk(tmp_path):
     """A CMYK JPEG becomes RGB, not inverted."""
-    red, green, blue = one_pixel(
-        tmp_path, "1.jpg", encoded(Image.new("CMYK", (8, 8), (0, 255, 255, 0)), "JPEG", quality=100)
-    )
+    picture = encoded(Image.new("CMYK", (8, 8), (0, 255, 255, 0)), "JPEG", quality=100)
+    red, green, blue = one_pixel(tmp_path, "1.jpg", picture)
     assert red > 245
     assert green < 10
     assert blue < 10
@@ -362,9 +331,8 @@ def test_exif_orientation(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned clockwise: the left becomes the top
     data = encoded(pixels, "JPEG", exif=exif, quality=100)
-    read = sources.read(
-        write_folder(tmp_path / "set", {"a/1.jpg": data, "b/1.jpg": data})
-    ).train.images
+    path = write_folder(tmp_path / "set", {"a/1.jpg": data, "b/1.jpg": data})
+    read = sources.read(path).train.images
     assert read.shape == (2, 16, 8, 3)
     assert read[0, :7].min() > 240
     assert read[0, 9:].max() < 15
@@ -383,9 +351,8 @@ def test_archives_equal_the_folder(tmp_path, suffix, top):
     packed |= {f"{top}._cat.png": b"", "__MACOSX/pets/train/x/1.png": b"", f"{top}README": b""}
     path = tmp_path / f"pets.{suffix}"
     mode = {"tgz": "w:gz", "tar": "w"}.get(suffix, f"w:{suffix[4:]}")
-    read = sources.read(
-        write_zip(path, packed) if suffix == "zip" else write_tar(path, packed, mode)
-    )
+    zipped = suffix == "zip"
+    read = sources.read(write_zip(path, packed) if zipped else write_tar(path, packed, mode))
     assert read.name == path.name
     assert read.classes == folder.classes
     for part in ("train", "test"):
@@ -410,9 +377,8 @@ def test_archives_as_tools_make_them(tmp_path, kind):
     assert len(read.train.images) == 2
     assert not read.notes
     (tmp_path / "in/pets/train/fox").mkdir()
-    assert "'pets/train/fox'" in refused(
-        shutil.make_archive(str(tmp_path / "b"), kind, tmp_path / "in")
-    )
+    archive = shutil.make_archive(str(tmp_path / "b"), kind, tmp_path / "in")
+    assert "'pets/train/fox'" in refused(archive)
 
 
 @pytest.mark.parametrize(
@@ -503,19 +469,17 @@ def test_a_zip_of_any_method_is_read(tmp_path, method):
 def test_an_archive_cut_short_is_refused(tmp_path, suffix):
     """A truncated archive is Invalid wherever it is cut, and never a smaller data set."""
     rng = np.random.default_rng(2)
-    files = {
-        f"{c}/{i}.png": encoded(rng.integers(0, 256, (8, 8, 3)).astype(np.uint8))
-        for c in "ab"
-        for i in range(3)
-    }
+    files = {}
+    for name in (f"{c}/{i}.png" for c in "ab" for i in range(3)):
+        files[name] = encoded(rng.integers(0, 256, (8, 8, 3)).astype(np.uint8))
     path = tmp_path / f"a.{suffix}"
-    write_zip(path, files) if suffix == "zip" else write_tar(
-        path, files, f"w:{suffix[4:]}" if suffix != "tar" else "w"
-    )
+    if suffix == "zip":
+        write_zip(path, files)
+    else:
+        write_tar(path, files, "w" if suffix == "tar" else f"w:{suffix[4:]}")
     whole = path.read_bytes()
-    end = (
-        len(files) * 1024 if suffix == "tar" else len(whole) - 1
-    )  # a tar ends with kilobytes of zeros
+    # A tar ends with kilobytes of zeros.
+    end = len(files) * 1024 if suffix == "tar" else len(whole) - 1
     for cut in sorted({*range(0, end, 512), *range(1, end, 331), end}):
         path.write_bytes(whole[:cut])
         assert str(path) in refused(str(path))
@@ -535,11 +499,8 @@ def test_a_flipped_bit_is_noticed(tmp_path):
     path.write_bytes(data)
     assert "no end of archive" in refused(str(path))
     path = tmp_path / "a.tar.gz"
-    data = bytearray(
-        gzip.compress(
-            write_tar(tmp_path / "b.tar", files, "w") and (tmp_path / "b.tar").read_bytes()
-        )
-    )
+    write_tar(tmp_path / "b.tar", files, "w")
+    data = bytearray(gzip.compress((tmp_path / "b.tar").read_bytes()))
     path.write_bytes(data)
     assert len(sources.read(str(path)).train.images) == 6
     data[-8] ^= 1  # the checksum

@@ -49,9 +49,8 @@ def test_too_few_images():
         splits.take(LABELS, ALONE, 500, 1, "data.train = 500")
     with pytest.raises(Invalid, match="folds.count = 60: class 0 has 50 distinct images"):
         splits.folds(LABELS, ALONE, 60, 1)
-    with pytest.raises(
-        Invalid, match="cannot hold each of 4 classes .* a fraction of 0.02 to 0.98"
-    ):
+    words = "cannot hold each of 4 classes .* a fraction of 0.02 to 0.98"
+    with pytest.raises(Invalid, match=words):
         splits.take(LABELS, ALONE, 3, 1, "x")
 
 
@@ -59,27 +58,16 @@ def test_a_small_class_names_its_other_images():
     """The error names copies, which count once, and images in the test part."""
     labels = np.array([0] * 6 + [1] * 9)
     groups = np.array([0, 1, 2, 3, 3, 3, *range(4, 13)])
-    with pytest.raises(
-        Invalid,
-        match="'a' has 4 distinct images, besides 2 copies and 1 image in the test part, too few to strat",
-    ):
+    words = (
+        "'a' has 4 distinct images, besides 2 copies and 1 image in the test part, too few to strat"
+    )
+    with pytest.raises(Invalid, match=words):
         splits.folds(labels, groups, 5, 1, "ab", test=np.array([0, 1, 1]))
-    with pytest.raises(
-        Invalid,
-        match="'a' has 1 distinct image, besides 1 copy, too few to stratify; it needs at least 2",
-    ):
-        splits.take(
-            np.array([0, 0, 1, 1, 1]), np.array([0, 0, 1, 2, 3]), 2, 1, "data.holdout = 0.2", "ab"
-        )
-    with pytest.raises(
-        Invalid, match="'a' has 1 group, besides 3 images in the test part, too few"
-    ):
-        splits.folds(
-            np.array([0, 0, 1, 1, 1]),
-            np.array([0, 0, 1, 2, 3]),
-            2,
-            1,
-            "ab",
-            named=True,
-            test=np.zeros(3, int),
-        )
+    labels = np.array([0, 0, 1, 1, 1])
+    groups = np.array([0, 0, 1, 2, 3])
+    words = "'a' has 1 distinct image, besides 1 copy, too few to stratify; it needs at least 2"
+    with pytest.raises(Invalid, match=words):
+        splits.take(labels, groups, 2, 1, "data.holdout = 0.2", "ab")
+    words = "'a' has 1 group, besides 3 images in the test part, too few"
+    with pytest.raises(Invalid, match=words):
+        splits.folds(labels, groups, 2, 1, "ab", named=True, test=np.zeros(3, int))

@@ -21,10 +21,8 @@ from job.export.predict import Answer, write
 from job.report.summary import summarise
 
 PACKAGE = Path(__file__).parents[2] / "job"
-ESCAPE, TURNED = (
-    "\x1b]0;owned\x07",
-    "cat\u202egnp.exe",
-)  # a terminal's title; what stands behind it reads from right to left
+ESCAPE = "\x1b]0;owned\x07"  # a terminal's title
+TURNED = "cat\u202egnp.exe"  # what follows the mark reads from right to left
 NASTY = [
     ESCAPE,
     TURNED,
@@ -55,9 +53,8 @@ def test_what_is_printed_shows(name):
 
 def test_a_name_cannot_forge_a_log_record():
     """No name in the log looks like a record; the further lines of a message are indented."""
-    record = logging.makeLogRecord(
-        {"msg": "class %s", "args": (f"a\n12:00:00 WARNING {ESCAPE}\rb",), "levelname": "INFO"}
-    )
+    fields = {"msg": "class %s", "args": (f"a\n12:00:00 WARNING {ESCAPE}\rb",)}
+    record = logging.makeLogRecord(fields | {"levelname": "INFO"})
     said = logs.Lines("%(levelname)s %(message)s").format(record)
     assert said == "INFO class a\n    12:00:00 WARNING \\x1b]0;owned\\x07\\rb"
 
@@ -70,48 +67,26 @@ def test_a_line_stays_a_line(capsys):
 
 def test_what_prints_makes_text_safe():
     """Each file that prints imports `job.text`."""
+    prints = ("print", "click.echo", "click.secho", "sys.stdout.write")
     printing = set()
     for path in PACKAGE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Call) and ast.unparse(node.func) in (
-                "print",
-                "click.echo",
-                "click.secho",
-                "sys.stdout.write",
-            ):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in prints:
                 printing.add(path)
     printing -= {PACKAGE / "preflight" / "probe.py"}  # JSON, which another process reads
     assert PACKAGE / "cli" / "options.py" in printing
-    assert [
-        path.name for path in sorted(printing) if "from job.text import" not in path.read_text()
-    ] == []
+    for path in sorted(printing):
+        assert "from job.text import" in path.read_text(), path.name
 
 
 def test_names_of_classes_in_a_description():
     """A class is one row of the table, and the columns are aligned."""
     classes = [{"class": name, "train": 3, "test": 1} for name in NASTY]
-    counts = {
-        "experiment": "x",
-        "source": TURNED,
-        "found": {"train": 9, "test": 3},
-        "train": 9,
-        "validation": 2,
-        "folds": [4, 5],
-        "test": 3,
-    }
-    more = {
-        "sizes": [],
-        "image_shape": [4, 4, 3],
-        "duplicates": {"train": 0, "train_test": 0},
-        "bytes": 0,
-        "groups": None,
-        "conflicts": 0,
-    }
-    table = [
-        line
-        for line in lines(counts | more | {"classes": classes, "notes": []})
-        if line.endswith(" 3          1")
-    ]
+    parts = {"train": 9, "validation": 2, "folds": [4, 5], "test": 3}
+    counts = {"experiment": "x", "source": TURNED, "found": {"train": 9, "test": 3}} | parts
+    more = {"sizes": [], "image_shape": [4, 4, 3], "bytes": 0, "groups": None, "conflicts": 0}
+    more |= {"duplicates": {"train": 0, "train_test": 0}, "classes": classes, "notes": []}
+    table = [line for line in lines(counts | more) if line.endswith(" 3          1")]
     assert len(table) == len(NASTY)
     assert len({len(row) for row in table}) == 1
     assert all(row.isprintable() for row in table)
@@ -119,23 +94,17 @@ def test_names_of_classes_in_a_description():
 
 def test_a_spreadsheet_computes_nothing(capsys):
     """In the CSV of `predict` a formula becomes text, and each image is one row; numbers stay."""
-    write(
-        iter([Answer(Path(f"-{i}.png"), (name,), (0.5,)) for i, name in enumerate(NASTY)]), "csv", 1
-    )
-    rows = list(csv.DictReader(io.StringIO(out := capsys.readouterr().out)))
+    answers = [Answer(Path(f"-{i}.png"), (name,), (0.5,)) for i, name in enumerate(NASTY)]
+    write(iter(answers), "csv", 1)
+    out = capsys.readouterr().out
+    rows = list(csv.DictReader(io.StringIO(out)))
     assert len(rows) == len(NASTY) == out.count("\n") - 1
-    assert [c for row in rows for c in row.values() if c.startswith(("=", "+", "-", "@"))] == [
-        "+1",
-        "-1",
-    ]
+    cells = [cell for row in rows for cell in row.values()]
+    assert [cell for cell in cells if cell.startswith(("=", "+", "-", "@"))] == ["+1", "-1"]
     assert {row["probability"] for row in rows} == {"0.5"}
     assert rows[4]["class"] == "'=HYPERLINK(1)"
-    assert [text.cell(name) for name in ("-1", "+2.5", "-1+1", "=5")] == [
-        "-1",
-        "+2.5",
-        "'-1+1",
-        "'=5",
-    ]
+    safe = {"-1": "-1", "+2.5": "+2.5", "-1+1": "'-1+1", "=5": "'=5"}
+    assert {name: text.cell(name) for name in safe} == safe
 
 
 def test_names_in_a_model_card_are_no_markup():
@@ -148,8 +117,6 @@ def test_names_in_a_model_card_are_no_markup():
     table = made.partition("| class |")[2].splitlines()[2:6]
     assert "<img" not in made
     assert made.count("&lt;img src=x onerror=alert(1)&gt;") == 3
-    cells = [
-        html.unescape(re.sub(r"\\([\\`*_\[\]|~])", r"\1", re.split(r"(?<!\\)\|", row)[1].strip()))
-        for row in table
-    ]
+    first_cells = [re.split(r"(?<!\\)\|", row)[1].strip() for row in table]
+    cells = [html.unescape(re.sub(r"\\([\\`*_\[\]|~])", r"\1", cell)) for cell in first_cells]
     assert cells == [names[0], names[1], r"e\n# f", names[3]]

@@ -14,22 +14,12 @@ from job.cli.status_watch import picture
 def test_a_picture_of_any_width(width, environ):
     """No line exceeds the terminal, the numbers are there, and NO_COLOR means no color."""
     out = io.StringIO()
-    console = Console(
-        file=out,
-        width=width,
-        height=20,
-        force_terminal=True,
-        color_system="standard",
-        highlight=False,
-        markup=False,
-        _environ=environ,
-    )
+    terminal = {"width": width, "height": 20, "force_terminal": True, "color_system": "standard"}
+    console = Console(file=out, **terminal, highlight=False, markup=False, _environ=environ)
     many = state(running=[running(index=i, lease_left_s=100 - i) for i in range(300)])
     console.print(picture(many, console))
-    plain = "".join(
-        part.partition("m")[2] if i else part
-        for i, part in enumerate(out.getvalue().split("\x1b["))
-    )
+    first, *styled = out.getvalue().split("\x1b[")
+    plain = first + "".join(part.partition("m")[2] for part in styled)
     assert max(map(len, plain.splitlines())) <= width
     assert "6/12" in plain
     assert "cnn" in plain
