@@ -37,46 +37,29 @@ def test_from_prepare_to_report(tiny):
     assert database.rows("select * from opening") == []
     for index in range(2):
         tiny.job("final", check=0, SLURM_ARRAY_TASK_ID=str(index))
-    assert database.rows("select model, count(*)::int as n from opening group by 1 order by 1") == [
-        {"model": "cnn", "n": 1},
-        {"model": "mobilenetv2", "n": 1},
-    ]
+    opened = database.rows("select model, count(*)::int as n from opening group by 1 order by 1")
+    assert opened == [{"model": "cnn", "n": 1}, {"model": "mobilenetv2", "n": 1}]
     tiny.job("report", "--out", "report", check=0)
     page = (tiny.folder / "report" / "index.html").read_text()
     report = json.loads((tiny.folder / "report" / "report.json").read_text())
     assert "tiny" in page
     files = {path.name for path in (tiny.folder / "report").iterdir()}
-    assert files == {
-        o.key.rpartition("/")[2] for o in store.listing("experiments/") if "/report/" in o.key
-    }
-    assert {
-        "leaderboard.csv",
-        "roc.svg",
-        "confusion-cnn.svg",
-        "curves-cnn-loss.svg",
-        "augmentation-cnn.png",
-    } <= files
-    assert report["data"] == report["data"] | {
-        "train": 90,
-        "validation": 18,
-        "test": 30,
-        "classes": ["rows", "columns", "none"],
-    }
+    objects = [o.key for o in store.listing("experiments/") if "/report/" in o.key]
+    assert files == {key.rpartition("/")[2] for key in objects}
+    assert {"leaderboard.csv", "roc.svg", "confusion-cnn.svg"} <= files
+    assert {"curves-cnn-loss.svg", "augmentation-cnn.png"} <= files
+    data = {"train": 90, "validation": 18, "test": 30, "classes": ["rows", "columns", "none"]}
+    assert report["data"] == report["data"] | data
+    trials = {"tasks": 2, "complete": 2, "pruned": 0, "failed": 0}
     for model in ("cnn", "mobilenetv2"):
         entry = report["models"][model]
-        assert entry["trial"] == entry["trial"] | {
-            "tasks": 2,
-            "complete": 2,
-            "pruned": 0,
-            "failed": 0,
-        }
+        assert entry["trial"] == entry["trial"] | trials
         assert [f["state"] for f in entry["fold"]["folds"]] == ["complete", "complete"]
         check_stored(database, store, model, entry)
-    assert report["winner"] == max(
-        report["models"], key=lambda m: report["models"][m]["fold"]["mean"]["accuracy"]
-    )
+    means = {name: m["fold"]["mean"]["accuracy"] for name, m in report["models"].items()}
+    assert report["winner"] == max(means, key=means.get)
     with open(tiny.folder / "report" / "leaderboard.csv") as file:
-        assert [row["model"] for row in csv.DictReader(file)][0] == report["winner"]
+        assert next(csv.DictReader(file))["model"] == report["winner"]
     check_predict(tiny, stored(database, store, "cnn"))
     check_export(tiny, "saved_model", "mobilenetv2", stored(database, store, "mobilenetv2"))
     check_export(tiny, "keras", report["winner"], stored(database, store, report["winner"]))
@@ -107,9 +90,8 @@ def check_predict(tiny, probabilities):
     assert [a["file"] for a in answers] == sorted(a["file"] for a in answers)
     check_answers(answers, probabilities)
     for answer in answers:
-        assert [t["probability"] for t in answer["top"]] == sorted(
-            (t["probability"] for t in answer["top"]), reverse=True
-        )
+        chances = [t["probability"] for t in answer["top"]]
+        assert chances == sorted(chances, reverse=True)
     assert "did you mean 'cnn'" in tiny.job("predict", "cn", photos, check=2).stderr
 
 
@@ -140,55 +122,35 @@ def check_export(tiny, form, model, probabilities):
     assert f"# {model} of tiny" in card
     assert (out / "labels.txt").read_text() == "rows\ncolumns\nnone\n"
     sideways = Image.Exif()
-    sideways[ExifTags.Base.Orientation] = (
-        6  # as telephones write it: to be turned right by a quarter
-    )
-    Image.open(tiny.folder / "photos" / "0.png").transpose(Image.Transpose.ROTATE_90).save(
-        out / "photo.png", exif=sideways
-    )
-    code = (
-        re.search(r"```python\n(.*?)```", card, re.S)[1]
-        + "\nimport sys\nassert 'job' not in sys.modules\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=out, capture_output=True, text=True, timeout=120
-    )
+    sideways[ExifTags.Base.Orientation] = 6  # as phones write it: a quarter turn to the right
+    photo = Image.open(tiny.folder / "photos" / "0.png").transpose(Image.Transpose.ROTATE_90)
+    photo.save(out / "photo.png", exif=sideways)
+    code = re.search(r"```python\n(.*?)```", card, re.S)[1]
+    code += "\nimport sys\nassert 'job' not in sys.modules\n"
+    done = run_alone([sys.executable, "-c", code], out, os.environ)
     assert done.returncode == 0, done.stderr
     label, probability = done.stdout.split()
     check_answers([{"file": "0.png", "class": label, "probability": probability}], probabilities)
     if form == "saved_model":
         alone = {k: v for k, v in os.environ.items() if not k.startswith(("JOB_", "AWS_"))}
-        command = [
-            sys.executable,
-            "-m",
-            "job",
-            "predict",
-            "saved_model",
-            "photos/deeper",
-            "--format",
-            "csv",
-            "--trust",
-        ]
-        done = subprocess.run(
-            command, env=alone, cwd=tiny.folder, capture_output=True, text=True, timeout=120
-        )
+        command = [sys.executable, "-m", "job", "predict"]
+        options = ["saved_model", "photos/deeper", "--format", "csv", "--trust"]
+        done = run_alone([*command, *options], tiny.folder, alone)
         assert done.returncode == 0, done.stderr
         answers = list(csv.DictReader(io.StringIO(done.stdout)))
         assert len(answers) == len(probabilities) // 2
         check_answers(answers, probabilities)
-        done = subprocess.run(
-            [*command[:4], "absent", "photos"],
-            env=alone,
-            cwd=tiny.folder,
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
+        done = run_alone([*command, "absent", "photos"], tiny.folder, alone)
         assert done.returncode == 2
-        assert (
-            "'absent' is not a folder that `job export` wrote, and without a database"
-            in done.stderr
-        )
+        words = "'absent' is not a folder that `job export` wrote, and without a database"
+        assert words in done.stderr
+
+
+def run_alone(command, folder, environ) -> subprocess.CompletedProcess:
+    """Run a command in a folder, and return what it printed."""
+    return subprocess.run(
+        command, cwd=folder, env=environ, capture_output=True, text=True, timeout=120
+    )
 
 
 def test_an_unfinished_model_cannot_be_used(tiny):
@@ -214,17 +176,17 @@ def test_an_unfinished_model_cannot_be_used(tiny):
 def check_stored(database, store, model, entry):
     """The report's figures are the stored predictions'; folds cover each training image once."""
     rows = database.rows(
-        "select index, stage, artifact from task where model = %(m)s and stage in ('fold', 'final') order by stage, index",
+        "select index, stage, artifact from task"
+        " where model = %(m)s and stage in ('fold', 'final') order by stage, index",
         m=model,
     )
-    loaded = {
-        (r["stage"], r["index"]): np.load(_file(store, r["artifact"]["predictions.npz"]["key"]))
-        for r in rows
-    }
+    loaded = {}
+    for row in rows:
+        file = _file(store, row["artifact"]["predictions.npz"]["key"])
+        loaded[row["stage"], row["index"]] = np.load(file)
     final = loaded["final", 0]
-    assert entry["final"]["runs"][0]["accuracy"] == pytest.approx(
-        (final["probabilities"].argmax(1) == final["labels"]).mean()
-    )
+    accuracy = (final["probabilities"].argmax(1) == final["labels"]).mean()
+    assert entry["final"]["runs"][0]["accuracy"] == pytest.approx(accuracy)
     assert sorted(np.concatenate([loaded["fold", i]["rows"] for i in range(2)])) == list(range(90))
     side = [i for i in range(2) if 0 in loaded["fold", i]["rows"]]
     assert 3 in loaded["fold", side[0]]["rows"], "the copy of image 0 fell into another fold"
@@ -282,14 +244,8 @@ def test_an_old_experiment_ends_by_its_own_method(site, weights):
     y = np.arange(60) % 3
     test = rng.integers(0, 255, (8, 48, 48, 3), np.uint8)
     labels = np.arange(8) % 2
-    np.savez(
-        site.folder / "images.npz",
-        x_train=x,
-        y_train=y,
-        x_test=test,
-        y_test=labels,
-        classes=np.array(["a", "b", "c"]),
-    )
+    arrays = {"x_train": x, "y_train": y, "x_test": test, "y_test": labels}
+    np.savez(site.folder / "images.npz", **arrays, classes=np.array(["a", "b", "c"]))
     site.environ["JOB_EXPERIMENT"] = "old"
     (site.folder / "old.toml").write_text(OLD.replace("METHOD", "method = 1"))
     site.job("prepare", "old.toml", "--weights", weights, check=0)
@@ -303,24 +259,18 @@ def test_an_old_experiment_ends_by_its_own_method(site, weights):
     (final,) = Database(site.database_url, 5).rows(
         "select metrics, value, artifact from task where stage = 'final'"
     )
-    assert (
-        final["metrics"]["f1"]
-        == final["value"]
-        == pytest.approx(sum(c["f1"] for c in final["metrics"]["per_class"]) / 3)
-    )
+    mean = sum(c["f1"] for c in final["metrics"]["per_class"]) / 3
+    assert final["metrics"]["f1"] == final["value"] == pytest.approx(mean)
     done = site.job("verify", "--deep", "--replay", 9, check=0).stdout
     assert done.count("is bit for bit the same") == 3, done
     (shard,) = Database(site.database_url, 5).rows(
         "select artifact from task where stage = 'features'"
     )
     newest = replace(registered, experiment=replace(registered.experiment, method=2))
-    assert shard["artifact"]["features.npy"]["key"].startswith(
-        features_prefix(registered, "mobilenetv2", 0)
-    )
-    assert "-32-antialias/0-of-1-" in features_prefix(newest, "mobilenetv2", 0), (
-        "other bits have another key"
-    )
+    prefix = features_prefix(registered, "mobilenetv2", 0)
+    assert shard["artifact"]["features.npy"]["key"].startswith(prefix)
+    other = features_prefix(newest, "mobilenetv2", 0)
+    assert "-32-antialias/0-of-1-" in other, "other bits have another key"
     same = replace(newest, data=newest.data | {"image_shape": [32, 32, 3]})
-    assert features_prefix(same, "mobilenetv2", 0) == features_prefix(
-        registered, "mobilenetv2", 0
-    ), "equal bits are shared"
+    shared = features_prefix(same, "mobilenetv2", 0)
+    assert shared == features_prefix(registered, "mobilenetv2", 0), "equal bits are shared"

@@ -17,11 +17,19 @@ from job.experiment.specification import parse
 from job.experiment.task import Key
 from job.work.prepare import _register
 
+LEARNING_RATE = {"low": 1e-3, "high": 1e-1, "log": True}
 SPEC = {
-    "name": "small", "data": {"source": "digits"},
-    "search": {"trials": 10, "metric": "log_loss", "pruner": "median", "sampler": "random", "min_epochs": 1},
-    "models": {"cnn": {"epochs": 3, "learning_rate": {"low": 1e-3, "high": 1e-1, "log": True}, "batch_size": [32, 64]}},
-}  # fmt: skip
+    "name": "small",
+    "data": {"source": "digits"},
+    "search": {
+        "trials": 10,
+        "metric": "log_loss",
+        "pruner": "median",
+        "sampler": "random",
+        "min_epochs": 1,
+    },
+    "models": {"cnn": {"epochs": 3, "learning_rate": LEARNING_RATE, "batch_size": [32, 64]}},
+}
 STAGED = {
     "data": {"id": "d", "files": {}, "train": 100, "validation": 20},
     "weights": {},
@@ -115,16 +123,10 @@ def test_it_shows_the_rows(site):
     ours = database.rows("select * from task where stage = 'trial' order by index")
     assert {row["state"] for row in ours} == {"complete", "pruned", "failed", "running", "waiting"}
     for trial, row in zip(shown, ours, strict=True):
-        begun = (
-            "Running" if row["parameters"] else "Waiting"
-        )  # Optuna has no word for one that waits for its next attempt
-        states = {
-            "complete": "Complete",
-            "pruned": "Pruned",
-            "failed": "Fail",
-            "running": "Running",
-            "waiting": begun,
-        }
+        # Optuna has no word for a trial that waits for its next attempt.
+        begun = "Running" if row["parameters"] else "Waiting"
+        states = {"complete": "Complete", "pruned": "Pruned", "failed": "Fail"}
+        states |= {"running": "Running", "waiting": begun}
         assert (trial["number"], trial["state"]) == (row["index"], states[row["state"]])
         assert trial.get("values") == (None if row["value"] is None else [row["value"]])
         parameters = {p["name"]: p["param_external_value"] for p in trial["params"]}
@@ -177,14 +179,11 @@ def test_it_changes_nothing(site):
 def test_what_it_cannot_show(site):
     """No database of `job local`, no tables, a port that is taken: one sentence each."""
     empty = site.job("dashboard", "--local", site.folder / "none", JOB_DATABASE_URL="")
-    assert (empty.returncode, "there is no database; `job local` makes one" in empty.stderr) == (
-        78,
-        True,
-    )
-    assert "is not set: give postgresql://" in (
-        unsaid := site.job("dashboard", JOB_DATABASE_URL="", check=2).stderr
-    )
-    assert unsaid.endswith("after `job local`: --local DIR\n")
+    assert empty.returncode == 78
+    assert "there is no database; `job local` makes one" in empty.stderr
+    unset = site.job("dashboard", JOB_DATABASE_URL="", check=2).stderr
+    assert "is not set: give postgresql://" in unset
+    assert unset.endswith("after `job local`: --local DIR\n")
     both = ("list", "--local", "out", "--database-url", site.database_url)
     assert (
         "--local out and --database-url both say where things are: give one of them"
@@ -203,31 +202,18 @@ def test_on_the_servers_of_a_local_run(site):
     with Postgres(folder) as server:
         url = _lived(site.database_url).url
         _lived(server.url)
-        running = site.start(
-            "dashboard", "--local", site.folder / "out", "--port", 0, JOB_DATABASE_URL=""
-        )
-        assert (
-            _get(f"{_address(running)}api/studies")["study_summaries"][0]["study_name"]
-            == "small/cnn"
-        )
+        local = ("dashboard", "--local", site.folder / "out", "--port", 0)
+        running = site.start(*local, JOB_DATABASE_URL="")
+        (study_shown,) = _get(f"{_address(running)}api/studies")["study_summaries"][:1]
+        assert study_shown["study_name"] == "small/cnn"
         running.send(signal.SIGTERM)
         running.wait(20, check=0)
-        state = json.loads(
-            site.job(
-                "status",
-                "--json",
-                "--local",
-                "out",
-                check=0,
-                JOB_DATABASE_URL="",
-                JOB_EXPERIMENT="",
-            ).stdout
-        )
+        unset = {"JOB_DATABASE_URL": "", "JOB_EXPERIMENT": ""}
+        status = site.job("status", "--json", "--local", "out", check=0, **unset)
+        state = json.loads(status.stdout)
         assert state["experiment"] == "small", "the experiment that `job local` has there"
         Database(server.url, 0).rows("select 1")
-    started = site.start(
-        "dashboard", "--local", site.folder / "out", "--port", 0, JOB_DATABASE_URL=""
-    )
+    started = site.start(*local, JOB_DATABASE_URL="")
     assert len(_get(f"{_address(started)}api/studies")["study_summaries"]) == 1
     taken = _address(started).split(":")[2].strip("/")
     assert (

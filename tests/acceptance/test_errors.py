@@ -22,14 +22,12 @@ def sentence(done):
 
 def test_before_prepare(small):
     """A worker that comes before `prepare` exits with 75 and says what to run."""
-    assert "has no tables yet: run `job prepare" in sentence(
-        small.job("trial", "--index", 0, check=75)
-    )
+    early = small.job("trial", "--index", 0, check=75)
+    assert "has no tables yet: run `job prepare" in sentence(early)
     small.job("prepare", "small.toml", check=0)
-    assert (
-        "experiment 'other' (from JOB_EXPERIMENT or --experiment) is not in the database yet"
-        in sentence(small.job("trial", "--index", 0, "--experiment", "other", check=75))
-    )
+    other = small.job("trial", "--index", 0, "--experiment", "other", check=75)
+    words = "experiment 'other' (from JOB_EXPERIMENT or --experiment) is not in the database yet"
+    assert words in sentence(other)
 
 
 def test_the_database_refuses(small):
@@ -108,25 +106,8 @@ def test_a_net_too_large_for_the_memory(small, size, blocks, limit_kb):
         large.replace('"digits"', f'"digits"\nimage_size = {size}')
     )
     small.job("prepare", "small.toml", check=0)
-    limited = [
-        "sh",
-        "-c",
-        f'ulimit -v {limit_kb} && exec "$@"',
-        "sh",
-        sys.executable,
-        "-m",
-        "job",
-        "trial",
-        "--index",
-        "0",
-    ]
-    done = subprocess.run(
-        limited, env=small.environ, cwd=small.folder, capture_output=True, text=True, timeout=300
-    )
-    assert (
-        sentence(done)
-        == "job: cnn trial 0: out of memory; give the task more, or search smaller batches and widths"
-    )
+    done = run_limited(small, limit_kb, "-m", "job", "trial", "--index", "0")
+    assert sentence(done) == OUT_OF_MEMORY
     assert done.returncode == 1
     (row,) = Database(small.database_url, 5).rows("select outcome, reason from attempt")
     assert row == {"outcome": "error", "reason": "out of memory"}
@@ -138,23 +119,25 @@ def test_no_memory_to_begin_with(small):
     The exit code is 1, and the attempt counts.
     """
     small.job("prepare", "small.toml", check=0)
-    limited = ["sh", "-c", 'ulimit -v 800000 && exec "$@"', "sh", sys.executable, "-P", "-m", "job"]
-    done = subprocess.run(
-        [*limited, "trial", "--index", "0"],
-        env=small.environ,
-        cwd=small.folder,
-        capture_output=True,
-        text=True,
-    )
-    assert (done.returncode, sentence(done)) == (
-        1,
-        "job: cnn trial 0: out of memory; give the task more, or search smaller batches and widths",
-    )
-    done = subprocess.run(
-        [*limited, "check"], env=small.environ, cwd=small.folder, capture_output=True, text=True
-    )
+    job = ("-P", "-m", "job")
+    done = run_limited(small, 800_000, *job, "trial", "--index", "0")
+    assert (done.returncode, sentence(done)) == (1, OUT_OF_MEMORY)
+    done = run_limited(small, 800_000, *job, "check")
     assert "out of memory (" in done.stdout
     assert "`ulimit -v` allows" in done.stdout
+
+
+OUT_OF_MEMORY = (
+    "job: cnn trial 0: out of memory; give the task more, or search smaller batches and widths"
+)
+
+
+def run_limited(site, limit_kb: int, *arguments: str) -> subprocess.CompletedProcess:
+    """Run Python with a limit on its memory, and return what it printed."""
+    command = ["sh", "-c", f'ulimit -v {limit_kb} && exec "$@"', "sh", sys.executable, *arguments]
+    return subprocess.run(
+        command, env=site.environ, cwd=site.folder, capture_output=True, text=True, timeout=300
+    )
 
 
 def test_an_index_beyond_the_stage(small):
@@ -278,31 +261,27 @@ def test_a_cache_that_cannot_be_used(small):
 def test_many_in_turn(small):
     """--count K runs K tasks from I*K on; the exit code of a failed one is that of all."""
     (small.folder / "small.toml").write_text(SMALL.replace("trials = 1", "trials = 3"))
-    (small.folder / "job.py").write_text(
-        "raise SystemExit('a file of the user')"
-    )  # takes no child's place
+    # It takes no child's place.
+    (small.folder / "job.py").write_text("raise SystemExit('a file of the user')")
     small.job("prepare", "small.toml", check=0)
     small.job("trial", "--count", 2, check=0, SLURM_ARRAY_TASK_ID="1")
-    states = [
-        r["state"]
-        for r in Database(small.database_url, 5).rows(
-            "select state from task where stage = 'trial' order by index"
-        )
-    ]
-    assert states == ["waiting", "waiting", "complete"]
-    small.job("fold", "--index", 0, "--count", 2, check=75)
     database = Database(small.database_url, 5)
+    rows = database.rows("select state from task where stage = 'trial' order by index")
+    assert [row["state"] for row in rows] == ["waiting", "waiting", "complete"]
+    small.job("fold", "--index", 0, "--count", 2, check=75)
     database.rows(
-        "update task set state = 'failed', reason = 'x', finished = now() where stage = 'trial' and index = 0"
+        "update task set state = 'failed', reason = 'x', finished = now()"
+        " where stage = 'trial' and index = 0"
     )
     database.rows(
-        "update task set state = 'running', owner = 'x', lease_until = 'infinity' where stage = 'trial' and index = 1"
+        "update task set state = 'running', owner = 'x', lease_until = 'infinity'"
+        " where stage = 'trial' and index = 1"
     )
-    small.job(
-        "trial", "--index", 0, "--count", 3, check=75
-    )  # the 70 before it must not make it final
+    # The 70 of the first task must not be the code of all.
+    small.job("trial", "--index", 0, "--count", 3, check=75)
     database.rows(
-        "update task set state = 'waiting', owner = null, lease_until = null where stage = 'trial' and index = 1"
+        "update task set state = 'waiting', owner = null, lease_until = null"
+        " where stage = 'trial' and index = 1"
     )
     small.job("trial", "--index", 0, "--count", 3, check=70)
     small.job("trial", "--experiment", "trial", "--index", 0, "--count", 1, check=75)
@@ -323,12 +302,8 @@ def test_nothing_to_do_imports_nothing_heavy(small):
     heavy = ("tensorflow", "keras", "optuna", "boto3")
     looking = {"check": 0, "PYTHONPROFILEIMPORTTIME": "1"}
     small.job("prepare", "small.toml", check=0)
-    assert imports(small.job("trial", "--index", 0, **looking), *heavy) == [
-        "boto3",
-        "keras",
-        "optuna",
-        "tensorflow",
-    ]
+    first = small.job("trial", "--index", 0, **looking)
+    assert imports(first, *heavy) == ["boto3", "keras", "optuna", "tensorflow"]
     assert imports(small.job("trial", "--index", 0, **looking), *heavy) == []
     assert imports(small.job("trial", **looking, SLURM_ARRAY_TASK_ID="999"), *heavy) == []
     assert imports(small.job("status", **looking), *heavy) == []

@@ -51,13 +51,14 @@ SHELL = {
     "AWS_SESSION_TOKEN": "of-another-account",
     "MPLBACKEND": "module://matplotlib_inline.backend_inline",
 }
-AWS_CONFIG = "[default]\nregion = eu-west-1\nignore_configured_endpoint_urls = true\ns3 =\n  addressing_style = virtual\n"
-KERAS_JSON = {
-    "backend": "torch",
-    "image_data_format": "channels_first",
-    "floatx": "float16",
-    "epsilon": 1,
-}
+AWS_CONFIG = """[default]
+region = eu-west-1
+ignore_configured_endpoint_urls = true
+s3 =
+  addressing_style = virtual
+"""
+KERAS_JSON = {"backend": "torch", "image_data_format": "channels_first"}
+KERAS_JSON |= {"floatx": "float16", "epsilon": 1}
 
 
 @pytest.fixture
@@ -96,11 +97,9 @@ def shell(folder) -> dict:
         "HOME": str(folder),
         "KERAS_HOME": str(folder / "keras"),
     }
-    return (
-        {k: v for k, v in os.environ.items() if not k.startswith(("JOB_", "no_proxy", "NO_PROXY"))}
-        | SHELL
-        | offline
-    )
+    foreign = ("JOB_", "no_proxy", "NO_PROXY")
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(foreign)}
+    return clean | SHELL | offline
 
 
 def running(folder) -> list[int]:

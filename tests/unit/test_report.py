@@ -523,8 +523,8 @@ def test_trials_within_the_interval_of_the_best_are_counted():
 
     revalue(model, lambda trial: 0.60 if trial.index == 0 else 0.10)
     assert (
-        "None of the 4 other complete trials lies within that interval: as far as these images tell,"
-        in text_of(page_of(collected))
+        "None of the 4 other complete trials lies within that interval:"
+        " as far as these images tell," in text_of(page_of(collected))
     )
     model.tasks["trial"] = model.stage("trial", "complete")[:2]
     assert "The other complete trial lies outside that interval:" in text_of(page_of(collected))

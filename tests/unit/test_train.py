@@ -29,22 +29,34 @@ from job.randomness import generator
 from job.work.artifacts import predictions
 
 STEPS = 12  # of 3 epochs over 60 images in batches of 16
+SHORT = {"learning_rate": 0.01, "batch_size": 16, "epochs": 3}
+DECAYED = SHORT | {"schedule": "cosine", "weight_decay": 0.01, "label_smoothing": 0.1}
+CONSTANT = SHORT | {"schedule": "constant", "weight_decay": 0, "label_smoothing": 0}
+
+
+def accuracy(labels, probabilities) -> float:
+    """Return the accuracy, as a trial is scored by."""
+    return score("accuracy", labels, probabilities, method=NEWEST)
+
+
+def no_score(labels, probabilities) -> float:
+    """Return 0, where a test needs no score."""
+    return 0.0
+
+
+def parts(inputs) -> tuple[Examples, Examples]:
+    """Return 60 examples to train on and 20 to validate with."""
+    labels = np.arange(80) % 3
+    return Examples(inputs, labels, np.arange(60)), Examples(inputs, labels, np.arange(60, 80))
 
 
 def conv_net():
     """Return a small CNN, its parameters and images."""
-    parameters = {
-        "blocks": 1,
-        "width": 4,
-        "units": 8,
-        "dropout": 0.3,
-        "augment": {"shift": 0.1, "flip": True, "rotation": 10},
-    }
-    return (
-        cnn.build(parameters, (16, 16, 3), 3),
-        parameters,
-        np.random.default_rng(0).integers(0, 255, (80, 16, 16, 3), np.uint8),
-    )
+    augment = {"shift": 0.1, "flip": True, "rotation": 10}
+    parameters = {"blocks": 1, "width": 4, "units": 8, "dropout": 0.3, "augment": augment}
+    net = cnn.build(parameters, (16, 16, 3), 3)
+    images = np.random.default_rng(0).integers(0, 255, (80, 16, 16, 3), np.uint8)
+    return net, parameters, images
 
 
 def bfloat16_net():
@@ -56,28 +68,17 @@ def bfloat16_net():
 def head():
     """Return a classification head, its parameters and features."""
     parameters = {"units": 8, "dropout": 0.3, "class_weights": "balanced"}
-    return (
-        transfer.head(parameters, 20, 3),
-        parameters,
-        np.random.default_rng(0).normal(size=(80, 20)).astype(np.float32),
-    )
+    features = np.random.default_rng(0).normal(size=(80, 20)).astype(np.float32)
+    return transfer.head(parameters, 20, 3), parameters, features
 
 
 def tuned():
     """Return a net to fine-tune, its parameters and images."""
-    parameters = {
-        "input_size": 32,
-        "units": 0,
-        "dropout": 0.3,
-        "unfreeze": 1,
-        "augment": {"shift": 0.1, "flip": True},
-    }
+    parameters = {"input_size": 32, "units": 0, "dropout": 0.3, "unfreeze": 1}
+    parameters["augment"] = {"shift": 0.1, "flip": True}
     images = np.random.default_rng(0).integers(0, 255, (80, 32, 32, 3), np.uint8)
-    return (
-        transfer.fine_tuning_model("vgg16", parameters, (32, 32, 3), 3, None, method=NEWEST),
-        parameters,
-        images,
-    )
+    net = transfer.fine_tuning_model("vgg16", parameters, (32, 32, 3), 3, None, method=NEWEST)
+    return net, parameters, images
 
 
 class Drifting(keras.layers.Layer):
@@ -100,12 +101,9 @@ class Drifting(keras.layers.Layer):
 def stateful_net():
     """Return a net with a layer that has its own state."""
     images = np.random.default_rng(0).integers(0, 255, (80, 8, 8, 3), np.uint8)
-    layers = [
-        keras.layers.Flatten(),
-        Drifting(),
-        keras.layers.Dense(3, "softmax", kernel_regularizer="l2"),
-    ]
-    return keras.Sequential([keras.Input((8, 8, 3)), *layers]), {}, images
+    last = keras.layers.Dense(3, "softmax", kernel_regularizer="l2")
+    layers = [keras.Input((8, 8, 3)), keras.layers.Flatten(), Drifting(), last]
+    return keras.Sequential(layers), {}, images
 
 
 class World:
@@ -122,10 +120,7 @@ class World:
 
         keras.utils.set_random_seed(5)
         net, parameters, inputs = self.build()
-        parameters = parameters | {
-            "learning_rate": 0.01, "batch_size": 16, "epochs": 3, "schedule": "cosine", "weight_decay": 0.01, "label_smoothing": 0.1,
-        }  # fmt: skip
-        labels = np.arange(80) % 3
+        parameters = parameters | DECAYED
         taken = []
 
         def check():
@@ -138,44 +133,23 @@ class World:
             assert self.reported.setdefault(epoch, (metrics, value)) == (metrics, value)
             return False
 
-        hooks = Hooks(
-            taken.append,
-            check,
-            report,
-            lambda labels, probabilities: score("accuracy", labels, probabilities, method=NEWEST),
-        )
-        examples = (
-            Examples(inputs, labels, np.arange(60)),
-            Examples(inputs, labels, np.arange(60, 80)),
-        )
+        hooks = Hooks(taken.append, check, report, accuracy)
+        fixed = transfer.fixed(net) if "unfreeze" in parameters else ()
         snapshot = checkpoint.unpack(self.bundle) if self.bundle else None
         try:
-            outcome = train(
-                net,
-                parameters,
-                *examples,
-                7,
-                hooks,
-                snapshot,
-                transfer.fixed(net) if "unfreeze" in parameters else (),
-                method=NEWEST,
-            )
+            run = (net, parameters, *parts(inputs), 7, hooks, snapshot, fixed)
+            outcome = train(*run, method=NEWEST)
         except Interrupted:
             self.bundle = checkpoint.pack(*taken[-1]())
             return None
         weights = checkpoint.hash_arrays([np.asarray(v) for v in net.weights])
-        return (
-            weights,
-            history_csv(outcome.history),
-            outcome.probabilities.tobytes(),
-            outcome.value,
-            outcome.step,
-        )
+        curve = history_csv(outcome.history)
+        return weights, curve, outcome.probabilities.tobytes(), outcome.value, outcome.step
 
 
 @pytest.mark.parametrize("build", [conv_net, bfloat16_net, head, stateful_net])
 def test_stopped_at_every_step(build):
-    """A training stopped after every step, and in a report, ends with an undisturbed one's bits."""
+    """A training stopped after every step, and in a report, gives an undisturbed one's bits."""
     calm = World(build).run()
     assert calm[-1] == STEPS
     world = World(build)
@@ -208,30 +182,20 @@ def test_a_stored_decision_ends_a_resumed_training():
     def once(snapshot, pruned_after):
         keras.utils.set_random_seed(5)
         net, parameters, inputs = head()
-        parameters = parameters | {
-            "learning_rate": 0.01, "batch_size": 16, "epochs": 3, "schedule": "constant", "weight_decay": 0, "label_smoothing": 0,
-        }  # fmt: skip
         taken = []
-        hooks = Hooks(
-            taken.append,
-            report=lambda epoch, metrics, value: epoch == pruned_after,
-            score=lambda labels, p: score("accuracy", labels, p, method=NEWEST),
-        )
-        examples = (
-            Examples(inputs, np.arange(80) % 3, np.arange(60)),
-            Examples(inputs, np.arange(80) % 3, np.arange(60, 80)),
-        )
-        return train(net, parameters, *examples, 7, hooks, snapshot, method=NEWEST), taken
+
+        def report(epoch, metrics, value) -> bool:
+            return epoch == pruned_after
+
+        hooks = Hooks(taken.append, report=report, score=accuracy)
+        run = (net, parameters | CONSTANT, *parts(inputs), 7, hooks, snapshot)
+        return train(*run, method=NEWEST), taken
 
     first, taken = once(None, 1)
     again, steps = once(checkpoint.unpack(checkpoint.pack(*taken[-1]())), 1)
     assert steps == []
-    assert (again.pruned_at, again.step, again.value, again.history) == (
-        1,
-        8,
-        first.value,
-        first.history,
-    )
+    assert (again.pruned_at, again.step) == (1, 8)
+    assert (again.value, again.history) == (first.value, first.history)
     assert again.probabilities.tobytes() == first.probabilities.tobytes()
 
 
@@ -258,23 +222,10 @@ def test_balanced_classes_weigh_the_same(mode, share):
     labels = np.array([0] * 90 + [1] * 10)
     examples = Examples(np.zeros((100, 4), np.float32), labels, np.arange(100))
     net = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, "softmax")])
-    parameters = {
-        "learning_rate": 0.05,
-        "batch_size": 100,
-        "epochs": 150,
-        "schedule": "constant",
-        "weight_decay": 0,
-        "label_smoothing": 0,
-    }
-    outcome = train(
-        net,
-        parameters | {"class_weights": mode},
-        examples,
-        examples,
-        1,
-        Hooks(score=lambda labels, p: score("accuracy", labels, p, method=NEWEST)),
-        method=NEWEST,
-    )
+    parameters = CONSTANT | {"learning_rate": 0.05, "batch_size": 100, "epochs": 150}
+    parameters["class_weights"] = mode
+    hooks = Hooks(score=accuracy)
+    outcome = train(net, parameters, examples, examples, 1, hooks, method=NEWEST)
     assert outcome.probabilities[0, 0] == pytest.approx(share, abs=0.02)
 
 
@@ -293,23 +244,12 @@ def test_by_method_1_a_training_has_the_old_bits():
     decay = 0.2
     then = keras.models.clone_model(net)
     then.set_weights(net.get_weights())
-    parameters = (
-        parameters
-        | PLAIN
-        | {
-            "weight_decay": decay,
-            "label_smoothing": smoothing,
-            "dropout": 0.0,
-            "class_weights": "none",
-        }
-    )
-    training = Examples(inputs, labels, np.arange(60))
-    validation = Examples(inputs, labels, np.arange(60, 80))
+    parameters |= PLAIN | {"weight_decay": decay, "label_smoothing": smoothing}
+    parameters |= {"dropout": 0.0, "class_weights": "none"}
     for one in (net, then):
         next(layer for layer in one.layers if isinstance(layer, keras.layers.Dropout)).rate = 0.0
-    outcome = train(
-        net, parameters, training, validation, 7, Hooks(score=lambda labels, p: 0.0), method=1
-    )
+    hooks = Hooks(score=no_score)
+    outcome = train(net, parameters, *parts(inputs), 7, hooks, method=1)
     optimizer = keras.optimizers.AdamW(0.01, weight_decay=decay)
     optimizer.build(then.trainable_variables)
     for epoch in range(2):
@@ -318,9 +258,8 @@ def test_by_method_1_a_training_has_the_old_bits():
             step_of_then(then, optimizer, inputs[rows], labels[rows], smoothing)
     assert [a.tobytes() for a in net.get_weights()] == [a.tobytes() for a in then.get_weights()]
     p = predict(then, inputs, np.arange(60, 80))
-    assert outcome.history[-1]["val_loss"] == float(
-        -np.log(np.clip(p[np.arange(20), labels[60:]].astype(float), 1e-7, 1)).mean()
-    )
+    right = p[np.arange(20), labels[60:]].astype(float)
+    assert outcome.history[-1]["val_loss"] == float(-np.log(np.clip(right, 1e-7, 1)).mean())
 
 
 @tf.function(autograph=False)
@@ -339,27 +278,15 @@ def test_both_losses_of_a_curve_are_of_one_kind():
 
     On the same rows, and without a step, both are one number.
     """
-    net, parameters, inputs = head()
-    parameters |= PLAIN | {
-        "batch_size": 60,
-        "epochs": 1,
-        "learning_rate": 1e-8,
-        "weight_decay": 0.0,
-        "label_smoothing": 0.3,
-    }
+    _, parameters, inputs = head()
+    parameters |= PLAIN | {"batch_size": 60, "epochs": 1, "learning_rate": 1e-8}
+    parameters |= {"weight_decay": 0.0, "label_smoothing": 0.3, "class_weights": "none"}
     net = keras.Sequential([keras.Input((20,)), keras.layers.Dense(3, "softmax")])
     rows = Examples(inputs, np.arange(80) % 3, np.arange(60))
     for method, same in ((2, True), (1, False)):
-        told = train(
-            net,
-            parameters | {"class_weights": "none"},
-            rows,
-            rows,
-            7,
-            Hooks(score=lambda labels, p: 0.0),
-            method=method,
-        ).history[0]
-        assert (told["loss"] == pytest.approx(told["val_loss"], rel=1e-4)) == same
+        outcome = train(net, parameters, rows, rows, 7, Hooks(score=no_score), method=method)
+        losses = outcome.history[0]
+        assert (losses["loss"] == pytest.approx(losses["val_loss"], rel=1e-4)) == same
 
 
 def test_weight_decay_leaves_biases_and_normalization_alone():
@@ -375,19 +302,14 @@ def test_weight_decay_leaves_biases_and_normalization_alone():
     ]
     layers += [keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(2)]
     for method, decayed in ((2, {"kernel"}), (1, {"kernel", "bias", "gamma", "beta"})):
-        net = keras.Sequential(
-            [
-                keras.Input((8, 8, 3)),
-                *(type(layer).from_config(layer.get_config()) for layer in layers),
-            ]
-        )
+        copies = [type(layer).from_config(layer.get_config()) for layer in layers]
+        net = keras.Sequential([keras.Input((8, 8, 3)), *copies])
         optimizer = build_optimizer(PLAIN | {"weight_decay": 0.5}, 10, net, method)
         optimizer.build(net.trainable_variables)
         for variable in net.trainable_variables:
             variable.assign(tf.ones_like(variable))
-        optimizer.apply(
-            [tf.zeros_like(v) for v in net.trainable_variables], net.trainable_variables
-        )
+        no_gradients = [tf.zeros_like(v) for v in net.trainable_variables]
+        optimizer.apply(no_gradients, net.trainable_variables)
         shrunk = {v.name for v in net.trainable_variables if (np.asarray(v) < 1).all()}
         assert shrunk == decayed
         assert np.asarray(net.layers[-1].kernel) == pytest.approx(1 - 0.01 * 0.5)
@@ -399,16 +321,14 @@ def test_a_mapped_file_is_no_memory_of_the_process(tmp_path):
     What was read is what the file holds.
     """
     n = 2 * MAPPED_BYTES // 3072
-    written = np.lib.format.open_memmap(
-        tmp_path / "images.npy", "w+", np.uint8, (n, 32, 32, 3)
-    )  # mostly a hole
+    shape = (n, 32, 32, 3)
+    written = np.lib.format.open_memmap(tmp_path / "images.npy", "w+", np.uint8, shape)
+    # The file is mostly a hole.
     written[::1000] = 7
     del written
     images = np.load(tmp_path / "images.npy", mmap_mode="r")
-    sums = [
-        int(read_rows(images, rows).sum())
-        for rows in np.array_split(np.random.default_rng(0).permutation(n), n // 256)
-    ]
+    batches = np.array_split(np.random.default_rng(0).permutation(n), n // 256)
+    sums = [int(read_rows(images, rows).sum()) for rows in batches]
     assert sum(sums) == len(range(0, n, 1000)) * 3072 * 7
     assert resident_bytes(tmp_path / "images.npy") < MAPPED_BYTES / 4
 
