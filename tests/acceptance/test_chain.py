@@ -29,9 +29,8 @@ def test_from_prepare_to_report(tiny):
     for index in range(4):
         tiny.job("trial", "--index", index, check=0)
     for n, path in enumerate(sorted((tiny.folder / "cache").rglob("*.npy"))):
-        os.truncate(
-            path, n % 2 * path.stat().st_size // 2
-        )  # as a power cut leaves a file: fetched again, no task's error
+        # As a power cut leaves a file: it is fetched again, and is no task's error.
+        os.truncate(path, n % 2 * path.stat().st_size // 2)
     for index in range(4):
         tiny.job("fold", check=0, JOB_COMPLETION_INDEX=str(index))
     assert database.rows("select * from opening") == []

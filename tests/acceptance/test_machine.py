@@ -18,8 +18,14 @@ from job.coordination import schema
 from job.coordination.database import Database
 from job.errors import Invalid
 
-PLAN = f"{sys.executable} -m job plan small.toml"
-# What the shell runs; the exit code; what stands on standard error.
+JOB = f"{sys.executable} -m job"
+PLAN = f"{JOB} plan small.toml"
+REASON = os.strerror(errno.EACCES if os.getuid() else errno.EPERM)
+STORE_ENVIRON = (
+    "AWS_ENDPOINT_URL_S3=http://h:port AWS_ACCESS_KEY_ID=a AWS_SECRET_ACCESS_KEY=b"
+    " JOB_DATABASE_URL=postgresql://h/d JOB_STORE_URL=s3://b/x"
+)
+# What the shell runs; the exit code; what is on standard error.
 SHORTAGES = {
     "nobody reads": (f"{PLAN} | head -c0; exit ${{PIPESTATUS[0]}}", 1, ""),
     "no output": (f"{PLAN} >&-", 0, ""),
@@ -29,31 +35,29 @@ SHORTAGES = {
         69,
         "job: no space left on the disk that is written to: free some, then run me again\n",
     ),
-    "a full disk for errors": (f"{sys.executable} -m job plan none.toml 2>/dev/full", 78, ""),
-    "nobody reads the log": (
-        f"{sys.executable} -m job trial | head -c0; exit ${{PIPESTATUS[0]}}",
-        2,
-        "",
-    ),
+    "a full disk for errors": (f"{JOB} plan none.toml 2>/dev/full", 78, ""),
+    "nobody reads the log": (f"{JOB} trial | head -c0; exit ${{PIPESTATUS[0]}}", 2, ""),
     "a folder closed to us": (
-        f"{sys.executable} -m job serve --folder /sys/x --url-file u",
+        f"{JOB} serve --folder /sys/x --url-file u",
         78,
-        f"job: /sys/x: {os.strerror(errno.EACCES if os.getuid() else errno.EPERM)}; this user ({os.getuid()}) needs the right to it\n",
+        f"job: /sys/x: {REASON}; this user ({os.getuid()}) needs the right to it\n",
     ),
     "a name too long": (
-        f"JOB_DATABASE_URL= {sys.executable} -m job dashboard --local /{'x' * 5000}",
+        f"JOB_DATABASE_URL= {JOB} dashboard --local /{'x' * 5000}",
         78,
         f'job: "/{"x" * 75}...: File name too long; expected a path\n',
     ),
     "binary for a URL": (
-        f"JOB_DATABASE_URL_FILE=binary {sys.executable} -m job status",
+        f"JOB_DATABASE_URL_FILE=binary {JOB} status",
         78,
-        "job: JOB_DATABASE_URL_FILE = binary: cannot be read (it is not UTF-8 text); expected a file holding postgresql://user:***@host:port/database\n",
+        "job: JOB_DATABASE_URL_FILE = binary: cannot be read (it is not UTF-8 text);"
+        " expected a file holding postgresql://user:***@host:port/database\n",
     ),
     "a port that is none": (
-        f"AWS_ENDPOINT_URL_S3=http://h:port AWS_ACCESS_KEY_ID=a AWS_SECRET_ACCESS_KEY=b JOB_DATABASE_URL=postgresql://h/d JOB_STORE_URL=s3://b/x {sys.executable} -m job gc",
+        f"{STORE_ENVIRON} {JOB} gc",
         78,
-        "job: the store s3://b/x cannot be opened: Port could not be cast to integer value as 'port'; check AWS_ENDPOINT_URL_S3 and AWS_REGION\n",
+        "job: the store s3://b/x cannot be opened: Port could not be cast to integer value as"
+        " 'port'; check AWS_ENDPOINT_URL_S3 and AWS_REGION\n",
     ),
 }
 
@@ -65,13 +69,9 @@ def test_a_shortage(tmp_path, name):
     (tmp_path / "small.toml").write_text(SMALL)
     (tmp_path / "binary").write_bytes(bytes(range(256)))
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("JOB_", "SLURM_", "AWS_"))}
-    done = subprocess.run(
-        ["bash", "-c", command],
-        env=clean | {"JOB_LOG": "json"} if "log" in name else clean,
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-    )
+    environ = clean | {"JOB_LOG": "json"} if "log" in name else clean
+    shell = ["bash", "-c", command]
+    done = subprocess.run(shell, env=environ, cwd=tmp_path, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (code, words)
 
 
@@ -79,27 +79,23 @@ def test_a_database_url_written_by_an_editor(site):
     """A byte order mark before a URL or an experiment is ignored."""
     (site.folder / "url").write_bytes(b"\xef\xbb\xbf" + site.database_url.encode() + b"\r\n")
     (site.folder / "small.toml").write_bytes(b"\xef\xbb\xbf" + SMALL.encode())
-    assert (
-        "has no tables yet"
-        in site.job(
-            "list", check=75, JOB_DATABASE_URL="", JOB_DATABASE_URL_FILE=str(site.folder / "url")
-        ).stderr
-    )
+    environ = {"JOB_DATABASE_URL": "", "JOB_DATABASE_URL_FILE": str(site.folder / "url")}
+    assert "has no tables yet" in site.job("list", check=75, **environ).stderr
     site.job("plan", "small.toml", check=0)
 
 
 def test_a_user_without_a_home():
     """The folder of weights is where Keras puts it for a user without a name or a home."""
-    code = "import os, job.learning.weights as w; del os.environ['HOME']; os.setuid(12345); print(w.keras_folder())"
+    code = (
+        "import os, job.learning.weights as w; del os.environ['HOME']; os.setuid(12345);"
+        " print(w.keras_folder())"
+    )
     environ = {k: v for k, v in os.environ.items() if k != "KERAS_HOME"} | {"HOME": "/root"}
     if os.getuid():
         pytest.skip("only root can become a user without a name")
-    assert (
-        subprocess.run(
-            [sys.executable, "-c", code], env=environ, capture_output=True, text=True
-        ).stdout
-        == "/tmp/.keras/models\n"
-    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=environ, capture_output=True, text=True)
+    assert done.stdout == "/tmp/.keras/models\n"
 
 
 BLOCKED = """
@@ -136,9 +132,9 @@ def test_a_package_that_is_not_installed(small):
     small.job("prepare", "small.toml", check=0)
     done = small.job("trial", "--index", 0, check=78, **_without(small, "tensorflow", "keras"))
     assert (
-        "job: the package keras is not installed: run `pip install 'image-tuning-job[cpu]'`, or [gpu]"
-        in done.stderr
-    )
+        "job: the package keras is not installed:"
+        " run `pip install 'image-tuning-job[cpu]'`, or [gpu]"
+    ) in done.stderr
     assert "Traceback" not in done.stderr
     rows = Database(small.database_url, 5)
     assert rows.rows("select state, counted from task where stage = 'trial'") == [
@@ -155,7 +151,9 @@ def test_a_bug_of_ours(site):
     folder = site.folder / "bug"
     folder.mkdir()
     (folder / "sitecustomize.py").write_text(
-        "import job.experiment.specification\ndef load(path): raise KeyError('oh')\njob.experiment.specification.load = load\n"
+        "import job.experiment.specification\n"
+        "def load(path): raise KeyError('oh')\n"
+        "job.experiment.specification.load = load\n"
     )
     done = site.job("plan", "x.toml", check=1, PYTHONPATH=str(folder), JOB_DATABASE_URL="")
     assert "this is a bug of ours" in done.stderr

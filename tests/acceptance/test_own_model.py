@@ -60,23 +60,13 @@ def test_a_custom_model_from_prepare_to_verify(own):
     assert f'models.residual.source: "{source}" -> "' in refused
     assert "(the code of its factory). Give the file a new name" in refused
     refused = own.job("fold", "--index", 1, check=78).stderr
-    assert (
-        f"model residual was prepared with the source {source}, but {module} and what it imports are"
-        in refused
-    )
-    assert (
-        "was prepared with the source"
-        in own.job("predict", "residual", "picture.png", check=78).stderr
-    )
+    prepared = f"model residual was prepared with the source {source}"
+    assert f"{prepared}, but {module} and what it imports are" in refused
+    refused = own.job("predict", "residual", "picture.png", check=78).stderr
+    assert "was prepared with the source" in refused
     assert database.rows("select state, counted from task where stage = 'fold' and index = 1") == [
         {"state": "waiting", "counted": 0}
     ]
     module.unlink()
-    assert (
-        imports(
-            own.job("trial", "--index", 0, check=0, PYTHONPROFILEIMPORTTIME="1"),
-            "residual",
-            "tensorflow",
-        )
-        == []
-    )
+    done = own.job("trial", "--index", 0, check=0, PYTHONPROFILEIMPORTTIME="1")
+    assert imports(done, "residual", "tensorflow") == []

@@ -23,13 +23,8 @@ def test_logs_as_json(small):
     assert sum(record["message"].startswith("device: cpu (") for record in records(done)) == 1
     keys = ["time", "level", "message", "experiment", "model", "stage", "index", "attempt"]
     assert all(list(record) == keys for record in records(done))
-    assert {k: records(done)[-1][k] for k in keys[3:]} == {
-        "experiment": "small",
-        "model": "cnn",
-        "stage": "trial",
-        "index": 0,
-        "attempt": 1,
-    }
+    task = {"experiment": "small", "model": "cnn", "stage": "trial", "index": 0, "attempt": 1}
+    assert {k: records(done)[-1][k] for k in keys[3:]} == task
     again = records(small.job("trial", "--index", 0, check=0, JOB_LOG="json"))
     assert (again[-1]["level"], again[-1]["attempt"]) == ("INFO", None)
     assert "decided already" in again[-1]["message"]
@@ -43,33 +38,17 @@ def test_the_reason_of_an_end(small):
     small.job("prepare", "small.toml", check=0)
     reason = small.folder / "reason"
     trial = ("trial", "--index", "0")
+    no_url = {"JOB_DATABASE_URL": "", "JOB_DATABASE_URL_FILE": "/run/none/url"}
+    no_server = {"JOB_DATABASE_URL": "postgresql://job:hidden0@127.0.0.1:9/x"}
     for arguments, environ, code, level, words in (
         (("trial", "--index", "9"), {}, 2, "ERROR", "trial index 9 (from --index) is not in 0..0"),
         (("trial", "--indexx", "9"), {}, 2, "ERROR", "No such option"),
         (("fold", "--index", "0"), {}, 75, "WARNING", "1 trial tasks of cnn are not finished yet"),
-        (
-            trial,
-            {"JOB_DATABASE_URL": "", "JOB_DATABASE_URL_FILE": "/run/none/url"},
-            78,
-            "ERROR",
-            "/run/none/url: cannot be read",
-        ),
-        (
-            trial,
-            {"JOB_DATABASE_URL": "postgresql://job:hidden0@127.0.0.1:9/x"},
-            69,
-            "WARNING",
-            "cannot be reached",
-        ),
+        (trial, no_url, 78, "ERROR", "/run/none/url: cannot be read"),
+        (trial, no_server, 69, "WARNING", "cannot be reached"),
     ):
-        done = small.job(
-            *arguments,
-            check=code,
-            JOB_LOG="json",
-            JOB_REASON_FILE=str(reason),
-            JOB_WAIT_S="0.5",
-            **environ,
-        )
+        environ |= {"JOB_LOG": "json", "JOB_REASON_FILE": str(reason), "JOB_WAIT_S": "0.5"}
+        done = small.job(*arguments, check=code, **environ)
         (last,) = records(done)[-1:]
         assert (last["level"], last["message"]) == (level, reason.read_text())
         assert words in last["message"]
@@ -99,15 +78,9 @@ def test_a_reason_for_a_person(small):
 def test_no_device_is_held_for_a_database_that_is_not_there(small):
     """Before it owns a task, a worker waits JOB_WAIT_S for the database, not JOB_OUTAGE_S."""
     started = time.monotonic()
-    small.job(
-        "trial",
-        "--index",
-        0,
-        check=69,
-        JOB_DATABASE_URL="postgresql://u:p@127.0.0.1:9/x",
-        JOB_WAIT_S="1",
-        JOB_OUTAGE_S="600",
-    )
+    environ = {"JOB_DATABASE_URL": "postgresql://u:p@127.0.0.1:9/x"}
+    environ |= {"JOB_WAIT_S": "1", "JOB_OUTAGE_S": "600"}
+    small.job("trial", "--index", 0, check=69, **environ)
     assert time.monotonic() - started < 60
 
 
@@ -119,14 +92,17 @@ def test_nobody_waits_for_a_prepare_that_was_refused(small):
         {"AWS_SECRET_ACCESS_KEY": "wrong"},
         {"JOB_STORE_URL": small.store_url.replace(bucket, "no-such-bucket")},
     ):
-        said = small.job("prepare", "small.toml", check=78, **refused).stderr.splitlines()[-1]
+        done = small.job("prepare", "small.toml", check=78, **refused)
         for arguments in waiting:
-            assert (
-                small.job(*arguments, check=78, **refused).stderr.splitlines()[-1].partition(":")[0]
-                == said.partition(":")[0]
-            )
+            again = small.job(*arguments, check=78, **refused)
+            assert subject_of(again) == subject_of(done)
     for arguments in waiting:
         small.job(*arguments, check=75)
+
+
+def subject_of(done) -> str:
+    """Return the last line of standard error, up to its first colon."""
+    return done.stderr.splitlines()[-1].partition(":")[0]
 
 
 def test_a_report_that_waits(small):
@@ -156,7 +132,8 @@ def test_a_report_does_not_wait_for_what_never_comes(small):
     """Tasks after a permanently failed stage are never decided: the report omits them."""
     small.job("prepare", "small.toml", check=0)
     Database(small.database_url, 5).rows(
-        "update task set state = 'failed', reason = 'a test', finished = now() where stage = 'trial'"
+        "update task set state = 'failed', reason = 'a test', finished = now()"
+        " where stage = 'trial'"
     )
     small.job("report", "--wait", "--out", "report", check=0)
     assert "a test" in (small.folder / "report" / "index.html").read_text()
@@ -187,35 +164,25 @@ def test_data_and_weights_from_s3(tiny, weights):
     bucket, _, prefix = tiny.store_url.removeprefix("s3://").partition("/")
     mirror = open_store(f"s3://{bucket}/mirror-{prefix}", 5)
     mirror.put("images.npz", tiny.folder / "images.npz")
-    mirror.put(
-        "weights/mobilenetv2_0.35_224_no_top.weights.h5",
-        weights / "mobilenetv2_0.35_224_no_top.weights.h5",
-    )
+    name = "mobilenetv2_0.35_224_no_top.weights.h5"
+    mirror.put(f"weights/{name}", weights / name)
     os.remove(tiny.folder / "images.npz")
     tiny.job("drop", "tiny", check=0)
-    (tiny.folder / "tiny.toml").write_text(
-        (tiny.folder / "tiny.toml").read_text().replace('"tiny"', '"far"')
-    )
+    file = tiny.folder / "tiny.toml"
+    file.write_text(file.read_text().replace('"tiny"', '"far"'))
     environ = {
         "JOB_DATA": f"{mirror.url}/images.npz",
         "JOB_WEIGHTS": f"{mirror.url}/weights/",
         "HOME": str(tiny.folder),
     }
-    missing = tiny.job(
-        "prepare", "tiny.toml", check=78, **environ | {"JOB_DATA": f"{mirror.url}/other.npz"}
-    )
-    assert (
-        f'--data (or JOB_DATA) = "{mirror.url}/other.npz": {mirror.url}/other.npz is not there'
-        in missing.stderr
-    )
-    missing = tiny.job(
-        "prepare", "tiny.toml", check=78, **environ | {"JOB_WEIGHTS": f"{mirror.url}/none"}
-    )
-    assert (
-        f"--weights (or JOB_WEIGHTS) = {mirror.url}/none: expected mobilenetv2_0.35_224_no_top.weights.h5 below it"
-        in missing.stderr
-    )
-    tiny.job(
-        "prepare", "tiny.toml", check=0, AWS_CA_BUNDLE="", **environ
-    )  # empty means unset, also for boto3's variables
+    wrong = environ | {"JOB_DATA": f"{mirror.url}/other.npz"}
+    missing = tiny.job("prepare", "tiny.toml", check=78, **wrong).stderr
+    words = f'--data (or JOB_DATA) = "{mirror.url}/other.npz":'
+    assert f"{words} {mirror.url}/other.npz is not there" in missing
+    wrong = environ | {"JOB_WEIGHTS": f"{mirror.url}/none"}
+    missing = tiny.job("prepare", "tiny.toml", check=78, **wrong).stderr
+    words = f"--weights (or JOB_WEIGHTS) = {mirror.url}/none:"
+    assert f"{words} expected {name} below it" in missing
+    # An empty variable means unset, also for boto3's.
+    tiny.job("prepare", "tiny.toml", check=0, AWS_CA_BUNDLE="", **environ)
     tiny.job("features", "--index", 0, check=0, JOB_EXPERIMENT="far")

@@ -110,7 +110,7 @@ FLOATS = python3_batch(np.zeros((1, 3072)), [0])
     "data", [b"", b"\x80\x02", b"no pickle", b"\x80\x02r\xff\xff\xff\xff.", FLOATS]
 )
 def test_a_damaged_pickle_is_named(data):
-    """A pickle that is truncated, invalid or holds floats is Invalid; the error names its member."""
+    """A pickle that is truncated, invalid or holds floats is Invalid; its member is named."""
     with pytest.raises(errors.Invalid, match="member 'm' is not a readable pickle"):
         pickles.unpickle(data, "m")
 
