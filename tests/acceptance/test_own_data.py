@@ -133,7 +133,8 @@ def _torn(site):
     return site
 
 
-def test_a_folder_in_a_bucket(s3, s3_environ, tmp_path):
+@pytest.mark.usefixtures("s3_environ")
+def test_a_folder_in_a_bucket(s3, tmp_path):
     """Objects below an s3:// URL are copied once, in full; an empty prefix is refused."""
     url = f"s3://{s3.bucket}/{uuid.uuid4().hex}/photos"
     store = open_store(url, 20)

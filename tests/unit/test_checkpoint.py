@@ -18,12 +18,14 @@ class Undeletable(FolderStore):
     """A folder without the right to delete; a real one would need another user."""
 
     def delete(self, keys, patience_s=None):
+        """Refuse to delete anything."""
         if keys:
             raise Invalid("no right to delete")
 
 
 @pytest.fixture
 def store(tmp_path):
+    """Return a store in a folder."""
     return FolderStore(tmp_path, 5, time.sleep)
 
 
@@ -44,6 +46,7 @@ def checkpoints(store, attempt=1, owner="a" * 32, **identity):
 
 
 def save(saved, *steps):
+    """Save a checkpoint at each of the steps."""
     for step in steps:
         saved.offer(lambda step=step: ([np.full(2, step)], {"step": step}))
         saved.save_last()

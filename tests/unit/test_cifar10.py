@@ -121,7 +121,7 @@ REPEATED += b"h\x01h\x00\x85R" * 10_000 + b"."
 
 
 @pytest.mark.parametrize(
-    ("data", "said"),
+    ("data", "words"),
     [
         # "remember this as number ...": a table of 2.1 GB
         (b"\x80\x02}r\xff\xff\xff\x07.", "object 134,217,727 of 2"),
@@ -131,9 +131,9 @@ REPEATED += b"h\x01h\x00\x85R" * 10_000 + b"."
         (REPEATED, "again and again"),
     ],
 )
-def test_a_pickle_takes_no_more_memory_than_it_has_bytes(data, said):
+def test_a_pickle_takes_no_more_memory_than_it_has_bytes(data, words):
     """Numbers, lengths and repetitions that would fill the memory are refused before they do."""
-    with pytest.raises(errors.Invalid, match=f"member 'm' is not a readable pickle \\(.*{said}"):
+    with pytest.raises(errors.Invalid, match=f"member 'm' is not a readable pickle \\(.*{words}"):
         pickles.unpickle(data, "m")
 
 

@@ -147,7 +147,7 @@ def test_16_bit_gray_in_other_formats():
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "words"),
     [
         (
             encoded(Image.new("F", (4, 4), 0.5), "TIFF"),
@@ -165,11 +165,11 @@ def test_16_bit_gray_in_other_formats():
         (b"%PDF-1.4", "is not a PNG, JPEG, BMP, WEBP, TIFF, GIF, PPM image"),
     ],
 )
-def test_unsupported_values_and_formats_are_refused(content, said):
+def test_unsupported_values_and_formats_are_refused(content, words):
     """Floats, values beyond 16 bits and HEIC get one sentence that says what is expected."""
-    with pytest.raises(Invalid, match="^x ") as caught:
+    with pytest.raises(Invalid, match=r"^x ") as caught:
         pixels(content)
-    assert said in str(caught.value)
+    assert words in str(caught.value)
 
 
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "BMP", "WEBP", "TIFF", "GIF", "PPM"])
@@ -228,7 +228,7 @@ def test_damaged_pixels_are_refused_beside_damaged_metadata():
     at = bad.index(b"IDAT") + 40
     flipped = bad[:at] + bytes([bad[at] ^ 1]) + bad[at + 1 :]
     for broken in (flipped, bad[:-30], bad.replace(b"IEND", b"IENE")):
-        with pytest.raises(Invalid, match="damaged|cut short"):
+        with pytest.raises(Invalid, match=r"damaged|cut short"):
             pixels(broken)
 
 
@@ -315,7 +315,8 @@ def ramp(width, height):
         ("PNG", 480, {"mode": "1"}),
     ],
 )
-def test_a_large_photo_is_made_smaller_while_it_is_read(small_limits, form, width, options):
+@pytest.mark.usefixtures("small_limits")
+def test_a_large_photo_is_made_smaller_while_it_is_read(form, width, options):
     """A picture with too many pixels is decoded smaller, looks the same and keeps its full size."""
     height = width // 4 * 3
     options = dict(options)
@@ -336,7 +337,8 @@ def shrunk(image) -> np.ndarray:
     return np.asarray(image.resize((16, 12), Image.Resampling.BILINEAR)).astype(int)
 
 
-def test_a_large_photo_without_a_size_is_refused(tmp_path, small_limits):
+@pytest.mark.usefixtures("small_limits")
+def test_a_large_photo_without_a_size_is_refused(tmp_path):
     """Without data.image_size a large photo is refused: the message says to set it."""
     large = encoded(ramp(480, 360), "JPEG")
     message = refused(write_folder(tmp_path / "set", {"a/1.jpg": large, "b/1.jpg": large}))

@@ -18,6 +18,7 @@ class Server(http.server.BaseHTTPRequestHandler):
     """Serve `files` of the server; /short.zip breaks off, /503.zip is busy."""
 
     def do_GET(self):
+        """Answer as `files` and the path say."""
         path = self.path.partition("?")[0]
         self.server.asked.append(path)
         data = self.server.files.get(path)
@@ -30,7 +31,7 @@ class Server(http.server.BaseHTTPRequestHandler):
         self.wfile.write(data)
 
     def log_message(self, *_):
-        pass
+        """Log nothing."""
 
 
 @pytest.fixture
@@ -70,23 +71,28 @@ def stranger(path, content):
     path.write_bytes(content)
 
 
-def plant(copy, note):
+def plant(copy, _):
+    """Put foreign bytes in its place."""
     stranger(copy, b"planted")
 
 
-def empty(copy, note):
+def empty(copy, _):
+    """Truncate it."""
     copy.write_bytes(b"")
 
 
-def remove_note(copy, note):
+def remove_note(_, note):
+    """Remove the note of its hashes."""
     note.unlink()
 
 
-def change_note(copy, note):
+def change_note(_, note):
+    """Replace the note of its hashes."""
     note.write_text("[]")
 
 
-def make_link(copy, note):
+def make_link(copy, _):
+    """Replace it by a link to it."""
     copy.rename(copy.with_name("x"))
     copy.symlink_to("x")
 
@@ -143,21 +149,21 @@ def test_cifar10_is_downloaded_when_keras_has_none(tmp_path, server, monkeypatch
 
 
 @pytest.mark.parametrize(
-    ("path", "error", "said"),
+    ("path", "error", "words"),
     [
         ("/none.zip", errors.Invalid, "404"),
         ("/503.zip", errors.Unreachable, "503"),
         ("/short.zip", errors.Unreachable, "broke off 9 bytes"),
     ],
 )
-def test_a_failed_download_leaves_nothing(tmp_path, server, path, error, said):
+def test_a_failed_download_leaves_nothing(tmp_path, server, path, error, words):
     """A missing file is Invalid, a busy server or broken connection Unreachable.
 
     No part of a file stays, and no secret is shown.
     """
     server.files["/short.zip"] = b"PK"
     message = refused(f"{server.url}{path}?token=secret", cache_dir=tmp_path, error=error)
-    assert said in message
+    assert words in message
     assert "secret" not in message
     assert os.listdir(tmp_path / "downloads") == []
 
@@ -175,7 +181,7 @@ def test_no_server(tmp_path, monkeypatch):
 def test_another_hash_is_refused(tmp_path, server):
     """A download with another SHA-256 is Invalid with both hashes; only the right one is kept."""
     server.files["/a"] = b"abc"
-    with pytest.raises(errors.Invalid, match="has the SHA-256 ba7816bf.*, not 0000: get the file"):
+    with pytest.raises(errors.Invalid, match=r"has the SHA-256 ba7816bf.*, not 0000: get the file"):
         downloads.download(f"{server.url}/a", tmp_path / "a", "0000")
     assert os.listdir(tmp_path) == []
     sha256 = hashlib.sha256(b"abc").hexdigest()
@@ -186,9 +192,9 @@ def test_another_hash_is_refused(tmp_path, server):
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full here")
 def test_a_full_disk_is_named(tmp_path):
     """A full disk is Unreachable (69), and the error says so."""
-    with pytest.raises(errors.Unreachable, match="the disk of .* is full"):
-        with downloads.writing(tmp_path / "a"), open("/dev/full", "wb", buffering=0) as full:
-            full.writelines([b"abc"])
+    full = pytest.raises(errors.Unreachable, match=r"the disk of .* is full")
+    with full, downloads.writing(tmp_path / "a"), open("/dev/full", "wb", buffering=0) as file:
+        file.writelines([b"abc"])
 
 
 def test_a_cache_that_cannot_be_written(tmp_path, server):
@@ -199,7 +205,7 @@ def test_a_cache_that_cannot_be_written(tmp_path, server):
 
 
 @pytest.mark.parametrize(
-    ("url", "said"),
+    ("url", "shown"),
     [
         ("https://me:secret@host:8/a/b.zip?token=secret#secret", "https://host:8/a/b.zip"),
         ("https://host/b.zip?mail=secret@host", "https://host/b.zip"),
@@ -208,9 +214,9 @@ def test_a_cache_that_cannot_be_written(tmp_path, server):
         ("/data/a?b#c.zip", "/data/a?b#c.zip"),
     ],
 )
-def test_no_secret_of_a_url_is_shown(url, said):
+def test_no_secret_of_a_url_is_shown(url, shown):
     """User, password, query and fragment of a URL appear in no message."""
-    assert downloads.shown(url) == said
+    assert downloads.shown(url) == shown
 
 
 @pytest.mark.parametrize(

@@ -77,10 +77,10 @@ def test_an_absent_class_does_not_count(seed):
     """
     rng = np.random.default_rng(seed)
     there = rng.permutation(7)[:4]
-    said = rng.permutation(7)[:4]
+    predicted = rng.permutation(7)[:4]
     labels = rng.choice(there, 60)
     p = np.full((60, 7), 0.01, np.float32)
-    p[np.arange(60), rng.choice(said, 60)] = 0.94
+    p[np.arange(60), rng.choice(predicted, 60)] = 0.94
     ours = evaluate.evaluate(labels, p, list("abcdefg"), 1, method=2)
     same_as_scikit_learn(ours, labels, p.argmax(1))
     weights = np.concatenate(list(evaluate.resamples(labels, 3)))[:40]

@@ -85,7 +85,7 @@ def test_too_few_groups():
     """A class with too few groups to split is one sentence that names the class."""
     labels = np.array([0, 0, 0, 1, 1, 1])
     groups = np.array([0, 1, 2, 3, 3, 3])
-    with pytest.raises(Invalid, match="data.holdout = 0.2: class 'owl' has 1 group, too few"):
+    with pytest.raises(Invalid, match=r"data.holdout = 0.2: class 'owl' has 1 group, too few"):
         splits.take(labels, groups, 2, 1, "data.holdout = 0.2", ("wren", "owl"), named=True)
     words = "class 'owl' has 2 groups, too few to stratify; it needs at least 3"
     labels = np.array([0, 0, 0, 1, 1])
@@ -158,7 +158,7 @@ def test_a_csv_as_programs_write_it(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "words"),
     [
         (
             "train/cat/1.png,anna\n",
@@ -181,12 +181,12 @@ def test_a_csv_as_programs_write_it(tmp_path):
         (b"image,group\n\xff,1\n", "it is not UTF-8 text"),
     ],
 )
-def test_a_wrong_csv_is_refused(tmp_path, text, said):
+def test_a_wrong_csv_is_refused(tmp_path, text, words):
     """The error names the line, the image and what is expected."""
     content = text if isinstance(text, bytes) else text.encode()
     path = write_folder(tmp_path / "set", two_classes(**{"g.csv": content}))
     message = refused(path, groups="g.csv")
-    assert said in message
+    assert words in message
     assert f'data.source = "{path}": data.groups = "g.csv": ' in message
 
 

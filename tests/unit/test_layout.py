@@ -235,11 +235,11 @@ def test_a_validation_part_is_left_out_with_a_note(tmp_path, name):
     )
 
 
-# --- what cannot be read is said ---
+# --- unsupported layouts are named ---
 
 
 @pytest.mark.parametrize(
-    ("files", "said"),
+    ("files", "words"),
     [
         (
             {f"cifar-100-python/{name}": b"" for name in ("train", "test", "meta")},
@@ -303,13 +303,13 @@ def test_a_validation_part_is_left_out_with_a_note(tmp_path, name):
         ),
     ],
 )
-def test_another_layout_is_named(tmp_path, files, said):
+def test_another_layout_is_named(tmp_path, files, words):
     """Data of another form or layout is refused in one sentence.
 
     It names what was seen and what to do, for folders and archives.
     """
     for source in (write_folder(tmp_path / "set", files), write_tar(tmp_path / "a.tar", files)):
-        assert said in refused(source)
+        assert words in refused(source)
 
 
 def test_folders_without_a_file(tmp_path):

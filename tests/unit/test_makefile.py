@@ -108,7 +108,7 @@ def test_out_is_this_users_alone(tmp_path):
     assert (tmp_path / "new").stat().st_mode & 0o777 == 0o700
     (tmp_path / "empty").chmod(0o777)
     with (
-        pytest.raises(Invalid, match="OUT = .*empty: others may write there"),
+        pytest.raises(Invalid, match=r"OUT = .*empty: others may write there"),
         folder.hold(tmp_path / "empty"),
     ):
         pass

@@ -152,6 +152,6 @@ def test_blocks_and_width():
 def test_wrong_weights(tmp_path):
     """A file that holds no weights is refused by its name."""
     (tmp_path / "x.weights.h5").write_bytes(b"no")
-    with pytest.raises(Invalid, match="weights x.weights.h5 do not fit mobilenetv2"):
+    with pytest.raises(Invalid, match=r"weights x.weights.h5 do not fit mobilenetv2"):
         file = tmp_path / "x.weights.h5"
         transfer.base("mobilenetv2", PARAMETERS, (32, 32, 3), file, method=NEWEST)

@@ -185,7 +185,7 @@ def test_npz_labels_from_one(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("arrays", "said"),
+    ("arrays", "words"),
     [
         (
             {"pixels": images(), "targets": [0, 1, 0, 1]},
@@ -285,11 +285,11 @@ def test_npz_labels_from_one(tmp_path):
         ),
     ],
 )
-def test_a_wrong_npz_is_refused(tmp_path, arrays, said):
+def test_a_wrong_npz_is_refused(tmp_path, arrays, words):
     """Wrong keys, shapes, types, ranges and labels are Invalid; the error says what is expected."""
     path = write_npz(tmp_path / "a.npz", **arrays)
     message = refused(path)
-    assert said in message
+    assert words in message
     assert path in message
 
 
@@ -325,19 +325,19 @@ def npy(shape: tuple, content: bytes = b"") -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("files", "said"),
+    ("files", "words"),
     [
         ({"x_train.npy": npy((64 << 20,), bytes(64 << 20))}, "unpacks to 67,108,992 bytes from"),
         ({"x_train": bytes(64 << 20)}, "unpacks to 67,108,864 bytes from"),
         ({"x_train.npy": npy((1 << 40, 8, 8), b"x")}, "is more than its 129 bytes"),
     ],
 )
-def test_an_npz_takes_no_more_memory_than_it_is_worth(tmp_path, files, said):
+def test_an_npz_takes_no_more_memory_than_it_is_worth(tmp_path, files, words):
     """6 MB that would unpack to 6 GB, or claim to, are refused by size alone."""
     path = write_zip(tmp_path / "a.npz", files | {"y_train.npy": npy((2,), b"\0\1")})
     tracemalloc.start()
     try:
-        assert said in refused(path)
+        assert words in refused(path)
         assert tracemalloc.get_traced_memory()[1] < 1 << 20
     finally:
         tracemalloc.stop()
@@ -361,7 +361,7 @@ def test_a_lone_npy_is_not_read(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("values", "said"),
+    ("values", "words"),
     [
         (np.eye(4, dtype=np.uint8), "values are only 0 and 1, of 0..255"),
         (np.zeros((4, 4), np.int64), "all pixels of all images have the value 0"),
@@ -374,7 +374,7 @@ def test_a_lone_npy_is_not_read(tmp_path):
         (np.arange(48, dtype=np.uint8).reshape(12, 4), None),
     ],
 )
-def test_almost_black_images_are_noted(tmp_path, values, said):
+def test_almost_black_images_are_noted(tmp_path, values, words):
     """Masks of 0 and 1, constant images and images of few bits are noted, in arrays and files.
 
     Floats 0 and 1 are black and white.
@@ -385,5 +385,5 @@ def test_almost_black_images_are_noted(tmp_path, values, said):
         files = {f"{c}/1.png": encoded(values) for c in "ab"}
         notes += sources.read(write_folder(tmp_path / "set", files)).notes
     expected = [note for note in notes if "read as" not in note]
-    assert [note for note in notes if said and said in note] == expected
-    assert bool(notes) == bool(said)
+    assert [note for note in notes if words and words in note] == expected
+    assert bool(notes) == bool(words)

@@ -94,7 +94,7 @@ def test_a_file_that_may_not_be_read_does_not_stop_the_others():
         try:
             arguments = ["model", str(top / "closed.png")]
             paths = command.make_context("predict", arguments).params["paths"]
-            with pytest.raises(Invalid, match="closed.png' cannot be read"):
+            with pytest.raises(Invalid, match=r"closed.png' cannot be read"):
                 pictures.one(images(paths)[0], (8, 8, 3))
         finally:
             os.setresuid(me, me, me)
@@ -226,7 +226,7 @@ def test_a_keras_file_runs_no_code(tmp_path, layer):
 
 
 @pytest.mark.parametrize(
-    ("wrong", "said"),
+    ("wrong", "words"),
     [
         ({"classes": "ab"}, 'classes = "ab"'),
         ({"classes": ["a", 1]}, "classes ="),
@@ -241,13 +241,13 @@ def test_a_keras_file_runs_no_code(tmp_path, layer):
         ({"bits": 99}, "bits = 99"),
     ],
 )
-def test_what_a_folder_says_of_itself(tmp_path, photo, wrong, said):
+def test_what_a_folder_says_of_itself(tmp_path, photo, wrong, words):
     """Whatever a foreign model.json holds, the error is one sentence."""
     save_keras_model(tmp_path / "model.keras")
     exported(tmp_path, "keras", tmp_path / "model.keras")
     about = json.loads((tmp_path / ABOUT).read_text()) | wrong
     (tmp_path / ABOUT).write_text(json.dumps(about))
-    with pytest.raises(Invalid, match=re.escape(said)):
+    with pytest.raises(Invalid, match=re.escape(words)):
         list(answers(of_folder(tmp_path), [photo], 1))
 
 

@@ -210,7 +210,7 @@ def test_rows_without_their_artifacts_have_a_report():
 
 def test_the_original_works_figures_are_qualified():
     """The page says what the original leaves open, and what 100 images would mean."""
-    summary, files = finished()
+    _, files = finished()
     text = text_of(files["index.html"].decode())
     assert "The original work does not state its test subset." in text
     assert re.search(
@@ -245,6 +245,7 @@ class Page(HTMLParser):
         self.feed(text)
 
     def handle_starttag(self, tag, attrs):
+        """Collect what a tag refers to."""
         attrs = dict(attrs)
         self.targets += [
             v
@@ -422,7 +423,7 @@ def test_importances_come_from_20_complete_trials_on():
 def test_equal_trials_have_no_importances():
     """Equal values give a sentence, not an error."""
     collected = make(trials=25, spec=ONE_MODEL)
-    revalue(collected.models["cnn"], lambda trial: 0.5)
+    revalue(collected.models["cnn"], lambda _: 0.5)
     found = summarise(collected)["models"]["cnn"]["trial"]["importances"]
     assert found["values"] is None
     assert found["reason"] == "all complete trials have the same value"
@@ -442,7 +443,7 @@ def searched(**fixed) -> Collected:
 
 
 @pytest.mark.parametrize(
-    ("fixed", "said"),
+    ("fixed", "words"),
     [
         (
             {"batch_size": 64},
@@ -461,9 +462,9 @@ def searched(**fixed) -> Collected:
         ),
     ],
 )
-def test_what_was_searched_is_drawn(fixed, said):
+def test_what_was_searched_is_drawn(fixed, words):
     """Learning rate and batch size are drawn against each other, or the value against one."""
-    assert re.search(f'aria-label="[^"]*{said}"', page_of(searched(**fixed), pictures=True))
+    assert re.search(f'aria-label="[^"]*{words}"', page_of(searched(**fixed), pictures=True))
 
 
 def test_where_nothing_varies_the_page_says_so():
@@ -536,9 +537,9 @@ def test_the_best_trial_of_another_metric_has_an_interval_from_its_predictions(t
     model = collected.models["cnn"]
     store = open_store(f"file://{tmp_path}", 5)
     assert summarise(collected)["models"]["cnn"]["trial"]["best"]["interval"] is None
-    said = model.predictions[("fold", 0)]
+    stored = model.predictions[("fold", 0)]
     buffer = io.BytesIO()
-    np.savez(buffer, probabilities=said.probabilities, labels=said.labels, rows=said.rows)
+    np.savez(buffer, probabilities=stored.probabilities, labels=stored.labels, rows=stored.rows)
     store.put("trial/predictions.npz", buffer.getvalue())
     entry = {
         "key": "trial/predictions.npz",
@@ -550,7 +551,7 @@ def test_the_best_trial_of_another_metric_has_an_interval_from_its_predictions(t
     best = summarise(collected)["models"]["cnn"]["trial"]["best"]
     assert best["index"] == lowest.index
     assert best["interval"] == evaluate.bootstrap_interval(
-        "log_loss", said.labels, said.probabilities, 0, method=NEWEST
+        "log_loss", stored.labels, stored.probabilities, 0, method=NEWEST
     )
 
 

@@ -119,7 +119,7 @@ def test_what_is_no_image_is_ignored_and_counted(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("files", "said"),
+    ("files", "words"),
     [
         (two_classes(**{"train/empty/notes.txt": b""}), "class folder 'train/empty'"),
         (two_classes(**{"test/bird/1.png": encoded(RED)}), "bird in test/ but not in train/"),
@@ -149,11 +149,11 @@ def test_what_is_no_image_is_ignored_and_counted(tmp_path):
         ),
     ],
 )
-def test_a_wrong_folder_is_refused(tmp_path, files, said):
+def test_a_wrong_folder_is_refused(tmp_path, files, words):
     """An empty or unknown class, a wrong depth and a damaged image are Invalid, by name."""
     path = write_folder(tmp_path / "set", files)
     message = refused(path)
-    assert said in message
+    assert words in message
     assert f'data.source = "{path}"' in message
 
 
@@ -253,7 +253,7 @@ def test_shrinking_averages(tmp_path):
     assert 120 < pixels.min() <= pixels.max() < 135
 
 
-def test_an_impossible_image_size(tmp_path):
+def test_an_impossible_image_size():
     """data.image_size below one pixel is Invalid."""
     assert "data.image_size = 0" in refused("digits", 0)
 

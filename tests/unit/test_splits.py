@@ -47,7 +47,7 @@ def test_too_few_images():
     """Too few images, or a class too small to stratify, is one sentence."""
     with pytest.raises(Invalid, match="500 images asked for, there are 200"):
         splits.take(LABELS, ALONE, 500, 1, "data.train = 500")
-    with pytest.raises(Invalid, match="folds.count = 60: class 0 has 50 distinct images"):
+    with pytest.raises(Invalid, match=r"folds.count = 60: class 0 has 50 distinct images"):
         splits.folds(LABELS, ALONE, 60, 1)
     words = "cannot hold each of 4 classes .* a fraction of 0.02 to 0.98"
     with pytest.raises(Invalid, match=words):

@@ -55,8 +55,8 @@ def test_a_name_cannot_forge_a_log_record():
     """No name in the log looks like a record; the further lines of a message are indented."""
     fields = {"msg": "class %s", "args": (f"a\n12:00:00 WARNING {ESCAPE}\rb",)}
     record = logging.makeLogRecord(fields | {"levelname": "INFO"})
-    said = logs.Lines("%(levelname)s %(message)s").format(record)
-    assert said == "INFO class a\n    12:00:00 WARNING \\x1b]0;owned\\x07\\rb"
+    line = logs.Lines("%(levelname)s %(message)s").format(record)
+    assert line == "INFO class a\n    12:00:00 WARNING \\x1b]0;owned\\x07\\rb"
 
 
 def test_a_line_stays_a_line(capsys):

@@ -39,7 +39,7 @@ def accuracy(labels, probabilities) -> float:
     return score("accuracy", labels, probabilities, method=NEWEST)
 
 
-def no_score(labels, probabilities) -> float:
+def no_score(*_) -> float:
     """Return 0, where a test needs no score."""
     return 0.0
 
@@ -89,9 +89,11 @@ class Drifting(keras.layers.Layer):
         self.random = keras.random.SeedGenerator(1)
 
     def build(self, shape):
+        """Count the training steps in a weight."""
         self.steps = self.add_weight(shape=(), initializer="zeros", trainable=False)
 
     def call(self, x, training=False):
+        """Add noise that grows with each training step."""
         if training:
             self.steps.assign_add(1.0)
             return x + 0.01 * self.steps * keras.random.normal(keras.ops.shape(x), seed=self.random)
@@ -184,7 +186,7 @@ def test_a_stored_decision_ends_a_resumed_training():
         net, parameters, inputs = head()
         taken = []
 
-        def report(epoch, metrics, value) -> bool:
+        def report(epoch, *_) -> bool:
             return epoch == pruned_after
 
         hooks = Hooks(taken.append, report=report, score=accuracy)
