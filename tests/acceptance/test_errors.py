@@ -38,13 +38,8 @@ def test_the_database_refuses(small):
     )
     assert "refused us" in sentence(refused)
     assert "wrongpw" not in refused.stderr
-    away = small.job(
-        "prepare",
-        "small.toml",
-        check=69,
-        JOB_DATABASE_URL="postgresql://u:secretpw@127.0.0.1:9/x",
-        JOB_OUTAGE_S="1",
-    )
+    no_server = {"JOB_DATABASE_URL": "postgresql://u:secretpw@127.0.0.1:9/x", "JOB_OUTAGE_S": "1"}
+    away = small.job("prepare", "small.toml", check=69, **no_server)
     assert "cannot be reached" in sentence(away)
     assert "secretpw" not in away.stderr
     assert "JOB_DATABASE_URL (or JOB_DATABASE_URL_FILE) is not set" in sentence(
@@ -79,16 +74,10 @@ def test_the_store_refuses(small):
     assert "403; check AWS_ACCESS_KEY_ID" in sentence(
         small.job("prepare", "small.toml", check=78, AWS_SECRET_ACCESS_KEY="wrongkey")
     )
-    assert "needs credentials" in sentence(
-        small.job(
-            "prepare",
-            "small.toml",
-            check=78,
-            AWS_ACCESS_KEY_ID="",
-            AWS_SECRET_ACCESS_KEY="",
-            AWS_EC2_METADATA_DISABLED="true",
-        )
-    )
+    keys = dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), "")
+    keyless = keys | {"AWS_EC2_METADATA_DISABLED": "true"}
+    refused = small.job("prepare", "small.toml", check=78, **keyless)
+    assert "needs credentials" in sentence(refused)
     assert Database(small.database_url, 5).rows("select * from experiment") == []
 
 
@@ -250,12 +239,8 @@ def test_a_cache_that_cannot_be_used(small):
     assert "JOB_CACHE_DIR = " in sentence(
         small.job("trial", "--index", 0, "--cache-dir", "/dev/null/x", check=78)
     )
-    assert (
-        Database(small.database_url, 5).rows("select state from task where stage = 'trial'")[0][
-            "state"
-        ]
-        == "waiting"
-    )
+    (task,) = Database(small.database_url, 5).rows("select state from task where stage = 'trial'")
+    assert task["state"] == "waiting"
 
 
 def test_many_in_turn(small):

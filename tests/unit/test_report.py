@@ -330,11 +330,8 @@ def test_scores_that_do_not_exist_are_explained():
     """A missing ROC-AUC is null with a reason; an undefined precision counts as 0 and is listed."""
     collected = make()
     task = collected.models["cnn"].tasks["final"][0]
-    task.metrics.update(
-        roc_auc=None,
-        roc_auc_reason="no image, or nothing but images, of bird",
-        undefined_precision=["cat"],
-    )
+    reason = "no image, or nothing but images, of bird"
+    task.metrics.update(roc_auc=None, roc_auc_reason=reason, undefined_precision=["cat"])
     task.metrics["intervals"].pop("roc_auc")
     text = text_of(page_of(collected))
     assert "No ROC-AUC: no image, or nothing but images, of bird." in text
