@@ -82,7 +82,7 @@ def check_predict(tiny, probabilities):
     (photos / "notes.PNG").write_text("no image")
     (photos / ".hidden.png").write_text("not asked for")
     done = tiny.job("predict", "cnn", photos, "--format", "json", "--top", 3, check=1)
-    assert "photos/notes.PNG' is no PNG" in done.stderr
+    assert "photos/notes.PNG' is not a PNG" in done.stderr
     assert "1 of 31 images could not be read" in done.stderr
     answers = json.loads(done.stdout)
     assert len(answers) == len(images)
