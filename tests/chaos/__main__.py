@@ -2,7 +2,6 @@
 
 import argparse
 import random
-import resource
 import shutil
 import signal
 import sys
@@ -13,7 +12,7 @@ from pathlib import Path
 
 from job.errors import JobError
 from tests.chaos import audit
-from tests.chaos.crew import Crew
+from tests.chaos.crew import ALONE, Crew
 from tests.chaos.experiments import RANDOM, TPE, TPE_TRIALS, Subject, make_weights, trials_of_random
 from tests.chaos.servers import Servers
 from tests.chaos.storm import PLANNED, Storm, finish, needed
@@ -107,12 +106,7 @@ def report(storm: Storm, crew: Crew, subjects: list[Subject]) -> None:
             f"{subject.label}: {tasks} tasks, {total} attempts {outcomes},"
             f" at most {longest} of one task"
         )
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    seconds = used.ru_utime + used.ru_stime
-    print(
-        f"{len(crew.ended)} processes, {seconds:.0f} s of processor time with the servers",
-        flush=True,
-    )
+    print(f"{len(crew.ended)} processes, each {ALONE}th with an import of its own", flush=True)
 
 
 def parse_arguments() -> argparse.Namespace:

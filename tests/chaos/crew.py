@@ -1,15 +1,19 @@
 """Worker processes for the undecided tasks: start them, watch them, judge how they end."""
 
+import os
 import random
+import select
 import signal
 import subprocess
-import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
+from job import child
 from job.errors import JobError
 from job.experiment.task import Key
+from tests import forked
 from tests.chaos.experiments import BEFORE, ROOT, Subject, Task
 from tests.chaos.servers import GRACE_S
 
@@ -17,13 +21,15 @@ ALLOWED = (0, 69, 75)
 NO_REQUEST = (signal.SIGKILL, signal.SIGSTOP, signal.SIGCONT)  # they do not ask a worker to leave
 DOUBLED = 0.1  # the share of starts that are a second process for the same task
 CHATTER = ("I0000", "WARNING: All log messages")
+ALONE = 4  # each so many starts is one that imports TensorFlow by itself, and may be hit there
+HEARD_S = 10.0
 LATE_S = 2.0  # allowed beyond the grace, on a busy machine
 
 
 class Worker:
     """One `job` process and what was done to it."""
 
-    def __init__(self, subject: Subject, key: Key, log: Path):
+    def __init__(self, subject: Subject, key: Key, log: Path, alone: bool):
         self.subject = subject
         self.key = key
         self.log = log
@@ -32,22 +38,39 @@ class Worker:
         self.paused = False
         self.overtaken = False
         self.ended: float | None = None
-        task = [key.stage, "--model", key.model, "--index", str(key.index)]
-        with open(log, "ab") as file:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "job", *task],
-                env=subject.environ,
+        self.process = self._start(alone)
+        threading.Thread(target=self._wait, daemon=True).start()
+
+    def _start(self, alone: bool) -> subprocess.Popen | forked.Forked:
+        """Start `job`: alone, or forked from a process that has imported TensorFlow."""
+        task = [self.key.stage, "--model", self.key.model, "--index", str(self.key.index)]
+        if not alone and forked.possible(self.subject.environ):
+            return forked.Forked(task, self.subject.environ, ROOT, self.log, self.log)
+        with open(self.log, "ab") as file:
+            return subprocess.Popen(
+                child.command(*task),
+                env=self.subject.environ,
                 cwd=ROOT,
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=file,
                 start_new_session=True,
             )
-        threading.Thread(target=self._wait, daemon=True).start()
 
     def _wait(self) -> None:
-        self.process.wait()
+        """Note when it ends; its exit code is for whoever asks the process."""
+        with suppress(ProcessLookupError):  # it has ended already
+            process = os.pidfd_open(self.process.pid)
+            select.select([process], [], [])
+            os.close(process)
         self.ended = time.monotonic()
+
+    @property
+    def code(self) -> int | None:
+        """Its exit code, or None while it runs."""
+        if self.ended:  # its parent, a process of ours, may not have heard of it yet
+            self.process.wait(HEARD_S)
+        return self.process.poll()
 
     def __str__(self):
         return f"{self.subject.label} {self.key} (process {self.process.pid}, {self.log.name})"
@@ -75,7 +98,7 @@ class Worker:
         return fault and f"{self} {fault}:\n{self.tail()}"
 
     def _fault(self) -> str | None:
-        code = self.process.returncode
+        code = self.code
         sent = [number for number, _ in self.sent]
         requests = [(number, at) for number, at in self.sent if number not in NO_REQUEST]
         killed = code == -signal.SIGKILL and signal.SIGKILL in sent
@@ -140,7 +163,7 @@ class Crew:
         """Start a worker for a task."""
         number = len(self.workers) + len(self.ended)
         log = f"{number:04d}-{subject.label}-{key.model}-{key.stage}-{key.index}.log"
-        worker = Worker(subject, key, self.folder / log)
+        worker = Worker(subject, key, self.folder / log, alone=number % ALONE == 0)
         self.workers.append(worker)
         return worker
 

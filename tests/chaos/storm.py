@@ -200,7 +200,7 @@ class Storm:
     def _kill(self, victim: Worker) -> None:
         victim.send(signal.SIGKILL)
         victim.process.wait()
-        self.hits["kill"] += victim.process.returncode == -signal.SIGKILL and victim.training
+        self.hits["kill"] += victim.code == -signal.SIGKILL and victim.training
 
     def _pause(self, victim: Worker, event: Event) -> None:
         """Pause a worker for longer than its lease, and start another one for its task."""
@@ -266,7 +266,7 @@ def finish(crew: Crew, seconds: float) -> None:
         crew.tend()
         if not crew.workers and not any(crew.undecided(s) for s in crew.subjects):
             return
-        if any(w.process.returncode == 70 for w in crew.ended):
+        if any(w.code == 70 for w in crew.ended):
             raise JobError("a task failed permanently: its successors cannot run")
         if time.monotonic() > deadline:
             left = {s.label: [str(k) for k in crew.undecided(s)] for s in crew.subjects}
