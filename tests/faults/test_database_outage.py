@@ -1,4 +1,4 @@
-"""The lights may go out: the database's part. (The store's is in test_store_outage.py.)"""
+"""Outages of the database cost no work. (Outages of the store are in test_store_outage.py.)"""
 
 import itertools
 import signal
@@ -14,7 +14,10 @@ from job.storage.paths import task_file
 
 @pytest.mark.parametrize("away_s", [3, 36])
 def test_a_restart_of_postgresql(long, away_s, tmp_path):
-    """PostgreSQL is away for 3 s, or 36 s (three leases): one attempt, nothing lost; who comes before its owner is back steals nothing."""
+    """PostgreSQL is away for 3 s or 36 s (three leases): one attempt finishes and loses nothing.
+
+    A rival that arrives before the owner is back does not take the task.
+    """
     with Postgres(tmp_path / "own") as server:
         environ = {"JOB_DATABASE_URL": server.url, "JOB_LEASE_S": 12}
         long.site.job("prepare", "long.toml", check=0, JOB_DATABASE_URL=server.url)
@@ -34,26 +37,24 @@ def test_a_restart_of_postgresql(long, away_s, tmp_path):
 
 
 def test_connections_dropped_one_by_one(long):
-    """A worker's connections dropped again and again, wherever they are: it comes through in one attempt."""
+    """A worker whose connections drop again and again, at any point, finishes in one attempt."""
+    # From a connection's first bytes to the middle of a statement.
+    cuts = (50, 250, 450, 700, 1000)
     with Proxy(*long.address) as proxy:
-        child = long.site.start(
-            *TRIAL, 0, JOB_DATABASE_URL=long.through(proxy.port), JOB_LEASE_S=20
-        )
+        url = long.through(proxy.port)
+        child = long.site.start(*TRIAL, 0, JOB_DATABASE_URL=url, JOB_LEASE_S=20)
         child.until("element 0")
 
         def over() -> bool:
             return "training: over" in child.text() or child.process.poll() is not None
 
-        for after in itertools.cycle(
-            (50, 250, 450, 700, 1000)
-        ):  # from a connection's first words to the middle of a statement
+        for after in itertools.cycle(cuts):
             proxy.set("cut", after=after, side="client")
             wait_for(lambda: proxy.fault == "pass" or over())
             if over():
                 break
-            arrived = len(
-                long.epochs(0)
-            )  # whoever is cut each time would never come through: until an epoch has arrived, nobody is
+            # A worker that is cut every time never finishes: let one epoch arrive between cuts.
+            arrived = len(long.epochs(0))
             wait_for(lambda: len(long.epochs(0)) > arrived or over())
         proxy.fault = "pass"
         child.wait(check=0)
@@ -63,39 +64,35 @@ def test_connections_dropped_one_by_one(long):
 
 
 def test_the_test_part_is_opened_after_the_last_epoch(long):
-    """When a final is trained while the database is away, its epochs arrive before the opening of the test part."""
+    """A final trained while the database is away reports its epochs before it opens the test part."""
     long.database.rows(
-        "insert into selection (experiment, model, trial, value, parameters) select experiment, model, 0, 0.5, %(p)s from task where stage = 'final'",
+        "insert into selection (experiment, model, trial, value, parameters)"
+        " select experiment, model, 0, 0.5, %(p)s from task where stage = 'final'",
         p='{"learning_rate": 0.005}',
     )
+    final = ("final", "--model", "cnn", "--index", 0)
+    epochs = "select count(*)::int as n from epoch where stage = 'final'"
     with Proxy(*long.address) as proxy:
-        child = long.site.start(
-            "final",
-            "--model",
-            "cnn",
-            "--index",
-            0,
-            JOB_DATABASE_URL=long.through(proxy.port),
-            JOB_LEASE_S=60,
-        )
+        url = long.through(proxy.port)
+        child = long.site.start(*final, JOB_DATABASE_URL=url, JOB_LEASE_S=60)
         child.until("saved at step")
         proxy.fault = "refuse"
         child.until("training: over")
-        time.sleep(2)  # so that the waits between two tries have grown
+        time.sleep(2)  # long enough for the waits between retries to grow
         proxy.fault = "pass"
         wait_for(lambda: long.database.rows("select 1 as n from opening"))
-        assert long.database.rows("select count(*)::int as n from epoch where stage = 'final'") == [
-            {"n": EPOCHS}
-        ]
+        assert long.database.rows(epochs) == [{"n": EPOCHS}]
         child.wait(check=0)
 
 
 def test_an_outage_that_lasts(long):
-    """The database stays away for longer than `outage_s`: saved, exit 69, uncounted; the next attempt goes on from there."""
+    """An outage longer than `outage_s` ends the trial with 69, saved and uncounted.
+
+    The next attempt resumes from the saved step.
+    """
     with Proxy(*long.address) as proxy:
-        child = long.site.start(
-            *TRIAL, 0, JOB_DATABASE_URL=long.through(proxy.port), JOB_OUTAGE_S=2
-        )
+        url = long.through(proxy.port)
+        child = long.site.start(*TRIAL, 0, JOB_DATABASE_URL=url, JOB_OUTAGE_S=2)
         child.until("saved at step")
         proxy.fault = "refuse"
         child.wait(check=69)
