@@ -1,4 +1,4 @@
-"""Interrupted anywhere, resumed bit for bit."""
+"""A task can be interrupted anywhere and resumes bit for bit."""
 
 import fcntl
 import os
@@ -16,19 +16,25 @@ from world import EPOCHS, TRIAL, wait_for
 from job.storage.paths import task_file
 
 GRACE_S = 5.0
+# One signal for each of the six attempts before the one that completes.
+SIGNALS = (
+    (signal.SIGTERM, "interrupted"),
+    (signal.SIGKILL, "vanished"),
+    (signal.SIGINT, "interrupted"),
+    (signal.SIGUSR1, "interrupted"),
+    (signal.SIGKILL, "vanished"),
+    (signal.SIGUSR2, "interrupted"),
+)
 
 
 def test_a_killed_trial_is_resumed_bit_for_bit(long):
-    """A trial ended by TERM, INT, USR1, USR2 and twice by KILL has the weights, history and predictions of an undisturbed one."""
+    """A trial that is ended six times has the bits of an undisturbed one.
+
+    The signals are TERM, INT, USR1, USR2 and twice KILL; the bits are those of the weights, the
+    history and the predictions.
+    """
     calm = long.calm(0)
-    for number in (
-        signal.SIGTERM,
-        signal.SIGKILL,
-        signal.SIGINT,
-        signal.SIGUSR1,
-        signal.SIGKILL,
-        signal.SIGUSR2,
-    ):
+    for number, _ in SIGNALS:
         progress = long.task(0)["progress"]
         child = long.site.start(*TRIAL, 0)
         wait_for(lambda: long.task(0)["progress"] > progress + 3)
@@ -38,22 +44,17 @@ def test_a_killed_trial_is_resumed_bit_for_bit(long):
     long.site.job(*TRIAL, 0, check=0)
     assert long.bits(0) == calm
     outcomes = [a["outcome"] for a in long.attempts(0)]
-    assert outcomes == [
-        "interrupted",
-        "vanished",
-        "interrupted",
-        "interrupted",
-        "vanished",
-        "interrupted",
-        "complete",
-    ]
+    assert outcomes == [*(outcome for _, outcome in SIGNALS), "complete"]
     assert all(a["last_step"] > a["first_step"] for a in long.attempts(0))
     assert long.objects(0, "checkpoint") == []
 
 
 @pytest.mark.parametrize("words", ["element 0", "saved at step", "training: over"])
 def test_a_signal_is_obeyed_at_any_moment(long, words):
-    """TERM while importing, while training, while evaluating or uploading: exit 75 within the grace, and the task is free at once."""
+    """TERM while importing, training, evaluating or uploading exits 75 and frees the task at once.
+
+    The exit comes within the grace period.
+    """
     importing = forked.ALONE if words == "element 0" else {}
     child = long.site.start(*TRIAL, 0, JOB_GRACE_S=GRACE_S, **importing)
     child.until(words)
@@ -68,7 +69,10 @@ def test_a_signal_is_obeyed_at_any_moment(long, words):
 
 @pytest.mark.parametrize("both", [False, True], ids=["the parent", "both"])
 def test_tasks_in_turn_obey_a_signal(long, both):
-    """TERM to the process behind --count, or to it and its child as schedulers and terminals do: saved, given back, 75, the row is over."""
+    """TERM to a process with --count saves and releases its task, exits 75 and starts no other.
+
+    It makes no difference whether the child gets the signal, too, as schedulers and terminals do.
+    """
     row = long.site.start(*TRIAL, 0, "--count", 2, JOB_GRACE_S=GRACE_S)
     row.until("saved at step")
     pid = row.process.pid
@@ -80,16 +84,13 @@ def test_tasks_in_turn_obey_a_signal(long, both):
     assert time.monotonic() - began < GRACE_S + 1
     assert (long.task(0)["state"], long.task(0)["counted"]) == ("waiting", 0)
     assert [a["outcome"] for a in long.attempts(0)] == ["interrupted"]
-    assert (
-        long.attempts(0)[0]["last_step"]
-        == long.task(0)["progress"]
-        == max(task_file(key).step for key in long.objects(0, "checkpoint"))
-    )
+    saved = max(task_file(key).step for key in long.objects(0, "checkpoint"))
+    assert long.attempts(0)[0]["last_step"] == long.task(0)["progress"] == saved
     assert long.attempts(1) == []
 
 
 def test_a_signal_is_obeyed_while_staging(long):
-    """TERM while another process of the node downloads what we wait for: exit 75 within the grace."""
+    """TERM while waiting for another process's download exits 75 within the grace period."""
     key = next(o.key for o in long.store.listing("data/") if o.key.endswith("train-images.npy"))
     path = long.site.folder / "cache2" / key
     path.parent.mkdir(parents=True)
@@ -111,7 +112,10 @@ def test_a_signal_is_obeyed_while_staging(long):
     ids=["download", "upload"],
 )
 def test_a_signal_is_obeyed_behind_a_silent_store(long, s3, cache, silent_from, until):
-    """TERM while a download or an upload hangs: the watchdog gives the task back, says why, exit 75 within the grace, and nothing is lost."""
+    """TERM while a download or an upload hangs exits 75 within the grace period and loses nothing.
+
+    The watchdog releases the task and writes the reason.
+    """
     reason = long.site.folder / "reason"
     with Proxy("127.0.0.1", s3.ports[6]) as proxy:
         environ = {
@@ -155,10 +159,10 @@ with INTERRUPT.last_words(lambda: print("last words", flush=True)):
 )
 @pytest.mark.parametrize("hangs", [False, True], ids=["", "no place for the reason"])
 def test_a_signal_is_obeyed_in_native_code(tmp_path, times, code, why, hangs):
-    """TERM while the main thread stays in native code: last words and 75 within the grace.
+    """TERM while the main thread is in native code runs the last words and exits 75 in time.
 
-    A second one leaves at once. JOB_REASON_FILE holds why, in one sentence; a file that blocks its
-    writer delays neither the end nor the last words.
+    A second TERM ends the process at once. JOB_REASON_FILE holds the reason in one sentence. A file
+    that blocks its writer delays neither the exit nor the last words.
     """
     reason = tmp_path / "reason"
     if hangs:
@@ -187,18 +191,21 @@ def test_a_signal_is_obeyed_in_native_code(tmp_path, times, code, why, hangs):
 
 @pytest.mark.parametrize("first, then", [("SIGURG", "SIGTERM"), ("SIGTERM", "SIGURG")])
 def test_asked_by_the_parent_and_by_the_scheduler(long, first, then):
-    """A scheduler's signal to every process and what a parent or a shell makes of it (SIGURG) are one signal, in any order: saved, 75."""
+    """A scheduler's signal and the SIGURG that a parent derives from it count as one, in any order.
+
+    The task is saved and the process exits 75.
+    """
     child = long.site.start(*TRIAL, 0, JOB_GRACE_S=GRACE_S)
     child.until("saved at step")
     for name in (first, then, "SIGURG"):
         child.send(getattr(signal, name))
-        time.sleep(0.005)  # one is read before the next comes
+        time.sleep(0.005)  # each signal is read before the next one arrives
     child.wait(check=75)
     assert [a["outcome"] for a in long.attempts(0)] == ["interrupted"]
 
 
 def test_the_second_signal_leaves_at_once(long):
-    """The second signal ends the process with 128 + its number, and says so; the lease runs out by itself."""
+    """The second signal ends the process with 128 + its number and the reason; the lease expires."""
     reason = long.site.folder / "reason"
     child = long.site.start(*TRIAL, 0, JOB_REASON_FILE=reason)
     child.until("element 0")
@@ -223,20 +230,17 @@ with INTERRUPT.last_words(lambda: database.rows("select 1")):
 
 
 def test_the_watchdog_leaves_without_the_database(tmp_path):
-    """Its last words are an attempt: a database that is away makes a line of the log, and no traceback."""
-    child = subprocess.Popen(
-        [sys.executable, "-c", HELD],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=tmp_path,
-    )
+    """When the last words cannot reach the database, the log has one line and no traceback."""
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    command = [sys.executable, "-c", HELD]
+    child = subprocess.Popen(command, **pipes, text=True, cwd=tmp_path)
     child.stdout.readline()
     child.send_signal(signal.SIGTERM)
-    said = child.communicate(timeout=30)[1]
+    log = child.communicate(timeout=30)[1]
     assert child.returncode == 75
     assert (
-        "the lease was not released, it will expire: the database postgresql://127.0.0.1:1/job cannot be reached"
-        in said
+        "the lease was not released, it will expire:"
+        " the database postgresql://127.0.0.1:1/job cannot be reached" in log
     )
-    assert "not done when the grace was nearly over" in said and len(said.splitlines()) == 2
+    assert "not done when the grace was nearly over" in log
+    assert len(log.splitlines()) == 2
