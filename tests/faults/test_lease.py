@@ -1,10 +1,10 @@
-"""One owner: whoever lost the lease publishes nothing, whoever comes second waits."""
+"""A task has one owner: a process without the lease publishes nothing, a second one waits."""
 
 import signal
 
 from world import TRIAL, wait_for
 
-# In a folder on PYTHONPATH: the import takes at least this long, however fast the machine.
+# In a folder on PYTHONPATH, this makes the import take 4 s at least, however fast the machine is.
 SLOW_IMPORT = """
 import sys, time
 
@@ -18,7 +18,7 @@ sys.meta_path.insert(0, Slow())
 
 
 def test_a_paused_process_cannot_publish(long):
-    """A process stopped for longer than its lease notices on its return, exits 75 and changes nothing that its successor wrote."""
+    """A process paused beyond its lease exits 75 and changes nothing that its successor wrote."""
     paused = long.site.start(*TRIAL, 0)
     paused.until("saved at step")
     paused.send(signal.SIGSTOP)
@@ -38,7 +38,10 @@ def test_a_paused_process_cannot_publish(long):
 
 
 def test_started_twice(long):
-    """Two processes with one index: one works, the other waits for its result and exits 0; at most `wait_s`, then 75."""
+    """Of two processes with one index, one works and the other waits for its result and exits 0.
+
+    It waits for `wait_s` at most, then exits 75.
+    """
     first = long.site.start(*TRIAL, 0, JOB_LEASE_S=60)
     first.until("element 0")
     with first.held():
@@ -51,28 +54,30 @@ def test_started_twice(long):
 
 
 def test_a_requeued_job_goes_on_at_once(long):
-    """A killed run of a scheduler's job is followed by its requeued run without waiting for the lease."""
+    """The requeued run of a killed scheduler job resumes without waiting for the lease."""
     environ = {"JOB_LEASE_S": 1000, "JOB_WAIT_S": 1, "SLURM_JOB_ID": 4711}
+    another_job = {k: str(v) for k, v in environ.items()} | {"SLURM_JOB_ID": "4712"}
     killed = long.site.start(*TRIAL, 0, **environ)
     killed.until("saved at step")
     killed.send(signal.SIGKILL)
     killed.wait(check=-9)
-    long.site.job(
-        *TRIAL, 0, check=75, **{k: str(v) for k, v in environ.items()} | {"SLURM_JOB_ID": "4712"}
-    )
+    long.site.job(*TRIAL, 0, check=75, **another_job)
     requeued = long.site.start(*TRIAL, 0, **environ)
     requeued.until("resuming from the checkpoint")
     requeued.wait(check=0)
 
 
 def test_an_early_lease_outlives_the_import(long, tmp_path):
-    """The lease is renewed while TensorFlow is imported, too: nobody takes over from the living."""
+    """The lease is renewed while TensorFlow is imported: no one takes over a living owner's task."""
     (tmp_path / "sitecustomize.py").write_text(SLOW_IMPORT)
     environ = {"JOB_LEASE_S": 6, "PYTHONPATH": tmp_path}
     first = long.site.start(*TRIAL, 0, **environ)
-    wait_for(
-        lambda: any((a["last_beat"] - a["started"]).total_seconds() > 0.5 for a in long.attempts(0))
-    )
+
+    def renewed() -> bool:
+        lives = [a["last_beat"] - a["started"] for a in long.attempts(0)]
+        return any(life.total_seconds() > 0.5 for life in lives)
+
+    wait_for(renewed)
     assert "training: at step" not in first.text()
     second = long.site.start(*TRIAL, 0, **environ, JOB_WAIT_S=120)
     first.wait(check=0)
