@@ -1,4 +1,7 @@
-"""Silence of a server is not silence of an owner: claims on a real PostgreSQL that is stopped, or restarts itself."""
+"""A silent server does not mean a silent owner.
+
+The tests claim tasks on a real PostgreSQL that is stopped, or that restarts itself.
+"""
 
 import os
 import signal
@@ -40,7 +43,7 @@ def silent(server: Postgres) -> None:
 
 
 def restarting(server: Postgres) -> None:
-    """Kill a backend: once it notices, the server ends all others and recovers; when its postmaster began stays what it was."""
+    """Kill a backend: the server ends all others and recovers under the same postmaster."""
     with closing(psycopg2.connect(server.url)) as connection, stopped(server):
         os.kill(connection.info.backend_pid, signal.SIGKILL)
         time.sleep(LEASE_S + 1)
@@ -48,13 +51,15 @@ def restarting(server: Postgres) -> None:
 
 @pytest.mark.parametrize("trouble", [silent, restarting])
 def test_the_living_are_not_robbed(trouble, tmp_path):
-    """However many look for a task first when the server is back after more than its lease, the living owner keeps it."""
+    """After an outage longer than the lease, the living owner keeps its task.
+
+    It does not matter how many others ask for the task before the owner is back.
+    """
+    prepared = {"data": {"id": "d", "files": {}}, "weights": {}, "splits": {}}
     with Postgres(tmp_path / "own") as server:
         database = Database(server.url, 60)
         database.create_schema()
-        _register(
-            database, parse(SPEC), {"data": {"id": "d", "files": {}}, "weights": {}, "splits": {}}
-        )
+        _register(database, parse(SPEC), prepared)
         attempt = worker(database, "owner").claim(TRIAL)
         claimants = [worker(database, f"claimant {i}") for i in range(4)]
         trouble(server)
