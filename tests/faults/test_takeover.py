@@ -1,4 +1,4 @@
-"""Nothing lost twice: what a dead attempt left behind is used, if it is whole."""
+"""No work is lost twice: the next attempt uses what a dead one left, if it is whole."""
 
 import json
 import signal
@@ -12,7 +12,10 @@ from job.storage.paths import task_file
 
 
 def test_a_complete_result_is_committed_not_trained_again(long):
-    """Training goes on without the database; the result of an attempt that died before its commit is verified and committed."""
+    """The result of an attempt that died before its commit is verified and committed.
+
+    The attempt trains to its end without the database.
+    """
     calm = long.calm(0)
     child = die_before_the_commit(long)
     assert child.text().count("epoch ") > len(long.epochs(0)) + 3  # trained, not reported
@@ -31,16 +34,13 @@ def test_a_complete_result_is_committed_not_trained_again(long):
     assert "training" not in text.replace("nothing trained", "")
     assert long.bits(0) == calm
     assert [e["epoch"] for e in long.epochs(0)] == list(range(EPOCHS))
-    assert (long.task(0)["state"], long.task(0)["value"], long.task(0)["attempt"]) == (
-        "complete",
-        calm["value"],
-        3,
-    )
+    task = long.task(0)
+    assert (task["state"], task["value"], task["attempt"]) == ("complete", calm["value"], 3)
     assert long.objects(0, "checkpoint") == []
 
 
 def test_a_damaged_checkpoint_is_skipped(long):
-    """A truncated or altered checkpoint is skipped with a warning: the one before it serves; two are kept."""
+    """A truncated or altered checkpoint is skipped with a warning; the one before it is used."""
     calm = long.calm(0)
     kill_after_saves(long, 4)
     kept = long.objects(0, "checkpoint")
@@ -57,26 +57,23 @@ def test_a_damaged_checkpoint_is_skipped(long):
     child.wait(check=0)
     assert "resuming from" not in child.text()
     assert long.bits(0) == calm
-    said = "note: cnn trial 0, attempt 3: checkpoint "
-    assert any(
-        line.startswith(said) and "is skipped" in line
-        for line in long.site.job("status", check=0).stdout.splitlines()
-    )
+    note = "note: cnn trial 0, attempt 3: checkpoint "
+    lines = long.site.job("status", check=0).stdout.splitlines()
+    assert any(line.startswith(note) and "is skipped" in line for line in lines)
     assert long.objects(0, "checkpoint") == []
     check_seconds(long)
 
 
 def test_a_database_that_went_back_in_time(long):
-    """A trial whose row has other parameters than its checkpoint goes on from none of it: the result is that of a calm run."""
+    """A trial whose row and checkpoint differ in parameters starts afresh and has the right result."""
     calm = long.calm(0)
+    rate = calm["parameters"]["learning_rate"]
     set_parameters = "update task set parameters = %(p)s where stage = 'trial' and index = 0"
     long.database.rows(set_parameters, p=json.dumps({"learning_rate": 0.005}))
     kill_after_saves(long, 4)
     before = max(task_file(key).step for key in long.objects(0, "checkpoint"))
     long.database.rows("delete from epoch")
-    long.database.rows(
-        set_parameters, p=json.dumps({"learning_rate": calm["parameters"]["learning_rate"]})
-    )
+    long.database.rows(set_parameters, p=json.dumps({"learning_rate": rate}))
     child = long.site.start(*TRIAL, 0)
     child.wait(check=0)
     assert "other parameters or other data (parameters differ)" in child.text()
@@ -85,7 +82,10 @@ def test_a_database_that_went_back_in_time(long):
 
 
 def test_another_processor_trains_the_same_epochs_again(long):
-    """An epoch reported by one CPU and trained again by another may differ by rounding: no violation, and only then."""
+    """An epoch reported by one CPU and trained again by another may differ by rounding.
+
+    On the same CPU, such a difference is a violation.
+    """
     child = long.site.start(*TRIAL, 0)
     wait_for(lambda: long.epochs(0))
     child.send(signal.SIGKILL)
@@ -95,40 +95,31 @@ def test_another_processor_trains_the_same_epochs_again(long):
     assert long.attempts(0)[0]["machine"] == provenance.machine()
     long.site.start(*TRIAL, 0).wait(check=0)
     long.database.rows(
-        "update epoch set metrics = jsonb_set(metrics, '{loss}', to_jsonb((metrics->>'loss')::float + 1e-7)) where epoch = 0"
+        "update epoch set metrics = jsonb_set("
+        "metrics, '{loss}', to_jsonb((metrics->>'loss')::float + 1e-7)) where epoch = 0"
     )
     assert "history.csv says loss" in long.site.job("verify", "--deep", check=1).stdout
     long.database.rows(
         "update attempt set machine = jsonb_set(machine, '{cpu}', '\"another\"') where number = 1"
     )
     assert reported["attempt"] == 1
-    assert (
-        "the numbers of 1 task are not compared"
-        in long.site.job("verify", "--deep", check=0).stdout
-    )
+    done = long.site.job("verify", "--deep", check=0)
+    assert "the numbers of 1 task are not compared" in done.stdout
 
 
 def check_seconds(long):
-    """A result says how the life of its attempt was split, and what those before it lost: all of theirs, as they vanished."""
+    """Check the seconds of a result: the parts of its attempt, and all of those that vanished."""
     result = json.loads(long.store.get(long.task(0)["artifact"]["result.json"]["key"]))
-    assert set(result["seconds"]) == {
-        "import",
-        "stage",
-        "build",
-        "train",
-        "evaluate",
-        "upload",
-        "lost",
-    }
+    parts = {"import", "stage", "build", "train", "evaluate", "upload"}
+    assert set(result["seconds"]) == parts | {"lost"}
     gone = [a for a in long.attempts(0) if a["outcome"] == "vanished"]
     assert len(gone) == result["attempt"] - 1 == 2
-    assert result["seconds"]["lost"] == pytest.approx(
-        sum((a["last_beat"] - a["started"]).total_seconds() for a in gone), abs=0.002
-    )
+    lost = sum((a["last_beat"] - a["started"]).total_seconds() for a in gone)
+    assert result["seconds"]["lost"] == pytest.approx(lost, abs=0.002)
 
 
 def die_before_the_commit(long):
-    """Cut trial 0 off the database while it trains, let it upload its result, and kill it."""
+    """Cut trial 0 off from the database while it trains, let it upload its result, and kill it."""
     with Proxy(*long.address) as proxy:
         child = long.site.start(*TRIAL, 0, JOB_DATABASE_URL=long.through(proxy.port))
         child.until("saved at step")
@@ -141,7 +132,7 @@ def die_before_the_commit(long):
 
 
 def kill_after_saves(long, saves: int):
-    """Start trial 0 and kill it once it has saved so often."""
+    """Start trial 0 and kill it after so many saves."""
     child = long.site.start(*TRIAL, 0)
     wait_for(lambda: child.text().count("saved at step") >= saves)
     child.send(signal.SIGKILL)
