@@ -64,7 +64,7 @@ def test_connections_dropped_one_by_one(long):
 
 
 def test_the_test_part_is_opened_after_the_last_epoch(long):
-    """A final trained while the database is away reports its epochs before it opens the test part."""
+    """A final trained during an outage reports its epochs before it opens the test part."""
     long.database.rows(
         "insert into selection (experiment, model, trial, value, parameters)"
         " select experiment, model, 0, 0.5, %(p)s from task where stage = 'final'",

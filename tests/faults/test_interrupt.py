@@ -205,7 +205,7 @@ def test_asked_by_the_parent_and_by_the_scheduler(long, first, then):
 
 
 def test_the_second_signal_leaves_at_once(long):
-    """The second signal ends the process with 128 + its number and the reason; the lease expires."""
+    """The second signal ends the process with 128 + its number and a reason; the lease expires."""
     reason = long.site.folder / "reason"
     child = long.site.start(*TRIAL, 0, JOB_REASON_FILE=reason)
     child.until("element 0")

@@ -68,7 +68,7 @@ def test_a_requeued_job_goes_on_at_once(long):
 
 
 def test_an_early_lease_outlives_the_import(long, tmp_path):
-    """The lease is renewed while TensorFlow is imported: no one takes over a living owner's task."""
+    """The lease is renewed while TensorFlow is imported, too: nobody takes over the task."""
     (tmp_path / "sitecustomize.py").write_text(SLOW_IMPORT)
     environ = {"JOB_LEASE_S": 6, "PYTHONPATH": tmp_path}
     first = long.site.start(*TRIAL, 0, **environ)

@@ -4,7 +4,7 @@ import time
 
 
 def test_killed_anywhere(small):
-    """Whatever `prepare` was writing when it was killed, the next one completes it, and all verifies."""
+    """The next `prepare` completes whatever a killed one was writing, and `verify` is content."""
     for tenths in range(4, 40, 4):
         child = small.start("prepare", "small.toml")
         time.sleep(tenths / 10)

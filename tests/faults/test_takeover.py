@@ -65,7 +65,7 @@ def test_a_damaged_checkpoint_is_skipped(long):
 
 
 def test_a_database_that_went_back_in_time(long):
-    """A trial whose row and checkpoint differ in parameters starts afresh and has the right result."""
+    """A trial whose checkpoint has other parameters than its row starts afresh, bit for bit."""
     calm = long.calm(0)
     rate = calm["parameters"]["learning_rate"]
     set_parameters = "update task set parameters = %(p)s where stage = 'trial' and index = 0"
