@@ -1,4 +1,7 @@
-"""Real servers for the tests: one PostgreSQL and one S3 a session, a database and a prefix a test."""
+"""Real servers for the tests.
+
+A session has one PostgreSQL and one S3; each test has a database and a prefix of its own.
+"""
 
 import uuid
 
@@ -12,7 +15,7 @@ from job.interrupt import INTERRUPT
 
 @pytest.fixture(autouse=True)
 def nobody_leaves():
-    """A task that is done in this process begins to leave it, which is not to reach into the next test."""
+    """Reset the exit that a task begins in this process, so that the next test does not see it."""
     yield
     INTERRUPT._until = None
 
@@ -48,10 +51,8 @@ def database_url(postgres):
         try:
             _execute(psycopg2.connect(postgres.url), f"drop database {name} with (force)")
             return True
-        except (
-            psycopg2.errors.InsufficientPrivilege
-        ):  # autovacuum is in it, which is not ours to end
-            return False
+        except psycopg2.errors.InsufficientPrivilege:
+            return False  # autovacuum works in it, which only a superuser may end
 
     wait_for(dropped)
 
@@ -69,17 +70,13 @@ def site(database_url, s3, s3_environ, tmp_path):
     """A database, a store on S3, a cache: all that a worker needs."""
     store_url = f"s3://{s3.bucket}/{uuid.uuid4().hex}"
     clean = {k: v for k, v in forked.BEGAN.items() if not k.startswith(("JOB_", "SLURM_"))}
-    environ = (
-        clean
-        | s3_environ
-        | {
-            "JOB_DATABASE_URL": database_url,
-            "JOB_STORE_URL": store_url,
-            "JOB_CACHE_DIR": str(tmp_path / "cache"),
-            "JOB_WAIT_S": "1",
-        }
-    )
-    site = Site(database_url, store_url, environ, tmp_path)
+    own = {
+        "JOB_DATABASE_URL": database_url,
+        "JOB_STORE_URL": store_url,
+        "JOB_CACHE_DIR": str(tmp_path / "cache"),
+        "JOB_WAIT_S": "1",
+    }
+    site = Site(database_url, store_url, clean | s3_environ | own, tmp_path)
     yield site
     for child in site.children:
         child.process.kill()
@@ -88,7 +85,7 @@ def site(database_url, s3, s3_environ, tmp_path):
 
 @pytest.fixture(scope="session")
 def weights(tmp_path_factory):
-    """A folder with random MobileNetV2 weights: the architecture is real, the numbers need not be."""
+    """A folder with random MobileNetV2 weights of the real architecture."""
     import keras
 
     folder = tmp_path_factory.mktemp("weights")
@@ -99,7 +96,7 @@ def weights(tmp_path_factory):
 
 @pytest.fixture
 def tiny(site, weights):
-    """A prepared tiny experiment on three kinds of stripes, copies among them."""
+    """A tiny experiment, prepared, on three kinds of stripes with duplicates among them."""
     write_images(site.folder / "images.npz")
     (site.folder / "tiny.toml").write_text(TINY)
     site.job("prepare", "tiny.toml", "--weights", weights, check=0)
@@ -109,7 +106,7 @@ def tiny(site, weights):
 
 @pytest.fixture
 def small(site):
-    """A site with the smallest experiment on digits, written and not yet prepared."""
+    """A site with the smallest experiment on digits, written but not prepared."""
     (site.folder / "small.toml").write_text(SMALL)
     site.environ["JOB_EXPERIMENT"] = "small"
     return site
@@ -117,7 +114,7 @@ def small(site):
 
 @pytest.fixture
 def long(site) -> Long:
-    """The experiment, prepared; leases and checkpoints are short."""
+    """The long experiment, prepared, with short leases and frequent checkpoints."""
     write_images(site.folder / "images.npz")
     (site.folder / "long.toml").write_text(LONG)
     site.job("prepare", "long.toml", check=0)
