@@ -1,4 +1,4 @@
-"""Data sets as files: pictures, folders, archives and arrays, and the sentence that one is refused with."""
+"""Data sets as files: images, folders, archives and arrays, and the sentence that refuses one."""
 
 import io
 import tarfile
@@ -11,11 +11,14 @@ from PIL import Image
 from job import errors
 from job.data import sources
 
-RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
+RED = (255, 0, 0)
+GREEN = (0, 255, 0)
+BLUE = (0, 0, 255)
+WHITE = (255, 255, 255)
 
 
 def encoded(image, format="PNG", **options):
-    """The bytes of an image: a Pillow image, an array or a colour of 4 x 4 pixels."""
+    """Return the bytes of an image: a Pillow image, an array or a color of 4 x 4 pixels."""
     if isinstance(image, tuple):
         image = Image.new("RGB", (4, 4), image)
     if isinstance(image, np.ndarray):
@@ -26,7 +29,7 @@ def encoded(image, format="PNG", **options):
 
 
 def two_classes(**more):
-    """The smallest folder that can be read, plus other files: {name: bytes}."""
+    """Return the smallest folder that can be read, plus other files: {name: bytes}."""
     return {"train/cat/1.png": encoded(RED), "train/dog/1.png": encoded(GREEN), **more}
 
 
@@ -38,7 +41,7 @@ def write_folder(root, files):
 
 
 def write_tar(path, files, mode="w:gz", extra=()):
-    """A tar of {name: bytes} and of extra TarInfo."""
+    """Write a tar archive of {name: bytes} and of extra TarInfo; return its path."""
     with tarfile.open(path, mode) as tar:
         for name, data in files.items():
             info = tarfile.TarInfo(name)
@@ -66,7 +69,7 @@ def images(n=4, *shape, dtype=np.uint8):
 
 
 def refused(*args, error=errors.Invalid, **options):
-    """The one sentence `read` refuses with."""
+    """Return the one sentence with which `read` refuses."""
     with pytest.raises(error) as caught:
         sources.read(*args, **options)
     message = str(caught.value)
