@@ -1,8 +1,9 @@
-"""A `job` that begins without TensorFlow's import: forked from a process that has imported everything, once per pytest process.
+"""A `job` process that does not import TensorFlow again.
 
-Most of a short command is that import. All else is as in a start of its own: a process with its pid, its
-signals and its exit code. Where the environment says anything that an import may read, the command does start on its own;
-`ALONE` says so where the test is of the imports themselves.
+It is forked from a server that has imported everything, once per pytest process, since a short
+command spends most of its time on imports. All else is as usual: the process has its own pid,
+signals and exit code. If the environment sets anything that an import may read, the command starts
+on its own. A test of the imports themselves asks for that with `ALONE`.
 """
 
 import multiprocessing
@@ -17,33 +18,20 @@ from pathlib import Path
 import job
 
 ALONE = {"PYTHONUNBUFFERED": "1"}
-READ_LATER = (
-    "AWS_",
-    "JOB_",
-    "PG",
-    "SLURM_",
-    "NO_PROXY",
-    "no_proxy",
-    "TMPDIR",
-)  # another variable may count while modules are imported
+# Variables that no import reads. Any other one may count while modules are imported.
+READ_LATER = ("AWS_", "JOB_", "PG", "SLURM_", "NO_PROXY", "no_proxy", "TMPDIR")
 BEGAN = dict(os.environ)  # before this process imported TensorFlow, which sets some
 TESTS = Path(__file__).parent
 
+MODULES = [module.name for module in pkgutil.walk_packages(job.__path__, "job.")]
 SERVER = multiprocessing.get_context("forkserver")
 SERVER.set_forkserver_preload(
-    [
-        "job.learning.backend",
-        *(
-            m.name
-            for m in pkgutil.walk_packages(job.__path__, "job.")
-            if not m.name.endswith("__main__")
-        ),
-    ]
+    ["job.learning.backend", *(name for name in MODULES if not name.endswith("__main__"))]
 )
 
 
 def possible(environ: dict) -> bool:
-    """Return whether this environment and that of the imports differ in nothing that an import may read."""
+    """Return whether no import could tell this environment from that of the server."""
     differ = {name for name, _ in environ.items() ^ BEGAN.items()}
     return all(name.startswith(READ_LATER) for name in differ)
 
@@ -81,7 +69,7 @@ class Forked:
 
 
 def _run(arguments: list[str], environ: dict, folder: Path, out: Path, err: Path) -> None:
-    """Be `python -P -m job ARGUMENTS` in a folder; never returns."""
+    """Run as `python -P -m job ARGUMENTS` in a folder; never return."""
     for number, file in ((1, out), (2, err)):
         opened = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         os.dup2(opened, number)
@@ -89,7 +77,7 @@ def _run(arguments: list[str], environ: dict, folder: Path, out: Path, err: Path
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environ)
-    tempfile.tempdir = None  # an import may have looked for it
+    tempfile.tempdir = None  # an import may have set it
     sys.path[:] = [place for place in sys.path if place and not Path(place).is_relative_to(TESTS)]
     sys.argv[:] = ["job", *arguments]
     from job.__main__ import main
