@@ -1,11 +1,11 @@
-"""A TCP proxy whose fault is an attribute: how the tests make trouble between real programs and real servers.
+"""A TCP proxy that makes trouble between real programs and real servers; its fault is an attribute.
 
     with Proxy("127.0.0.1", 5432) as proxy:
         connect(proxy.port)
         proxy.fault = "refuse"
         proxy.set("slow", rate=100_000)
 
-Bytes are passed as they are, so any protocol goes through, and S3 checks a signature over the proxy's own address.
+Bytes pass unchanged, so any protocol works. S3 signatures cover the proxy's own address.
 """
 
 import socket
@@ -18,30 +18,34 @@ CODES = {500: "InternalError", 501: "NotImplemented", 503: "ServiceUnavailable"}
 
 
 class Proxy:
-    """Forwards 127.0.0.1:`port` to host:port, or fails to, as `fault` says at the time.
+    """Forward 127.0.0.1:`port` to host:port, or fail to, as `fault` says at the time.
 
     pass    forward
-    refuse  no longer listen, and end the open connections, as a dead server does; the port stays ours
-    drop    accept, then end; the open connections too
-    hang    accept and forward nothing; what came meanwhile is forwarded when it is over
-    slow    forward `rate` bytes a second each way
-    cut     end a connection once `after` more bytes came from the `side` "client" or "server", `times` times; then pass
-    status  (HTTP) answer every request, once read, with `status`, an S3 error of this `code` and a `date`; ends the open connections
+    refuse  stop listening and end the open connections, as a dead server does; the port stays ours
+    drop    accept, then end the connection; end the open ones, too
+    hang    accept and forward nothing; what arrives meanwhile is forwarded after the fault
+    slow    forward `rate` bytes per second each way
+    cut     end a connection after `after` more bytes from the `side` "client" or "server";
+            do so `times` times, then pass
+    status  (HTTP) read each request and answer it with `status`, an S3 error of this `code`
+            and a `date`; end the open connections
     """
 
     def __init__(self, host: str, port: int):
         self.target = host, port
-        self.connections = self.bytes = 0
-        self.rate, self.after, self.side, self.times, self.status, self.code = (
-            100_000,
-            0,
-            "client",
-            1,
-            503,
-            None,
-        )
+        self.connections = 0
+        self.bytes = 0
+        self.rate = 100_000
+        self.after = 0
+        self.side = "client"
+        self.times = 1
+        self.status = 503
+        self.code = None
         self.date = None
-        self._fault, self._closed, self._lock, self._open = "pass", False, threading.RLock(), set()
+        self._fault = "pass"
+        self._closed = False
+        self._lock = threading.RLock()
+        self._open = set()
         self._listener = self._bound(0)
         self.port = self._listener.getsockname()[1]
 
@@ -63,11 +67,13 @@ class Proxy:
         self.set(fault)
 
     def set(self, fault: str, **values) -> None:
-        """Set the fault and what belongs to it: rate; after, side, times; status, code, date."""
+        """Set the fault and its values: rate; after, side, times; status, code, date."""
         assert fault in FAULTS and all(hasattr(self, name) for name in values), (fault, values)
         with self._lock:
             self.__dict__.update({"times": 1, "code": None, "date": None} | values)
-            before, self._fault, self._left = self._fault, fault, self.after
+            before = self._fault
+            self._fault = fault
+            self._left = self.after
             if fault == "refuse" and before != "refuse":
                 self._end(self._listener)
                 self._listener = self._bound(self.port)
@@ -77,13 +83,15 @@ class Proxy:
                 self._end(*self._open)
 
     def _bound(self, port: int) -> socket.socket:
-        """Return a socket with our port that does not listen: to connect is refused, and nobody else can take the port."""
+        """Return a socket that holds our port without listening.
+
+        Connections are refused, and nobody else can take the port.
+        """
         bound = socket.socket()
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        bound.setsockopt(
-            socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16
-        )  # what is slow must not vanish in a buffer
+        # A small buffer, or else it would hide a slow connection.
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
         bound.bind(("127.0.0.1", port))
         return bound
 
@@ -108,9 +116,8 @@ class Proxy:
                 self._answer(client)
             elif fault not in ("drop", "refuse"):
                 server.connect(self.target)
-                back = threading.Thread(
-                    target=self._pump, args=(server, client, "server"), daemon=True
-                )
+                answers = (server, client, "server")
+                back = threading.Thread(target=self._pump, args=answers, daemon=True)
                 back.start()
                 self._pump(client, server, "client")
                 back.join()
@@ -123,12 +130,10 @@ class Proxy:
 
     def _pump(self, source: socket.socket, target: socket.socket, side: str) -> None:
         with suppress(OSError):
-            while data := source.recv(
-                max(1, self.rate // 20) if self._fault == "slow" else 1 << 14
-            ):
+            while data := source.recv(self._size()):
                 while self._fault == "hang" and not self._closed:
                     time.sleep(0.01)
-                piece, cut = self._passed(data, side)
+                piece, cut = self._piece(data, side)
                 target.sendall(piece)
                 if cut:
                     break
@@ -136,15 +141,20 @@ class Proxy:
                     time.sleep(len(data) / self.rate)
         self._end(source, target)
 
-    def _passed(self, data: bytes, side: str) -> tuple[bytes, bool]:
-        """Return what of these bytes may pass, and whether the connection is cut behind them."""
+    def _size(self) -> int:
+        """Return how many bytes to read at most."""
+        return max(1, self.rate // 20) if self._fault == "slow" else 1 << 14
+
+    def _piece(self, data: bytes, side: str) -> tuple[bytes, bool]:
+        """Return the bytes that may pass, and whether the connection is cut after them."""
         with self._lock:
             cut = False
             if self._fault == "cut" and side == self.side:
                 data = data[: self._left]
                 self._left -= len(data)
                 if cut := self._left == 0:
-                    self._left, self.times = self.after, self.times - 1
+                    self._left = self.after
+                    self.times -= 1
                     self._fault = "cut" if self.times else "pass"
             self.bytes += len(data)
             return data, cut
@@ -153,9 +163,8 @@ class Proxy:
         """Read one HTTP request to its end and answer it."""
         with client.makefile("rb") as stream:
             head = []
-            while (
-                line := stream.readline().strip().decode("latin1").lower()
-            ):  # an empty line, or the end
+            # The head ends with an empty line.
+            while line := stream.readline().strip().decode("latin1").lower():
                 head.append(line)
             fields = dict(line.split(": ", 1) for line in head[1:])
             if fields.get("expect") == "100-continue":
@@ -165,11 +174,19 @@ class Proxy:
                     stream.read(size + 2)
             stream.read(int(fields.get("content-length", 0)))
         code = self.code or CODES.get(self.status, "Fault")
-        body = f'<?xml version="1.0"?><Error><Code>{code}</Code><Message>made by a test</Message></Error>'
-        body = "" if head and head[0].startswith("head ") else body
-        answer = f"HTTP/1.1 {self.status} Fault\r\nContent-Type: application/xml\r\nConnection: close\r\n"
-        answer += f"Date: {self.date}\r\n" if self.date else ""
-        client.sendall(f"{answer}Content-Length: {len(body)}\r\n\r\n{body}".encode())
+        error = f"<Error><Code>{code}</Code><Message>made by a test</Message></Error>"
+        asks_head = head and head[0].startswith("head ")
+        body = "" if asks_head else f'<?xml version="1.0"?>{error}'
+        lines = [
+            f"HTTP/1.1 {self.status} Fault",
+            "Content-Type: application/xml",
+            "Connection: close",
+            *([f"Date: {self.date}"] if self.date else []),
+            f"Content-Length: {len(body)}",
+            "",
+            body,
+        ]
+        client.sendall("\r\n".join(lines).encode())
 
     def _end(self, *sockets: socket.socket) -> None:
         for one in sockets:
