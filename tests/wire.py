@@ -1,4 +1,4 @@
-"""A TCP proxy between a program and PostgreSQL that is asked about every message: for what may be lost just there."""
+"""A TCP proxy between a program and PostgreSQL that can lose any single message."""
 
 import socket
 import threading
@@ -6,25 +6,24 @@ from contextlib import suppress
 
 
 class Wire:
-    """A TCP proxy whose `obey(data)`, asked about every message to the server, says pass, swallow, or cut once it is answered."""
+    """A TCP proxy that asks `obey(data)` about every message to the server.
+
+    The answer is "pass", "swallow", or "cut": end the connection instead of passing the reply.
+    """
 
     def __init__(self, port: int, obey):
-        self.server, self.obey, self.listener = (
-            ("127.0.0.1", port),
-            obey,
-            socket.create_server(("127.0.0.1", 0)),
-        )
+        self.server = ("127.0.0.1", port)
+        self.obey = obey
+        self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
 
     def _accept(self):
         with suppress(OSError):
             while True:
-                client, server, cut = (
-                    self.listener.accept()[0],
-                    socket.create_connection(self.server),
-                    threading.Event(),
-                )
+                client = self.listener.accept()[0]
+                server = socket.create_connection(self.server)
+                cut = threading.Event()
                 for pair in ((client, server, True), (server, client, False)):
                     threading.Thread(target=self._carry, args=(*pair, cut), daemon=True).start()
 
@@ -48,5 +47,6 @@ class Wire:
 
 
 def through(url: str, wire: Wire) -> str:
+    """Return the database's URL by way of the wire."""
     head, _, tail = url.rpartition("@")
     return f"{head}@127.0.0.1:{wire.port}/{tail.partition('/')[2]}"
