@@ -1,13 +1,14 @@
-"""A model of one's own: a small residual net, with a layer of one's own in it."""
+"""A custom model: a small residual net with a custom layer."""
 
 import keras
 
 
 def build(parameters: dict, input_shape: tuple, classes: int) -> keras.Model:
-    """Return the net: images of 0-1, float32 [n, h, w, c], to probabilities [n, classes].
+    """Return a net from images, float32 [n, h, w, c] in 0-1, to probabilities [n, classes].
 
-    `parameters` holds what the experiment's file says of this model and what the trial chose: learning_rate, batch_size, epochs and
-    the others that every model has, and its own, here `depth` and `filters`.
+    `parameters` holds what the experiment file sets for this model and what the trial chose. These
+    are learning_rate, batch_size, epochs and the others that every model has, and those of this
+    model, here `depth` and `filters`.
     """
     inputs = keras.Input(input_shape)
     x = keras.layers.Conv2D(parameters["filters"], 3, strides=2, padding="same")(inputs)
@@ -22,13 +23,12 @@ def build(parameters: dict, input_shape: tuple, classes: int) -> keras.Model:
 
 @keras.saving.register_keras_serializable("residual")  # so that the saved model can be loaded
 class Scale(keras.layers.Layer):
-    """Multiply each channel by a learnt number that begins at 0.1."""
+    """Multiply each channel by a learned number that starts at 0.1."""
 
     def build(self, shape):
-        """Add the numbers. What a layer remembers must be a weight: it is in every checkpoint then."""
-        self.scale = self.add_weight(
-            shape=(shape[-1],), initializer=keras.initializers.Constant(0.1)
-        )
+        """Create the numbers as weights: only weights are saved in every checkpoint."""
+        initial = keras.initializers.Constant(0.1)
+        self.scale = self.add_weight(shape=(shape[-1],), initializer=initial)
 
     def call(self, x):
         """Return the channels, scaled."""
