@@ -1,4 +1,4 @@
-"""What the tests share: small experiments, a place to run them, and a view on what became of them."""
+"""Small experiments that the tests share, a place to run them, and a view of their results."""
 
 import json
 import os
@@ -63,9 +63,8 @@ batch_size = 256
 learning_rate = 0.01
 """
 
-EPOCHS = (
-    75  # of a trial of LONG, of nine steps each: long enough to be ended six times in the middle
-)
+# Of a trial of LONG, with nine steps per epoch: long enough to be ended six times.
+EPOCHS = 75
 LONG = f"""
 name = "long"
 seed = 3
@@ -92,7 +91,7 @@ TRIAL = ("trial", "--model", "cnn", "--index")
 
 @dataclass(frozen=True)
 class Site:
-    """A database and a store of a test's own, and how to call `job` on them."""
+    """A test's database, store and cache, and a way to call `job` on them."""
 
     database_url: str
     store_url: str
@@ -103,7 +102,8 @@ class Site:
     def job(self, *arguments, check: int | None = None, **environ) -> subprocess.CompletedProcess:
         """Run `python -m job ...` to its end; with `check`, expect this exit code."""
         with tempfile.TemporaryDirectory() as folder:
-            out, err = Path(folder, "out"), Path(folder, "err")
+            out = Path(folder, "out")
+            err = Path(folder, "err")
             process = self._begin(arguments, self.environ | environ, out, err)
             try:
                 code = process.wait(300)
@@ -119,9 +119,8 @@ class Site:
     def start(self, *arguments, **environ) -> "Child":
         """Start `python -m job ...`."""
         log = self.folder / f"{uuid.uuid4().hex}.log"
-        process = self._begin(
-            arguments, self.environ | {k: str(v) for k, v in environ.items()}, log, log
-        )
+        variables = {name: str(value) for name, value in environ.items()}
+        process = self._begin(arguments, self.environ | variables, log, log)
         child = Child(process, log)
         self.children.append(child)
         return child
@@ -139,7 +138,7 @@ class Site:
 
 @dataclass(frozen=True)
 class Child:
-    """A `job` process and what it says."""
+    """A `job` process and its log."""
 
     process: subprocess.Popen | forked.Forked
     log: Path
@@ -148,7 +147,7 @@ class Child:
         return self.log.read_text(errors="replace")
 
     def until(self, words: str, seconds: float = 150) -> None:
-        """Wait until it has said these words."""
+        """Wait until the log has these words."""
         wait_for(lambda: words in self.text() or self.process.poll() is not None, seconds)
         assert words in self.text(), self.text()
 
@@ -157,38 +156,41 @@ class Child:
 
     @contextmanager
     def held(self):
-        """Hold it where it is, so that what others do meanwhile is no race against its end."""
+        """Pause the process, so that what others do meanwhile does not race against its end."""
         self.send(signal.SIGSTOP)
         yield
         self.send(signal.SIGCONT)
 
     def wait(self, seconds: float = 150, check: int | None = None) -> int:
-        """Wait for its end and return the exit code; with `check`, expect this one."""
+        """Wait for the end of the process and return its exit code; with `check`, expect this one."""
         code = self.process.wait(seconds)
         assert check in (None, code), f"exit {code}, expected {check}\n{self.text()}"
         return code
 
 
 def imports(done: subprocess.CompletedProcess, *names: str) -> list[str]:
-    """Return which of these packages a process imported that ran with PYTHONPROFILEIMPORTTIME=1."""
-    found = set(re.findall(r"^import time: .*\| +(\w+)$", done.stderr, re.M))
-    assert "job" in found, "the process did not run with PYTHONPROFILEIMPORTTIME=1"
-    return sorted(found & set(names))
+    """Return which of these packages a process with PYTHONPROFILEIMPORTTIME=1 imported."""
+    imported = set(re.findall(r"^import time: .*\| +(\w+)$", done.stderr, re.M))
+    assert "job" in imported, "the process did not run with PYTHONPROFILEIMPORTTIME=1"
+    return sorted(imported & set(names))
 
 
 def wait_for(condition, seconds: float = 150) -> None:
-    """Poll a condition to a deadline; four fifths of the time are left to what is waited for."""
+    """Poll a condition until a deadline, but spend at most a fifth of the time on polling."""
     deadline = time.monotonic() + seconds
     while True:
         began = time.monotonic()
         if condition():
             return
-        assert began < deadline, "it did not come to pass"
+        assert began < deadline, f"the condition did not hold within {seconds} s"
         time.sleep(max(0.02, 4 * (time.monotonic() - began)))
 
 
 def a_tick_after(path: Path) -> None:
-    """Wait until the clock by which the kernel dates files has moved on since a file was changed: what is done within a tick looks the same."""
+    """Wait until the clock that dates files has ticked since the last change to a file.
+
+    Two changes within one tick of the kernel's clock have the same date.
+    """
     beside = path.with_name(f".{path.name}.tick")
     wait_for(lambda: beside.touch() or beside.stat().st_ctime_ns > path.stat().st_ctime_ns)
     beside.unlink()
@@ -196,25 +198,23 @@ def a_tick_after(path: Path) -> None:
 
 @contextmanager
 def stopped(server: Postgres):
-    """Stop postmaster and backends, as a machine that swaps itself to death; let them go on at the end."""
-    first = int((server.folder / "pid").read_text().split()[0])
-    os.kill(first, signal.SIGSTOP)
-    processes = [
-        first,
-        *(int(pid) for pid in Path(f"/proc/{first}/task/{first}/children").read_text().split()),
-    ]
-    for pid in processes[1:]:
+    """Stop postmaster and backends, as on a machine out of memory, and resume them at the end."""
+    postmaster = int((server.folder / "pid").read_text().split()[0])
+    os.kill(postmaster, signal.SIGSTOP)
+    children = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()
+    backends = [int(pid) for pid in children]
+    for pid in backends:
         os.kill(pid, signal.SIGSTOP)
     try:
         yield
     finally:
-        for pid in reversed(processes):
+        for pid in (*reversed(backends), postmaster):
             os.kill(pid, signal.SIGCONT)
 
 
 @dataclass(frozen=True)
 class Long:
-    """A site with the experiment, and its database and store."""
+    """A site with the long experiment, its database and its store."""
 
     site: Site
     database: Database
@@ -225,23 +225,22 @@ class Long:
 
     @property
     def address(self) -> tuple[str, int]:
-        """Return host and port of the database."""
+        """The host and the port of the database."""
         parts = urlsplit(self.site.database_url)
         return parts.hostname, parts.port
 
     def through(self, port: int) -> str:
-        """Return the database's URL by another port."""
+        """Return the database's URL with another port."""
         return self.site.database_url.replace(f":{self.address[1]}/", f":{port}/")
 
     def on(self, database_url: str) -> "Long":
-        """Return the same on another database."""
+        """Return a view of the same experiment in another database."""
         return Long(self.site, Database(database_url, 10))
 
     def task(self, index: int) -> dict:
         """Return the row of a trial."""
-        return self.database.rows(
-            "select * from task where stage = 'trial' and index = %(i)s", i=index
-        )[0]
+        statement = "select * from task where stage = 'trial' and index = %(i)s"
+        return self.database.rows(statement, i=index)[0]
 
     def attempts(self, index: int) -> list[dict]:
         """Return the attempts of a trial in order."""
@@ -256,40 +255,27 @@ class Long:
         )
 
     def objects(self, index: int, name: str) -> list[str]:
-        """Return the keys of a trial's objects that hold this name."""
-        return [
-            o.key
-            for o in self.store.listing("experiments/")
-            if f"/trial/{index}/" in o.key and name in o.key
-        ]
+        """Return the keys of a trial's objects that contain this name."""
+        keys = [found.key for found in self.store.listing("experiments/")]
+        return [key for key in keys if f"/trial/{index}/" in key and name in key]
 
     def bits(self, index: int) -> dict:
-        """Return what must be equal of two results of one task."""
+        """Return what must be equal in any two results of a trial."""
         result = json.loads(self.store.get(self.task(index)["artifact"]["result.json"]["key"]))
-        return {
-            k: result[k]
-            for k in (
-                "weights_sha256",
-                "history_sha256",
-                "predictions_sha256",
-                "value",
-                "parameters",
-                "step",
-            )
-        }
+        hashes = ("weights_sha256", "history_sha256", "predictions_sha256")
+        return {key: result[key] for key in (*hashes, "value", "parameters", "step")}
 
     def calm(self, index: int) -> dict:
-        """Return the bits of a trial that nothing disturbs, and make it a task nobody ever worked on."""
+        """Return the bits of an undisturbed trial, and reset it as if nobody had worked on it."""
         self.site.job(*TRIAL, index, check=0)
         bits = self.bits(index)
-        self.store.delete(
-            [o.key for o in self.store.listing("experiments/") if f"/trial/{index}/" in o.key]
-        )
+        self.store.delete(self.objects(index, ""))
         for statement in (
             "delete from epoch where index = %(i)s",
             "delete from attempt where index = %(i)s",
-            "update task set state = 'waiting', attempt = 0, progress = 0, counted = 0, counted_at = 0, parameters = null,"
-            " value = null, metrics = null, artifact = null, finished = null where stage = 'trial' and index = %(i)s",
+            "update task set state = 'waiting', attempt = 0, progress = 0, counted = 0,"
+            " counted_at = 0, parameters = null, value = null, metrics = null, artifact = null,"
+            " finished = null where stage = 'trial' and index = %(i)s",
             "delete from trial_params",
             "delete from trial_values",
             "delete from trial_intermediate_values",
@@ -306,7 +292,10 @@ def address() -> str:
 
 
 def write_images(path, n=90, n_test=30):
-    """Write images of horizontal, vertical and no stripes with noise; test image 0 is a copy of training image 0."""
+    """Write noisy images of horizontal, vertical and no stripes.
+
+    Test image 0 and training image 3 are copies of training image 0.
+    """
     rng = np.random.default_rng(0)
     labels = np.arange(n + n_test) % 3
     images = rng.integers(0, 120, (n + n_test, 32, 32, 3), dtype=np.uint8)
