@@ -162,7 +162,7 @@ class Child:
         self.send(signal.SIGCONT)
 
     def wait(self, seconds: float = 150, check: int | None = None) -> int:
-        """Wait for the end of the process and return its exit code; with `check`, expect this one."""
+        """Wait for the end and return the exit code; with `check`, expect this one."""
         code = self.process.wait(seconds)
         assert check in (None, code), f"exit {code}, expected {check}\n{self.text()}"
         return code
