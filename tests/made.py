@@ -12,6 +12,15 @@ from job.experiment.specification import parse
 from job.learning import evaluate
 from job.report.results import Attempt, Collected, Model, Predictions, Task
 
+SCORES = ("accuracy", "precision", "recall", "f1", "roc_auc")
+ORIGINAL = "original work (small subset, size not stated)"
+
+
+def reference(model: str, *scores: float) -> dict:
+    """Return a reference with the figures of the original work for a model."""
+    return {"name": ORIGINAL, "model": model} | dict(zip(SCORES, scores, strict=True))
+
+
 CLASSES = ["airplane", "automobile", "bird", "cat"]
 SPEC = {
     "name": "quick",
@@ -30,28 +39,12 @@ SPEC = {
         "vgg16": {"input_size": 32},
     },
     "reference": [
-        {
-            "name": "original work (small subset, size not stated)",
-            "model": "mobilenetv2",
-            "accuracy": 0.57,
-            "precision": 0.587,
-            "recall": 0.57,
-            "f1": 0.568,
-            "roc_auc": 0.897,
-        },
-        {
-            "name": "original work (small subset, size not stated)",
-            "model": "vgg16",
-            "accuracy": 0.46,
-            "precision": 0.482,
-            "recall": 0.46,
-            "f1": 0.457,
-            "roc_auc": 0.872,
-        },
+        reference("mobilenetv2", 0.57, 0.587, 0.57, 0.568, 0.897),
+        reference("vgg16", 0.46, 0.482, 0.46, 0.457, 0.872),
     ],
 }
 ONE_MODEL = {k: v for k, v in SPEC.items() if k != "reference"} | {"models": {"cnn": {}}}
-# fold and test accuracy: the best on the test part is not the best on the folds
+# Fold and test accuracy. The model that is best on the test part is not best on the folds.
 SKILL = {"cnn": (0.60, 0.62), "mobilenetv2": (0.75, 0.72), "vgg16": (0.66, 0.85)}
 START = datetime(2026, 1, 5, 12, tzinfo=UTC)
 
@@ -66,54 +59,56 @@ def predict(rows: np.ndarray, labels: np.ndarray, k: int, skill: float, seed: in
 
 
 def task_of(stage: str, index: int, made: Predictions, classes: list[str]) -> Task:
-    metrics = json.loads(
-        json.dumps(evaluate.evaluate(made.labels, made.probabilities, classes, 0, method=NEWEST))
-    )
+    """Return a complete fold or final with the metrics of these predictions."""
+    scores = evaluate.evaluate(made.labels, made.probabilities, classes, 0, method=NEWEST)
+    metrics = json.loads(json.dumps(scores))
     if stage == "final":
         metrics["without_copies"] = {"n": len(made.labels) - 3, "accuracy": metrics["accuracy"]}
-    keys = {
-        "model.keras": {
-            "key": f"experiments/quick-1/m/{stage}/{index}/1/model.keras",
-            "sha256": "",
-            "size": 1,
-            "etag": "",
-        }
+    key = f"experiments/quick-1/m/{stage}/{index}/1/model.keras"
+    artifact = {"model.keras": {"key": key, "sha256": "", "size": 1, "etag": ""}}
+    parameters = {"learning_rate": 1e-3, "batch_size": 32}
+    value = metrics["accuracy"]
+    return Task(stage, index, "complete", 1, parameters, value, metrics, artifact)
+
+
+def trial_of(index: int, skill: float, rng: np.random.Generator) -> Task:
+    """Return a trial with random parameters and value; trial 0 is fixed, trial 4 is pruned."""
+    parameters = {
+        "learning_rate": 0.000875080 if index == 0 else float(10 ** rng.uniform(-4, -2)),
+        "batch_size": 32 if index == 0 else int(rng.choice([32, 64, 128])),
     }
-    return Task(
-        stage,
-        index,
-        "complete",
-        1,
-        {"learning_rate": 1e-3, "batch_size": 32},
-        metrics["accuracy"],
-        metrics,
-        keys,
-    )
+    value = float(skill - 0.1 * rng.random())
+    if index == 4:
+        reason = "pruned at epoch 3 by median"
+        return Task("trial", index, "pruned", 1, parameters, value, {}, {}, reason)
+    return Task("trial", index, "complete", 1, parameters, value, {}, {})
+
+
+def layer(name: str, kind: str, shape: list, parameters: int) -> dict:
+    """Return a layer as a result describes it."""
+    return {"name": name, "type": kind, "output_shape": shape, "parameters": parameters}
+
+
+def fold_epoch(epoch: int, fold: int) -> dict:
+    """Return the metrics of an epoch of a fold."""
+    return {
+        "loss": 2 / (epoch + 1),
+        "accuracy": 0.5 + 0.05 * epoch,
+        "val_loss": 2.1 / (epoch + 1) + 0.1 * fold,
+        "val_accuracy": 0.45 + 0.05 * epoch - 0.02 * fold,
+        "learning_rate": 1e-3,
+    }
 
 
 def a_model(
     name: str, seed: int, classes: list[str], train: int, test: int, folds: int, trials: int
 ) -> Model:
+    """Return a model whose tasks are all done."""
     rng = np.random.default_rng(seed)
-    k, (fold_skill, test_skill) = len(classes), SKILL[name]
+    k = len(classes)
+    fold_skill, test_skill = SKILL[name]
     model = Model(name)
-    model.tasks["trial"] = [
-        Task(
-            "trial",
-            i,
-            "pruned" if i == 4 else "complete",
-            1,
-            {
-                "learning_rate": 0.000875080 if i == 0 else float(10 ** rng.uniform(-4, -2)),
-                "batch_size": 32 if i == 0 else int(rng.choice([32, 64, 128])),
-            },
-            float(fold_skill - 0.1 * rng.random()),
-            {},
-            {},
-            "pruned at epoch 3 by median" if i == 4 else None,
-        )
-        for i in range(trials)
-    ]
+    model.tasks["trial"] = [trial_of(i, fold_skill, rng) for i in range(trials)]
     best = max(model.stage("trial", "complete"), key=lambda t: t.value)
     model.selection = {
         "trial": best.index,
@@ -123,32 +118,20 @@ def a_model(
     labels = np.arange(train) % k
     for f in range(folds):
         rows = np.flatnonzero(np.arange(train) // k % folds == f)
-        model.predictions[("fold", f)] = predict(rows, labels[rows], k, fold_skill, seed + f)
-        model.tasks.setdefault("fold", []).append(
-            task_of("fold", f, model.predictions[("fold", f)], classes)
-        )
-        model.epochs[("fold", f)] = [
-            {
-                "loss": 2 / (e + 1),
-                "accuracy": 0.5 + 0.05 * e,
-                "val_loss": 2.1 / (e + 1) + 0.1 * f,
-                "val_accuracy": 0.45 + 0.05 * e - 0.02 * f,
-                "learning_rate": 1e-3,
-            }
-            for e in range(5)
-        ]
-    model.predictions[("final", 0)] = predict(
-        np.arange(test), np.arange(test) % k, k, test_skill, seed + 99
-    )
-    model.tasks["final"] = [task_of("final", 0, model.predictions[("final", 0)], classes)]
-    made_of = model.predictions[("final", 0)]
-    wrong = evaluate.mistakes(made_of.labels, made_of.probabilities, 16)
+        held_out = predict(rows, labels[rows], k, fold_skill, seed + f)
+        model.predictions[("fold", f)] = held_out
+        model.tasks.setdefault("fold", []).append(task_of("fold", f, held_out, classes))
+        model.epochs[("fold", f)] = [fold_epoch(e, f) for e in range(5)]
+    tested = predict(np.arange(test), np.arange(test) % k, k, test_skill, seed + 99)
+    model.predictions[("final", 0)] = tested
+    model.tasks["final"] = [task_of("final", 0, tested, classes)]
+    wrong = evaluate.mistakes(tested.labels, tested.probabilities, 16)
     model.mistakes = {
         "images": rng.integers(0, 255, (len(wrong), 32, 32, 3), np.uint8),
         "rows": wrong,
-        "labels": made_of.labels[wrong],
-        "predictions": made_of.probabilities[wrong].argmax(1),
-        "confidence": made_of.probabilities[wrong].max(1),
+        "labels": tested.labels[wrong],
+        "predictions": tested.probabilities[wrong].argmax(1),
+        "confidence": tested.probabilities[wrong].max(1),
     }
     model.epochs[("final", 0)] = [
         {"loss": 1.8 / (e + 1), "accuracy": 0.55 + 0.05 * e, "learning_rate": 1e-3}
@@ -164,18 +147,8 @@ def a_model(
         "machines": [{"cpu": "AMD EPYC", "tensorflow": "2.21.0"}],
         "threads": 2,
         "layers": [
-            {
-                "name": "image",
-                "type": "InputLayer",
-                "output_shape": [None, 32, 32, 3],
-                "parameters": 0,
-            },
-            {
-                "name": "conv2d",
-                "type": "Conv2D",
-                "output_shape": [None, 32, 32, 32],
-                "parameters": 864,
-            },
+            layer("image", "InputLayer", [None, 32, 32, 3], 0),
+            layer("conv2d", "Conv2D", [None, 32, 32, 32], 864),
         ],
     }
     if name == "cnn":
@@ -187,33 +160,20 @@ def a_model(
 
 
 def attempts_of(model: Model) -> list[Attempt]:
-    tasks = [
-        t for stage in ("trial", "fold", "final") for t in model.stage(stage, "complete", "pruned")
-    ]
-    return [
-        Attempt(
-            model.name,
-            t.stage,
-            t.index,
-            1,
-            START + timedelta(minutes=n),
-            START + timedelta(minutes=n + 1),
-            START + timedelta(minutes=n + 1),
-            t.state,
-            None,
-            0,
-            5,
-            {
-                "import": 3.0,
-                "stage": 0.5,
-                "build": 1.0,
-                "train": 50.0,
-                "evaluate": 2.0,
-                "upload": 0.5,
-            },
-        )
-        for n, t in enumerate(tasks)
-    ]
+    """Return one attempt per task of a model, one minute each, one after another."""
+    stages = ("trial", "fold", "final")
+    tasks = [task for stage in stages for task in model.stage(stage, "complete", "pruned")]
+    return [attempt_of(model.name, task, minute) for minute, task in enumerate(tasks)]
+
+
+def attempt_of(model: str, task: Task, minute: int) -> Attempt:
+    """Return the only attempt at a task, which starts so many minutes after the first."""
+    parts = {"import": 3.0, "stage": 0.5, "build": 1.0, "train": 50.0}
+    parts |= {"evaluate": 2.0, "upload": 0.5}
+    began = START + timedelta(minutes=minute)
+    ended = began + timedelta(minutes=1)
+    state = task.state
+    return Attempt(model, task.stage, task.index, 1, began, ended, ended, state, None, 0, 5, parts)
 
 
 def make(*args, **options) -> Collected:
@@ -224,6 +184,7 @@ def make(*args, **options) -> Collected:
 
 @cache
 def default() -> Collected:
+    """Return the experiment without options; copy it before you change it."""
     return made()
 
 
@@ -234,6 +195,7 @@ def made(
     trials: int = 6,
     spec: dict = SPEC,
 ) -> Collected:
+    """Return a finished experiment."""
     k = len(classes)
     experiment = parse(spec)
     data = {
