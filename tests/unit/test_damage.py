@@ -1,4 +1,4 @@
-"""Whatever befell an object of the store: damage is known as damage, and is nobody's counted error."""
+"""Damage to any object of the store is recognized, and counts as nobody's error."""
 
 import io
 import time
@@ -38,12 +38,16 @@ DAMAGES = {
 
 
 class Decided:
-    """An attempt that only listens: what it would write is compared, and no database is in question."""
+    """An attempt without a database, which only records what it would write."""
 
-    number, parameters = 2, {"learning_rate": 0.1, "batch_size": 32}
+    number = 2
+    owner = "b" * 32
+    parameters = {"learning_rate": 0.1, "batch_size": 32}
 
     def __init__(self, key):
-        self.key, self.told, self.committed = key, None, None
+        self.key = key
+        self.told = None
+        self.committed = None
 
     def computes_on(self, machine):
         assert machine
@@ -58,17 +62,24 @@ class Decided:
         pass
 
     def artifacts(self, stage):
+        hashes = [provenance.sha256(features(i)) for i in range(4)]
         return [
-            {
-                "features.npy": {
-                    "key": f"features/{i}.npy",
-                    "sha256": provenance.sha256(staging.npy(np.full((2, 3), i))),
-                }
-            }
-            for i in range(4)
+            {"features.npy": {"key": f"features/{i}.npy", "sha256": sha256}}
+            for i, sha256 in enumerate(hashes)
         ]
 
-    owner = "b" * 32
+
+def features(shard: int) -> bytes:
+    """Return the content of a features object."""
+    return staging.npy(np.full((2, 3), shard))
+
+
+def listed(files: dict[str, bytes]) -> dict:
+    """Return hash and size of each file, as a manifest or a result lists them."""
+    return {
+        name: {"sha256": provenance.sha256(content), "size": len(content)}
+        for name, content in files.items()
+    }
 
 
 @pytest.fixture
@@ -78,19 +89,15 @@ def store(tmp_path):
 
 @pytest.fixture
 def context_of(store, tmp_path):
-    """Return a function that makes the context of a task of a model, on what was staged."""
-    images, labels = np.zeros((8, 4, 4, 3), np.uint8), np.arange(8)
+    """Return a function that makes the context of a model's task on staged data."""
+    images = np.zeros((8, 4, 4, 3), np.uint8)
+    labels = np.arange(8)
     files = {"train-images.npy": staging.npy(images), "train-labels.npy": staging.npy(labels)}
-    manifest = {
-        "id": "d",
-        "files": {
-            name: {"sha256": provenance.sha256(b), "size": len(b)} for name, b in files.items()
-        },
-    }
+    manifest = {"id": "d", "files": listed(files)}
     for name, content in files.items():
         store.put(f"data/d/{name}", content)
     for i in range(4):
-        store.put(f"features/{i}.npy", staging.npy(np.full((2, 3), i)))
+        store.put(f"features/{i}.npy", features(i))
     content = staging.Splits(labels > 5, labels % 2).content
     splits = {"key": "data/d/splits.npz", "sha256": provenance.sha256(content)}
     store.put(splits["key"], content)
@@ -101,7 +108,11 @@ def context_of(store, tmp_path):
         "small-1", experiment, experiment.fingerprint, manifest, weights, splits
     )
     cache = Cache(store, tmp_path / "cache", 1.0)
-    return lambda model: Context(Decided(Key(model, "fold", 0)), registered, store, cache, 60)
+
+    def make(model: str) -> Context:
+        return Context(Decided(Key(model, "fold", 0)), registered, store, cache, 60)
+
+    return make
 
 
 def put_result(context, attempt="1-aaaaaaaa") -> str:
@@ -109,31 +120,29 @@ def put_result(context, attempt="1-aaaaaaaa") -> str:
     folder = f"{context.folder}/{attempt}"
     history = [{"epoch": e, "loss": 0.5, "value": 0.25 * e} for e in range(2)]
     files = {"history.csv": provenance.history_csv(history), "predictions.npz": b"predictions"}
-    result = context.identity | {
-        "attempt": 1,
-        "state": "complete",
-        "reason": None,
-        "value": 0.25,
-        "metrics": {},
-        "step": 18,
-    }
-    result |= {
-        "machines": [{"cpu": "x"}],
-        "files": {n: {"sha256": provenance.sha256(c), "size": len(c)} for n, c in files.items()},
-    }
+    result = context.identity | {"attempt": 1, "state": "complete", "reason": None}
+    result |= {"value": 0.25, "metrics": {}, "step": 18}
+    result |= {"machines": [{"cpu": "x"}], "files": listed(files)}
     for name, content in (files | {"result.json": provenance.seal(result)}).items():
         context.store.put(f"{folder}/{name}", content)
     return folder
 
 
 def befall(store, key, damage):
+    """Damage an object of the store."""
     content = DAMAGES[damage](store.get(key))
-    store.delete([key]) if content is None else store.put(key, content)
+    if content is None:
+        store.delete([key])
+    else:
+        store.put(key, content)
 
 
 @pytest.mark.parametrize("attempt", ["1-aaaaaaaa", "1"])
 def test_a_whole_result_is_adopted(context_of, attempt):
-    """Undamaged, it is committed with the epochs it implies; also one of an older version, in a folder without an owner."""
+    """A whole result is committed with its epochs.
+
+    So is one of an older version, in a folder without an owner.
+    """
     context = context_of("cnn")
     folder = put_result(context, attempt)
     assert results.adopt(context)
@@ -144,7 +153,7 @@ def test_a_whole_result_is_adopted(context_of, attempt):
 @pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize("name", ["result.json", "history.csv", "predictions.npz"])
 def test_a_damaged_result_is_not_used(context_of, name, damage, caplog):
-    """It is skipped with a warning, and the work is done again."""
+    """A damaged result is skipped with a warning, and the work is done again."""
     context = context_of("cnn")
     befall(context.store, f"{put_result(context)}/{name}", damage)
     assert not results.adopt(context)
@@ -154,12 +163,10 @@ def test_a_damaged_result_is_not_used(context_of, name, damage, caplog):
 
 @pytest.mark.parametrize("files", [None, [], {}, {"history.csv": 1}])
 def test_a_seal_over_something_else(context_of, files, caplog):
-    """A seal that holds over what is no result is damage, too."""
+    """A valid seal over something that is not a result is damage, too."""
     context = context_of("cnn")
-    context.store.put(
-        f"{put_result(context)}/result.json",
-        provenance.seal(context.identity | dict.fromkeys(results.ADOPTED) | {"files": files}),
-    )
+    content = context.identity | dict.fromkeys(results.ADOPTED) | {"files": files}
+    context.store.put(f"{put_result(context)}/result.json", provenance.seal(content))
     assert not results.adopt(context)
     assert "is not used" in caplog.text
 
@@ -167,25 +174,29 @@ def test_a_seal_over_something_else(context_of, files, caplog):
 @pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize("needed", ["images", "splits", "weights", "features"])
 def test_what_a_task_needs_and_did_not_make(context_of, needed, damage):
-    """Its damage is what waiting cannot mend (78), counted for nobody; the sentence names the object and the commands."""
+    """Damage to an input is a permanent failure (78) that counts as nobody's error.
+
+    The sentence names the object and the commands.
+    """
     context = context_of("cnn" if needed in ("images", "splits") else "mobilenetv2")
-    key, use = {
+    uses = {
         "images": ("data/d/train-images.npy", training._inputs),
         "splits": ("data/d/splits.npz", lambda context: training._rows(context, 8)),
         "weights": (context.registered.weights.get("mobilenetv2")["key"], training._weights),
         "features": ("features/2.npy", training._inputs),
-    }[needed]
+    }
+    key, use = uses[needed]
     befall(context.store, key, damage)
-    with pytest.raises(
-        Invalid, match=rf"{key}.*`job verify.*names what is damaged.*`job (repair|prepare)`"
-    ):
+    words = rf"{key}.*`job verify.*names what is damaged.*`job (repair|prepare)`"
+    with pytest.raises(Invalid, match=words):
         use(context)
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_samples_that_are_damaged(context_of, store, damage):
-    """A report goes without them, and says so."""
-    buffer, problems = io.BytesIO(), []
+    """A report without readable samples is written all the same, and names the problem."""
+    buffer = io.BytesIO()
+    problems = []
     np.savez(buffer, images=np.zeros((1, 1, 4, 4, 3), np.uint8))
     store.put("data/d/samples.npz", buffer.getvalue())
     befall(store, "data/d/samples.npz", damage)
@@ -195,7 +206,7 @@ def test_samples_that_are_damaged(context_of, store, damage):
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_manifest_is_no_staged_data(store, damage):
-    """Whoever looks for a data set by its manifest does not find it."""
+    """A data set with a damaged manifest is not found."""
     store.put("data/d/manifest.json", b'{"id": "d"}')
     assert staging.manifest_in(store, {"id": "d"})
     befall(store, "data/d/manifest.json", damage)
@@ -204,24 +215,21 @@ def test_a_damaged_manifest_is_no_staged_data(store, damage):
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_damaged_features_are_made_again(store, damage, monkeypatch):
-    """A features object that is not what its name says is put again under the same key, not taken because the key is there."""
+    """A features object that does not have the hash in its name is stored again under its key."""
     content = staging.npy(np.ones((2, 3), np.float32))
-    monkeypatch.setattr(
-        stages, "features_prefix", lambda *_: "features/d/x/0-"
-    )  # the net that computes them is not in question
+    # The net that computes them is not under test.
+    monkeypatch.setattr(stages, "features_prefix", lambda *_: "features/d/x/0-")
     monkeypatch.setattr(stages, "shard", lambda *_: np.ones((2, 3), np.float32))
     monkeypatch.setattr(stages, "clear", lambda context: None)
-    key, committed = stages._named("features/d/x/0-", content), []
+    key = stages._named("features/d/x/0-", content)
+    committed = []
     store.put(key, content)
     befall(store, key, damage)
     attempt = SimpleNamespace(seconds={}, commit=lambda *what, **_: committed.append(what))
     context = SimpleNamespace(
-        registered=None,
-        key=Key("m", "features", 0),
-        store=store,
-        attempt=attempt,
-        clock=lambda part: io.StringIO(),
+        registered=None, key=Key("m", "features", 0), store=store, attempt=attempt
     )
+    context.clock = lambda part: io.StringIO()
     monkeypatch.setattr(stages, "_hooks", lambda context: None)
     stages.features(context)
     assert store.get(key) == content
