@@ -1,7 +1,7 @@
-"""Files that are whole or not there, also after a power cut, and hashes that need not be made twice.
+"""Files are whole or absent, even after a power cut, and hashes are not computed twice.
 
-A power cut is at no test's wish: the order of the calls to the kernel stands for it. What has its name has its bytes on the disk before,
-and its folder after.
+No test can cut the power, so the order of the calls to the kernel stands for it. The bytes of a file
+are synced before it gets its name, and its folder afterwards.
 """
 
 import errno
@@ -23,8 +23,10 @@ from job.storage.folder import FolderStore
 
 @pytest.fixture
 def calls(monkeypatch):
-    """The names of what is synced and renamed, in order; both are done, too."""
-    seen, fsync, replace = [], os.fsync, os.replace
+    """The calls that sync and rename files, in order; they are carried out, too."""
+    seen = []
+    fsync = os.fsync
+    replace = os.replace
 
     def synced(handle):
         seen.append(("sync", os.readlink(f"/proc/self/fd/{handle}")))
@@ -45,9 +47,8 @@ def to_store(top):
 
 
 def to_downloads(top, monkeypatch):
-    monkeypatch.setattr(
-        downloads, "_blocks", lambda *_: iter([b"abc"])
-    )  # a server is no part of the promise
+    # The promise does not depend on a server.
+    monkeypatch.setattr(downloads, "_blocks", lambda *_: iter([b"abc"]))
     return downloads.download("http://here/k", top / "k")
 
 
@@ -62,40 +63,40 @@ WRITERS = {
 
 @pytest.mark.parametrize("write", WRITERS.values(), ids=WRITERS)
 def test_a_name_comes_after_its_bytes(tmp_path, calls, monkeypatch, write):
-    """Whatever is written: its bytes reach the disk, then it gets its name, then the name reaches the disk; nothing else stays."""
+    """A file's bytes reach the disk, then it gets its name, then the name reaches the disk.
+
+    This holds for every writer, and no other file remains.
+    """
     path = write(tmp_path, monkeypatch)
     at = next(i for i, call in enumerate(calls) if call[0] == "rename" and call[2] == str(path))
     assert ("sync", calls[at][1]) in calls[:at]
     assert ("sync", str(path.parent)) in calls[at:]
     assert path.read_bytes() == b"abc"
-    assert [
-        p.name
-        for p in path.parent.iterdir()
-        if p.name.startswith((".k", ".job", ".put")) and not p.name.endswith(".lock")
-    ] == []
+    names = [p.name for p in path.parent.iterdir() if not p.name.endswith(".lock")]
+    assert [name for name in names if name.startswith((".k", ".job", ".put"))] == []
 
 
 def test_new_folders_of_a_store_stay(tmp_path, calls):
-    """The folders that a put makes reach the disk with it: an acknowledged object cannot lose its way."""
+    """The folders that a put creates reach the disk with the object, so it cannot be lost."""
     to_store(tmp_path)
-    made = [tmp_path, tmp_path / "store", tmp_path / "store" / "a", tmp_path / "store" / "a" / "b"]
+    store = tmp_path / "store"
+    made = [tmp_path, store, store / "a", store / "a" / "b"]
     assert {str(folder) for folder in made} <= {call[1] for call in calls if call[0] == "sync"}
 
 
 def test_a_folder_is_settled_with_its_files(tmp_path, calls):
     """A folder that gets its name as a whole has every file below it on the disk."""
-    (tmp_path / "half" / "sub").mkdir(parents=True)
-    (tmp_path / "half" / "sub" / "k").write_bytes(b"abc")
-    files.settle(tmp_path / "half", tmp_path / "whole")
     half = tmp_path / "half"
-    assert {call[1] for call in calls if call[0] == "sync"} == {
-        str(p) for p in (half, half / "sub", half / "sub" / "k", tmp_path)
-    }
+    (half / "sub").mkdir(parents=True)
+    (half / "sub" / "k").write_bytes(b"abc")
+    files.settle(half, tmp_path / "whole")
+    paths = (half, half / "sub", half / "sub" / "k", tmp_path)
+    assert {call[1] for call in calls if call[0] == "sync"} == {str(path) for path in paths}
     assert [call[0] for call in calls] == ["sync", "sync", "sync", "rename", "sync"]
 
 
 def test_what_fails_leaves_nothing(tmp_path):
-    """A write that ends early leaves the file as it was, and no half of one."""
+    """A write that fails leaves the file as it was, and no partial one."""
     files.write_whole(tmp_path / "k", b"old")
     with pytest.raises(ZeroDivisionError), files.open_whole(tmp_path / "k") as file:
         file.write(b"new")
@@ -114,15 +115,19 @@ def test_what_fails_leaves_nothing(tmp_path):
     ],
 )
 def test_whose_a_disk_s_trouble_is(code, kind):
-    """What a disk of this node does is out of reach, and says whose it is; a right that is missing is missing on every node."""
+    """Trouble with a disk of this node may pass; a missing permission is permanent everywhere.
+
+    A disk's failure names its node.
+    """
     number = getattr(errno, code)
-    told = outside(OSError(number, os.strerror(number), "/some/file"))
-    assert type(told) is kind and "/some/file" in str(told)
-    assert (os.uname().nodename in str(told)) == (code in ("EROFS", "EIO"))
+    error = outside(OSError(number, os.strerror(number), "/some/file"))
+    assert type(error) is kind
+    assert "/some/file" in str(error)
+    assert (os.uname().nodename in str(error)) == (code in ("EROFS", "EIO"))
 
 
 def test_modes(tmp_path):
-    """A secret is ours from its first byte on; a folder of our own is closed to everybody else."""
+    """A secret is closed to everybody else from its first byte on, and so is a folder of ours."""
     before = os.umask(0)
     try:
         write_private(tmp_path / "secret", "abc")
@@ -134,8 +139,12 @@ def test_modes(tmp_path):
 
 
 def test_a_stamp(tmp_path):
-    """A stamp fits until anything is done to the file, and comes back from a note; a note that was cut, or of anything else, is none."""
-    path, note = tmp_path / "k", os.open(tmp_path / "note", os.O_RDWR | os.O_CREAT)
+    """A stamp holds until anything changes the file, and a note of it can be read back.
+
+    A note that was cut, or that holds anything else, is no stamp.
+    """
+    path = tmp_path / "k"
+    note = os.open(tmp_path / "note", os.O_RDWR | os.O_CREAT)
     path.write_bytes(b"abc")
     with open(path, "r+b") as file:
         made = stamps.stamp(file.fileno(), "f" * 64)
@@ -145,15 +154,8 @@ def test_a_stamp(tmp_path):
         a_tick_after(path)
         os.utime(path, ns=(made.modified_ns, made.modified_ns))
         assert not made.holds(file.fileno())
-    for text in (
-        b"",
-        b"[]",
-        b"null",
-        b"{}",
-        b'{"sha256": "f',
-        os.pread(note, 4096, 0)[:-1],
-        b'{"a": 1}',
-    ):
+    cut = os.pread(note, 4096, 0)[:-1]
+    for text in (b"", b"[]", b"null", b"{}", b'{"sha256": "f', cut, b'{"a": 1}'):
         os.ftruncate(note, 0)
         os.pwrite(note, text, 0)
         assert stamps.read(note) is None
@@ -161,11 +163,15 @@ def test_a_stamp(tmp_path):
 
 
 def test_a_stamp_counts_for_one_boot(tmp_path, monkeypatch):
-    """A stamp of before the machine started again says nothing, as a power cut may have taken bytes; nor does one of no known boot."""
-    path, boot = tmp_path / "k", tmp_path / "boot_id"
+    """A stamp from before the last boot does not hold, since a power cut may have lost bytes.
+
+    Nor does a stamp hold when the boot is unknown.
+    """
+    path = tmp_path / "k"
+    boot = tmp_path / "boot_id"
     path.write_bytes(b"abc")
 
-    def starts(name: str):  # a machine does not start again for a test
+    def starts(name: str):  # a machine does not reboot for a test
         boot.write_text(name)
         monkeypatch.setattr(stamps, "BOOT", boot if name else tmp_path / "none")
         stamps._boot.cache_clear()
