@@ -1,4 +1,4 @@
-"""Where the files of a task lie: what one version wrote, every later one reads."""
+"""The paths of a task's files: every later version reads what an earlier one wrote."""
 
 import pytest
 
@@ -13,31 +13,28 @@ from job.storage.paths import (
     task_folder,
 )
 
-TASK, OWNER = Key("cnn", "trial", 7), "0123456789abcdef" * 2
+TASK = Key("cnn", "trial", 7)
+OWNER = "0123456789abcdef" * 2
 
 
 def test_there_and_back():
-    """What an attempt writes is read as of that attempt, with its owner, and of a checkpoint the step and whose it is."""
-    key = f"{attempt_folder('e-1', TASK, 3, OWNER)}/{checkpoint_name(950, 'cafe0123')}"
+    """The key of an attempt's file tells the task, the attempt and its owner.
+
+    The key of a checkpoint also tells its step and its mark.
+    """
+    folder = attempt_folder("e-1", TASK, 3, OWNER)
+    key = f"{folder}/{checkpoint_name(950, 'cafe0123')}"
     assert key == "experiments/e-1/cnn/trial/7/3-01234567/checkpoint-000000950-cafe0123"
-    found = task_file(key)
-    assert (found.experiment, found.task, found.attempt, found.owner) == (
-        "e-1",
-        TASK,
-        3,
-        "01234567",
-    )
-    assert (found.step, found.mark, found.folder) == (
-        950,
-        "cafe0123",
-        attempt_folder("e-1", TASK, 3, OWNER),
-    )
+    file = task_file(key)
+    assert (file.experiment, file.task) == ("e-1", TASK)
+    assert (file.attempt, file.owner) == (3, "01234567")
+    assert (file.step, file.mark, file.folder) == (950, "cafe0123", folder)
 
 
 def test_an_older_version_wrote_numbers_alone():
-    """Its folders and checkpoints are read, too, without an owner and a mark."""
-    found = task_file("experiments/e-1/cnn/trial/7/12/checkpoint-000000009")
-    assert (found.attempt, found.owner, found.step, found.mark) == (12, None, 9, None)
+    """Folders and checkpoints of older versions are read, too: they have no owner and no mark."""
+    file = task_file("experiments/e-1/cnn/trial/7/12/checkpoint-000000009")
+    assert (file.attempt, file.owner, file.step, file.mark) == (12, None, 9, None)
 
 
 @pytest.mark.parametrize(
@@ -52,7 +49,7 @@ def test_an_older_version_wrote_numbers_alone():
     ],
 )
 def test_what_is_of_no_attempt(key):
-    """Anything else is nobody's, and gc leaves it alone."""
+    """Any other key belongs to no attempt, and gc leaves it alone."""
     assert task_file(key) is None
 
 
@@ -61,31 +58,19 @@ def test_what_is_of_no_attempt(key):
     [("3-01234567", (3, "01234567")), ("3", (3, None)), ("x", None), ("3/4", None), ("", None)],
 )
 def test_the_attempt_of_all_files(folder, expected):
-    """All files of a task lie under one attempt at it, or it has none."""
-    files = {
-        name: f"{task_folder('e-1', TASK)}/{folder}/{name}"
-        for name in ("result.json", "history.csv")
-    }
+    """The files of a task have an attempt only if all of them are in one attempt's folder."""
+    top = f"{task_folder('e-1', TASK)}/{folder}"
+    files = {name: f"{top}/{name}" for name in ("result.json", "history.csv")}
+    elsewhere = {"model.keras": "experiments/e-1/cnn/trial/8/3/model.keras"}
     assert attempt_of("e-1", TASK, files) == expected
-    assert (
-        attempt_of(
-            "e-1", TASK, files | {"model.keras": "experiments/e-1/cnn/trial/8/3/model.keras"}
-        )
-        is None
-    )
+    assert attempt_of("e-1", TASK, files | elsewhere) is None
     assert attempt_of("e-2", TASK, files) is None
     assert attempt_of("e-1", TASK, {}) is None
 
 
 def test_the_note_of_a_drop():
-    """It names the experiment, and nothing but such a note does."""
+    """The key of a drop's note names the experiment, and no other key does."""
     assert dropped(note_of("small-0a1b2c3d")) == "small-0a1b2c3d"
-    assert [
-        dropped(k)
-        for k in (
-            "dropped/a/b.json",
-            "dropped/../x.json",
-            "dropped/x",
-            "experiments/dropped/x.json",
-        )
-    ] == [None] * 4
+    for key in ("a/b.json", "../x.json", "x"):
+        assert dropped(f"dropped/{key}") is None
+    assert dropped("experiments/dropped/x.json") is None
