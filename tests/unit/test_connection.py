@@ -1,4 +1,7 @@
-"""To whom the database's password is told, and how: not in clear to whoever listens at its address."""
+"""Who receives the database's password, and how.
+
+Nobody who merely listens at the database's address receives it in clear.
+"""
 
 import socket
 import struct
@@ -23,7 +26,13 @@ ASKS = {
 
 @contextmanager
 def stranger(host: str, ask: bytes):
-    """Listen in a server's place, without TLS, and ask for the password in this way; yields the port and what was heard after that."""
+    """Listen in a server's place, without TLS, and ask for the password in this way.
+
+    Yields:
+        The port, and what was received after the request.
+    """
+    # The client asks for TLS or GSSAPI first, until it sends the start of protocol 3.0.
+    protocol = struct.pack("!i", 3 << 16)
     heard = []
 
     def serve():
@@ -34,9 +43,7 @@ def stranger(host: str, ask: bytes):
                 return
             with client:
                 client.settimeout(5)
-                while (start := client.recv(4096))[4:8] != struct.pack(
-                    "!i", 3 << 16
-                ):  # TLS, GSSAPI: no
+                while (start := client.recv(4096))[4:8] != protocol:
                     if not start:
                         break
                     client.sendall(b"N")
@@ -53,7 +60,7 @@ def stranger(host: str, ask: bytes):
 
 @pytest.mark.parametrize("ask", ASKS.values(), ids=ASKS)
 def test_a_stranger_in_its_place(ask):
-    """Who listens at the address of the database and wants the password otherwise than by SCRAM hears nothing of it."""
+    """A stranger at the database's address who asks other than by SCRAM gets no password."""
     with (
         stranger(address(), ask) as (port, heard),
         pytest.raises(Invalid, match="was not sent the password: .*requirement.* failed"),
@@ -63,16 +70,14 @@ def test_a_stranger_in_its_place(ask):
 
 
 def test_a_site_that_cannot(caplog):
-    """By JOB_DATABASE_AUTH=any it is told, and the log says what that means."""
+    """With JOB_DATABASE_AUTH=any the password is sent, and the log says what that means."""
     with stranger(address(), ASKS["in clear"]) as (port, heard):
         database = Database(f"postgresql://job:secret@{address()}:{port}/job", 0, auth="any")
         with pytest.raises(Exception, match="closed the connection"):
             database.rows("select 1")
     assert heard == [b"p\0\0\0\x0bsecret\0"]
-    assert (
-        "JOB_DATABASE_AUTH = any: whoever listens in place of the database postgresql://"
-        in caplog.text
-    )
+    words = "JOB_DATABASE_AUTH = any: whoever listens in place of the database postgresql://"
+    assert words in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -95,30 +100,24 @@ def test_a_site_that_cannot(caplog):
     ],
 )
 def test_whom_it_is_asked_of(monkeypatch, given, environ, asked):
-    """SCRAM is asked of a server elsewhere whose certificate is not verified, unless the user names a way."""
-    for name in (
-        "PGHOST",
-        "PGHOSTADDR",
-        "PGSERVICE",
-        "PGSSLMODE",
-        "PGSSLROOTCERT",
-        "PGREQUIREAUTH",
-    ):
-        monkeypatch.delenv(name, raising=False)
+    """A server elsewhere without a verified certificate must use SCRAM.
+
+    The user may name another way.
+    """
+    for name in ("HOST", "HOSTADDR", "SERVICE", "SSLMODE", "SSLROOTCERT", "REQUIREAUTH"):
+        monkeypatch.delenv(f"PG{name}", raising=False)
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
     assert proof(given, "scram-sha-256", "there") == asked
 
 
 def test_what_cannot_be_asked(monkeypatch):
-    """A word that is no way, and a libpq that is too old, are one sentence each."""
-    with pytest.raises(
-        UsageError, match="JOB_DATABASE_AUTH = 'md5': expected `scram-sha-256` or `any`"
-    ):
+    """An unknown way and a libpq that is too old get one sentence each."""
+    unknown = "JOB_DATABASE_AUTH = 'md5': expected `scram-sha-256` or `any`"
+    with pytest.raises(UsageError, match=unknown):
         proof({}, "md5", "there")
-    # No mock of ours: which libpq it is linked with is psycopg2's to say, and there is one here.
+    # psycopg2 is linked with one libpq here; only its answer can be another.
     monkeypatch.setattr(coordinates.extensions, "libpq_version", lambda: 150004)
-    with pytest.raises(
-        Invalid, match="libpq 15 would send its password in the clear to whoever asks: install"
-    ):
+    old = "libpq 15 would send its password in the clear to whoever asks: install"
+    with pytest.raises(Invalid, match=old):
         proof({"host": "node17"}, "scram-sha-256", "there")
