@@ -1,4 +1,4 @@
-"""One attempt at work, without its servers: what is reported in which order."""
+"""The order in which an attempt reports its epochs, without servers."""
 
 import time
 
@@ -7,7 +7,7 @@ from job.work.context import Context
 
 
 class Slow:
-    """An attempt whose reports take a while; a real database would not say which of two came first."""
+    """An attempt with slow reports, which keeps their order; a real database would not show it."""
 
     number = 1
 
@@ -21,7 +21,7 @@ class Slow:
 
 
 def test_a_pruner_sees_the_epochs_before():
-    """An epoch that a pruner judges is reported after those that went ahead in the background."""
+    """An epoch that a pruner judges is reported after those before it, sent in the background."""
     attempt = Slow()
     context = Context(attempt, registered=None, store=None, cache=None, checkpoint_s=60)
     for epoch, pruner in enumerate([None, None, "median"]):
