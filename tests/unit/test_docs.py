@@ -1,4 +1,4 @@
-"""README and docs say what the code does, and every link and path in them leads somewhere."""
+"""README and docs agree with the code, and every link and path in them resolves."""
 
 import re
 import subprocess
@@ -18,7 +18,8 @@ PAGES = [*TOP, *sorted(DOCS.rglob("*.md"))]
 NAMES = [page.relative_to(ROOT).as_posix() for page in PAGES]
 REFERENCE = DOCS / "reference"
 BLOCKS = re.compile(r"<!-- (\w+): generated -->")
-# Paths in backticks that are no files of the repository: what a run or a user makes, keys of the store, names with a slash.
+# Paths in backticks that are not files of the repository: files that a run or a user makes, keys of
+# the store, and names with a slash.
 ELSEWHERE = {
     "out/",
     "exported/",
@@ -40,18 +41,18 @@ ELSEWHERE = {
 
 
 def prose(page: Path) -> str:
-    """Return a page without its code blocks."""
+    """Return the text of a page without its code blocks."""
     return re.sub(r"^ *```.*?^ *```", "", page.read_text(), flags=re.M | re.S)
 
 
 def anchors(page: Path) -> set[str]:
     """Return the anchors of a page's headings, as GitHub makes them."""
-    found = set()
+    unique = set()
     for heading in re.findall(r"^#+ (.+)$", prose(page), re.M):
         anchor = re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
-        assert anchor not in found, f"{page.name}: two headings make the anchor #{anchor}"
-        found.add(anchor)
-    return found
+        assert anchor not in unique, f"{page.name}: two headings make the anchor #{anchor}"
+        unique.add(anchor)
+    return unique
 
 
 def links(page: Path) -> list[str]:
@@ -65,12 +66,10 @@ def test_the_reference_is_the_code_s():
     command = [sys.executable, DOCS / "generate.py", "--check"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
-    generated = (
-        name for page in REFERENCE.glob("*.md") for name in BLOCKS.findall(page.read_text())
-    )
-    assert sorted(generated) == sorted(
-        ["augment", "codes", "commands", "models", "sections", "settings", "tables"]
-    )
+    pages = [page.read_text() for page in REFERENCE.glob("*.md")]
+    generated = sorted(name for text in pages for name in BLOCKS.findall(text))
+    tables = ["augment", "codes", "commands", "models", "sections", "settings", "tables"]
+    assert generated == tables
 
 
 def test_every_folder_is_named():
@@ -82,11 +81,9 @@ def test_every_folder_is_named():
 
 def test_commands_exist():
     """Every `job` command that a page names exists, and the help of each has an example."""
-    named = {
-        name
-        for page in PAGES
-        for name in re.findall(r"(?:`|\$ |/|^)job ([a-z]+)", page.read_text(), re.M)
-    }
+    texts = [page.read_text() for page in PAGES]
+    command_name = re.compile(r"(?:`|\$ |/|^)job ([a-z]+)", re.M)
+    named = {name for text in texts for name in command_name.findall(text)}
     assert named <= set(job.commands)
     for name, command in job.commands.items():
         assert "Example: job " in (command.help or ""), name
@@ -94,7 +91,7 @@ def test_commands_exist():
 
 
 def test_every_command_is_in_the_help():
-    """`job --help` lists each command once, in a group, with a sentence that is not cut off."""
+    """`job --help` lists each command once, in a group, with a complete sentence."""
     grouped = [name for names in GROUPS.values() for name in names if name in job.commands]
     assert sorted(grouped) == sorted(job.commands)
     text = CliRunner().invoke(job, ["--help"], terminal_width=110).output
@@ -114,7 +111,7 @@ def test_the_readme_is_short():
 
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
 def test_every_link_resolves(page):
-    """Every relative link and image of a page leads to a file, every anchor to a heading in it."""
+    """Every relative link and image leads to a file, and every anchor to a heading in it."""
     for link in links(page):
         if re.match(r"[a-z]+:", link):
             continue
