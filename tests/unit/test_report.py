@@ -109,10 +109,8 @@ def test_the_test_score_of_the_metric_is_at_the_top():
     metrics["balanced_accuracy"] = 0.6125
     metrics["intervals"]["balanced_accuracy"] = [0.501, 0.7123]
     top = text_of(page_of(collected)).partition("Intervals account for")[0]
-    assert (
-        "its balanced_accuracy is 0.613" in top.replace("0.612", "0.613")
-        and top.count("0.501–0.712") == 3
-    ), "sentence, figure, table"
+    assert "its balanced_accuracy is 0.613" in top.replace("0.612", "0.613")
+    assert top.count("0.501–0.712") == 3, "sentence, figure, table"
     rows = list(csv.DictReader(io.StringIO(leaderboard(summarise(collected)))))
     assert {row["model"]: row["test_score"] for row in rows}["mobilenetv2"] == "0.6125"
     assert "test balanced_accuracy" not in text_of(page_of(make())).lower()
@@ -126,11 +124,8 @@ def test_mean_and_out_of_fold_are_of_all_folds():
     assert fold["range"]["accuracy"] == [min(values), max(values)]
     assert fold["out_of_fold"]["n"] == 400
     assert fold["out_of_fold"]["accuracy"] == pytest.approx(np.mean(values))
-    assert (
-        fold["out_of_fold"]["interval"][0]
-        < fold["out_of_fold"]["accuracy"]
-        < fold["out_of_fold"]["interval"][1]
-    )
+    low, high = fold["out_of_fold"]["interval"]
+    assert low < fold["out_of_fold"]["accuracy"] < high
     assert fold["n_train"] == 200
 
 
@@ -151,7 +146,7 @@ def test_a_missing_fold_is_never_averaged_away():
 
 
 def test_a_failed_model_leaves_the_comparison_with_a_reason():
-    """When a model can get no mean any more, the best of the others wins and the page says why."""
+    """If a model can no longer get a mean, the best of the others wins and the page says why."""
     collected = without_fold(make(), "failed")
     summary = summarise(collected)
     assert summary["winner"] == "vgg16"
@@ -175,19 +170,15 @@ def test_incomplete_out_of_fold_rows_are_not_pooled():
 
 
 def test_an_experiment_without_any_result_has_a_report():
-    """Right after `prepare` the report says that everything is missing."""
+    """Right after `prepare`, the report says that everything is missing."""
     collected = make()
     collected.attempts = []
     collected.openings = []
     collected.samples = None
+    stages = ("trial", "fold", "final")
     for name in collected.models:
-        collected.models[name] = Model(
-            name,
-            {
-                stage: [Task(stage, i, "waiting") for i in range(2)]
-                for stage in ("trial", "fold", "final")
-            },
-        )
+        waiting = {stage: [Task(stage, i, "waiting") for i in range(2)] for stage in stages}
+        collected.models[name] = Model(name, waiting)
     text = text_of(page_of(collected))
     assert "No winner yet" in text
     assert "Nothing is selected yet" in text
@@ -195,7 +186,7 @@ def test_an_experiment_without_any_result_has_a_report():
 
 
 def test_rows_without_their_artifacts_have_a_report():
-    """When the store lost the artifacts, the page shows the rows' figures and names the loss."""
+    """If the store has lost the artifacts, the page shows the rows' figures and names the loss."""
     collected = make()
     for model in collected.models.values():
         model.predictions = {}
@@ -228,13 +219,15 @@ def test_without_references_the_page_has_none():
     text = text_of(page_of(other))
     assert "a paper" in text
     assert "original work does not state" not in text
-    assert "Comparison with reference figures" not in text_of(
-        page_of(make(spec={k: v for k, v in SPEC.items() if k != "reference"}))
-    )
+    none = make(spec={k: v for k, v in SPEC.items() if k != "reference"})
+    assert "Comparison with reference figures" not in text_of(page_of(none))
+
+
+LINKS = ("src", "href", "xlink:href", "action", "data", "poster", "srcset")
 
 
 class Page(HTMLParser):
-    """Collect the targets a browser would follow, and the pictures without a description."""
+    """Collect the targets a browser would follow, and count pictures without a description."""
 
     def __init__(self, text: str):
         super().__init__()
@@ -247,20 +240,21 @@ class Page(HTMLParser):
     def handle_starttag(self, tag, attrs):
         """Collect what a tag refers to."""
         attrs = dict(attrs)
-        self.targets += [
-            v
-            for k, v in attrs.items()
-            if k in ("src", "href", "xlink:href", "action", "data", "poster", "srcset")
-        ]
-        self.ids += [attrs["id"]] if "id" in attrs else []
+        self.targets += [value for name, value in attrs.items() if name in LINKS]
+        if "id" in attrs:
+            self.ids.append(attrs["id"])
         self.scripts += tag == "script"
-        self.without_alt += (tag == "img" and not attrs.get("alt")) or (
-            tag == "svg" and not attrs.get("aria-label")
-        )
+        if tag == "img" and not attrs.get("alt"):
+            self.without_alt += 1
+        if tag == "svg" and not attrs.get("aria-label"):
+            self.without_alt += 1
 
 
 def test_the_page_asks_nothing_of_the_network():
-    """Every src and href is data: or a place on the page; ids are unique; no style imports."""
+    """Every src and href is inline data or an anchor of the page, and no style is imported.
+
+    All ids are unique.
+    """
     page = finished()[1]["index.html"].decode()
     seen = Page(page)
     assert all(t.startswith(("data:", "#")) for t in seen.targets)
@@ -274,7 +268,10 @@ def test_the_page_asks_nothing_of_the_network():
 
 
 def test_every_machine_that_took_part_is_named():
-    """A training that resumed on another processor names both: the bits hold only on one."""
+    """The page names both processors of a training that resumed on another one.
+
+    The same bits are promised on one processor only.
+    """
     collected = make(["cat", "dog"])
     result = next(m for m in collected.models.values() if m.results)
     next(iter(result.results.values()))["machines"] = [
@@ -286,9 +283,8 @@ def test_every_machine_that_took_part_is_named():
 
 def test_class_names_are_text_everywhere():
     """A class called <script> or $x$ is shown, neither run nor typeset."""
-    page = page_of(
-        make(["<script>alert(1)</script>", '$x$ & "y"', "' onload='", "cat"]), pictures=True
-    )
+    classes = ["<script>alert(1)</script>", '$x$ & "y"', "' onload='", "cat"]
+    page = page_of(make(classes), pictures=True)
     assert Page(page).scripts == 1
     assert "<script>alert" not in page
     assert "&lt;script&gt;alert(1)" in page
@@ -357,15 +353,14 @@ def test_the_recipe_makes_the_same_experiment():
 
 def test_roc_points_agree_with_the_area():
     """The drawn line encloses the area that evaluate() returns; one class alone has no line."""
+    from sklearn.metrics import roc_auc_score
+
     rng = np.random.default_rng(3)
     positive = rng.random(5000) < 0.3
     scores = rng.random(5000)
     scores[positive] += 0.4
-    from sklearn.metrics import roc_auc_score
-
-    assert np.trapezoid(roc(positive, scores), np.linspace(0, 1, 101)) == pytest.approx(
-        roc_auc_score(positive, scores), abs=2e-3
-    )
+    area = np.trapezoid(roc(positive, scores), np.linspace(0, 1, 101))
+    assert area == pytest.approx(roc_auc_score(positive, scores), abs=2e-3)
     assert roc(np.ones(3, bool), np.ones(3)) is None
 
 
@@ -397,7 +392,10 @@ def revalue(model: Model, value) -> None:
 
 
 def test_importances_come_from_20_complete_trials_on():
-    """With fewer trials the page says why there are none; from 20 on each parameter has a share."""
+    """From 20 complete trials on, each parameter has an importance.
+
+    With fewer trials the page says why there is none.
+    """
     few = make(trials=20, spec=ONE_MODEL)  # one of them is pruned
     assert summarise(few)["models"]["cnn"]["trial"]["importances"] == {
         "trials": 19,
@@ -407,9 +405,11 @@ def test_importances_come_from_20_complete_trials_on():
     words = "No parameter importances: 19 complete trials are too few, 20 are needed."
     assert words in text_of(page_of(few))
     enough = make(trials=30, spec=ONE_MODEL)
-    revalue(
-        enough.models["cnn"], lambda trial: 0.5 + 0.1 * np.log10(trial.parameters["learning_rate"])
-    )
+
+    def by_rate(trial: Task) -> float:
+        return 0.5 + 0.1 * np.log10(trial.parameters["learning_rate"])
+
+    revalue(enough.models["cnn"], by_rate)
     found = summarise(enough)["models"]["cnn"]["trial"]["importances"]
     assert list(found["values"]) == ["learning_rate", "batch_size"]
     assert found["values"]["learning_rate"] > 0.8
@@ -474,19 +474,18 @@ def test_where_nothing_varies_the_page_says_so():
 
 def test_a_picture_of_roc_says_what_is_drawn():
     """Over 20 classes there is only the macro line; a class without images has no line."""
-    few = make(["cat", "dog"])
-    assert "one-vs-rest: 2 of 2 classes and the macro average, AUC 0." in page_of(
-        few, pictures=True
-    )
-    many = make([f"class {i}" for i in range(24)], train=96, test=96, spec=ONE_MODEL)
-    assert "one-vs-rest: the macro average, AUC 0." in page_of(many, pictures=True)
-    assert "ROC, one-vs-rest, macro average of all classes." in page_of(many, pictures=True)
-    lacking = make([f"class {i}" for i in range(24)], train=96, test=95 - 72, spec=ONE_MODEL)
+    few = page_of(make(["cat", "dog"]), pictures=True)
+    assert "one-vs-rest: 2 of 2 classes and the macro average, AUC 0." in few
+    classes = [f"class {i}" for i in range(24)]
+    many = page_of(make(classes, train=96, test=96, spec=ONE_MODEL), pictures=True)
+    assert "one-vs-rest: the macro average, AUC 0." in many
+    assert "ROC, one-vs-rest, macro average of all classes." in many
+    lacking = make(classes, train=96, test=95 - 72, spec=ONE_MODEL)
     assert "roc-cnn.svg" not in draw(lacking, summarise(lacking))
 
 
 def test_the_lines_of_all_models_have_their_areas_in_words():
-    """The description of the ROC picture gives each model's area."""
+    """The description of the ROC picture gives the area of each model."""
     page = finished()[1]["index.html"].decode()
     areas = ", ".join(rf"{name} \(AUC 0\.\d{{3}}\)" for name in ("cnn", "mobilenetv2", "vgg16"))
     assert re.search(rf"Macro ROC lines on the test part: {areas}\.", page)
@@ -495,18 +494,15 @@ def test_the_lines_of_all_models_have_their_areas_in_words():
 def test_column_heads_read_aloud():
     """A screen reader gets column heads and figures in one sentence with the text below them."""
     text = text_of(finished()[1]["index.html"].decode())
-    for head in (
-        "mean fold accuracy and range",
-        "test accuracy and 95 % interval",
-        "folds and n trained on",
-        "2 of 2 n = 200",
-    ):
-        assert head in text
+    assert "mean fold accuracy and range" in text
+    assert "test accuracy and 95 % interval" in text
+    assert "folds and n trained on" in text
+    assert "2 of 2 n = 200" in text
     assert re.search(r"Test accuracy 0\.840 95 % interval 0\.783–0\.884 , n = 200", text)
 
 
 def test_trials_within_the_interval_of_the_best_are_counted():
-    """The count is of the other complete trials, also before a selection."""
+    """The page counts the other complete trials within the interval, even before a selection."""
     collected = make()
     model = collected.models["cnn"]
     revalue(model, lambda trial: (0.60, 0.59, 0.40, 0.30, 0.60, 0.10)[trial.index])
@@ -538,53 +534,48 @@ def test_the_best_trial_of_another_metric_has_an_interval_from_its_predictions(t
     buffer = io.BytesIO()
     np.savez(buffer, probabilities=stored.probabilities, labels=stored.labels, rows=stored.rows)
     store.put("trial/predictions.npz", buffer.getvalue())
-    entry = {
-        "key": "trial/predictions.npz",
-        "sha256": hashlib.sha256(buffer.getvalue()).hexdigest(),
-    }
+    sha256 = hashlib.sha256(buffer.getvalue()).hexdigest()
+    entry = {"key": "trial/predictions.npz", "sha256": sha256}
     lowest = min(model.stage("trial", "complete"), key=lambda t: t.value)
     lowest.artifact["predictions.npz"] = entry
     read_best_trial(store, model, collected)
     best = summarise(collected)["models"]["cnn"]["trial"]["best"]
     assert best["index"] == lowest.index
-    assert best["interval"] == evaluate.bootstrap_interval(
-        "log_loss", stored.labels, stored.probabilities, 0, method=NEWEST
-    )
+    sampled = ("log_loss", stored.labels, stored.probabilities, 0)
+    assert best["interval"] == evaluate.bootstrap_interval(*sampled, method=NEWEST)
 
 
 def test_the_time_of_every_attempt_is_accounted_for():
     """A stage's parts add up to its attempts' time, and the stages to the experiment's."""
     times = summarise(make())["times"]
-    assert {(t["model"], t["stage"]) for t in times} == {
-        (m, s) for m in SPEC["models"] for s in ("trial", "fold", "final")
-    }
+    stages = ("trial", "fold", "final")
+    every = {(model, stage) for model in SPEC["models"] for stage in stages}
+    assert {(t["model"], t["stage"]) for t in times} == every
     for t in times:
-        assert sum(
-            v for k, v in t.items() if k.endswith("_s") and k not in ("wall_s", "lost_s")
-        ) == pytest.approx(t["wall_s"])
+        parts = {name for name in t if name.endswith("_s")} - {"wall_s", "lost_s"}
+        assert sum(t[part] for part in parts) == pytest.approx(t["wall_s"])
         assert t["train_s"] == 50 * t["attempts"]
         assert t["wall_s"] == 60 * t["attempts"]
     collected = make()
     collected.attempts.append(replace(collected.attempts[0], outcome="vanished"))
     summary = summarise(collected)
     lost = {m: summary["models"][m]["cost"]["lost_s"] for m in SPEC["models"]}
-    assert {
-        m: sum(t["lost_s"] for t in summary["times"] if t["model"] == m) for m in SPEC["models"]
-    } == pytest.approx(lost)
+    by_stages = dict.fromkeys(SPEC["models"], 0)
+    for t in summary["times"]:
+        by_stages[t["model"]] += t["lost_s"]
+    assert by_stages == pytest.approx(lost)
     assert sum(lost.values()) == collected.attempts[0].wall_s
 
 
 def test_mistakes_are_shown_with_words():
     """Each mistake has a picture and words.
 
-    A final without mistakes, or without stored ones, says so.
+    The page says so if a final has no mistakes, or none that are stored.
     """
     page = finished()[1]["index.html"].decode()
     assert page.count('<ul class="mistakes">') == 3
-    words = (
-        r"test image \d+, (bird|cat|airplane|automobile),"
-        r" taken for \w+ with confidence 0\.\d\d"
-    )
+    classes = "(bird|cat|airplane|automobile)"
+    words = rf"test image \d+, {classes}, taken for \w+ with confidence 0\.\d\d"
     assert re.search(f'alt="{words}"', page)
     collected = make()
     collected.models["cnn"].mistakes = None
@@ -596,7 +587,7 @@ def test_mistakes_are_shown_with_words():
 
 
 def test_of_many_classes_the_worst_are_listed():
-    """With over 200 classes the table holds those with the lowest F1."""
+    """With over 200 classes, the table lists those with the lowest F1."""
     collected = make()
     task = collected.models["cnn"].tasks["final"][0]
     row = task.metrics["per_class"][0]
