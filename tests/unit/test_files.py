@@ -1,7 +1,7 @@
 """Files are whole or absent, even after a power cut, and hashes are not computed twice.
 
-No test can cut the power, so the order of the calls to the kernel stands for it. The bytes of a file
-are synced before it gets its name, and its folder afterwards.
+No test can cut the power, so the order of the calls to the kernel stands for it. The bytes of a
+file are synced before it gets its name, and its folder afterwards.
 """
 
 import errno
