@@ -33,6 +33,7 @@ LEASE_S = 3.0
 
 
 def worker(database, name: str) -> Tasks:
+    """Return a worker's view of the tasks."""
     return Tasks(database, find(database, "small"), Worker(owner=name, host=name), LEASE_S, 0.0)
 
 
