@@ -66,6 +66,7 @@ def test_the_store_goes_away_while_a_trial_is_trained(tiny, proxy):
 
 
 def trial(database, model="cnn"):
+    """Return state, counted errors and attempts of a model's trial 0."""
     return database.rows(
         "select state, counted, attempt from task"
         " where (model, stage, index) = (%(model)s, 'trial', 0)",
