@@ -34,6 +34,7 @@ def two_classes(**more):
 
 
 def write_folder(root, files):
+    """Write a folder of {name: bytes}; return its path."""
     for name, data in files.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_bytes(data)
@@ -53,6 +54,7 @@ def write_tar(path, files, mode="w:gz", extra=()):
 
 
 def write_zip(path, files):
+    """Write a zip archive of {name: bytes}; return its path."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, data in files.items():
             archive.writestr(name, data)
@@ -60,11 +62,13 @@ def write_zip(path, files):
 
 
 def write_npz(path, **arrays):
+    """Write an npz archive of these arrays; return its path."""
     np.savez(path, **arrays)
     return str(path)
 
 
 def images(n=4, *shape, dtype=np.uint8):
+    """Return n random images, uint8 [n, 5, 6, 3] by default."""
     return np.random.default_rng(1).integers(0, 256, (n, *(shape or (5, 6, 3)))).astype(dtype)
 
 
