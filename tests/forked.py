@@ -50,21 +50,25 @@ class Forked:
 
     @property
     def returncode(self) -> int | None:
+        """The exit code, or None while the process runs."""
         return self._process.exitcode
 
     poll = returncode.fget
 
     def wait(self, timeout: float | None = None) -> int:
+        """Wait for the end of the process and return its exit code."""
         self._process.join(timeout)
         if self.returncode is None:
             raise subprocess.TimeoutExpired("job", timeout)
         return self.returncode
 
     def send_signal(self, number: int) -> None:
+        """Send a signal to the process if it still runs."""
         if self.returncode is None:
             os.kill(self.pid, number)
 
     def kill(self) -> None:
+        """Kill the process."""
         self.send_signal(signal.SIGKILL)
 
 
