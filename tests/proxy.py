@@ -60,6 +60,7 @@ class Proxy:
 
     @property
     def fault(self) -> str:
+        """The fault that is on now; see the class."""
         return self._fault
 
     @fault.setter
