@@ -63,7 +63,7 @@ def test_a_stranger_in_its_place(ask):
     """A stranger at the database's address who asks other than by SCRAM gets no password."""
     with (
         stranger(address(), ask) as (port, heard),
-        pytest.raises(Invalid, match="was not sent the password: .*requirement.* failed"),
+        pytest.raises(Invalid, match=r"was not sent the password: .*requirement.* failed"),
     ):
         Database(f"postgresql://job:secret@{address()}:{port}/job", 60).rows("select 1")
     assert heard == [b""]
