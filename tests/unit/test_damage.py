@@ -50,18 +50,22 @@ class Decided:
         self.committed = None
 
     def computes_on(self, machine):
+        """Check that the machine is named."""
         assert machine
 
     def tell_again(self, epochs):
+        """Record the epochs."""
         self.told = epochs
 
     def commit(self, *what):
+        """Record the result."""
         self.committed = what
 
     def durable(self, step):
-        pass
+        """Ignore that a checkpoint arrived."""
 
     def artifacts(self, stage):
+        """Return the features objects of the four shards."""
         hashes = [provenance.sha256(features(i)) for i in range(4)]
         return [
             {"features.npy": {"key": f"features/{i}.npy", "sha256": sha256}}
@@ -84,6 +88,7 @@ def listed(files: dict[str, bytes]) -> dict:
 
 @pytest.fixture
 def store(tmp_path):
+    """A store in an empty folder."""
     return FolderStore(tmp_path / "store", 5, time.sleep)
 
 
@@ -158,7 +163,8 @@ def test_a_damaged_result_is_not_used(context_of, name, damage, caplog):
     befall(context.store, f"{put_result(context)}/{name}", damage)
     assert not results.adopt(context)
     assert context.attempt.committed is None
-    assert damage == "missing" and name == "result.json" or "is not used" in caplog.text
+    absent = damage == "missing" and name == "result.json"
+    assert absent or "is not used" in caplog.text
 
 
 @pytest.mark.parametrize("files", [None, [], {}, {"history.csv": 1}])
@@ -193,7 +199,7 @@ def test_what_a_task_needs_and_did_not_make(context_of, needed, damage):
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_samples_that_are_damaged(context_of, store, damage):
+def test_samples_that_are_damaged(store, damage):
     """A report without readable samples is written all the same, and names the problem."""
     buffer = io.BytesIO()
     problems = []
