@@ -42,11 +42,13 @@ def calls(monkeypatch):
 
 
 def to_store(top):
+    """Put an object into a folder store; return its path."""
     FolderStore(top / "store", 0, None).put("a/b/k", b"abc")
     return top / "store" / "a" / "b" / "k"
 
 
 def to_downloads(top, monkeypatch):
+    """Download a file; return its path."""
     # The promise does not depend on a server.
     monkeypatch.setattr(downloads, "_blocks", lambda *_: iter([b"abc"]))
     return downloads.download("http://here/k", top / "k")
