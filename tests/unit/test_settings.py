@@ -22,7 +22,7 @@ def test_secrets_by_file(tmp_path):
     file.write_text("postgresql://u:p@h/d\n")
     settings = Settings.read({}, {"JOB_DATABASE_URL_FILE": str(file)})
     assert settings.database_url == "postgresql://u:p@h/d"
-    with pytest.raises(Invalid, match="JOB_DATABASE_URL_FILE = .*: cannot be read"):
+    with pytest.raises(Invalid, match=r"JOB_DATABASE_URL_FILE = .*: cannot be read"):
         Settings.read({}, {"JOB_DATABASE_URL_FILE": str(tmp_path / "no")})
     file.write_text("")
     with pytest.raises(Invalid, match="is empty"):
