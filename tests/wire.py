@@ -42,6 +42,7 @@ class Wire:
                 end.shutdown(socket.SHUT_RDWR)
 
     def close(self):
+        """Stop listening."""
         self.listener.shutdown(socket.SHUT_RDWR)
         self.listener.close()
 
