@@ -144,6 +144,7 @@ class Child:
     log: Path
 
     def text(self) -> str:
+        """Return the log."""
         return self.log.read_text(errors="replace")
 
     def until(self, words: str, seconds: float = 150) -> None:
@@ -152,6 +153,7 @@ class Child:
         assert words in self.text(), self.text()
 
     def send(self, number: int) -> None:
+        """Send a signal to the process."""
         self.process.send_signal(number)
 
     @contextmanager
@@ -221,6 +223,7 @@ class Long:
 
     @property
     def store(self):
+        """The store of the experiment."""
         return open_store(self.site.store_url, 20)
 
     @property
