@@ -36,7 +36,7 @@ class BytesRaw(io.BytesIO):
 
 @dataclass
 class Place:
-    """A store and how to take it away and bring it back."""
+    """A store, and functions that take it away and bring it back."""
 
     store: Store
     leave: object
@@ -45,7 +45,7 @@ class Place:
 
 @pytest.fixture
 def proxy(s3, s3_environ, monkeypatch):
-    """A proxy before the embedded S3, which boto3 is led to."""
+    """A proxy in front of the embedded S3; boto3 connects to the proxy."""
     with Proxy("127.0.0.1", s3.ports[6]) as proxy:
         monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{proxy.port}")
         yield proxy
@@ -54,13 +54,12 @@ def proxy(s3, s3_environ, monkeypatch):
 @pytest.fixture(params=["file", "s3"])
 def place(request, tmp_path):
     if request.param == "file":
-        folder, away = tmp_path / "store", tmp_path / "away"
-        return Place(
-            open_store(f"file://{folder}", 20),
-            lambda: folder.rename(away),
-            lambda: away.rename(folder),
-        )
-    proxy, bucket = request.getfixturevalue("proxy"), request.getfixturevalue("s3").bucket
+        folder = tmp_path / "store"
+        away = tmp_path / "away"
+        store = open_store(f"file://{folder}", 20)
+        return Place(store, lambda: folder.rename(away), lambda: away.rename(folder))
+    proxy = request.getfixturevalue("proxy")
+    bucket = request.getfixturevalue("s3").bucket
     store = open_store(f"s3://{bucket}/{uuid.uuid4().hex}", 20)
     return Place(store, lambda: proxy.set("refuse"), lambda: proxy.set("pass"))
 
@@ -72,7 +71,7 @@ def store(place):
 
 @pytest.fixture
 def two(proxy, s3, monkeypatch):
-    """Return a function that opens one prefix twice: through the proxy, as it is told, and past the proxy."""
+    """Return a function that opens one prefix twice: through the proxy, and past it."""
 
     def opened(outage_s=20.0, sleep=time.sleep, **limits) -> tuple[S3Store, S3Store]:
         prefix = uuid.uuid4().hex
@@ -85,7 +84,7 @@ def two(proxy, s3, monkeypatch):
 
 
 def test_what_was_put_is_there(store, tmp_path):
-    """Bytes and files come back as they were, with their size and an etag that stays."""
+    """Bytes and files come back unchanged, with their size and a stable etag."""
     stored = store.put("a/b", b"12345")
     assert (stored.key, stored.size) == ("a/b", 5)
     assert store.head("a/b") == stored
@@ -105,7 +104,7 @@ def test_a_put_replaces(store):
 
 
 def test_what_is_missing(store, tmp_path):
-    """A missing object is `Missing`, by every way of asking; a download leaves no file."""
+    """Every way to ask for a missing object raises `Missing`; a download leaves no file."""
     assert store.head("no") is None
     with pytest.raises(Missing):
         store.get("no")
@@ -115,7 +114,10 @@ def test_what_is_missing(store, tmp_path):
 
 
 def test_when_it_was_modified(store):
-    """A put, a head and a listing tell when an object was written, in UTC; a whole second is S3's precision."""
+    """A put, a head and a listing say in UTC when an object was written.
+
+    S3 is precise to a whole second.
+    """
     objects = [store.put("k", b"1"), store.head("k"), *store.listing("")]
     assert len(objects) == 3
     for o in objects:
@@ -124,7 +126,7 @@ def test_when_it_was_modified(store):
 
 
 def test_listing_and_delete(store):
-    """A listing has the keys of a prefix in order; deleting a missing one is no error."""
+    """A listing has the keys of a prefix in order; deleting a missing key is no error."""
     for key in ("x/2", "x/1", "x1", "y/1"):
         store.put(key, b"")
     assert [o.key for o in store.listing("x/")] == ["x/1", "x/2"]
@@ -134,8 +136,9 @@ def test_listing_and_delete(store):
 
 
 def test_a_store_that_is_away_is_waited_for(place, tmp_path):
-    """Whatever is asked while the store is away is answered once it is back, as if it had never been away."""
-    store, answers = place.store, []
+    """Every call made while the store is away succeeds once it is back."""
+    store = place.store
+    answers = []
     store.put("k", b"1")
     calls = [
         lambda: store.put("new", b"22").size,
@@ -159,7 +162,7 @@ def test_a_store_that_is_away_is_waited_for(place, tmp_path):
 
 
 def test_patience(place):
-    """A delete may be told how long to try, and a `sleep` that raises ends any wait."""
+    """A delete takes its own time limit, and a `sleep` that raises ends any wait."""
     store = place.store
     store.put("k", b"1")
     place.leave()
@@ -179,14 +182,18 @@ def test_patience(place):
 
 
 def test_a_store_that_does_not_delete_in_bulk(two):
-    """Objects go one at a time where a store refuses several at once: boto3 sends no Content-MD5, which some ask for."""
+    """Where a store refuses to delete several objects at once, they are deleted one by one.
+
+    Some stores require Content-MD5, which boto3 does not send.
+    """
     store, _ = two()
     keys = [store.put(f"k{i}", b"1").key for i in range(3)]
     refusal = (
         b"<Error><Code>MissingContentMD5</Code><Message>Content-MD5 is required</Message></Error>"
     )
 
-    def refused(request, **_):  # the embedded server takes it, so that its answer is made up
+    # The embedded server accepts the request, so the refusal is made up.
+    def refused(request, **_):
         return AWSResponse(request.url, 400, {"content-type": "application/xml"}, BytesRaw(refusal))
 
     store._client.meta.events.register_first("before-send.s3.DeleteObjects", refused)
@@ -195,14 +202,14 @@ def test_a_store_that_does_not_delete_in_bulk(two):
 
 
 def test_urls():
-    """Another scheme is refused with what is expected."""
+    """An unsupported scheme is refused with the expected ones."""
     for url in ("http://x", "s3:///x", "file://relative", "x"):
         with pytest.raises(Invalid, match="expected s3://bucket/prefix or file:///folder"):
             open_store(url)
 
 
 def test_s3_says_no(s3, s3_environ, monkeypatch):
-    """A missing bucket and wrong keys are what waiting cannot mend; a silent endpoint is out of reach."""
+    """A missing bucket and wrong keys are permanent errors; a silent endpoint is unreachable."""
     with pytest.raises(Invalid, match="NoSuchBucket; create the bucket"):
         open_store("s3://nobucket/x", 2).put("k", b"")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
@@ -221,14 +228,17 @@ def test_s3_says_no(s3, s3_environ, monkeypatch):
 
 
 def test_a_folder_says_no(tmp_path):
-    """A store below a file is invalid. (Full and read-only disks need root: tests/system.)"""
+    """A store below a file is invalid.
+
+    Full and read-only disks need root: see tests/system.
+    """
     (tmp_path / "file").write_text("")
     with pytest.raises(Invalid, match="cannot be written or read"):
         open_store(f"file://{tmp_path}/file/store").put("k", b"")
 
 
 def test_putting_and_deleting_in_one_folder(tmp_path):
-    """Who removes the last object removes its folder, and does not harm who puts another one there."""
+    """Removing the last object removes its folder, and harms nobody who puts another there."""
 
     def churn(key):
         store = FolderStore(tmp_path / "store", 20, lambda _: None)
@@ -251,21 +261,20 @@ def test_putting_and_deleting_in_one_folder(tmp_path):
     "fault", [("refuse", None), ("drop", None), ("status", 500), ("status", 503)]
 )
 def test_s3_is_away_for_longer(proxy, two, fault):
-    """A store that does not come back is `Unreachable` once `outage_s` is over, not before and not much later."""
+    """A store that stays away is `Unreachable` soon after `outage_s`, and never before."""
     store, _ = two(outage_s=1.5)
     proxy.set(fault[0], status=fault[1])
     started = time.monotonic()
-    with pytest.raises(
-        Unreachable,
-        match=f"the store {store.url} at http://127.0.0.1:{proxy.port} cannot be reached for k",
-    ):
+    endpoint = f"http://127.0.0.1:{proxy.port}"
+    expected = f"the store {store.url} at {endpoint} cannot be reached for k"
+    with pytest.raises(Unreachable, match=expected):
         store.put("k", b"1")
     assert 1.5 <= time.monotonic() - started < 10
 
 
 @pytest.mark.parametrize("fault", [("drop", None), ("status", 500), ("status", 503)])
 def test_s3_comes_back(proxy, two, fault):
-    """Errors of the server, and connections that end, are tried again until one works."""
+    """Server errors and dropped connections are retried until a request succeeds."""
     store, near = two()
     proxy.set(fault[0], status=fault[1])
     seen = proxy.connections
@@ -278,15 +287,23 @@ def test_s3_comes_back(proxy, two, fault):
 
 
 RETRIED = [
-    (408, "RequestTimeout"), (409, "OperationAborted"), (425, "TooEarly"), (429, "TooManyRequests"),
-    (400, "RequestTimeout"), (400, "BadDigest"), (400, "IncompleteBody"), (400, "XAmzContentSHA256Mismatch"), (503, "SlowDown"),
-    (500, "InternalError"), (404, "NoSuchUpload"),
-]  # fmt: skip
+    (400, "BadDigest"),
+    (400, "IncompleteBody"),
+    (400, "RequestTimeout"),
+    (400, "XAmzContentSHA256Mismatch"),
+    (404, "NoSuchUpload"),
+    (408, "RequestTimeout"),
+    (409, "OperationAborted"),
+    (425, "TooEarly"),
+    (429, "TooManyRequests"),
+    (500, "InternalError"),
+    (503, "SlowDown"),
+]
 
 
 @pytest.mark.parametrize(("status", "code"), RETRIED)
 def test_what_another_try_mends(proxy, two, status, code):
-    """What waiting or sending again mends is tried again, also where its status is 4xx."""
+    """An error that waiting or sending again can fix is retried, even with a 4xx status."""
     store, _ = two(outage_s=0.1)
     proxy.set("status", status=status, code=code)
     with pytest.raises(Unreachable, match="cannot be reached for k"):
@@ -308,7 +325,10 @@ FINAL = [
 
 @pytest.mark.parametrize(("status", "code", "hint"), FINAL)
 def test_what_no_try_mends(proxy, two, s3, status, code, hint):
-    """A refusal is `Invalid` at once: it names store, endpoint, key and code, says what to do, and no secret."""
+    """A refusal is `Invalid` at once, says what to do, and shows no secret.
+
+    It names the store, the endpoint, the key and the code.
+    """
     store, _ = two(outage_s=60)
     proxy.set("status", status=status, code=code)
     started = time.monotonic()
@@ -322,9 +342,13 @@ def test_what_no_try_mends(proxy, two, s3, status, code, hint):
 
 @pytest.mark.parametrize("code", ["RequestTimeTooSkewed", "SignatureDoesNotMatch", "AccessDenied"])
 def test_a_clock_that_is_off(proxy, two, code, tmp_path):
-    """A node whose clock is off is refused everything; that is out of reach for this node, not invalid for all. Without a body, too."""
+    """A node with a wrong clock is refused everything: `Unreachable` here, not invalid for all.
+
+    This holds for answers without a body, too.
+    """
     store, _ = two(outage_s=0)
     hours_ago = format_datetime(datetime.now(UTC) - timedelta(hours=1), usegmt=True)
+    at_fault = f"this node, {os.uname().nodename}, is at fault"
     proxy.set("status", status=403, code=code, date=hours_ago)
     for call in (
         lambda: store.put("k", b"1"),
@@ -332,37 +356,36 @@ def test_a_clock_that_is_off(proxy, two, code, tmp_path):
         lambda: store.head("k"),
         lambda: store.download("k", tmp_path / "k"),
     ):
-        with pytest.raises(
-            Unreachable,
-            match=f"because this machine's clock is wrong: this node, {os.uname().nodename}, is at fault",
-        ):
+        with pytest.raises(Unreachable, match=f"because this machine's clock is wrong: {at_fault}"):
             call()
-    proxy.set(
-        "status",
-        status=403,
-        code="AccessDenied",
-        date=format_datetime(datetime.now(UTC), usegmt=True),
-    )
+    now = format_datetime(datetime.now(UTC), usegmt=True)
+    proxy.set("status", status=403, code="AccessDenied", date=now)
     with pytest.raises(Invalid, match="refused k: AccessDenied; check AWS_ACCESS_KEY_ID"):
         store.get("k")
 
 
 def test_a_certificate_of_tomorrow(two):
-    """By a clock that is behind, a good certificate is not valid yet: this node's alone, while one that nobody trusts is invalid for all."""
+    """A certificate that is not valid yet is this node's fault; an untrusted one is invalid.
+
+    A clock that is behind makes a good certificate look like one of tomorrow.
+    """
     store, _ = two()
-    # The library's own sentences; certificates of tomorrow need another program to make them.
-    said = "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: {} (_ssl.c:1000)"
-    told = {
-        why: store._translate(SSLError(endpoint_url="https://x", error=said.format(why)), "k")
-        for why in (s3_errors.NOT_YET, "self-signed")
-    }
-    assert [type(error) for error in told.values()] == [Unreachable, Invalid]
-    assert "because this machine's clock is wrong" in str(told[s3_errors.NOT_YET])
+    # The library's own sentences: making a certificate of tomorrow needs another program.
+    template = "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: {} (_ssl.c:1000)"
+
+    def translate(why: str) -> Exception:
+        error = SSLError(endpoint_url="https://x", error=template.format(why))
+        return store._translate(error, "k")
+
+    not_yet = translate(s3_errors.NOT_YET)
+    assert type(not_yet) is Unreachable
+    assert type(translate("self-signed")) is Invalid
+    assert "because this machine's clock is wrong" in str(not_yet)
 
 
 @pytest.mark.parametrize("key", ["", "/etc/passwd", "../k", "a/../../k", "a//k", "./k", "k\0"])
 def test_no_key_leads_elsewhere(store, tmp_path, key):
-    """Whatever row or object names a key, none but one below the store becomes a path or a request."""
+    """A key from any row or object becomes a path or request only below the store."""
     calls = [
         lambda: store.put(key, b"1"),
         lambda: store.get(key),
@@ -377,59 +400,64 @@ def test_no_key_leads_elsewhere(store, tmp_path, key):
 
 
 def test_no_link_leads_out_of_a_folder(tmp_path):
-    """A link in a store's folder, to a file or a folder, is no object: not listed, not read, not written through; a pipe keeps nobody waiting."""
-    victim, store = tmp_path / "home" / "victim", open_store(f"file://{tmp_path}/store", 0)
+    """A link in a store's folder is no object: it is not listed, read or written through.
+
+    Links to files and to folders count alike; a pipe does not block the reader.
+    """
+    victim = tmp_path / "home" / "victim"
+    store = open_store(f"file://{tmp_path}/store", 0)
     victim.parent.mkdir()
     victim.write_bytes(b"mine")
     store.put("a/k", b"1")
     (tmp_path / "store" / "a" / "link").symlink_to(victim)
     (tmp_path / "store" / "b").symlink_to(victim.parent)
     os.mkfifo(tmp_path / "store" / "a" / "pipe")
-    for key in ("a/link", "b/victim", "b/new"):
-        for call in (
-            store.get,
-            store.head,
-            lambda key: store.put(key, b"2"),
-            lambda key: store.delete([key]),
-            store.listing,
-        ):
-            if call != store.listing or key.startswith("b/"):
-                with pytest.raises(
-                    Invalid, match="is a link: expected a file or folder of file://.*; remove it"
-                ):
-                    call(key)
+    calls = [
+        store.get,
+        store.head,
+        lambda key: store.put(key, b"2"),
+        lambda key: store.delete([key]),
+    ]
+    refused = [(call, key) for key in ("a/link", "b/victim", "b/new") for call in calls]
+    refused += [(store.listing, "b/victim"), (store.listing, "b/new")]
+    is_a_link = "is a link: expected a file or folder of file://.*; remove it"
+    for call, key in refused:
+        with pytest.raises(Invalid, match=is_a_link):
+            call(key)
     with pytest.raises(Invalid, match="a/pipe is not one of our files"):
         store.get("a/pipe")
     assert [o.key for o in store.listing("")] == ["a/k"]
-    assert victim.read_bytes() == b"mine" and [p.name for p in victim.parent.iterdir()] == [
-        "victim"
-    ]
+    assert victim.read_bytes() == b"mine"
+    assert list(victim.parent.iterdir()) == [victim]
     moved = (tmp_path / "store").rename(tmp_path / "disk")
-    (tmp_path / "store").symlink_to(moved)  # the folder itself may be one: who named it meant it
+    # The store's folder itself may be a link: the user named it.
+    (tmp_path / "store").symlink_to(moved)
     assert store.get("a/k") == b"1"
 
 
 @pytest.mark.parametrize("code", ["EROFS", "EIO", "ESTALE", "ENOTCONN"])
 def test_a_folder_that_is_broken_on_this_node(tmp_path, code, monkeypatch):
-    """What a mount of this node alone does is out of reach for it, not invalid for all."""
-    store, number = open_store(f"file://{tmp_path}/store", 0), getattr(errno, code)
+    """A fault of this node's mount is `Unreachable` here, not invalid for all."""
+    store = open_store(f"file://{tmp_path}/store", 0)
+    number = getattr(errno, code)
     store.put("k", b"1")
 
-    def fails(*_):  # a mount breaks at no test's wish; a read-only one is in tests/system
+    # A test cannot break a mount; tests/system mounts a read-only one.
+    def fails(*_):
         raise OSError(number, os.strerror(number), "k")
 
     monkeypatch.setattr(files, "opened", fails)
-    with pytest.raises(
-        Unreachable,
-        match=f"{os.strerror(number)} .k.: this node, {os.uname().nodename}, is at fault",
-    ):
+    at_fault = f"this node, {os.uname().nodename}, is at fault"
+    with pytest.raises(Unreachable, match=f"{os.strerror(number)} .k.: {at_fault}"):
         store.get("k")
 
 
 def test_an_upload_that_is_cut(proxy, two, tmp_path):
-    """An upload that ends in the middle leaves the object as it was, or none; tried again, it is whole."""
+    """An upload cut in the middle leaves the object as it was, or none; a retry is whole."""
     store, near = two(outage_s=0)
-    old, new, big = os.urandom(100), os.urandom(2 * MB), tmp_path / "big"
+    old = os.urandom(100)
+    new = os.urandom(2 * MB)
+    big = tmp_path / "big"
     big.write_bytes(os.urandom(20 * MB))
     near.put("k", old)
     proxy.set("cut", side="client", after=MB, times=1000)
@@ -447,7 +475,10 @@ def test_an_upload_that_is_cut(proxy, two, tmp_path):
 
 
 def test_bytes_that_are_too_many_for_one_request_go_in_parts(proxy, two):
-    """A result of gigabytes arrives whole, through cuts too; size and etag are those the store tells later."""
+    """A result of gigabytes arrives whole, even through cuts.
+
+    Its size and etag are those that the store reports later.
+    """
     store, near = two(one_put=10 * MB)
     content = os.urandom(20 * MB)
     proxy.set("cut", side="client", after=MB, times=3)
@@ -459,7 +490,10 @@ def test_bytes_that_are_too_many_for_one_request_go_in_parts(proxy, two):
 
 
 def test_a_download_that_is_cut(proxy, two, tmp_path):
-    """A download that ends in the middle is noticed and read again, small or in parts; given up, it leaves no file."""
+    """A cut download is noticed and read again; when given up, it leaves no file.
+
+    This holds for small objects and for those read in parts.
+    """
     store, near = two()
     for size in (2 * MB, 20 * MB):
         content = os.urandom(size)
@@ -480,7 +514,7 @@ def test_a_download_that_is_cut(proxy, two, tmp_path):
 
 @pytest.mark.filterwarnings("ignore:tzname")  # of a time that was cut in its zone
 def test_answers_cut_anywhere(proxy, two, tmp_path):
-    """No answer that ended early is taken for a whole one, wherever in its lines or its body it was cut."""
+    """A truncated answer is never taken for a whole one, wherever the cut is."""
     store, near = two(sleep=lambda _: None)
     content = os.urandom(100)
     stored = near.put("k", content)
@@ -512,7 +546,7 @@ def test_answers_cut_anywhere(proxy, two, tmp_path):
 
 
 def test_a_slow_store_is_no_outage(proxy, two, caplog):
-    """However long bytes take, as long as they come they are waited for, at the first try."""
+    """Slow bytes are waited for at the first try, as long as they keep coming."""
     store, near = two(connect_s=2, read_s=8)
     content = os.urandom(12 * MB)
     proxy.set("slow", rate=2 * MB)
@@ -524,7 +558,10 @@ def test_a_slow_store_is_no_outage(proxy, two, caplog):
 
 
 def test_a_silent_store(proxy, two):
-    """A store that takes connections and says nothing is given up by the read timeout, and used again once it speaks."""
+    """A store that accepts connections but stays silent is given up by the read timeout.
+
+    It is used again once it answers.
+    """
     store, near = two(outage_s=1, read_s=0.5)
     store.put("k", b"1")
     proxy.fault = "hang"
@@ -537,16 +574,14 @@ def test_a_silent_store(proxy, two):
 
 
 def test_the_server_is_killed(tmp_path, monkeypatch):
-    """Fifty puts in a row while the server is killed and started again: all are there with the right bytes."""
+    """Fifty puts survive a kill and restart of the server, all with the right bytes."""
     with S3(tmp_path) as server:
         for name, value in server.variables.items():
             monkeypatch.setenv(name, value)
-        store, content, stored, ready = (
-            open_store(f"s3://{server.bucket}/x", 120),
-            {},
-            {},
-            threading.Event(),
-        )
+        store = open_store(f"s3://{server.bucket}/x", 120)
+        content = {}
+        stored = {}
+        ready = threading.Event()
 
         def kill():
             ready.wait()
@@ -557,8 +592,9 @@ def test_the_server_is_killed(tmp_path, monkeypatch):
         killer = threading.Thread(target=kill)
         killer.start()
         for i in range(50):
-            content[f"{i:02d}"] = os.urandom(200_000)
-            stored[f"{i:02d}"] = store.put(f"{i:02d}", content[f"{i:02d}"])
+            key = f"{i:02d}"
+            content[key] = os.urandom(200_000)
+            stored[key] = store.put(key, content[key])
             if i == 20:
                 ready.set()
                 server._process.wait()
@@ -568,7 +604,7 @@ def test_the_server_is_killed(tmp_path, monkeypatch):
 
 
 def test_a_bucket_that_may_only_be_read(tmp_path, monkeypatch):
-    """Keys that may read and not write are refused for good; what is there can be read."""
+    """Keys that may read but not write get a permanent refusal; existing objects can be read."""
     with ReadersToo(tmp_path) as server:
         monkeypatch.setenv("AWS_ENDPOINT_URL_S3", server.endpoint)
         for key, secret in ((server.access_key, server.secret_key), ("reader", "readersecret")):
@@ -585,7 +621,7 @@ def test_a_bucket_that_may_only_be_read(tmp_path, monkeypatch):
 
 
 class ReadersToo(S3):
-    """An embedded S3 that knows one more pair of keys, for reading only."""
+    """An embedded S3 with a second pair of keys, for reading only."""
 
     def _prepare(self) -> None:
         super()._prepare()
