@@ -38,7 +38,7 @@ from pathlib import Path
 from job.storage.cache import Cache
 from job.storage.folder import FolderStore
 
-class Told(FolderStore):
+class Announced(FolderStore):
     def download(self, key, path):
         print("downloads", key, flush=True)
         super().download(key, path)
@@ -53,7 +53,7 @@ def unlink(path, unlink=os.unlink):
 
 os.replace, os.unlink = replace, unlink
 logging.basicConfig(level="INFO", format="%(message)s", stream=sys.stdout)
-cache = Cache(Told(Path(sys.argv[1]), 5, None), Path(sys.argv[2]), float(sys.argv[3]))
+cache = Cache(Announced(Path(sys.argv[1]), 5, None), Path(sys.argv[2]), float(sys.argv[3]))
 print("ready", flush=True)
 for line in sys.stdin:
     print("has", hashlib.sha256(cache.joined(json.loads(line))).hexdigest(), flush=True)
@@ -67,7 +67,8 @@ class User:
 
     def __init__(self, node: "Node", files: int, slow_s: float):
         arguments = [node.store.root, node.folder, files * SIZE / 1e9, slow_s]
-        self.node, self.said = node, []
+        self.node = node
+        self.said = []
         self.process = subprocess.Popen(
             [sys.executable, "-c", USER, *map(str, arguments)],
             stdin=subprocess.PIPE,
@@ -76,28 +77,22 @@ class User:
         )
 
     def ask(self, *names: str) -> None:
-        """Ask for the rows of some arrays together; `check` awaits them."""
-        self.process.stdin.write(
-            json.dumps({f"data/{name}": self.node.made[name][1] for name in names}) + "\n"
-        )
+        """Ask for the rows of some arrays together; `check` waits for them."""
+        self.process.stdin.write(json.dumps(entry(self.node, *names)) + "\n")
         self.process.stdin.flush()
 
     def until(self, word: str) -> str:
-        """Return the next line that begins with a word, without it; `said` keeps those before."""
+        """Return the rest of the next line that begins with a word; `said` holds those before."""
         for line in self.process.stdout:
             if line.startswith(word):
                 return line.removeprefix(word).strip()
             self.said.append(line)
-        raise AssertionError(f"it ended, having said {self.said}")
+        raise AssertionError(f"the process ended; it wrote {self.said}")
 
     def check(self, *names: str) -> None:
-        """Await what was asked for: the right bytes."""
-        assert (
-            self.until("has")
-            == hashlib.sha256(
-                np.concatenate([self.node.made[name][0] for name in names])
-            ).hexdigest()
-        )
+        """Wait for the arrays asked for, and compare their bytes."""
+        expected = np.concatenate([self.node.made[name][0] for name in names])
+        assert self.until("has") == hashlib.sha256(expected).hexdigest()
 
     def use(self, *names: str) -> "User":
         """Use arrays one by one."""
@@ -115,20 +110,18 @@ class User:
 
 
 class Node:
-    """A store with arrays `a` to `j` in it, a cache, and the processes that use it."""
+    """A store with the arrays `a` to `j`, a cache, and the processes that use it."""
 
     def __init__(self, top: Path):
-        self.store, self.folder, self.users, self.made = (
-            open_store(f"file://{top}/store"),
-            top / "cache",
-            [],
-            {},
-        )
+        self.store = open_store(f"file://{top}/store")
+        self.folder = top / "cache"
+        self.users = []
+        self.made = {}
         for letter in "abcdefghij":
             self.make(letter, SIZE)
 
     def make(self, name: str, size: int) -> None:
-        """Put an array into the store whose .npy file has a size, its header of 128 bytes included."""
+        """Put an array into the store; its .npy file has `size` bytes, 128 of them its header."""
         array = np.frombuffer(name.encode() * size, np.uint8)[: size - 128]
         content = npy(array)
         assert len(content) == size
@@ -136,12 +129,15 @@ class Node:
         self.made[name] = array, hashlib.sha256(content).hexdigest()
 
     def user(self, files: int = 1000, slow_s: float = 0) -> User:
-        """Start a process whose bound is a number of files, and which sleeps after each arrival and before each removal."""
+        """Start a process whose cache is bounded to a number of files.
+
+        It sleeps `slow_s` after each arrival and before each removal.
+        """
         self.users.append(User(self, files, slow_s))
         return self.users[-1]
 
     def visited(self, *names: str) -> None:
-        """Have arrays used by a process that has left; the first is the one used longest ago."""
+        """Let a process use arrays and leave; the first array is the least recently used."""
         user = self.user()
         user.use(*names)
         user.leave()
@@ -166,7 +162,10 @@ def node(tmp_path):
 
 
 def test_one_download(node):
-    """However many processes want a file, or several as one, at the same moment: each file is downloaded once."""
+    """Each file is downloaded once, however many processes want it at the same moment.
+
+    This holds for several files joined as one, too.
+    """
     for name in ("large1", "large2"):
         node.make(name, 4_000_000)
     users = [node.user() for _ in range(5)]
@@ -181,18 +180,25 @@ def test_one_download(node):
 
 
 def test_what_was_used_longest_ago_goes(node):
-    """Beyond the bound the file goes whose last use, not whose download, is longest ago; one line says so."""
+    """Beyond the bound, the least recently used file is removed, and one line says so.
+
+    The time of its last use counts, not the time of its download.
+    """
     node.visited("a", "b", "c")
     node.user().use("a").leave()
     user = node.user(files=3).use("d")
     assert node.files() == "acd"
     assert [line for line in user.said if "removed" in line] == [
-        "the cache was larger than JOB_CACHE_GB = 3e-06: removed the 1 least recently used files, 1000 bytes\n"
+        "the cache was larger than JOB_CACHE_GB = 3e-06: "
+        "removed the 1 least recently used files, 1000 bytes\n"
     ]
 
 
 def test_what_is_in_use_stays(node):
-    """A file that any process uses stays, be the process stopped, and the bound too small for what one process needs; it goes after it."""
+    """A file in use stays, even of a stopped process or under a bound that is too small.
+
+    It may be removed once its last user has ended.
+    """
     running, stopped = node.user().use("a"), node.user().use("b")
     stopped.process.send_signal(signal.SIGSTOP)
     user = node.user(files=1).use("c", "d")
@@ -207,7 +213,10 @@ def test_what_is_in_use_stays(node):
 
 
 def test_what_was_evicted_comes_again(node):
-    """A file that was evicted between two uses is downloaded again; so is one deleted by hand under a process that uses it."""
+    """A file evicted between two uses is downloaded again.
+
+    So is a file deleted by hand while a process uses it.
+    """
     node.visited("a")
     node.user(files=1).use("b")
     assert node.files() == "b"
@@ -219,7 +228,7 @@ def test_what_was_evicted_comes_again(node):
 
 
 def test_the_whole_outlives_its_parts(node):
-    """Rows that were joined once need no download though the files they came from are gone."""
+    """Rows that were joined once need no download, even when their source files are gone."""
     user = node.user()
     user.ask("a", "b")
     user.check("a", "b")
@@ -232,21 +241,22 @@ def test_the_whole_outlives_its_parts(node):
 
 
 def test_a_file_that_goes_while_it_is_taken(node):
-    """A process that opened a file just before it was evicted finds so, and downloads it again."""
+    """A process that opened a file just before its eviction notices, and downloads it again."""
     node.visited("a")
     with open(node.path("a")) as file:
-        fcntl.flock(file, fcntl.LOCK_EX)  # as an evictor does
+        fcntl.flock(file, fcntl.LOCK_EX)  # as eviction does
         user = node.user()
         user.ask("a")
-        opened = Path(f"/proc/{user.process.pid}/fd")
-        wait_for(lambda: any(os.path.realpath(p) == str(node.path("a")) for p in opened.iterdir()))
+        descriptors = Path(f"/proc/{user.process.pid}/fd")
+        path = str(node.path("a"))
+        wait_for(lambda: any(os.path.realpath(p) == path for p in descriptors.iterdir()))
         node.path("a").unlink()
     user.check("a")
     assert (user.downloads(), node.files()) == (["a"], "a")
 
 
 def test_a_file_is_in_use_from_its_first_moment(node):
-    """No evictor, however quick, gets between the arrival of a file and its use."""
+    """No eviction, however quick, gets between the arrival of a file and its use."""
     user = node.user(slow_s=0.05)
     user.until("ready")
     for name in "abcd":
@@ -262,7 +272,7 @@ def test_a_file_is_in_use_from_its_first_moment(node):
 
 
 def test_two_evictors_at_once(node):
-    """Processes that evict at one time do so in turn: nobody fails, and together they remove no more than one would."""
+    """Processes that evict at the same time take turns: none fails, and none removes too much."""
     node.visited(*"efghij")
     users = [node.user(files=6, slow_s=0.05) for _ in "abcd"]
     for user in users:
@@ -275,7 +285,10 @@ def test_two_evictors_at_once(node):
 
 
 def test_only_the_cache_s_own_files_go(node):
-    """What others put into the folder is neither counted nor removed: a scratch folder, a download of `prepare`, a data set of the user's."""
+    """Files that others put into the folder are neither counted nor removed.
+
+    Examples: a scratch folder, a download of `prepare`, a data set of the user's.
+    """
     strangers = [
         node.folder / name
         for name in ("scratch/x/model.keras", "downloads/data.zip", "data/imagenet/photo.jpg")
@@ -289,45 +302,56 @@ def test_only_the_cache_s_own_files_go(node):
     assert all(path.stat().st_size == 9 * SIZE for path in strangers)
 
 
-# What may happen to a file of the cache; each returns bytes of the same size, fewer, or none.
-DAMAGES = {
-    "altered in place": lambda path: rewritten(path, lambda content: content[:-300] + bytes(300)),
-    "altered, and its times put back": lambda path: timeless(
-        path, lambda content: content[:-1] + b"?"
-    ),
-    "replaced by another of its size": lambda path: replaced(path, bytes(SIZE)),
-    "empty, as after a power cut": lambda path: rewritten(path, lambda _: b""),
-    "cut in half": lambda path: rewritten(path, lambda content: content[: SIZE // 2]),
-}
+def alter(path: Path) -> None:
+    rewrite(path, path.read_bytes()[:-300] + bytes(300))
 
 
-def rewritten(path, change):
-    """Change a file's bytes in place."""
-    content = path.read_bytes()
-    with open(path, "r+b") as file:
-        file.truncate(len(change(content)))
-        file.write(change(content))
-
-
-def timeless(path, change):
-    """Change a file's bytes in place and put its times back; the kernel's own time of change is nobody's to set."""
+def alter_and_restore_times(path: Path) -> None:
+    """Change a file in place and restore its times; the kernel's ctime cannot be set."""
     before = path.stat()
-    rewritten(path, change)
+    rewrite(path, path.read_bytes()[:-1] + b"?")
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
-def replaced(path, content):
-    """Rename another file onto it."""
+def replace_by_another(path: Path) -> None:
+    """Rename another file of the same size onto it."""
     other = path.with_name("other")
-    other.write_bytes(content)
+    other.write_bytes(bytes(SIZE))
     other.rename(path)
 
 
+def empty(path: Path) -> None:
+    rewrite(path, b"")
+
+
+def halve(path: Path) -> None:
+    rewrite(path, path.read_bytes()[: SIZE // 2])
+
+
+def rewrite(path: Path, content: bytes) -> None:
+    """Write a file's bytes in place."""
+    with open(path, "r+b") as file:
+        file.truncate(len(content))
+        file.write(content)
+
+
+# What may happen to a file of the cache.
+DAMAGES = {
+    "altered in place": alter,
+    "altered, and its times put back": alter_and_restore_times,
+    "replaced by another of its size": replace_by_another,
+    "empty, as after a power cut": empty,
+    "cut in half": halve,
+}
+
+
 class Counted:
-    """A store that counts what is downloaded."""
+    """A store that records its downloads."""
 
     def __init__(self, store):
-        self.store, self.url, self.downloads = store, store.url, []
+        self.store = store
+        self.url = store.url
+        self.downloads = []
 
     def download(self, key, path):
         self.downloads.append(key)
@@ -336,25 +360,29 @@ class Counted:
 
 @pytest.fixture
 def cache(node):
-    """A cache of this process'."""
+    """A cache of this process."""
     return Cache(Counted(node.store), node.folder, 1)
 
 
 def entry(node, *names) -> dict[str, str]:
-    """Return key and hash of some arrays."""
+    """Return the key and hash of some arrays."""
     return {f"data/{name}": node.made[name][1] for name in names}
 
 
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
 def test_what_is_damaged_is_fetched_anew(node, cache, damage, caplog):
-    """A cached file that is not what it was is removed with a warning and comes again, whoever asks; `damaged` named it before."""
+    """A damaged cached file is removed with a warning and downloaded again at its next use.
+
+    Before that, `damaged` names it.
+    """
     for name in "ab":
         assert np.array_equal(cache.joined(entry(node, name)), node.made[name][0])
     assert list(cache.damaged(entry(node, *"abc"))) == []
     a_tick_after(node.path("a"))
     damage(node.path("a"))
     assert list(cache.damaged(entry(node, *"abc"))) == [
-        f"{node.path('a')} has changed since it came into the cache: delete it, and the next task fetches it again"
+        f"{node.path('a')} has changed since it came into the cache: "
+        "delete it, and the next task fetches it again"
     ]
     assert np.array_equal(cache.array(*next(iter(entry(node, "a").items()))), node.made["a"][0])
     assert cache.store.downloads == ["data/a", "data/b", "data/a"]
@@ -366,7 +394,10 @@ def test_what_is_damaged_is_fetched_anew(node, cache, damage, caplog):
 
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
 def test_what_was_joined_and_is_damaged_is_joined_anew(node, cache, damage):
-    """Rows that were joined here are in no database: they have the hash of when they were, and are joined again from what is whole."""
+    """Damaged joined rows are detected by the hash they had, and joined again from whole files.
+
+    No database has their hash, because they were joined on this node.
+    """
     both = np.concatenate([node.made[name][0] for name in "ab"])
     assert np.array_equal(cache.joined(entry(node, *"ab")), both)
     (joined,) = (node.folder / "data").glob("*.npy")
@@ -378,10 +409,19 @@ def test_what_was_joined_and_is_damaged_is_joined_anew(node, cache, damage):
 
 
 def test_what_is_hashed_once_is_not_hashed_again(node, cache, monkeypatch):
-    """Taken into use again, a file is compared by its stamp; touched, or of a cache without stamps, it is hashed once, and kept if it is whole."""
-    hashed, digest = [], module._digest
-    # Not replaced but counted: that nothing is read leaves no other trace.
-    monkeypatch.setattr(module, "_digest", lambda file: hashed.append(file) or digest(file))
+    """A file hashed once is recognized by its stamp afterwards, and not hashed again.
+
+    A touched file, or one without a stamp, is hashed once more, and stays if it is whole.
+    """
+    hashed = []
+    digest = module._digest
+
+    # Counted, not replaced: a file that is not read leaves no other trace.
+    def counted_digest(file):
+        hashed.append(file)
+        return digest(file)
+
+    monkeypatch.setattr(module, "_digest", counted_digest)
     cache.joined(entry(node, "a"))
     for _ in range(3):
         cache.joined(entry(node, "a"))
@@ -398,12 +438,16 @@ def test_what_is_hashed_once_is_not_hashed_again(node, cache, monkeypatch):
 
 
 def test_a_store_with_other_bytes(node, cache):
-    """A download of another hash is tried once more, and then named with what to do; nothing of it stays."""
+    """A download with a wrong hash is retried once, then refused with what to do.
+
+    Nothing of it stays.
+    """
     node.store.put("data/a", npy(np.zeros(9)))
-    with pytest.raises(
-        Invalid,
-        match="data/a has sha256 .*the object was altered; `job verify --deep` names what is damaged, `job prepare` stages",
-    ):
+    expected = (
+        "data/a has sha256 .*the object was altered; "
+        "`job verify --deep` names what is damaged, `job prepare` stages"
+    )
+    with pytest.raises(Invalid, match=expected):
         cache.joined(entry(node, "a"))
     assert (cache.store.downloads, node.files()) == (["data/a", "data/a"], "")
 
@@ -422,7 +466,7 @@ KEYS = [
 
 @pytest.mark.parametrize("key", KEYS)
 def test_no_key_leads_out_of_the_cache(node, cache, key, tmp_path):
-    """Whoever writes a row or an object that names a file can name none but one below the cache, by no link either."""
+    """A key from any row or object names only a file below the cache, not even by a link."""
     victim = tmp_path / "victim"
     victim.write_bytes(b"mine")
     cache.joined(entry(node, "a"))
@@ -432,15 +476,12 @@ def test_no_key_leads_out_of_the_cache(node, cache, key, tmp_path):
         cache.file(key.format(victim=victim), hashlib.sha256(b"mine").hexdigest())
     with pytest.raises(Invalid):
         cache.file(key.format(victim=victim), node.made["a"][1])
-    assert victim.read_bytes() == b"mine" and sorted(p.name for p in tmp_path.iterdir()) == [
-        "cache",
-        "store",
-        "victim",
-    ]
+    assert victim.read_bytes() == b"mine"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["cache", "store", "victim"]
 
 
 def test_a_lock_that_is_a_link(node, cache, tmp_path):
-    """A link where a lock file should be empties no file; a pipe there does not keep anybody waiting."""
+    """A link in place of a lock file empties no file; a pipe there blocks nobody."""
     victim = tmp_path / "victim"
     victim.write_bytes(b"mine")
     cache.joined(entry(node, "a"))
@@ -453,38 +494,44 @@ def test_a_lock_that_is_a_link(node, cache, tmp_path):
 
 
 def test_the_cache_is_ours_alone(node, cache, monkeypatch):
-    """A cache is made for its user alone; one that others may write, or that another user or a link of another's made, is not used."""
+    """A cache is private to its user, and one that another user can write is not used.
+
+    A cache that belongs to another user, or a link that another user made, is refused, too.
+    """
     cache.joined(entry(node, "a"))
     assert node.folder.stat().st_mode & 0o777 == 0o700
-    for mode, said in (
-        (0o755, None),
+
+    def use(folder: Path) -> None:
+        Cache(node.store, folder, 1).joined(entry(node, "a"))
+
+    node.folder.chmod(0o755)
+    use(node.folder)
+    for mode, refusal in (
         (0o770, "others may write there .mode 770.: run `chmod go-w"),
         (0o1777, "others may write"),
     ):
         node.folder.chmod(mode)
-        if said is None:
-            Cache(node.store, node.folder, 1).joined(entry(node, "a"))
-            continue
-        with pytest.raises(Invalid, match=f"JOB_CACHE_DIR = {node.folder}: {said}"):
-            Cache(node.store, node.folder, 1).joined(entry(node, "a"))
+        with pytest.raises(Invalid, match=f"JOB_CACHE_DIR = {node.folder}: {refusal}"):
+            use(node.folder)
     node.folder.chmod(0o700)
     moved = node.folder.rename(node.folder.with_name("elsewhere"))
     node.folder.symlink_to(moved)
-    Cache(node.store, node.folder, 1).joined(entry(node, "a"))
+    use(node.folder)
     us = os.geteuid()
-    monkeypatch.setattr(
-        os, "geteuid", lambda: us + 1
-    )  # only root can give a folder or a link to somebody else
+    # Only root can give a folder or a link to another user.
+    monkeypatch.setattr(os, "geteuid", lambda: us + 1)
     with pytest.raises(Invalid, match="expected a folder, found something else"):
-        Cache(node.store, node.folder, 1).joined(entry(node, "a"))
-    with pytest.raises(
-        Invalid, match=f"belongs to user {us}, this is user {us + 1}: name a folder of your own"
-    ):
-        Cache(node.store, moved, 1).joined(entry(node, "a"))
+        use(node.folder)
+    expected = f"belongs to user {us}, this is user {us + 1}: name a folder of your own"
+    with pytest.raises(Invalid, match=expected):
+        use(moved)
 
 
 def test_the_default_cache_is_closed(node, monkeypatch):
-    """The default cache that an earlier version left open to readers is closed; a named one keeps its mode."""
+    """A default cache that an earlier version left readable is closed.
+
+    A named cache keeps its mode.
+    """
     node.folder.mkdir(mode=0o755)
     module.own(node.folder)
     assert node.folder.stat().st_mode & 0o777 == 0o755
@@ -496,30 +543,28 @@ def test_the_default_cache_is_closed(node, monkeypatch):
 
 @pytest.mark.parametrize("code", ["EROFS", "EIO", "ESTALE", "EACCES"])
 def test_a_disk_of_this_node_alone(node, cache, code, monkeypatch):
-    """A cache disk that turned read-only or broke is this node's alone: out of reach, by name, for another may do the task."""
+    """A broken or read-only cache disk is `Unreachable` and names this node.
+
+    Another node may succeed.
+    """
     cache.joined(entry(node, "a"))
     number = getattr(errno, code)
 
-    def fails(*_):  # a disk breaks at no test's wish; a read-only one is mounted in tests/system
+    # A test cannot break a disk; tests/system mounts a read-only one.
+    def fails(*_):
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(os, "replace", fails)
-    with pytest.raises(
-        Unreachable,
-        match=f"{os.strerror(number)}.: this node, {os.uname().nodename}, is at fault, another may succeed",
-    ):
+    at_fault = f"this node, {os.uname().nodename}, is at fault, another may succeed"
+    with pytest.raises(Unreachable, match=f"{os.strerror(number)}.: {at_fault}"):
         cache.joined(entry(node, "b"))
     assert node.files() == "a"
 
 
 def test_scratch_folders_side_by_side(tmp_path):
-    """Processes that make and remove their scratch folders at one time are not in each other's way, and leave none."""
-    makers = [
-        subprocess.Popen(
-            [sys.executable, "-c", MAKER, str(tmp_path)], stderr=subprocess.PIPE, text=True
-        )
-        for _ in range(6)
-    ]
-    said = [maker.communicate(timeout=60)[1] for maker in makers]
-    assert [maker.returncode for maker in makers] == [0] * 6, said
+    """Processes that make and remove scratch folders at one time do not collide, and leave none."""
+    command = [sys.executable, "-c", MAKER, str(tmp_path)]
+    makers = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(6)]
+    errors = [maker.communicate(timeout=60)[1] for maker in makers]
+    assert [maker.returncode for maker in makers] == [0] * 6, errors
     assert not list((tmp_path / "scratch").glob("[!.]*"))
