@@ -1,4 +1,4 @@
-"""Every kind of trouble of PostgreSQL, on real servers: what is retried, what is refused, and in which words."""
+"""Every PostgreSQL failure, on real servers: what is retried or refused, and in which words."""
 
 import os
 import signal
@@ -9,6 +9,7 @@ import threading
 import time
 from concurrent.futures import Future
 from contextlib import closing
+from functools import partial
 
 import psycopg2
 import pytest
@@ -31,20 +32,22 @@ SPEC = {
     "folds": {"count": 2},
     "models": {"cnn": {"epochs": 2}},
 }
+STAGED = {"data": {"id": "d", "files": {}}, "weights": {}, "splits": {}}
 
 
 @pytest.fixture
 def own(tmp_path):
-    """A server of the test's own, to be stopped."""
+    """A server of this test's own, which the test may stop."""
     with Postgres(tmp_path / "own") as server:
         yield server
 
 
 class Ledger:
-    """A counter that every key raises once: work as `Database.run` wants it."""
+    """A counter that each key increments once: work as `Database.run` requires it."""
 
     def __init__(self, url: str, **settings):
-        self.database, self.tries = Database(url, **settings), 0
+        self.database = Database(url, **settings)
+        self.tries = 0
 
     def open(self) -> "Ledger":
         self.database.rows("create schema job; create table job.ledger (key int primary key)")
@@ -67,7 +70,7 @@ class Ledger:
 
 
 def in_thread(call) -> Future:
-    """Call in a thread that does not keep the tests from ending."""
+    """Call a function in a thread that does not keep the test run from ending."""
     future = Future()
 
     def target():
@@ -80,11 +83,28 @@ def in_thread(call) -> Future:
     return future
 
 
+def set_then(event: threading.Event, call):
+    """Return a function that sets an event, and then calls another function with its arguments."""
+
+    def run(*arguments):
+        event.set()
+        return call(*arguments)
+
+    return run
+
+
+def raise_error(state: str) -> str:
+    """Return a statement that fails with an SQLSTATE."""
+    return f"do $$ begin raise exception 'in trouble' using errcode = '{state}'; end $$"
+
+
 def test_a_restart_in_the_middle(own):
-    """A server that is away for 3 s in the middle of a transaction: `run` comes through, and the work is done once."""
+    """`run` survives a server restart in the middle of a transaction; the work is done once."""
     ledger = Ledger(own.url, outage_s=60).open()
-    halfway, away = threading.Event(), threading.Event()
-    worker = in_thread(lambda: ledger.raise_by(1, lambda: (halfway.set(), away.wait(30))))
+    halfway = threading.Event()
+    away = threading.Event()
+    between = set_then(halfway, lambda: away.wait(30))
+    worker = in_thread(lambda: ledger.raise_by(1, between))
     assert halfway.wait(10)
     own.stop()
     away.set()
@@ -95,28 +115,32 @@ def test_a_restart_in_the_middle(own):
 
 
 def test_connections_dropped_one_by_one(database_url):
-    """At least 100 increments, each idempotent by its key, under a rain of pg_terminate_backend: all there, each once."""
+    """Under repeated pg_terminate_backend, 100 or more idempotent increments each count once."""
     ledger = Ledger(database_url, outage_s=60, sleep=lambda s: time.sleep(s / 20)).open()
 
     def work() -> int:
         key = 0
-        while key < 100 or ledger.tries < key + 10:  # ten were hit in the middle
+        # At least ten increments are hit in the middle.
+        while key < 100 or ledger.tries < key + 10:
             ledger.raise_by(key)
             key += 1
         return key
 
     worker = in_thread(work)
-    others = "from pg_stat_activity where datname = current_database() and backend_type = 'client backend' and pid <> pg_backend_pid()"
+    terminate = """
+        select pg_terminate_backend(pid) from pg_stat_activity
+        where datname = current_database() and backend_type = 'client backend'
+          and pid <> pg_backend_pid()"""
     with closing(psycopg2.connect(database_url)) as other, other.cursor() as cursor:
         other.autocommit = True
         while not worker.done():
-            cursor.execute(f"select pg_terminate_backend(pid) {others}")
+            cursor.execute(terminate)
             time.sleep(0.03)
     assert ledger.count() == worker.result() >= 100
 
 
 def test_a_lost_answer_to_the_commit(database_url, postgres):
-    """A commit that was done and not heard of is tried again, and counts once."""
+    """A commit whose answer is lost is retried, and counts once."""
     commits = []
 
     def obey(data):
@@ -133,7 +157,7 @@ def test_a_lost_answer_to_the_commit(database_url, postgres):
 
 
 def test_a_network_that_swallows(database_url, postgres):
-    """A server of which no answer comes is given up with its connection, and asked again on a new one."""
+    """A server that does not answer is given up with its connection, then asked on a new one."""
     swallowed = []
 
     def obey(data):
@@ -158,13 +182,14 @@ def test_a_network_that_swallows(database_url, postgres):
 
 
 def test_a_stopped_server(own):
-    """A server that hangs is given up in the middle of a transaction and at the door; when it goes on, so do we."""
+    """A hanging server is given up, in a transaction and at connect; the work resumes with it."""
     ledger = Ledger(own.url, outage_s=60, limits=QUICK).open()
-    halfway, halted, given_up = threading.Event(), threading.Event(), threading.Event()
-    ledger.database = Database(
-        own.url, 60, sleep=lambda s: (given_up.set(), time.sleep(s)), limits=QUICK
-    )
-    worker = in_thread(lambda: ledger.raise_by(1, lambda: (halfway.set(), halted.wait(30))))
+    halfway = threading.Event()
+    halted = threading.Event()
+    given_up = threading.Event()
+    ledger.database = Database(own.url, 60, sleep=set_then(given_up, time.sleep), limits=QUICK)
+    between = set_then(halfway, lambda: halted.wait(30))
+    worker = in_thread(lambda: ledger.raise_by(1, between))
     assert halfway.wait(10)
     with stopped(own):
         started = time.monotonic()
@@ -180,15 +205,17 @@ def test_a_stopped_server(own):
 
 
 def test_several_hosts(database_url, postgres):
-    """Of several hosts the first that answers is taken, though one before it is switched off; times in the URL go before ours."""
+    """Of several hosts, the first that answers is used, even after one that is switched off.
+
+    Timeouts in the URL take precedence over ours.
+    """
     head, _, tail = database_url.rpartition("@")
     with socket.socket() as dead:
         dead.bind(("127.0.0.1", 0))
         dead.listen(0)
         port = dead.getsockname()[1]
-        waiting = [
-            socket.socket() for _ in range(3)
-        ]  # the queue is full: the next SYN is dropped, as by a machine without power
+        # The queue is full, so the next SYN is dropped, as by a machine without power.
+        waiting = [socket.socket() for _ in range(3)]
         for one in waiting:
             one.setblocking(False)
             one.connect_ex(("127.0.0.1", port))
@@ -202,19 +229,15 @@ def test_several_hosts(database_url, postgres):
 
 
 def test_too_many_clients(postgres, database_url):
-    """A server that is full is asked again until there is room; without patience one sentence says so."""
+    """A full server is retried until there is room; without patience, one sentence says so."""
     with role(database_url, "connection limit 1") as url:
         with closing(psycopg2.connect(url)):
-            with pytest.raises(
-                Unreachable, match='cannot serve us now: too many connections for role "r'
-            ):
+            expected = 'cannot serve us now: too many connections for role "r'
+            with pytest.raises(Unreachable, match=expected):
                 Database(url, 0).rows("select 1")
             waits = threading.Event()
-            worker = in_thread(
-                lambda: Database(url, 30, sleep=lambda s: (waits.set(), time.sleep(s))).rows(
-                    "select 1 as n"
-                )
-            )
+            patient = Database(url, 30, sleep=set_then(waits, time.sleep))
+            worker = in_thread(lambda: patient.rows("select 1 as n"))
             assert waits.wait(10)
         assert worker.result(60) == [{"n": 1}]
 
@@ -223,15 +246,13 @@ def test_too_many_clients(postgres, database_url):
     "state", ["25P03", "40001", "40P01", "53100", "53300", "55P03", "57P01", "57014", "58030"]
 )
 def test_what_waiting_can_mend(database_url, state):
-    """A statement that fails for want of peace, room or time is tried again until it succeeds."""
+    """A statement that fails for a conflict, or a lack of space or time, is retried."""
     failures = []
 
     def work(cursor):
         if len(failures) < 2:
             failures.append(state)
-            cursor.execute(
-                f"do $$ begin raise exception 'in trouble' using errcode = '{state}'; end $$"
-            )
+            cursor.execute(raise_error(state))
         return "done"
 
     with pytest.raises(Unreachable, match="in trouble"):
@@ -240,41 +261,38 @@ def test_what_waiting_can_mend(database_url, state):
     assert len(failures) == 2
 
 
+RETRIED = (
+    "08000 08003 08006 25P03 25P04 40001 40P01 53000 53100 53200 53300 55P03 "
+    "57014 57P01 57P02 57P03 57P04 58030 72000 F0000 XX000"
+)
+REFUSED = "25006 28000 28P01 3D000 3F000 42501 42703 42883 XX001 XX002"
+ERRORS = "0A000 22012 22P02 23503 23505 P0001"
+
+
 @pytest.mark.parametrize(
-    "kind, states",
-    [
-        (
-            Unreachable,
-            "08000 08003 08006 25P03 25P04 40001 40P01 53000 53100 53200 53300 55P03 57014 57P01 57P02 57P03 57P04 58030 72000 F0000 XX000",
-        ),
-        (Invalid, "25006 28000 28P01 3D000 3F000 42501 42703 42883 XX001 XX002"),
-        (JobError, "0A000 22012 22P02 23503 23505 P0001"),
-    ],
+    "kind, states", [(Unreachable, RETRIED), (Invalid, REFUSED), (JobError, ERRORS)]
 )
 def test_every_kind_of_trouble_has_its_end(database_url, kind, states):
-    """What waiting can mend ends with 69, what no node can mend with 78, and only what may be the task's own with 1."""
-    database, found = Database(database_url, 0), {}
+    """Temporary trouble exits with 69, permanent trouble with 78, the task's own with 1."""
+    database = Database(database_url, 0)
+    kinds = {}
     with database.kept():
         for state in states.split():
+            statement = raise_error(state)
             with pytest.raises(JobError, match="the database postgresql://") as caught:
-                database.run(
-                    lambda cursor, s=state: cursor.execute(
-                        f"do $$ begin raise 'in trouble' using errcode = '{s}'; end $$"
-                    )
-                )
-            found[state] = type(caught.value)
-    assert found == dict.fromkeys(states.split(), kind)
+                database.run(lambda cursor: cursor.execute(statement))
+            kinds[state] = type(caught.value)
+    assert kinds == dict.fromkeys(states.split(), kind)
 
 
 def test_a_primary_that_became_a_standby(database_url):
-    """A read-only database is refused, with where to point instead."""
-    assert "read-only" in refused(
-        f"{database_url}?options=-cdefault_transaction_read_only%3Don", "create table t ()"
-    )
+    """A read-only database is refused, and the error says where to point instead."""
+    read_only = f"{database_url}?options=-cdefault_transaction_read_only%3Don"
+    assert "read-only" in refused(read_only, "create table t ()")
 
 
 def test_what_waiting_cannot_mend(database_url):
-    """Wrong password, missing role, database or grant: refused at once."""
+    """A wrong password and a missing role, database or grant are refused at once."""
     refused_in(
         database_url,
         "division by zero",
@@ -285,7 +303,7 @@ def test_what_waiting_cannot_mend(database_url):
 
 
 def test_what_a_client_cannot_mend(postgres, monkeypatch, tmp_path):
-    """No password, no TLS where it is required, options that cannot be: refused at once."""
+    """A missing password, missing TLS and impossible options are refused at once."""
     monkeypatch.setenv("PGPASSFILE", str(tmp_path / "none"))
     monkeypatch.delenv("PGPASSWORD", raising=False)
     password = postgres.url.partition("job:")[2].partition("@")[0]
@@ -297,33 +315,34 @@ def test_what_a_client_cannot_mend(postgres, monkeypatch, tmp_path):
 
 
 def test_a_variable_of_libpq_is_named(database_url, monkeypatch):
-    """What the shell sets for libpq acts on a database of the user's; the refusal names it, but for a password's value."""
+    """A refusal names the libpq variables of the shell, but never shows a password."""
     monkeypatch.setenv("PGSSLMODE", "require")
     monkeypatch.setenv("PGPASSWORD", "secret")
     monkeypatch.setenv("PGDATA", "/var/lib/postgresql")
-    assert refused(database_url).endswith(
-        "; check JOB_DATABASE_URL, and PGPASSWORD, PGSSLMODE = require in the environment, which libpq also reads"
+    hint = (
+        "; check JOB_DATABASE_URL, and PGPASSWORD, PGSSLMODE = require in the environment, "
+        "which libpq also reads"
     )
+    assert refused(database_url).endswith(hint)
     monkeypatch.delenv("PGSSLMODE")
     monkeypatch.delenv("PGPASSWORD")
     monkeypatch.setenv("PGTARGETSESSIONATTRS", "standby")
-    with pytest.raises(
-        Unreachable,
-        match="; PGTARGETSESSIONATTRS = standby in the environment, which libpq also reads",
-    ):
+    hint = "; PGTARGETSESSIONATTRS = standby in the environment, which libpq also reads"
+    with pytest.raises(Unreachable, match=hint):
         Database(database_url, 0).rows("select 1")
 
 
 @pytest.mark.parametrize("by", ["URL", "shell"])
 def test_a_schema_that_does_not_exist(database_url, monkeypatch, by):
-    """A search path that leads nowhere is refused as that, by `prepare` and by a worker: waiting makes no schema."""
+    """A search path without an existing schema is refused as such, by `prepare` and by workers.
+
+    Waiting creates no schema.
+    """
     url = database_url if by == "shell" else f"{database_url}?options=-csearch_path%3Dteam"
     if by == "shell":
         monkeypatch.setenv("PGOPTIONS", "-csearch_path=team")
-    with pytest.raises(
-        Invalid,
-        match=r"its search_path = team names no schema that exists: create the schema, or correct",
-    ):
+    expected = "its search_path = team names no schema that exists: create the schema, or correct"
+    with pytest.raises(Invalid, match=expected):
         Database(url, 0).create_schema()
     assert "search_path = team names no schema" in refused(url, "select version from job_schema")
     assert "names no schema that exists" in refused(url, "create table t ()")
@@ -340,22 +359,21 @@ def test_a_schema_that_does_not_exist(database_url, monkeypatch, by):
     ],
 )
 def test_a_password_that_ends_early(url):
-    """A URL whose password holds characters of a URL is refused with the way out, and no part of it is shown."""
+    """A password with unescaped URL characters is refused with the fix, and never shown."""
     assert "write @ / ? # % in user, password and parameters as %40" in refused(url)
 
 
 def test_an_unknown_parameter():
-    """A parameter libpq does not know is named, before anything is tried."""
-    assert 'postgresql://host/job: invalid dsn: invalid URI query parameter: "colour"' in refused(
-        "postgresql://u:secret@host/job?colour=1"
-    )
+    """A parameter that libpq does not know is named before any attempt to connect."""
+    expected = 'postgresql://host/job: invalid dsn: invalid URI query parameter: "colour"'
+    assert expected in refused("postgresql://u:secret@host/job?colour=1")
 
 
 @pytest.mark.parametrize(
     "host", ["127.0.0.1:1", "no-such-host.invalid", "invalid-certificate.invalid"]
 )
 def test_a_server_that_is_not_there(host):
-    """A refused connection and a name that is not known (yet) are outages: both may come."""
+    """A refused connection and an unknown host name are outages: both may pass."""
     slept = []
     with pytest.raises(Unreachable, match="cannot be reached"):
         Database(f"postgresql://job:secret@{host}/job", 0.5, sleep=slept.append).rows("select 1")
@@ -379,22 +397,20 @@ print(tries)
 
 
 def test_a_worker_paused_in_the_middle(database_url):
-    """A row locked by a paused process is free once the server has ended its transaction; when it goes on, it begins anew."""
+    """The server frees a row locked by a paused process; the process starts over when resumed."""
     ledger = Ledger(database_url, outage_s=30, limits=QUICK).open()
-    child = subprocess.Popen(
-        [sys.executable, "-c", PAUSED, database_url],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    command = [sys.executable, "-c", PAUSED, database_url]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    child = subprocess.Popen(command, text=True, **pipes)
+
+    def lock(cursor):
+        cursor.execute("select n from counter for update")
+
     try:
         os.waitid(os.P_PID, child.pid, os.WSTOPPED | os.WNOWAIT)
-        with pytest.raises(
-            Unreachable, match="cannot serve us now: canceling statement due to lock timeout"
-        ):
-            ledger.database.run(
-                lambda cursor: cursor.execute("select n from counter for update"), patience_s=0
-            )
+        expected = "cannot serve us now: canceling statement due to lock timeout"
+        with pytest.raises(Unreachable, match=expected):
+            ledger.database.run(lock, patience_s=0)
         ledger.raise_by(1)
     finally:
         os.kill(child.pid, signal.SIGCONT)
@@ -405,36 +421,44 @@ def test_a_worker_paused_in_the_middle(database_url):
 
 
 def test_preparers_of_an_empty_database_are_more_than_it_has_room_for(database_url):
-    """Six who all find nothing, on a server that lets three in at a time: nobody fails, and there is one of everything."""
+    """Six preparers of an empty database, three at a time, succeed and make one of everything."""
     database = Database(database_url)
-    staged = {"data": {"id": "d", "files": {}}, "weights": {}, "splits": {}}
+    create = f"create on database {database_url.rpartition('/')[2]}"
+
+    def prepare(database: Database) -> None:
+        database.create_schema()
+        _register(database, parse(SPEC), STAGED)
+
     with role(database_url, "connection limit 3") as url:
         name = url[len("postgresql://") :].partition(":")[0]
-        database.rows(f"grant create on database {database_url.rpartition('/')[2]} to {name}")
+        database.rows(f"grant {create} to {name}")
         crowd = [Database(url, 120) for _ in range(6)]
-        workers = [
-            in_thread(lambda d=d: (d.create_schema(), _register(d, parse(SPEC), staged)))
-            for d in crowd
-        ]
+        workers = [in_thread(partial(prepare, member)) for member in crowd]
         for worker in workers:
             worker.result(120)
         assert crowd[0].rows("select count(*)::int as n from task") == [{"n": 3 + 2 + 1}]
         assert crowd[0].rows("select count(*)::int as n from trials") == [{"n": 3}]
         crowd[0].rows("drop owned by current_user")
-        database.rows(f"revoke create on database {database_url.rpartition('/')[2]} from {name}")
+        database.rows(f"revoke {create} from {name}")
 
 
 def test_a_burst_shares_one_connection(database_url):
-    """Statements and transactions of a burst go through one connection, of this thread alone; one that breaks is replaced, and none is left."""
-    database, backend = Database(database_url, 30), "select pg_backend_pid() as pid"
+    """Statements and transactions of a burst share one connection, which only this thread uses.
+
+    A broken connection is replaced, and none is left open.
+    """
+    database = Database(database_url, 30)
+    backend = "select pg_backend_pid() as pid"
     before = sockets()
+
+    def ask(cursor) -> list[dict]:
+        cursor.execute(backend)
+        return cursor.fetchall()
+
     with database.kept():
         first = database.rows(backend)
         with database.kept():
-            assert (
-                database.run(lambda cursor: (cursor.execute(backend), cursor.fetchall())[1])
-                == first
-            )
+            assert database.run(ask) == first
         assert database.rows(backend) == first
         assert in_thread(lambda: database.rows(backend)).result(10) != first
         with pytest.raises(JobError, match="division by zero"):
@@ -449,35 +473,33 @@ def test_a_burst_shares_one_connection(database_url):
 
 
 def test_an_older_database_gets_the_indexes_it_lacks(database_url):
-    """By a `prepare` of who owns the tables; of who may only use them it is not asked, and what is there stays."""
+    """The owner's `prepare` adds missing indexes to an older database, and keeps existing ones.
+
+    A role that may only use the tables is not asked to add them.
+    """
     database = Database(database_url)
     database.create_schema()
-    indexes = "select oid, relname from pg_class where relname in ('task_states', 'epoch_values', 'task_best') order by relname"
-    made = database.rows(indexes)
-    assert [row["relname"] for row in made] == ["epoch_values", "task_best", "task_states"]
+    names = ["epoch_values", "task_best", "task_states"]
+    indexes = f"select oid, relname from pg_class where relname in {tuple(names)} order by relname"
+    created = database.rows(indexes)
+    assert [row["relname"] for row in created] == names
     database.create_schema()
-    assert database.rows(indexes) == made
+    assert database.rows(indexes) == created
     database.rows("drop index task_states, epoch_values")
     with role(database_url) as url:
         name = url[len("postgresql://") :].partition(":")[0]
-        database.rows(
-            f"grant usage on schema job to {name}; grant select on all tables in schema job to {name}"
-        )
+        for right in ("usage on schema job", "select on all tables in schema job"):
+            database.rows(f"grant {right} to {name}")
         Database(url).create_schema()
-        database.rows(
-            f"revoke select on all tables in schema job from {name}; revoke usage on schema job from {name}"
-        )
+        for right in ("select on all tables in schema job", "usage on schema job"):
+            database.rows(f"revoke {right} from {name}")
     assert len(database.rows(indexes)) == 1
     database.create_schema()
-    assert [row["relname"] for row in database.rows(indexes)] == [
-        "epoch_values",
-        "task_best",
-        "task_states",
-    ]
+    assert [row["relname"] for row in database.rows(indexes)] == names
 
 
 def test_preparers_wait_for_a_slow_one(database_url):
-    """Whoever prepares while another holds the locks for 20 s, longer than one statement may wait, succeeds after it."""
+    """Preparers succeed after another one that holds the locks longer than a statement may wait."""
     database = Database(database_url)
     database.create_schema()
     locked = threading.Event()
@@ -492,10 +514,9 @@ def test_preparers_wait_for_a_slow_one(database_url):
     holder = in_thread(lambda: database.run(slow))
     assert locked.wait(10)
     started = time.monotonic()
-    staged = {"data": {"id": "d", "files": {}}, "weights": {}, "splits": {}}
     waiters = [
         in_thread(database.create_schema),
-        *(in_thread(lambda: _register(database, parse(SPEC), staged)) for _ in range(2)),
+        *(in_thread(lambda: _register(database, parse(SPEC), STAGED)) for _ in range(2)),
     ]
     holder.result(60)
     for waiter in waiters:
