@@ -1,4 +1,4 @@
-"""`job gc`: what ended attempts left goes, a lease after they ended; nothing else ever does."""
+"""`job gc` deletes what ended attempts left, a lease after they ended, and nothing else."""
 
 import os
 import time
@@ -36,18 +36,18 @@ def database(database_url):
 
 @pytest.fixture
 def store(tmp_path):
-    """A folder, whose clock can be set back."""
+    """A folder store; a test can set the times of its files back."""
     return FolderStore(tmp_path / "store", 5, time.sleep)
 
 
 @pytest.fixture
 def attempt(database, store):
-    """Return a function that begins an attempt of the trial and stores files under it, of an hour ago."""
+    """Return a function that begins an attempt of the trial and stores hour-old files under it."""
 
     def begin(*files):
         attempt = Tasks(database, find(database, "small"), Worker(), 60, 0).claim(TRIAL)
         attempt.set_parameters({})
-        put(store, folder(database) + f"/{attempt.number}/", *files)
+        put(store, f"{folder(database)}/{attempt.number}/", *files)
         return attempt
 
     return begin
@@ -60,21 +60,25 @@ def folder(database, key=TRIAL):
 def put(store, prefix, *files, age_s=3600):
     for name in files:
         store.put(prefix + name, b"bytes")
-        os.utime(store.root / (prefix + name), (time.time() - age_s, time.time() - age_s))
+        set_age(store.root / (prefix + name), age_s)
+
+
+def set_age(path, age_s=3600):
+    then = time.time() - age_s
+    os.utime(path, (then, then))
 
 
 def an_hour_ago(database):
-    """Set the end of every attempt back by an hour."""
+    """Set start and end of every attempt back by an hour."""
     database.rows(
         "update attempt set started = started - interval '1 h', ended = ended - interval '1 h'"
     )
 
 
 def going(database, store) -> list[str]:
-    """Return what would go, without the folder of the task."""
-    return [
-        o.key.removeprefix(folder(database) + "/") for o in garbage(database, store, None, LEASE_S)
-    ]
+    """Return the keys that gc would delete, without the folder of the task."""
+    prefix = folder(database) + "/"
+    return [o.key.removeprefix(prefix) for o in garbage(database, store, None, LEASE_S)]
 
 
 def named(database, number, *files) -> dict:
@@ -85,11 +89,10 @@ def named(database, number, *files) -> dict:
 
 
 def test_a_decided_task_keeps_what_its_row_names(database, store, attempt):
-    """All else under its folder goes: checkpoints, and the result of another attempt."""
+    """A decided task keeps the files that its row names; all else in its folder is deleted."""
     attempt("result.json", "history.csv", "checkpoint-000000003").release("x")
-    attempt("result.json", "checkpoint-000000009").commit(
-        "complete", 0.5, {}, named(database, 1, "result.json", "history.csv")
-    )
+    artifact = named(database, 1, "result.json", "history.csv")
+    attempt("result.json", "checkpoint-000000009").commit("complete", 0.5, {}, artifact)
     an_hour_ago(database)
     assert going(database, store) == [
         "1/checkpoint-000000003",
@@ -99,7 +102,10 @@ def test_a_decided_task_keeps_what_its_row_names(database, store, attempt):
 
 
 def test_a_waiting_task_keeps_its_way_on(database, store, attempt):
-    """Of an unfinished task the newest two checkpoints stay, by step over all attempts, and all that is or may yet become a result."""
+    """An unfinished task keeps its two newest checkpoints and every part of a result.
+
+    Checkpoints are ordered by step over all attempts.
+    """
     attempt("checkpoint-000000003", "checkpoint-000000020", "history.csv").release("x")
     attempt("checkpoint-000000007", "checkpoint-000000009", "predictions.npz").release("x")
     attempt("predictions.npz", "result.json", "checkpoint-000000001").release("x")
@@ -112,18 +118,17 @@ def test_a_waiting_task_keeps_its_way_on(database, store, attempt):
 
 
 def test_a_failed_task_keeps_its_way_on(database, store, attempt):
-    """`job retry` of a task that failed for good goes on from its newest checkpoints."""
+    """A failed task keeps its newest checkpoints, from which `job retry` resumes."""
     for i in range(3):
         attempt(f"checkpoint-{i:09d}").error("x")
     an_hour_ago(database)
-    assert database.rows("select state from task where stage = 'trial' and index = 0") == [
-        {"state": "failed"}
-    ]
+    state = "select state from task where stage = 'trial' and index = 0"
+    assert database.rows(state) == [{"state": "failed"}]
     assert going(database, store) == ["1/checkpoint-000000000"]
 
 
 def test_an_attempt_at_work_keeps_everything(database, store, attempt):
-    """Of an attempt without an end nothing goes, however old."""
+    """An attempt without an end loses nothing, however old its files are."""
     attempt("checkpoint-000000001").release("x")
     attempt("checkpoint-000000002", "checkpoint-000000003", "checkpoint-000000004", "history.csv")
     an_hour_ago(database)
@@ -131,7 +136,10 @@ def test_an_attempt_at_work_keeps_everything(database, store, attempt):
 
 
 def test_nothing_younger_than_a_lease_goes(database, store, attempt):
-    """Both ages count: since the attempt ended, and since the object was stored (a process that lost its lease may still write)."""
+    """Nothing is deleted within a lease of the attempt's end or of the object's storing.
+
+    A process that lost its lease may still write.
+    """
     attempt("checkpoint-000000001").commit("complete", 0.5, {}, {})
     assert going(database, store) == [], "the attempt has just ended"
     an_hour_ago(database)
@@ -140,7 +148,7 @@ def test_nothing_younger_than_a_lease_goes(database, store, attempt):
 
 
 def test_what_the_database_does_not_know_stays(database, store, attempt):
-    """Other experiments, unknown tasks and attempts, reports, data: none is ours to remove."""
+    """Other experiments, unknown tasks and attempts, reports and data are never deleted."""
     attempt("checkpoint-000000001").commit("complete", 0.5, {}, {})
     an_hour_ago(database)
     mine = f"experiments/{find(database, 'small').id}"
@@ -153,7 +161,7 @@ def test_what_the_database_does_not_know_stays(database, store, attempt):
 
 
 def test_a_commit_in_between_protects(database, store, attempt):
-    """What is committed after the store was listed and before the rows are read stays."""
+    """A result committed between the listing and the reading of the rows stays."""
     working = attempt("result.json", "checkpoint-000000001")
 
     class Slow(FolderStore):
@@ -167,52 +175,51 @@ def test_a_commit_in_between_protects(database, store, attempt):
 
 
 def test_what_a_killed_put_left_goes(database, store, attempt):
-    """In a folder, half a file that a killed put left is hidden from everybody but gc."""
+    """In a folder, only gc sees the half file that a killed put left, and deletes it."""
     attempt("checkpoint-000000001").release("interrupted")
     key = next(o.key for o in store.listing("experiments/"))
     (store.root / key).with_name(".put-left").write_bytes(b"half")
     an_hour_ago(database)
-    hour_old = time.time() - 3600
     for file in (store.root / key).parent.iterdir():
-        os.utime(file, (hour_old, hour_old))
+        set_age(file)
     assert [k for k in going(database, store) if "put" in k] == ["1/.put-left"]
 
 
 def test_a_file_that_goes_while_a_folder_is_listed_is_left_out(store):
-    """A worker that drops a checkpoint does not break who lists the experiment; a link to nothing stands for the moment between."""
+    """A checkpoint deleted during a listing does not break the listing.
+
+    A link to nothing plays the file that vanishes in that moment.
+    """
     store.put("experiments/e/stays", b"bytes")
     (store.root / "experiments/e/gone").symlink_to("nowhere")
     assert [o.key for o in store.listing("experiments/")] == ["experiments/e/stays"]
 
 
 def test_what_a_drop_leaves(database, store, attempt):
-    """A drop that crashes between rows and bytes, or whose workers still write, leaves a note: gc removes the rest a lease later."""
-    attempt("checkpoint-000000001", "history.csv")  # and is at work
-    registered, late = find(database, "small"), folder(database) + "/1/result.json"
-    put(store, "experiments/small-00000000/cnn/trial/0/1/", "result.json")  # of another database
+    """A drop leaves a note, by which gc deletes late or remaining files a lease later.
+
+    It helps when the drop crashes between rows and bytes, or workers still write.
+    """
+    attempt("checkpoint-000000001", "history.csv")  # still running
+    note = f"dropped/{find(database, 'small').id}.json"
+    late = f"{folder(database)}/1/result.json"
+    of_another_database = "experiments/small-00000000/cnn/trial/0/1/result.json"
+    put(store, "", of_another_database)
     drop(database, store, "small")
-    assert [o.key for o in store.listing("")] == [
-        f"dropped/{registered.id}.json",
-        "experiments/small-00000000/cnn/trial/0/1/result.json",
-    ]
+    assert [o.key for o in store.listing("")] == [note, of_another_database]
     put(store, "", late, age_s=LEASE_S / 2)
-    os.utime(store.root / f"dropped/{registered.id}.json", (time.time() - 3600,) * 2)
+    set_age(store.root / note)
     assert garbage(database, store, None, LEASE_S) == [], "a worker may have written it just now"
     put(store, "", late)
-    assert [o.key for o in garbage(database, store, "small", LEASE_S)] == [
-        late,
-        f"dropped/{registered.id}.json",
-    ]
+    assert [o.key for o in garbage(database, store, "small", LEASE_S)] == [late, note]
 
 
 @pytest.mark.parametrize("crash", ["before the rows", "after the rows"])
 def test_a_drop_that_crashed(database, store, attempt, crash):
-    """Rows go before bytes: what is there still has its bytes, and bytes without rows are found."""
+    """A drop deletes rows before bytes: rows keep their bytes, and bytes without rows are found."""
     attempt("result.json").release("x")
-    key, note = (
-        next(o.key for o in store.listing("")),
-        f"dropped/{find(database, 'small').id}.json",
-    )
+    key = next(o.key for o in store.listing(""))
+    note = f"dropped/{find(database, 'small').id}.json"
 
     class Crashes(FolderStore):
         def put(self, key, source):
@@ -225,30 +232,31 @@ def test_a_drop_that_crashed(database, store, attempt, crash):
 
     with pytest.raises(KeyboardInterrupt):
         drop(database, Crashes(store.root, 5, time.sleep), "small")
-    for left in (key, note):
-        os.utime(store.root / left, (time.time() - 3600,) * 2)
-    found = [o.key for o in garbage(database, store, None, LEASE_S)]
-    assert found == ([] if crash == "before the rows" else [key, note])
+    for remaining in (key, note):
+        set_age(store.root / remaining)
+    expected = [] if crash == "before the rows" else [key, note]
+    assert [o.key for o in garbage(database, store, None, LEASE_S)] == expected
 
 
 def test_a_drop_leaves_nothing(database, store, attempt):
-    """Without workers the note goes, too."""
+    """Without running workers a drop leaves nothing, not even its note."""
     attempt("result.json").release("x")
     drop(database, store, "small")
     assert store.listing("") == []
-    assert [
-        database.rows(f"select count(*)::int as n from {t}")[0]["n"]
-        for t in ("experiment", "task", "studies")
-    ] == [0, 0, 0]
+    for table in ("experiment", "task", "studies"):
+        assert database.rows(f"select count(*)::int as n from {table}") == [{"n": 0}]
 
 
 def test_the_command(small, s3_environ):
-    """On S3 --dry-run lists and removes nothing, then the command removes just that; with a lease's age it removes nothing."""
+    """On S3 `--dry-run` lists without deleting, and the command deletes exactly what it listed.
+
+    Within a lease of the attempt's end it deletes nothing.
+    """
     small.job("prepare", "small.toml", check=0)
-    database, store = Database(small.database_url, 5), open_store(small.store_url, 5)
-    Tasks(database, find(database, "small"), Worker(), 60, 0).claim(TRIAL).commit(
-        "complete", 0.5, {}, {}
-    )
+    database = Database(small.database_url, 5)
+    store = open_store(small.store_url, 5)
+    attempt = Tasks(database, find(database, "small"), Worker(), 60, 0).claim(TRIAL)
+    attempt.commit("complete", 0.5, {}, {})
     key = f"{folder(database)}/1/checkpoint-000000001"
     store.put(key, b"bytes")
     assert small.job("gc", check=0).stdout == "removed: 0 objects, 0 bytes\n"
@@ -261,6 +269,5 @@ def test_the_command(small, s3_environ):
     assert store.head(key)
     assert small.job("gc", check=0, JOB_LEASE_S="0.5").stdout == "removed: 1 objects, 5 bytes\n"
     assert {o.key for o in store.listing("")} == others
-    assert (
-        "there is no experiment 'other'" in small.job("gc", "--experiment", "other", check=2).stderr
-    )
+    refused = small.job("gc", "--experiment", "other", check=2)
+    assert "there is no experiment 'other'" in refused.stderr
