@@ -1,4 +1,4 @@
-"""A database that others use: what a second role puts beside our tables is never run by ours."""
+"""A shared database: our role never runs what a second role puts next to our tables."""
 
 import re
 import time
@@ -39,42 +39,41 @@ STAGED = {
     "splits": {},
 }
 TYPES = (
-    "int4",
-    "int8",
-    "float8",
-    "numeric",
-    "text",
-    "varchar",
-    "jsonb",
-    "timestamptz",
-    "interval",
-    "bool",
-    "text[]",
-    "float8[]",
-)
-OPERATORS = ("=", "<>", "<", ">", "<=", ">=", "+", "-", "*", "/", "||", "->", "->>", "@>")
-# What PostgreSQL would take before its own: of the same name, and for types that its own takes after a conversion only.
+    "int4 int8 float8 numeric text varchar jsonb timestamptz interval bool text[] float8[]"
+).split()
+OPERATORS = "= <> < > <= >= + - * / || -> ->> @>".split()
+# What PostgreSQL would prefer to its own functions and operators: those of the same name,
+# for types that its own accept only after a conversion.
 PLANT = """
 do $plant$
-declare name text; a text; b text; body text := '$$ begin raise exception ''somebody else''''s was called''; end $$';
+declare
+    name text;
+    a text;
+    b text;
+    body text := 'language plpgsql as '
+        '$$ begin raise exception ''somebody else''''s was called''; end $$';
 begin
-    execute 'create function public.jsonb_set(jsonb, text, jsonb) returns jsonb language plpgsql as ' || body;
+    execute 'create function public.jsonb_set(jsonb, text, jsonb) returns jsonb ' || body;
     foreach a in array %(types)s loop
         foreach name in array %(functions)s loop
             if to_regprocedure(format('pg_catalog.%%I(%%s)', name, a)) is null then
-                execute format('create function public.%%I(secs %%s) returns %%s language plpgsql as %%s', name, a, a, body);
+                execute format('create function public.%%I(secs %%s) returns %%s %%s',
+                               name, a, a, body);
             end if;
         end loop;
         foreach b in array %(types)s loop
             foreach name in array %(functions_of_two)s loop
                 if to_regprocedure(format('pg_catalog.%%I(%%s, %%s)', name, a, b)) is null then
-                    execute format('create function public.%%I(%%s, %%s) returns %%s language plpgsql as %%s', name, a, b, a, body);
+                    execute format('create function public.%%I(%%s, %%s) returns %%s %%s',
+                                   name, a, b, a, body);
                 end if;
             end loop;
-            execute format('create function public.planted(%%s, %%s) returns bool language plpgsql as %%s', a, b, body);
+            execute format('create function public.planted(%%s, %%s) returns bool %%s',
+                           a, b, body);
             foreach name in array %(operators)s loop
                 if to_regoperator(format('pg_catalog.%%s(%%s, %%s)', name, a, b)) is null then
-                    execute format('create operator public.%%s (leftarg = %%s, rightarg = %%s, function = public.planted)', name, a, b);
+                    execute format('create operator public.%%s (leftarg = %%s, rightarg = %%s, '
+                                   'function = public.planted)', name, a, b);
                 end if;
             end loop;
         end loop;
@@ -85,7 +84,7 @@ end $plant$
 
 @contextmanager
 def another(database_url: str, right: str = ""):
-    """Yield another role's URL and name; what it made, and its right, go with it."""
+    """Yield the URL and name of another role; its objects and its right end with the block."""
     with role(database_url) as url:
         name = url[len("postgresql://") :].partition(":")[0]
         if right:
@@ -98,7 +97,7 @@ def another(database_url: str, right: str = ""):
 
 @pytest.fixture
 def neighbour(database_url):
-    """A role that may create in the schema `public`."""
+    """A role that may create objects in the schema `public`."""
     with another(database_url, "create on schema public") as both:
         yield both
 
@@ -108,7 +107,7 @@ def may_make_schemas(database_url: str) -> str:
 
 
 def execute(url: str, *statements: str) -> None:
-    """Execute in a session that `job` has no part in."""
+    """Execute statements in a session of their own, without `job`."""
     with closing(psycopg2.connect(url)) as connection, connection, connection.cursor() as cursor:
         for statement in statements:
             cursor.execute(statement)
@@ -122,16 +121,21 @@ def prepared(url: str) -> Database:
 
 
 def schemas(database: Database) -> set[str]:
-    """Return the schemas that hold tables, among them ours and Optuna's."""
+    """Return the schemas that hold our tables and Optuna's."""
     rows = database.rows(
-        "select relname, nspname from pg_class c join pg_namespace n on n.oid = relnamespace where relkind = 'r' and relname in ('task', 'trials', 'alembic_version')"
+        """
+        select relname, nspname from pg_class c join pg_namespace n on n.oid = relnamespace
+        where relkind = 'r' and relname in ('task', 'trials', 'alembic_version')"""
     )
     assert {row["relname"] for row in rows} == {"task", "trials", "alembic_version"}
     return {row["nspname"] for row in rows}
 
 
 def live(database: Database, owner: Database, reader: Database, store: FolderStore) -> None:
-    """Do all that workers and readers do between `job prepare` and `job drop`, and let the owner retry a task."""
+    """Do all that workers and readers do between `job prepare` and `job drop`.
+
+    The owner retries one failed task.
+    """
     registered = find(database, "small")
     worker = Tasks(database, registered, Worker(owner="a", host="here"), 60.0, 0.0)
     for index in range(3):
@@ -139,12 +143,8 @@ def live(database: Database, owner: Database, reader: Database, store: FolderSto
         study.choose(registered.experiment, attempt)
         attempt.computes_on({"cpu": "x"})
         for epoch, pruner in enumerate(("median", "hyperband", None)):
-            attempt.report(
-                epoch,
-                {"loss": 0.5},
-                0.25 * index,
-                UNJUDGED | {"pruner": pruner, "bracket": 0, "sign": 1},
-            )
+            rule = UNJUDGED | {"pruner": pruner, "bracket": 0, "sign": 1}
+            attempt.report(epoch, {"loss": 0.5}, 0.25 * index, rule)
         attempt.durable(2)
         attempt.note(["a note"], 5)
         if index == 1:
@@ -172,46 +172,44 @@ def live(database: Database, owner: Database, reader: Database, store: FolderSto
     assert garbage(reader, store, None, 60) == []
 
 
-def found(words: str) -> list[str]:
-    """Return what matches in all our statements."""
-    text = "".join(
-        path.read_text() for path in resources.files("job.coordination").joinpath("sql").iterdir()
-    )
-    return sorted(set(re.findall(words, re.sub(r"--.*", "", text))))
+def find_all(pattern: str) -> list[str]:
+    """Return all matches of a pattern in our SQL statements."""
+    folder = resources.files("job.coordination").joinpath("sql")
+    text = "".join(path.read_text() for path in folder.iterdir())
+    return sorted(set(re.findall(pattern, re.sub(r"--.*", "", text))))
 
 
 def test_what_a_life_does_not_reach():
-    """In no statement PostgreSQL has to guess the type of an argument whose nearest match is not its own."""
-    json, varchar, paths = (
-        r"->>? *'\w+'(?!::)",
-        r"\bkey = '\w+'",
-        r"jsonb_set\(\w+, '\{\w+\}'(?!::)",
-    )
-    numbers, any_type = (
-        r"(?:secs =>|[*/]) %\(\w+\)s(?!::)",
-        r"(?<!pg_catalog\.)\b(?:array_agg|jsonb?_agg|jsonb?_object_agg|to_jsonb?|unnest)\(",
-    )
-    assert found("|".join((json, varchar, paths, numbers, any_type))) == []
+    """No statement has an argument of a guessed type that a neighbour's function matches better."""
+    json = r"->>? *'\w+'(?!::)"
+    varchar = r"\bkey = '\w+'"
+    paths = r"jsonb_set\(\w+, '\{\w+\}'(?!::)"
+    numbers = r"(?:secs =>|[*/]) %\(\w+\)s(?!::)"
+    polymorphic = "array_agg|jsonb?_agg|jsonb?_object_agg|to_jsonb?|unnest"
+    any_type = rf"(?<!pg_catalog\.)\b(?:{polymorphic})\("
+    assert find_all("|".join((json, varchar, paths, numbers, any_type))) == []
 
 
 def plant(url: str) -> None:
-    """Create all that PostgreSQL would take before its own."""
+    """Create all that PostgreSQL would prefer to its own."""
     with closing(psycopg2.connect(url)) as connection, connection, connection.cursor() as cursor:
-        cursor.execute(
-            "select distinct proname, pronargs from pg_proc where proname = any(%s)",
-            (found(r"(\w+)\("),),
-        )
+        called = find_all(r"(\w+)\(")
+        statement = "select distinct proname, pronargs from pg_proc where proname = any(%s)"
+        cursor.execute(statement, (called,))
         known = sorted(cursor.fetchall())
-        named = {
+        names = {
             "functions": sorted({name for name, _ in known}),
             "functions_of_two": [name for name, n in known if n == 2],
         }
-        cursor.execute(PLANT, {"types": list(TYPES), "operators": list(OPERATORS)} | named)
+        cursor.execute(PLANT, {"types": TYPES, "operators": OPERATORS} | names)
 
 
 def test_a_better_matching_function(neighbour, database_url, tmp_path):
-    """Functions and operators of a neighbour that match our arguments better than PostgreSQL's are not called: not from tables that an
-    earlier version made in the same schema, and from our own schema not by Optuna's statements either."""
+    """A neighbour's better matching functions and operators are never called.
+
+    This holds for tables that an earlier version made in the neighbour's schema.
+    In our own schema it holds for Optuna's statements, too.
+    """
     store = FolderStore(tmp_path, 5, time.sleep)
     shared = prepared(f"{database_url}?options=-csearch_path%3Dpublic")
     plant(neighbour[0])
@@ -224,17 +222,22 @@ def test_a_better_matching_function(neighbour, database_url, tmp_path):
 
 
 def test_the_schema_is_ours(database_url, tmp_path):
-    """All tables, Optuna's too, are made in the schema `job`, whatever the session's path, and what triggers call finds no other."""
+    """All tables, Optuna's included, are made in the schema `job`, whatever the session's path.
+
+    Trigger functions search no other schema.
+    """
     with another(database_url, may_make_schemas(database_url)) as (url, _):
         database = prepared(url)
         assert schemas(database) == {"job"}
-        assert database.rows(
-            "select distinct proconfig from pg_proc where proname like 'optuna_follows%%'"
-        ) == [{"proconfig": ["search_path=job, pg_temp"]}]
+        paths = "select distinct proconfig from pg_proc where proname like 'optuna_follows%%'"
+        assert database.rows(paths) == [{"proconfig": ["search_path=job, pg_temp"]}]
 
 
 def test_tables_of_an_earlier_version(database_url, caplog):
-    """Tables in `public` go on there, their triggers' functions fixed by `job prepare`; that others may create there is said, with the grant to revoke."""
+    """Tables in `public` stay in use there, and `job prepare` fixes their trigger functions.
+
+    If others may create objects there, a warning names the grant to revoke.
+    """
     before = prepared(f"{database_url}?options=-csearch_path%3Dpublic")
     for name in ("task", "epoch"):
         before.rows(f"alter function optuna_follows_{name}() reset search_path")
@@ -243,81 +246,80 @@ def test_tables_of_an_earlier_version(database_url, caplog):
     assert schemas(after) == {"public"}
     worker = Tasks(after, find(after, "small"), Worker(), 60.0, 0.0)
     worker.claim(Key("cnn", "trial", 0)).commit("complete", 0.5, {}, {})
-    assert after.rows(
-        "select count(*)::int as n from pg_proc where proconfig = array['search_path=public, pg_temp']"
-    ) == [{"n": 2}]
-    assert (
-        "others may create in the schema public, where our tables are: `revoke create on schema public from public`"
-        in caplog.text
+    fixed = """
+        select count(*)::int as n from pg_proc
+        where proconfig = array['search_path=public, pg_temp']"""
+    assert after.rows(fixed) == [{"n": 2}]
+    warning = (
+        "others may create in the schema public, where our tables are: "
+        "`revoke create on schema public from public`"
     )
+    assert warning in caplog.text
 
 
 def test_a_search_path_in_the_url(database_url):
-    """A schema that the URL names is the user's word for where tables are made, and two of them in one database do not meet."""
+    """A schema named in the URL holds the tables, and two schemas in one database are separate."""
     execute(database_url, "create schema team")
-    own, team = prepared(database_url), prepared(f"{database_url}?options=-csearch_path%3Dteam")
+    own = prepared(database_url)
+    team = prepared(f"{database_url}?options=-csearch_path%3Dteam")
     assert schemas(own) == {"job", "team"}
     team.rows("update experiment set name = 'theirs'")
     assert find(own, "small").id != find(team, "theirs").id
 
 
 def test_tables_that_a_stranger_made(neighbour, database_url, caplog):
-    """Tables of our names that a stranger made are not taken for ours, before `job prepare` and after it."""
+    """A stranger's tables with our names are not used, before `job prepare` and after it."""
+    neighbours_url, neighbours_name = neighbour
     execute(
-        neighbour[0],
-        "create table public.job_schema (version int); insert into public.job_schema values (3)",
-        "create table public.experiment (id text, name text, spec jsonb, fingerprint text, data jsonb, weights jsonb, splits jsonb)",
+        neighbours_url,
+        "create table public.job_schema (version int)",
+        "insert into public.job_schema values (3)",
+        "create table public.experiment (id text, name text, spec jsonb, fingerprint text, "
+        "data jsonb, weights jsonb, splits jsonb)",
         "grant all on all tables in schema public to public",
     )
     execute(database_url, "create schema team")
     for url in (database_url, f"{database_url}?options=-csearch_path%3Dteam,public"):
         with pytest.raises(NotReady, match="has no tables yet"):
             find(Database(url, 5), "small")
-    with pytest.raises(
-        NotReady,
-        match=rf"has no tables yet.* \(public.job_schema belongs to {neighbour[1]}, a stranger to our role",
-    ):
+    belongs = f"public.job_schema belongs to {neighbours_name}"
+    expected = rf"has no tables yet.* \({belongs}, a stranger to our role"
+    with pytest.raises(NotReady, match=expected):
         find(Database(database_url, 5), "small")
-    with another(database_url, may_make_schemas(database_url)) as (
-        url,
-        _,
-    ):  # its name is no schema's
+    # No schema has the name of this role.
+    with another(database_url, may_make_schemas(database_url)) as (url, _):
         prepared(url)
-        assert (
-            f"public.job_schema belongs to {neighbour[1]}; our tables are made in the schema job"
-            in caplog.text
-        )
+        assert f"{belongs}; our tables are made in the schema job" in caplog.text
         assert find(Database(url, 5), "small").id
 
 
 def test_a_schema_that_is_not_ours_alone(neighbour, database_url):
-    """A schema `job` that belongs to a stranger, or in which others may create, is refused with what to do."""
+    """A stranger's schema `job`, or one open to others, is refused with what to do."""
     theirs, name = neighbour
     database = Database(database_url, 5)
     with another(database_url, may_make_schemas(database_url)) as (url, preparer):
         execute(url, f"create schema job; grant create, usage on schema job to {name}")
-        with pytest.raises(
-            Invalid,
-            match=rf"others may create in the schema job, .*: `revoke create on schema job from {name}`",
-        ):
+        revoke = f"`revoke create on schema job from {name}`"
+        with pytest.raises(Invalid, match=f"others may create in the schema job, .*: {revoke}"):
             Database(url, 5).create_schema()
-        with pytest.raises(
-            Invalid,
-            match=rf"the schema job, where our tables are, belongs to {preparer}, a stranger to {name}: ",
-        ):
+        belongs = f"belongs to {preparer}, a stranger to {name}: "
+        with pytest.raises(Invalid, match=f"the schema job, where our tables are, {belongs}"):
             Database(theirs, 5).create_schema()
         execute(url, f"revoke all on schema job from {name}")
         Database(url, 5).create_schema()
-        with pytest.raises(
-            Invalid,
-            match="our role may not use the schema job, where our tables are: `grant usage on schema job`",
-        ):
+        expected = (
+            "our role may not use the schema job, where our tables are: `grant usage on schema job`"
+        )
+        with pytest.raises(Invalid, match=expected):
             Database(theirs, 5).check_schema()
     assert database.rows("select 1 as n") == [{"n": 1}]
 
 
 def test_the_least_that_is_needed(database_url, tmp_path):
-    """With the grants of docs/guides/services.md a worker does all it does, and a reader reads; neither could create or delete."""
+    """The grants of docs/guides/services.md suffice for a worker and for a reader.
+
+    The worker can neither delete rows nor create tables; the reader cannot write.
+    """
     guide = (Path(__file__).parents[2] / "docs" / "guides" / "services.md").read_text()
     (grants,) = re.findall(r"^set search_path = job;\n(?:.*;\n)+", guide, re.M)
     right = may_make_schemas(database_url)
@@ -326,10 +328,8 @@ def test_the_least_that_is_needed(database_url, tmp_path):
         role(database_url) as worker,
         role(database_url) as reader,
     ):
-        owner, names = (
-            prepared(preparer),
-            {"worker": urlsplit(worker).username, "reader": urlsplit(reader).username},
-        )
+        owner = prepared(preparer)
+        names = {"worker": urlsplit(worker).username, "reader": urlsplit(reader).username}
         execute(preparer, re.sub("worker|reader", lambda match: names[match[0]], grants))
         live(Database(worker, 5), owner, Database(reader, 5), FolderStore(tmp_path, 5, time.sleep))
         for refused in ("delete from task", "create table more ()"):
@@ -337,4 +337,5 @@ def test_the_least_that_is_needed(database_url, tmp_path):
                 Database(worker, 5).rows(refused)
         with pytest.raises(Invalid, match="permission denied for table task"):
             Database(reader, 5).rows("update task set value = 1")
-        execute(preparer, "drop owned by current_user cascade")  # before the others can go
+        # The other roles cannot be dropped before this.
+        execute(preparer, "drop owned by current_user cascade")
