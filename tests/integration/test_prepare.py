@@ -1,4 +1,4 @@
-"""`prepare`: idempotent, any number at once, and no change under an old name."""
+"""`prepare` is idempotent, may run in parallel, and refuses changes under an old name."""
 
 import json
 import tomllib
@@ -36,16 +36,15 @@ def written(site):
     return write
 
 
-def counts(site):
+def counts(site) -> list[int]:
+    """Return the numbers of experiments, tasks, Optuna trials and studies."""
+    tables = ("experiment", "task", "trials", "studies")
     database = Database(site.database_url, 5)
-    return [
-        database.rows(f"select count(*)::int as n from {t}")[0]["n"]
-        for t in ("experiment", "task", "trials", "studies")
-    ]
+    return [database.rows(f"select count(*)::int as n from {t}")[0]["n"] for t in tables]
 
 
 def test_twice_is_once(written):
-    """A second `prepare` changes nothing: no task, no trial, no object more."""
+    """A second `prepare` changes nothing: it adds no task, no trial and no object."""
     site = written()
     site.job("prepare", "small.toml", check=0)
     store = open_store(site.store_url, 5)
@@ -56,7 +55,7 @@ def test_twice_is_once(written):
 
 
 def test_two_names_of_one_data_set(site):
-    """Equal images under two names are staged once, and what the first experiment recorded stays true."""
+    """Equal images under two names are staged once; the first experiment's record stays true."""
     write_images(site.folder / "images.npz")
     (site.folder / "copy.npz").write_bytes((site.folder / "images.npz").read_bytes())
     for name, source in (("first", "images.npz"), ("second", "copy.npz")):
@@ -68,7 +67,7 @@ def test_two_names_of_one_data_set(site):
 
 
 def test_many_at_once(written):
-    """Six that start at once on an empty database all succeed and make one experiment."""
+    """Six preparers that start at once on an empty database succeed and make one experiment."""
     site = written()
     started = [site.start("prepare", "small.toml") for _ in range(6)]
     for child in started:
@@ -77,7 +76,7 @@ def test_many_at_once(written):
 
 
 def test_trials_grow_and_nothing_else(written):
-    """Raising trials adds tasks; any other change is refused with the difference and the next move."""
+    """Raising trials adds tasks; any other change is refused with the difference and what to do."""
     site = written()
     site.job("prepare", "small.toml", check=0)
     written(FILE.replace("trials = 3", "trials = 7"))
@@ -85,20 +84,19 @@ def test_trials_grow_and_nothing_else(written):
     assert counts(site) == [1, 13, 7, 1]
     written(FILE.replace("trials = 3", "trials = 7").replace("epochs = 2", "epochs = 4"))
     refused = site.job("prepare", "small.toml", check=78)
-    assert (
-        "experiment small exists and differs: models.cnn.epochs: 2 -> 4. Give the file a new name"
-        in refused.stderr
-    )
+    difference = "models.cnn.epochs: 2 -> 4. Give the file a new name"
+    assert f"experiment small exists and differs: {difference}" in refused.stderr
     written()
-    assert (
-        "search.trials = 3, but 7 trials exist already"
-        in site.job("prepare", "small.toml", check=78).stderr
-    )
+    refused = site.job("prepare", "small.toml", check=78)
+    assert "search.trials = 3, but 7 trials exist already" in refused.stderr
     assert counts(site) == [1, 13, 7, 1]
 
 
 def test_an_experiment_goes_on_by_its_method(written):
-    """A file that says no method goes on with the experiment that exists, by the method of that; one that says another is refused."""
+    """A file without a method continues an existing experiment with that experiment's method.
+
+    A file that names another method is refused.
+    """
     site = written("method = 1\n" + FILE)
     site.job("prepare", "small.toml", check=0)
     database = Database(site.database_url, 5)
@@ -106,39 +104,32 @@ def test_an_experiment_goes_on_by_its_method(written):
     assert "method" not in before[0]["spec"], "what the first versions wrote"
     written(FILE.replace("trials = 3", "trials = 5"))
     again = site.job("prepare", "small.toml", check=0)
-    assert (
-        "small: continues with method 1, as it began; its file names none, which means method 2"
-        in again.stderr
-    )
+    note = "small: continues with method 1, as it began; its file names none, which means method 2"
+    assert note in again.stderr
     after = database.rows("select spec, fingerprint from experiment")
-    assert (
-        after[0]["fingerprint"] == before[0]["fingerprint"]
-        and "method" not in after[0]["spec"]
-        and counts(site) == [1, 11, 5, 1]
-    )
+    assert after[0]["fingerprint"] == before[0]["fingerprint"]
+    assert "method" not in after[0]["spec"]
+    assert counts(site) == [1, 11, 5, 1]
     written("method = 2\n" + FILE.replace("trials = 3", "trials = 5"))
-    assert (
-        "experiment small exists and differs: method: 1 -> 2"
-        in site.job("prepare", "small.toml", check=78).stderr
-    )
+    refused = site.job("prepare", "small.toml", check=78)
+    assert "experiment small exists and differs: method: 1 -> 2" in refused.stderr
 
 
 def test_references_may_change(written):
-    """[[reference]] rows only stand beside the results: a changed file is taken, and the report shows the new rows."""
+    """A file with changed [[reference]] rows is accepted, and the report shows the new rows.
+
+    References are only shown next to the results.
+    """
     site = written()
     site.job("prepare", "small.toml", check=0)
     written(FILE + '[[reference]]\nname = "theirs"\nmodel = "cnn"\naccuracy = 0.5\n')
     site.job("prepare", "small.toml", check=0)
-    assert (
-        Database(site.database_url, 5).rows("select spec from experiment")[0]["spec"]["reference"][
-            0
-        ]["name"]
-        == "theirs"
-    )
+    row = Database(site.database_url, 5).rows("select spec from experiment")[0]
+    assert row["spec"]["reference"][0]["name"] == "theirs"
 
 
 def test_a_recreated_database_over_an_old_bucket(written, postgres):
-    """The experiment's id is its own each time, so that old artifacts collide with nothing."""
+    """Each `prepare` of a new experiment makes a new id, so that old artifacts never collide."""
     site = written()
     site.job("prepare", "small.toml", check=0)
     database = Database(site.database_url, 5)
@@ -160,7 +151,7 @@ def test_a_failing_prepare_leaves_nothing(written):
 
 
 def test_the_test_part_is_apart(written):
-    """Validation and folds are rows of the training part; the manifest holds the hash of every file."""
+    """Training and test parts are separate files, and the manifest names every file."""
     site = written()
     site.job("prepare", "small.toml", check=0)
     data = Database(site.database_url, 5).rows("select data from experiment")[0]["data"]
@@ -172,7 +163,10 @@ def test_the_test_part_is_apart(written):
 
 
 def test_twenty_thousand_tasks(written):
-    """So many that whatever compares each with each takes longer than we wait for a statement."""
+    """20,000 trials are prepared within the statement timeout.
+
+    Comparing each task with every other one would take longer.
+    """
     site = written(FILE.replace("trials = 3", "trials = 20_000"))
     site.job("prepare", "small.toml", check=0)
     assert counts(site) == [1, 20_000 + 5 + 1, 20_000, 1]
@@ -183,13 +177,21 @@ def test_twenty_thousand_tasks(written):
 
 
 def test_what_a_reader_notes_is_kept(site, tmp_path):
-    """A note of how the data was read is logged once and stands in the staged manifest, in database and store."""
+    """A note on how the data was read is logged once and stored in the staged manifest.
+
+    The manifest in the database and the one in the store both have it.
+    """
     for i in range(40):
         picture = tmp_path / "set" / "ab"[i % 2] / f"{i}.png"
         picture.parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (8, 8), (i, 0, 0)).save(picture)
     (tmp_path / "set/a/README.txt").write_text("no image")
-    text = f'name = "small"\n[data]\nsource = "{tmp_path}/set"\n[folds]\ncount = 2\n[models.cnn]\nepochs = 1\n'
+    text = f"""
+name = "small"
+data.source = "{tmp_path}/set"
+folds.count = 2
+models.cnn.epochs = 1
+"""
     (site.folder / "small.toml").write_text(text)
     done = site.job("prepare", "small.toml", check=0)
     manifest = Database(site.database_url, 5).rows("select data from experiment")[0]["data"]
@@ -198,9 +200,9 @@ def test_what_a_reader_notes_is_kept(site, tmp_path):
     stored = json.loads(open_store(site.store_url, 5).get(f"data/{manifest['id']}/manifest.json"))
     assert stored["notes"] == [note]
     assert f"note: {note}" in site.job("status", "--experiment", "small", check=0).stdout
-    assert site.job("prepare", "small.toml", check=0).stderr.count("a/README.txt") == 1, (
-        "said again, though not read again"
-    )
+    # The note is logged again, although the data is not read again.
+    again = site.job("prepare", "small.toml", check=0)
+    assert again.stderr.count("a/README.txt") == 1
 
 
 DAMAGES = {
@@ -212,17 +214,22 @@ DAMAGES = {
 
 @pytest.fixture
 def staging(site):
-    """Return a function that prepares an experiment on a file of images, here and now; the file; store and database."""
+    """Return a function that prepares images in this process, their file, store and database."""
     write_images(site.folder / "images.npz")
     experiment = parse(tomllib.loads(FILE.replace("digits", "images.npz")))
-    database, store = Database(site.database_url, 5), open_store(site.store_url, 5)
-    cache, source = Cache(store, site.folder / "cache", 1.0), site.folder / "images.npz"
+    database = Database(site.database_url, 5)
+    store = open_store(site.store_url, 5)
+    cache = Cache(store, site.folder / "cache", 1.0)
+    source = site.folder / "images.npz"
     return lambda: prepare(database, experiment, cache, str(source)), source, store, database
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_what_the_store_has_lost_is_staged_again(staging, damage):
-    """Every object staged, by size, etag and hash, not by the manifest being there; what is whole is not put again."""
+    """Every staged object that is missing or damaged is staged again, and no intact one.
+
+    Size, etag and hash decide, not the presence of the manifest.
+    """
     go, _, store, _ = staging
     known = go()
     before = {o.key: store.get(o.key) for o in store.listing("data/")}
@@ -238,26 +245,25 @@ def test_what_the_store_has_lost_is_staged_again(staging, damage):
 
 
 def test_an_etag_of_another_time_is_no_damage(staging):
-    """An experiment of an older version has no etags, one whose store was copied has others: the bytes are read, the etags noted."""
+    """A missing or new etag is no damage: the bytes are read, and the etag is recorded.
+
+    Experiments of older versions have no etags; a copied store has new ones.
+    """
     go, source, _, database = staging
     known = go()
     source.unlink()
-    for other in (
-        "data - 'stored'",
-        "jsonb_set(data, '{stored,X,etag}', '\"x\"')".replace("X", f'"{known.splits["key"]}"'),
-    ):
-        database.rows(f"update experiment set data = {other}")
+    path = f'{{stored,"{known.splits["key"]}",etag}}'
+    for changed in ("data - 'stored'", f"""jsonb_set(data, '{path}', '"x"')"""):
+        database.rows(f"update experiment set data = {changed}")
         assert go().data["stored"] == known.data["stored"]
 
 
 def test_a_source_that_is_gone(staging):
-    """Without its source, damage ends in one sentence: what is lost, and why it cannot be staged again."""
+    """Without its source, lost data ends in one sentence: what is lost, and why it stays lost."""
     go, source, store, _ = staging
     known = go()
     source.unlink()
     store.delete([known.splits["key"]])
-    with pytest.raises(
-        Invalid,
-        match=rf"{known.splits['key']} is missing in the store, or .*, and cannot be staged again: .*images.npz",
-    ):
+    lost = f"{known.splits['key']} is missing in the store, or .*"
+    with pytest.raises(Invalid, match=f"{lost}, and cannot be staged again: .*images.npz"):
         go()
