@@ -199,7 +199,8 @@ def test_what_is_in_use_stays(node):
 
     It may be removed once its last user has ended.
     """
-    running, stopped = node.user().use("a"), node.user().use("b")
+    running = node.user().use("a")
+    stopped = node.user().use("b")
     stopped.process.send_signal(signal.SIGSTOP)
     user = node.user(files=1).use("c", "d")
     assert node.files() == "abcd"
