@@ -1,6 +1,7 @@
-"""Any interleaving of claims, writes, pauses and deaths keeps the promises of the task table, on a real PostgreSQL.
+"""Any interleaving of claims, writes, pauses and deaths keeps the task table's promises.
 
-A longer hunt, with other examples each time: STATE_EXAMPLES=1000 pytest --timeout=0 tests/integration/test_task_states.py
+It runs on a real PostgreSQL. For a longer hunt, with new examples each time:
+STATE_EXAMPLES=1000 pytest --timeout=0 tests/integration/test_task_states.py
 """
 
 import os
@@ -31,11 +32,13 @@ HUNT = "STATE_EXAMPLES" in os.environ
 EXAMPLES = int(os.environ.get("STATE_EXAMPLES", 80))
 STEPS = 40
 LEASE_S = 0.2
+# The columns that a row of the model has under the same name.
+COMPARED = ("state", "attempt", "owner", "progress", "parameters", "value", "outcomes")
 
 
 @dataclass
 class Row:
-    """A task as it should be."""
+    """A task as the model expects it."""
 
     state: str = "waiting"
     attempt: int = 0
@@ -45,25 +48,26 @@ class Row:
     scheduler: str | None = None
     progress: int = 0
     began: int = 0  # progress when the latest attempt began
-    counted: list = field(default_factory=list)  # the ends that count, in a row
+    counted: list = field(default_factory=list)  # the latest ends in a row that count
     parameters: dict | None = None
     value: float | None = None
     epochs: dict = field(default_factory=dict)
     outcomes: list = field(default_factory=list)
 
     def end(self, outcome: str, state: str) -> None:
-        """End the latest attempt: progress ends the row of counted ones, an error or a death adds one."""
+        """End the latest attempt: an error or a death counts, progress starts the count anew."""
         self.outcomes[-1] = outcome
         if self.progress > self.began or outcome in DECIDED:
             self.counted = []
         elif outcome in ("error", "vanished"):
             self.counted = [*self.counted, outcome]
         failed = self.counted.count("error") == 3 or self.counted.count("vanished") == 10
-        self.state, self.owner = "failed" if failed else state, None
+        self.state = "failed" if failed else state
+        self.owner = None
 
 
 class Machine(RuleBasedStateMachine):
-    """Four workers on six tasks; each rule does a thing to the database and to the model of it."""
+    """Four workers on six tasks; each rule changes the database and the model of it."""
 
     attempts = Bundle("attempts")
     keys = st.sampled_from(KEYS)
@@ -73,14 +77,17 @@ class Machine(RuleBasedStateMachine):
 
     def __init__(self, database, registered):
         super().__init__()
-        self.database, self.registered = database, registered
+        self.database = database
+        self.registered = registered
         database.rows(CLEAN)
         self.rows = {key: Row() for key in KEYS}
-        self.selected, self.born, self.choices = None, 0, 0
+        self.selected = None
+        self.born = 0
+        self.choices = 0
         self.tasks = [self.process(scheduler) for scheduler in SCHEDULERS]
 
     def process(self, scheduler) -> Tasks:
-        """Return a new process: nobody has seen its owner before."""
+        """Return a new process with a new owner."""
         self.born += 1
         return self.tasks_of(Worker(f"owner {self.born}", "here", scheduler))
 
@@ -88,32 +95,36 @@ class Machine(RuleBasedStateMachine):
         return Tasks(self.database, self.registered, worker, LEASE_S, 0.0)
 
     def lease(self, key, until: str) -> None:
-        where = {"s": key.stage, "i": key.index}
-        self.database.rows(
-            f"update task set lease_until = {until} where (stage, index) = (%(s)s, %(i)s)", **where
-        )
+        self.update(key, f"update task set lease_until = {until}")
+
+    def update(self, key, statement: str) -> None:
+        """Execute an update of the rows of one task."""
+        this_task = "(stage, index) = (%(s)s, %(i)s)"
+        word = "and" if " where " in statement else "where"
+        self.database.rows(f"{statement} {word} {this_task}", s=key.stage, i=key.index)
 
     def leased(self, key) -> None:
-        """Check that the database's clock gave a lease just now; from here on it ends by `expire` only."""
-        row = self.database.rows(
-            """select lease_until > clock_timestamp() - interval '10 s' and lease_until <= clock_timestamp() + make_interval(secs => %(l)s) as fresh
-            from task where (stage, index) = (%(s)s, %(i)s)""",
-            l=LEASE_S, s=key.stage, i=key.index,
-        )[0]  # fmt: skip
+        """Check that the database's clock just gave a lease, and extend it until `expire`."""
+        fresh = """
+            select lease_until > clock_timestamp() - interval '10 s'
+               and lease_until <= clock_timestamp() + make_interval(secs => %(l)s) as fresh
+            from task where (stage, index) = (%(s)s, %(i)s)"""
+        row = self.database.rows(fresh, l=LEASE_S, s=key.stage, i=key.index)[0]
         assert row["fresh"]
-        self.rows[key].expired = self.rows[key].called_in = False
+        self.rows[key].expired = False
+        self.rows[key].called_in = False
         self.lease(key, "clock_timestamp() + interval '1 day'")
 
     def mine(self, attempt) -> bool:
         row = self.rows[attempt.key]
-        return (row.state, row.attempt, row.owner) == (
-            "running",
-            attempt.number,
-            attempt.owner,
-        )
+        owned = (row.attempt, row.owner) == (attempt.number, attempt.owner)
+        return owned and row.state == "running"
 
     def refused(self, attempt, write) -> bool:
-        """Unless the task is this attempt's, see that the write is refused and changes nothing."""
+        """Check that a write of an attempt that is not the owner is refused and changes nothing.
+
+        Return whether the write was refused.
+        """
         if not self.mine(attempt):
             before = self.digest()
             with pytest.raises(LeaseLost):
@@ -126,7 +137,7 @@ class Machine(RuleBasedStateMachine):
         return self.database.rows(DIGEST)[0]["digest"]
 
     def expect_selection(self):
-        """Return the parameters a later stage goes on with, or the error it ends with."""
+        """Return the parameters that a later stage continues with, or its error."""
         trials = [self.rows[key] for key in TRIALS]
         if self.selected is None:
             if any(row.state in ("waiting", "running") for row in trials):
@@ -138,7 +149,7 @@ class Machine(RuleBasedStateMachine):
         return trials[self.selected].parameters
 
     def expect_claim(self, worker, key):
-        """Return the number of the attempt a claim ends with, None for a decided task, or the error."""
+        """Return the number of the claimed attempt, None for a decided task, or the error."""
         row = self.rows[key]
         if row.state in DECIDED:
             return None
@@ -150,27 +161,26 @@ class Machine(RuleBasedStateMachine):
         if row.owner == worker.owner:
             return row.attempt
         if row.state == "running":
-            if (worker.scheduler is None or row.scheduler != worker.scheduler) and not (
-                row.expired and row.called_in
-            ):
-                row.called_in, row.expired = row.called_in or row.expired, False
+            requeued = worker.scheduler is not None and row.scheduler == worker.scheduler
+            if not requeued and not (row.expired and row.called_in):
+                row.called_in = row.called_in or row.expired
+                row.expired = False
                 return NotReady
             row.end("vanished", "waiting")
             if row.state == "failed":
                 return Impossible
-        row.state, row.owner, row.scheduler, row.began = (
-            "running",
-            worker.owner,
-            worker.scheduler,
-            row.progress,
-        )
-        row.attempt, row.parameters = row.attempt + 1, row.parameters or selected
+        row.state = "running"
+        row.owner = worker.owner
+        row.scheduler = worker.scheduler
+        row.began = row.progress
+        row.attempt += 1
+        row.parameters = row.parameters or selected
         row.outcomes.append(None)
         return row.attempt
 
     @initialize(fates=st.tuples(*[st.sampled_from(["open", "failed", None, 0.25, 0.5, 0.5])] * 3))
     def begin(self, fates):
-        """Begin with some trials finished: failures, ties and the later stages are far away otherwise."""
+        """Begin with some finished trials; failures, ties and later stages are rare otherwise."""
         for key, fate in zip(TRIALS, fates, strict=True):
             if fate == "failed":
                 for _ in range(3):
@@ -186,17 +196,18 @@ class Machine(RuleBasedStateMachine):
             if self.rows[key].called_in and self.rows[key].state == "running":
                 self.lease(key, "clock_timestamp() + interval '1 day'")
             return None
-        known = self.database.rows("select count(*)::int as n from attempt")[0]["n"]
+        known = self.count_attempts()
         attempt = process.claim(key)
         assert (attempt.number if attempt else None) == expected
         if attempt:
-            assert (attempt.parameters, attempt.step) == (
-                self.rows[key].parameters,
-                self.rows[key].progress,
-            )
-            if self.database.rows("select count(*)::int as n from attempt")[0]["n"] > known:
+            assert attempt.parameters == self.rows[key].parameters
+            assert attempt.step == self.rows[key].progress
+            if self.count_attempts() > known:
                 self.leased(key)
         return attempt
+
+    def count_attempts(self) -> int:
+        return self.database.rows("select count(*)::int as n from attempt")[0]["n"]
 
     @rule(target=attempts, key=keys, w=workers)
     def claim(self, key, w):
@@ -205,7 +216,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(target=attempts, attempt=attempts)
     def claim_again(self, attempt):
-        """The process did not hear the answer to its claim, or was paused and begins anew."""
+        """The process missed the answer to its claim, or was paused and starts over."""
         again = self.take(attempt.key, self.tasks_of(attempt.worker))
         return again if again else multiple()
 
@@ -213,7 +224,7 @@ class Machine(RuleBasedStateMachine):
         target=attempts, attempt=attempts, w=workers, expired=st.booleans(), called_in=st.booleans()
     )
     def rival(self, attempt, w, expired, called_in):
-        """Another worker claims the same task, before or after its lease has ended, and its owner was called in."""
+        """Another worker claims the task, before or after the end of its lease and a call."""
         if expired:
             self.expire(attempt, called_in)
         again = self.take(attempt.key, self.tasks[w])
@@ -221,7 +232,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(w=workers)
     def vanish(self, w):
-        """The process is gone or paused: its attempts may still write, a new process takes its place."""
+        """The process dies or pauses: a new one replaces it, but its attempts may still write."""
         self.tasks[w] = self.process(SCHEDULERS[w])
 
     @rule(attempt=attempts, called_in=st.booleans())
@@ -229,10 +240,11 @@ class Machine(RuleBasedStateMachine):
         row = self.rows[attempt.key]
         if row.state == "running":
             self.lease(attempt.key, "'epoch'")
-            row.expired, row.called_in = True, row.called_in or called_in
+            row.expired = True
+            row.called_in = row.called_in or called_in
             if called_in:
-                self.database.rows("update attempt set reason = 'called in' where outcome is null and (stage, index) = (%(s)s, %(i)s)",
-                                   s=attempt.key.stage, i=attempt.key.index)  # fmt: skip
+                statement = "update attempt set reason = 'called in' where outcome is null"
+                self.update(attempt.key, statement)
 
     @rule(attempt=attempts, step=steps)
     def renew(self, attempt, step):
@@ -265,57 +277,51 @@ class Machine(RuleBasedStateMachine):
     )
     def report(self, attempt, epoch, value, bracket, sign):
         bracket = bracket if value is not None else None
+        pruner = None if bracket is None else "hyperband"
+        judged_by = {"pruner": pruner, "bracket": bracket, "sign": sign}
 
         def write():
-            return attempt.report(
-                epoch,
-                {"loss": 1.0},
-                value,
-                {
-                    "pruner": bracket if bracket is None else "hyperband",
-                    "bracket": bracket,
-                    "sign": sign,
-                },
-            )
+            return attempt.report(epoch, {"loss": 1.0}, value, judged_by)
 
         if self.refused(attempt, write):
             return
         row = self.rows[attempt.key]
         if epoch not in row.epochs:
-            pruned = bracket is not None and self.beaten(
-                attempt.key.stage, epoch, value, bracket, sign
-            )
+            stage = attempt.key.stage
+            pruned = bracket is not None and self.beaten(stage, epoch, value, bracket, sign)
             row.epochs[epoch] = [attempt.number, value, pruned, bracket]
         for _ in range(2):
             assert write() == row.epochs[epoch][2]
 
     def beaten(self, stage, epoch, value, bracket, sign) -> bool:
-        """Tell whether a third of those that came this far in a bracket, or one of less than three, is better."""
+        """Tell whether a third of those that came this far in a bracket, or one, is better."""
         came = [
             row.epochs[epoch]
             for key, row in self.rows.items()
             if key.stage == stage and epoch in row.epochs
         ]
         rivals = [theirs for _, theirs, _, of in came if of == bracket]
-        return sum(sign * theirs > sign * value for theirs in rivals) >= max(
-            (len(rivals) + 1) // 3, 1
-        )
+        better = sum(sign * theirs > sign * value for theirs in rivals)
+        return better >= max((len(rivals) + 1) // 3, 1)
 
     @rule(attempt=attempts, value=st.none() | values, pruned=st.booleans(), step=steps)
     def commit(self, attempt, value, pruned, step):
         row = self.rows[attempt.key]
-        said = row.outcomes[attempt.number - 1]
-        state = said if said in DECIDED else "pruned" if pruned or value is None else "complete"
+        outcome = row.outcomes[attempt.number - 1]
+        state = "pruned" if pruned or value is None else "complete"
+        if outcome in DECIDED:
+            state = outcome
 
         def write():
             attempt.commit(state, value, {"accuracy": value}, {}, step=step)
 
-        if said in DECIDED:
+        if outcome in DECIDED:
             self.heard_again(write)
         elif not self.refused(attempt, write):
             if attempt.parameters is None:
                 self.set_parameters(attempt)
-            row.value, row.progress = value, max(row.progress, step or 0)
+            row.value = value
+            row.progress = max(row.progress, step or 0)
             row.end(state, state)
             write()
 
@@ -337,11 +343,11 @@ class Machine(RuleBasedStateMachine):
             write()
 
     def progressed(self, attempt):
-        """What is durable by the attempt's word is so by the row."""
+        """Give the row the progress that the attempt has made durable."""
         self.rows[attempt.key].progress = max(self.rows[attempt.key].progress, attempt.step)
 
     def heard_again(self, write):
-        """A last write that was done without the process hearing it is neither an error nor done twice."""
+        """Check that a last write repeated after a lost answer is no error and changes nothing."""
         before = self.digest()
         write()
         assert self.digest() == before
@@ -350,7 +356,8 @@ class Machine(RuleBasedStateMachine):
     def retry(self, key):
         row = self.rows[key]
         if row.state == "failed" and (key.stage != "trial" or self.selected is None):
-            row.state, row.counted = "waiting", []
+            row.state = "waiting"
+            row.counted = []
             tasks.retry(self.database, self.registered, key)
         else:
             with pytest.raises(JobError):
@@ -367,27 +374,22 @@ class Machine(RuleBasedStateMachine):
 
     @invariant()
     def as_the_model(self):
-        found = self.database.rows(
-            f"""select *, (select trial from selection) as selected,
+        stored = self.database.rows(
+            f"""
+            select *, (select trial from selection) as selected,
                 array(select outcome from attempt a where {SAME} order by number) as outcomes,
-                (select jsonb_object_agg(epoch, jsonb_build_array(a.attempt, a.value, pruned, bracket)) from epoch a where {SAME}) as epochs
+                (select jsonb_object_agg(
+                            epoch, jsonb_build_array(a.attempt, a.value, pruned, bracket))
+                 from epoch a where {SAME}) as epochs
             from task t"""
         )
-        for f in found:
-            row = self.rows[Key(f["model"], f["stage"], f["index"])]
-            for name in (
-                "state",
-                "attempt",
-                "owner",
-                "progress",
-                "parameters",
-                "value",
-                "outcomes",
-            ):
-                assert f[name] == getattr(row, name), (name, f)
-            assert {int(k): v for k, v in (f["epochs"] or {}).items()} == row.epochs
-            assert f["selected"] == self.selected
-            assert row.state in DECIDED or f["counted"] == len(row.counted), (row, f)
+        for task in stored:
+            row = self.rows[Key(task["model"], task["stage"], task["index"])]
+            for name in COMPARED:
+                assert task[name] == getattr(row, name), (name, task)
+            assert {int(k): v for k, v in (task["epochs"] or {}).items()} == row.epochs
+            assert task["selected"] == self.selected
+            assert row.state in DECIDED or task["counted"] == len(row.counted), (row, task)
 
     @invariant()
     def as_promised(self):
@@ -395,19 +397,20 @@ class Machine(RuleBasedStateMachine):
 
 
 def test_any_interleaving_keeps_the_promises(database_url):
-    """Whatever workers do, in any order, the tables say what a simple model says and keep every promise; old attempts write nothing."""
+    """Whatever workers do, in any order, the tables match a simple model and keep every promise.
+
+    Old attempts write nothing.
+    """
+    # Shrinking takes up to five minutes.
+    phases = [Phase.generate, Phase.shrink] if HUNT else [Phase.generate]
+    how = settings(
+        max_examples=EXAMPLES,
+        stateful_step_count=STEPS,
+        deadline=None,
+        derandomize=not HUNT,
+        phases=phases,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+        print_blob=False,
+    )
     with prepared(database_url) as (database, registered):
-        run_state_machine_as_test(
-            lambda: Machine(database, registered),
-            settings=settings(
-                max_examples=EXAMPLES,
-                stateful_step_count=STEPS,
-                deadline=None,
-                derandomize=not HUNT,
-                phases=[Phase.generate, Phase.shrink]
-                if HUNT
-                else [Phase.generate],  # to shrink takes up to five minutes
-                suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-                print_blob=False,
-            ),
-        )
+        run_state_machine_as_test(lambda: Machine(database, registered), settings=how)
