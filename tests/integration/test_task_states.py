@@ -95,13 +95,13 @@ class Machine(RuleBasedStateMachine):
         return Tasks(self.database, self.registered, worker, LEASE_S, 0.0)
 
     def lease(self, key, until: str) -> None:
-        self.update(key, f"update task set lease_until = {until}")
+        self.update("task", key, f"lease_until = {until}")
 
-    def update(self, key, statement: str) -> None:
-        """Execute an update of the rows of one task."""
-        this_task = "(stage, index) = (%(s)s, %(i)s)"
-        word = "and" if " where " in statement else "where"
-        self.database.rows(f"{statement} {word} {this_task}", s=key.stage, i=key.index)
+    def update(self, table: str, key, assignment: str, condition: str = "true") -> None:
+        """Update the rows of one task in a table."""
+        where = f"(stage, index) = (%(s)s, %(i)s) and {condition}"
+        statement = f"update {table} set {assignment} where {where}"
+        self.database.rows(statement, s=key.stage, i=key.index)
 
     def leased(self, key) -> None:
         """Check that the database's clock just gave a lease, and extend it until `expire`."""
@@ -243,8 +243,7 @@ class Machine(RuleBasedStateMachine):
             row.expired = True
             row.called_in = row.called_in or called_in
             if called_in:
-                statement = "update attempt set reason = 'called in' where outcome is null"
-                self.update(attempt.key, statement)
+                self.update("attempt", attempt.key, "reason = 'called in'", "outcome is null")
 
     @rule(attempt=attempts, step=steps)
     def renew(self, attempt, step):
