@@ -220,10 +220,10 @@ def test_s3_says_no(s3, s3_environ, monkeypatch):
         open_store(f"s3://{s3.bucket}/x", 1).put("k", b"")
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", s3.endpoint.replace("http:", "https:"))
     monkeypatch.setenv("AWS_CA_BUNDLE", "/no/such/bundle")
-    with pytest.raises(Invalid, match="is not trusted: .*; set AWS_CA_BUNDLE"):
+    with pytest.raises(Invalid, match=r"is not trusted: .*; set AWS_CA_BUNDLE"):
         open_store(f"s3://{s3.bucket}/x", 5).put("k", b"")
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "nonsense")
-    with pytest.raises(Invalid, match="cannot be opened: .*nonsense.*; check AWS_ENDPOINT_URL_S3"):
+    with pytest.raises(Invalid, match=r"cannot be opened: .*nonsense.*; check AWS_ENDPOINT_URL_S3"):
         open_store(f"s3://{s3.bucket}/x", 1)
 
 
@@ -547,7 +547,7 @@ def test_answers_cut_anywhere(proxy, two, tmp_path):
 
 def test_a_slow_store_is_no_outage(proxy, two, caplog):
     """Slow bytes are waited for at the first try, as long as they keep coming."""
-    store, near = two(connect_s=2, read_s=8)
+    store, _ = two(connect_s=2, read_s=8)
     content = os.urandom(12 * MB)
     proxy.set("slow", rate=2 * MB)
     started = time.monotonic()
@@ -562,7 +562,7 @@ def test_a_silent_store(proxy, two):
 
     It is used again once it answers.
     """
-    store, near = two(outage_s=1, read_s=0.5)
+    store, _ = two(outage_s=1, read_s=0.5)
     store.put("k", b"1")
     proxy.fault = "hang"
     started = time.monotonic()
