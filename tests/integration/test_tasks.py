@@ -37,22 +37,14 @@ def database(database_url):
 
 
 def worker(database, name="a", lease_s=60.0, wait_s=0.0, scheduler=None) -> Tasks:
-    return Tasks(
-        database,
-        find(database, "small"),
-        Worker(owner=name, host="here", scheduler=scheduler),
-        lease_s,
-        wait_s,
-    )
+    process = Worker(owner=name, host="here", scheduler=scheduler)
+    return Tasks(database, find(database, "small"), process, lease_s, wait_s)
 
 
 def state(database, key=TRIAL) -> dict:
-    return database.rows(
-        "select * from task where (model, stage, index) = (%(m)s, %(s)s, %(i)s)",
-        m=key.model,
-        s=key.stage,
-        i=key.index,
-    )[0]
+    where = {"m": key.model, "s": key.stage, "i": key.index}
+    statement = "select * from task where (model, stage, index) = (%(m)s, %(s)s, %(i)s)"
+    return database.rows(statement, **where)[0]
 
 
 def optuna_states(database) -> list[str]:
@@ -66,10 +58,12 @@ def complete(database, index, value):
 
 
 def end_lease(database, called_in=False) -> None:
-    """Let the lease of what runs be over, as after an outage; or also the time to answer after a call."""
-    database.rows(
-        "update task set lease_until = clock_timestamp() - interval '1 hour' where state = 'running'"
-    )
+    """End the lease of running tasks, as after an outage.
+
+    With `called_in`, the time to answer a call is over, too.
+    """
+    an_hour_ago = "clock_timestamp() - interval '1 hour'"
+    database.rows(f"update task set lease_until = {an_hour_ago} where state = 'running'")
     if called_in:
         database.rows("update attempt set reason = 'called in by there' where outcome is null")
 
@@ -81,13 +75,13 @@ def take_over(database) -> Attempt:
 
 
 def free(of: Tasks) -> Attempt | None:
-    """Return the attempt of who takes the task, None while it is another's."""
+    """Claim the trial; return None while another worker owns it."""
     with suppress(NotReady):
         return of.claim(TRIAL)
 
 
 def test_one_owner(database):
-    """Of many workers that claim one task at once, exactly one gets it; the others wait, then leave."""
+    """Of many workers that claim one task at once, exactly one gets it; the others leave."""
     results = []
 
     def claim(name):
@@ -106,7 +100,7 @@ def test_one_owner(database):
 
 
 def test_an_experiment_dropped_during_a_claim(database, monkeypatch):
-    """A task that is gone between the look at it and its lock is not ready: exit 75, no traceback."""
+    """A task dropped between the look at it and its lock is not ready: exit 75, no traceback."""
     worker(database, "a").claim(TRIAL)
     late = worker(database, "b")
     peek = late._peek
@@ -129,16 +123,20 @@ def test_done_is_done(database):
 
 
 def test_a_claim_heard_twice_is_one(database):
-    """A claim whose answer was lost is the same attempt when repeated."""
+    """A claim repeated after a lost answer returns the same attempt."""
     mine = worker(database)
     assert mine.claim(TRIAL).number == mine.claim(TRIAL).number == 1
 
 
 def test_an_old_attempt_cannot_write(database):
-    """After a take-over every write of the old attempt is refused: parameters, report, commit, release, error, opening."""
+    """After a takeover every write of the old attempt is refused.
+
+    Writes are parameters, report, commit, release, error, opening, and epochs of a result.
+    """
     old = worker(database, "old").claim(TRIAL)
     new = take_over(database)
     assert new.number == 2
+    epochs = [{"epoch": 0, "metrics": {}, "value": 0.5, "bracket": None, "pruned": False}]
     for write in (
         lambda: old.set_parameters({}),
         lambda: old.report(0, {}, 0.5),
@@ -146,9 +144,7 @@ def test_an_old_attempt_cannot_write(database):
         lambda: old.release("x"),
         lambda: old.error("x"),
         old.opened_test_part,
-        lambda: old.tell_again(
-            [{"epoch": 0, "metrics": {}, "value": 0.5, "bracket": None, "pruned": False}]
-        ),
+        lambda: old.tell_again(epochs),
     ):
         with pytest.raises(LeaseLost):
             write()
@@ -157,24 +153,22 @@ def test_an_old_attempt_cannot_write(database):
         old.check()
     assert state(database)["state"] == "running"
     assert database.rows("select * from epoch") == []
-    assert [r["outcome"] for r in database.rows("select outcome from attempt order by number")] == [
-        "vanished",
-        None,
-    ]
+    outcomes = database.rows("select outcome from attempt order by number")
+    assert outcomes == [{"outcome": "vanished"}, {"outcome": None}]
 
 
 def test_nobody_takes_a_task_unheard(database):
-    """A lease that ended in an outage, or by a jump of the clock: whoever comes first calls its owner in, whose answer keeps the task."""
-    owner, others = (
-        worker(database, "owner").claim(TRIAL),
-        [worker(database, name) for name in "abc"],
-    )
+    """Before a takeover, the owner of an ended lease is called in; its answer keeps the task.
+
+    A lease may end in an outage or by a jump of the clock.
+    """
+    owner = worker(database, "owner").claim(TRIAL)
+    others = [worker(database, name) for name in "abc"]
+    expected = r"is owned by attempt 1 on here; its lease ends in (1.|20) s"
     for _ in range(2):
         end_lease(database)
         for other in others:
-            with pytest.raises(
-                NotReady, match=r"is owned by attempt 1 on here; its lease ends in (1.|20) s"
-            ):
+            with pytest.raises(NotReady, match=expected):
                 other.claim(TRIAL)
         assert database.rows("select reason from attempt") == [{"reason": "called in by here"}]
         owner.renew()
@@ -185,12 +179,17 @@ def test_nobody_takes_a_task_unheard(database):
 
 
 def test_who_does_not_answer_is_replaced(database):
-    """A lease after the last renewal, if somebody waited for it; who comes later waits for the grace, and need not be who called."""
+    """A silent owner is replaced one lease after its last renewal, if a worker waited for it.
+
+    A worker that comes later waits for the grace, and need not be the one that called.
+    """
     worker(database, "gone", lease_s=0.6).claim(TRIAL)
-    began, second = time.monotonic(), worker(database, "second", lease_s=0.6)
+    began = time.monotonic()
+    second = worker(database, "second", lease_s=0.6)
     while (attempt := free(second)) is None:
         time.sleep(0.02)
-    assert (attempt.number, time.monotonic() - began > 0.5) == (2, True)
+    assert time.monotonic() - began > 0.5
+    assert attempt.number == 2
     end_lease(database)
     assert free(worker(database, "third", lease_s=0.6)) is None
     time.sleep(0.2)
@@ -198,12 +197,12 @@ def test_who_does_not_answer_is_replaced(database):
 
 
 def test_a_renewal_that_hangs_is_made_again_within_the_grace(database, database_url, postgres):
-    """An answer that the network swallows holds the next renewal up for less than a claimant's grace."""
+    """A lost answer delays the next renewal by less than a claimant's grace."""
     heard = []
 
     def obey(data):
         renewals = data.count(b"set lease_until")
-        heard.extend(renewals * [time.monotonic()])
+        heard.extend([time.monotonic()] * renewals)
         return "swallow" if renewals and len(heard) == 1 else "pass"
 
     with closing(Wire(postgres.ports[0], obey)) as wire:
@@ -216,7 +215,7 @@ def test_a_renewal_that_hangs_is_made_again_within_the_grace(database, database_
 
 
 def test_a_requeued_job_takes_its_task_back_at_once(database):
-    """The same scheduler job need not wait for its own lease."""
+    """A requeued run of the same scheduler job does not wait for its own lease."""
     worker(database, "first", scheduler="slurm 7").claim(TRIAL)
     with pytest.raises(NotReady):
         worker(database, "other", scheduler="slurm 8").claim(TRIAL)
@@ -227,26 +226,29 @@ def test_a_requeued_job_takes_its_task_back_at_once(database):
     "differs", ["SLURM_JOB_ID", "SLURM_STEP_ID", "SLURM_PROCID", "SLURM_CLUSTER_NAME"]
 )
 def test_processes_side_by_side_in_one_slurm_job_are_two(database, differs):
-    """Only the same process of the same step is a requeued run; what `srun` starts beside it waits for the lease as anybody."""
+    """Only the same process of the same Slurm step is a requeued run.
+
+    Another process that `srun` starts waits for the lease like any worker.
+    """
     environ = {
         "SLURM_CLUSTER_NAME": "c",
         "SLURM_JOB_ID": "7",
         "SLURM_STEP_ID": "0",
         "SLURM_PROCID": "0",
     }
-    worker(database, "first", scheduler=scheduler_job(environ)).claim(TRIAL)
+
+    def claim(name: str, **changes: str) -> Attempt:
+        scheduler = scheduler_job(environ | changes)
+        return worker(database, name, scheduler=scheduler).claim(TRIAL)
+
+    claim("first")
     with pytest.raises(NotReady):
-        worker(database, "beside", scheduler=scheduler_job(environ | {differs: "1"})).claim(TRIAL)
-    assert (
-        worker(database, "again", scheduler=scheduler_job(environ | {"SLURM_RESTART_COUNT": "1"}))
-        .claim(TRIAL)
-        .number
-        == 2
-    )
+        claim("beside", **{differs: "1"})
+    assert claim("again", SLURM_RESTART_COUNT="1").number == 2
 
 
 def test_three_errors_in_a_row_fail_the_task(database):
-    """Errors count; the third in a row without progress fails the task for good, and retry gives it another life."""
+    """The third error in a row without progress fails the task; `retry` lets it run again."""
     for _ in range(2):
         worker(database).claim(TRIAL).error("boom")
         assert state(database)["state"] == "waiting"
@@ -259,24 +261,28 @@ def test_three_errors_in_a_row_fail_the_task(database):
 
 
 def test_ten_that_vanish_in_a_row_fail_the_task(database):
-    """Whom a preemption takes away without a word has done nothing wrong; but who vanishes ten times does not fit into its memory."""
+    """The tenth attempt in a row that vanishes fails the task.
+
+    A preempted attempt did nothing wrong, but ten of them do not fit into memory or time.
+    """
     for number in range(10):
         worker(database, f"w{number}").claim(TRIAL)
         end_lease(database, called_in=True)
-    with pytest.raises(
-        Impossible,
-        match="vanished 10 times in a row, the last time on here: out of memory, or out of time",
-    ):
+    why = "the last time on here: out of memory, or out of time"
+    with pytest.raises(Impossible, match=f"vanished 10 times in a row, {why}"):
         worker(database).claim(TRIAL)
     tasks.retry(database, find(database, "small"), TRIAL)
     assert worker(database).claim(TRIAL).number == 11
 
 
 def test_errors_and_those_that_vanish_do_not_add_up(database):
-    """Nine that vanish and two errors are neither ten of the one nor three of the other."""
+    """Errors and vanished attempts count apart: two errors and nine vanished fail no task."""
     for number, outcome in enumerate("vvevvvvevvv"):
         attempt = worker(database, f"w{number}").claim(TRIAL)
-        attempt.error("boom") if outcome == "e" else end_lease(database, called_in=True)
+        if outcome == "e":
+            attempt.error("boom")
+        else:
+            end_lease(database, called_in=True)
     worker(database, "last").claim(TRIAL)
     assert (state(database)["state"], state(database)["counted"]) == ("running", 11)
     end_lease(database, called_in=True)
@@ -285,7 +291,7 @@ def test_errors_and_those_that_vanish_do_not_add_up(database):
 
 
 def test_interruptions_and_progress_do_not_count(database):
-    """An interrupted attempt never counts; one that progressed neither."""
+    """An interrupted attempt never counts, nor does one that progressed."""
     for _ in range(5):
         worker(database).claim(TRIAL).release("interrupted")
     for epoch in range(5):
@@ -297,7 +303,10 @@ def test_interruptions_and_progress_do_not_count(database):
 
 
 def test_only_what_is_durable_is_progress(database):
-    """A reported epoch without a checkpoint is trained again: it is no progress, and takes none from those that follow."""
+    """A reported epoch without a checkpoint is no progress: it is trained again.
+
+    It takes no progress from the attempts that follow, either.
+    """
     for epoch in range(3):
         attempt = worker(database).claim(TRIAL)
         attempt.report(epoch, {}, 0.5)
@@ -306,7 +315,7 @@ def test_only_what_is_durable_is_progress(database):
 
 
 def test_progress_before_an_interruption_is_not_the_next_attempts(database):
-    """After an interrupted attempt that progressed, three errors without progress fail the task, not four."""
+    """Three errors fail the task even after an interrupted attempt that progressed."""
     attempt = worker(database).claim(TRIAL)
     attempt.durable(5)
     attempt.release("interrupted")
@@ -326,22 +335,23 @@ def test_progress_ends_the_row_of_counted_attempts(database):
 
 
 def test_parameters_are_chosen_once(database):
-    """A choice whose answer was lost stands: made again, it is answered with the first."""
+    """A choice of parameters is final: a second one is answered with the first."""
     mine = worker(database)
-    first, again = mine.claim(TRIAL), mine.claim(TRIAL)
+    first = mine.claim(TRIAL)
+    again = mine.claim(TRIAL)
     assert first.set_parameters({"learning_rate": 0.1}) == {"learning_rate": 0.1}
     assert again.set_parameters({"learning_rate": 0.2}) == {"learning_rate": 0.1}
     assert state(database)["parameters"] == {"learning_rate": 0.1}
 
 
 def test_a_retry_whose_answer_is_lost(database, database_url, postgres):
-    """A retry that was done and not heard of is no error; of a task that has not failed it is one."""
+    """A retry whose answer is lost is no error; a retry of a task that has not failed is one."""
     for _ in range(3):
         worker(database).claim(TRIAL).error("boom")
     commits = []
 
     def obey(data):
-        commits.extend(data.count(b"commit") * [data])
+        commits.extend([data] * data.count(b"commit"))
         return "cut" if b"commit" in data and len(commits) == 1 else "pass"
 
     with closing(Wire(postgres.ports[0], obey)) as wire:
@@ -353,7 +363,10 @@ def test_a_retry_whose_answer_is_lost(database, database_url, postgres):
 
 
 def test_a_failed_trial_is_closed_once_selected(database):
-    """Once parameters are selected a failed trial gets no other life: it could only contradict the selection."""
+    """Once parameters are selected, a failed trial stays failed.
+
+    Another value could only contradict the selection.
+    """
     for _ in range(3):
         worker(database).claim(TRIAL).error("boom")
     complete(database, 1, 0.5)
@@ -365,9 +378,10 @@ def test_a_failed_trial_is_closed_once_selected(database):
 
 
 def test_a_decision_is_made_once(database):
-    """An epoch reported again answers with the stored decision, whatever came in between."""
+    """An epoch reported again gets the stored decision, whatever happened in between."""
     rule = {"pruner": "hyperband", "bracket": 0, "sign": 1}
-    first, second = worker(database).claim(TRIAL), worker(database).claim(Key("cnn", "trial", 1))
+    first = worker(database).claim(TRIAL)
+    second = worker(database).claim(Key("cnn", "trial", 1))
     assert first.report(0, {"loss": 1.0}, 0.5, rule) is False
     assert second.report(0, {"loss": 0.9}, 0.6, rule) is False
     assert first.report(0, {"loss": 1.0}, 0.5, rule) is False
@@ -381,7 +395,10 @@ def test_a_decision_is_made_once(database):
 
 
 def test_who_waits_counts_no_further_than_it_needs(database, monkeypatch):
-    """Of many unfinished tasks a sentence says that they are many: who waits asks often."""
+    """With many unfinished tasks, the error only says that they are many.
+
+    A waiting worker asks often, so the count must be cheap.
+    """
     monkeypatch.setattr(selection, "MOST_COUNTED", 2)
     with pytest.raises(NotReady, match="more than 2 trial tasks of cnn are not finished"):
         worker(database).claim(Key("cnn", "fold", 0))
@@ -391,14 +408,13 @@ def test_who_waits_counts_no_further_than_it_needs(database, monkeypatch):
 
 
 def test_selection_is_made_once_and_of_complete_trials(database):
-    """The best complete trial is selected when all are finished, ties to the lowest index; then trials are closed."""
+    """Once all trials are finished, the best complete one is selected, ties to the lowest index."""
     fold = Key("cnn", "fold", 0)
     complete(database, 2, 0.7)
     with pytest.raises(NotReady, match="2 trial tasks of cnn are not finished"):
         worker(database).claim(fold)
-    worker(database, "p").claim(TRIAL).commit(
-        "pruned", 0.9, {}, {}, reason="pruned after epoch 1 by median"
-    )
+    reason = "pruned after epoch 1 by median"
+    worker(database, "p").claim(TRIAL).commit("pruned", 0.9, {}, {}, reason=reason)
     complete(database, 1, 0.7)
     attempt = worker(database).claim(fold)
     assert attempt.parameters == {"learning_rate": 0.1}
@@ -407,20 +423,22 @@ def test_selection_is_made_once_and_of_complete_trials(database):
 
 
 def test_a_selection_closes_the_trials(database):
-    """A trial that failed is not retried once its model is selected: the selection would no longer be of all of them."""
+    """A failed trial cannot be retried once its model is selected.
+
+    Otherwise the selection would no longer be of all trials.
+    """
     for _ in range(3):
         worker(database).claim(TRIAL).error("boom")
     complete(database, 1, 0.5)
     complete(database, 2, 0.7)
     assert worker(database).claim(Key("cnn", "fold", 0)).parameters == {"learning_rate": 0.2}
-    with pytest.raises(
-        JobError, match="cnn trial 0 cannot be retried: .* selected, which closes its trials"
-    ):
+    expected = "cnn trial 0 cannot be retried: .* selected, which closes its trials"
+    with pytest.raises(JobError, match=expected):
         tasks.retry(database, find(database, "small"), TRIAL)
 
 
 def test_progress_by_a_checkpoint_counts(database):
-    """An attempt that vanishes after a durable checkpoint has progressed, also within its first epoch."""
+    """An attempt that vanishes after a checkpoint has progressed, even within its first epoch."""
     for step in (10, 20, 30, 40):
         attempt = worker(database, f"w{step}").claim(TRIAL)
         attempt.durable(step)
@@ -433,24 +451,22 @@ def test_progress_by_a_checkpoint_counts(database):
 
 
 def test_without_a_complete_trial_the_later_stages_are_impossible(database):
-    """No complete trial: folds and finals can never be done, and say the counts."""
+    """Without a complete trial, folds and finals are impossible, and the error has the counts."""
     for index in range(3):
-        worker(database, f"p{index}").claim(Key("cnn", "trial", index)).commit(
-            "pruned", None, {}, {}, reason="diverged"
-        )
+        attempt = worker(database, f"p{index}").claim(Key("cnn", "trial", index))
+        attempt.commit("pruned", None, {}, {}, reason="diverged")
     with pytest.raises(Impossible, match="cnn has no complete trial to continue with: 3 pruned"):
         worker(database).claim(Key("cnn", "final", 0))
 
 
 def test_other_tables_are_told_apart(database, database_url):
-    """No tables: not ready. Another schema version: invalid. Wrong password or database: invalid."""
+    """No tables are not ready; another schema version, wrong password or database is invalid."""
     database.rows("update job_schema set version = 99")
     with pytest.raises(Invalid, match=r"schema version 99, but this program expects \d"):
         find(database, "small")
+    wrong_password = database_url.replace("@", "x@")
     with pytest.raises(Invalid, match="refused us"):
-        Database(database_url.replace(":", ":x", 2).replace("postgresql:x", "postgresql:"), 0).rows(
-            "select 1"
-        )
+        Database(wrong_password, 0).rows("select 1")
     with pytest.raises(Invalid, match="refused us"):
         Database(database_url + "x", 0).rows("select 1")
     database.rows("drop schema job cascade")
@@ -460,12 +476,17 @@ def test_other_tables_are_told_apart(database, database_url):
 
 @pytest.mark.parametrize("gone", ["job_schema", "task", "trials"])
 def test_a_database_that_lost_some_tables_is_not_called_empty(database, gone):
-    """Ours or Optuna's: the one that is gone is named, and neither waiting nor `prepare` is said to mend it."""
+    """A database that lost a table is invalid and the table named, be it ours or Optuna's.
+
+    The error suggests neither waiting nor `prepare`.
+    """
     database.rows(f"drop table {gone} cascade")
-    said = f'is incomplete: relation "{gone}" does not exist, but other tables of ours are there'
-    with pytest.raises(Invalid, match=said):
+    expected = (
+        f'is incomplete: relation "{gone}" does not exist, but other tables of ours are there'
+    )
+    with pytest.raises(Invalid, match=expected):
         worker(database).claim(TRIAL)
     if gone != "trials":  # Optuna makes its own again, empty
-        with pytest.raises(Invalid, match=said):
+        with pytest.raises(Invalid, match=expected):
             database.create_schema()
             _register(database, parse(SPEC), STAGED)
