@@ -1,4 +1,4 @@
-"""`job verify`: a finished experiment keeps every promise, and each broken one is found and named."""
+"""`job verify` confirms every promise of a finished experiment, and names each broken one."""
 
 import io
 import json
@@ -51,7 +51,14 @@ test = 200
 [search]
 trials = 7
 pruner = "median"
-enqueue = [{ learning_rate = 0.02 }, { learning_rate = 0.03 }, { learning_rate = 0.01 }, { learning_rate = 0.015 }, { learning_rate = 0.02 }, { learning_rate = 1e-8 }]
+enqueue = [
+  { learning_rate = 0.02 },
+  { learning_rate = 0.03 },
+  { learning_rate = 0.01 },
+  { learning_rate = 0.015 },
+  { learning_rate = 0.02 },
+  { learning_rate = 1e-8 },
+]
 [folds]
 count = 2
 [models.cnn]
@@ -68,33 +75,31 @@ augment = { shift = 0.05 }
 
 @pytest.fixture(scope="module")
 def finished(postgres, s3, tmp_path_factory):
-    """A finished experiment, by real processes: five complete trials, a pruned and a diverged one, two folds, a final."""
-    folder, name = tmp_path_factory.mktemp("verify"), f"t{uuid.uuid4().hex}"
+    """An experiment finished by real processes.
+
+    It has five complete trials, a pruned and a diverged one, two folds and a final.
+    """
+    folder = tmp_path_factory.mktemp("verify")
+    name = f"t{uuid.uuid4().hex}"
     execute(postgres.url, f"create database {name}")
     clean = {k: v for k, v in forked.BEGAN.items() if not k.startswith(("JOB_", "SLURM_"))}
-    environ = (
-        clean
-        | s3.variables
-        | {
-            "JOB_DATABASE_URL": postgres.url.rpartition("/")[0] + f"/{name}",
-            "JOB_STORE_URL": f"s3://{s3.bucket}/{uuid.uuid4().hex}",
-            "JOB_CACHE_DIR": str(folder / "cache"),
-            "JOB_EXPERIMENT": "checked",
-        }
-    )
+    ours = {
+        "JOB_DATABASE_URL": postgres.url.rpartition("/")[0] + f"/{name}",
+        "JOB_STORE_URL": f"s3://{s3.bucket}/{uuid.uuid4().hex}",
+        "JOB_CACHE_DIR": str(folder / "cache"),
+        "JOB_EXPERIMENT": "checked",
+    }
+    environ = clean | s3.variables | ours
     site = Site(environ["JOB_DATABASE_URL"], environ["JOB_STORE_URL"], environ, folder)
     (folder / "checked.toml").write_text(FILE)
     site.job("prepare", "checked.toml", check=0)
     two_at_a_time(site, [("trial", i) for i in range(5)])
     site.job("trial", "--index", 5, check=0)
     database = Database(site.database_url, 5)
-    attempt = Tasks(database, find(database, "checked"), Worker(), 60, 0).claim(
-        Key("cnn", "trial", 6)
-    )
-    attempt.set_parameters(
-        {"learning_rate": 0.1},
-        internal(attempt.registered.experiment, "cnn", {"learning_rate": 0.1}),
-    )
+    registered = find(database, "checked")
+    attempt = Tasks(database, registered, Worker(), 60, 0).claim(Key("cnn", "trial", 6))
+    parameters = {"learning_rate": 0.1}
+    attempt.set_parameters(parameters, internal(registered.experiment, "cnn", parameters))
     attempt.commit("pruned", None, {}, {}, reason="diverged: the loss is not finite in epoch 0")
     two_at_a_time(site, [("fold", 0), ("fold", 1), ("final", 0)])
     site.job("report", "--out", "report", check=0)
@@ -106,9 +111,8 @@ def finished(postgres, s3, tmp_path_factory):
 def copy(finished, postgres, s3_environ):
     """A copy of the finished experiment's database, to tamper with."""
     name = f"t{uuid.uuid4().hex}"
-    execute(
-        postgres.url, f"create database {name} template {finished.database_url.rpartition('/')[2]}"
-    )
+    template = finished.database_url.rpartition("/")[2]
+    execute(postgres.url, f"create database {name} template {template}")
     yield Database(postgres.url.rpartition("/")[0] + f"/{name}", 5)
     execute(postgres.url, f"drop database {name}")
 
@@ -125,7 +129,10 @@ def two_at_a_time(site, tasks):
 
 
 def execute(url, statement):
-    """Run a statement outside of a transaction; `drop database` without force: only that ends PostgreSQL's own autovacuum."""
+    """Execute a statement outside of a transaction.
+
+    `drop database` runs without force: only that ends PostgreSQL's own autovacuum.
+    """
     connection = psycopg2.connect(url)
     connection.autocommit = True
     with connection.cursor() as cursor:
@@ -133,32 +140,43 @@ def execute(url, statement):
     connection.close()
 
 
+def update_task(database, stage, index, assignment: str, **values) -> None:
+    """Update the row of one task."""
+    this_task = "(stage, index) = (%(stage)s, %(index)s)"
+    statement = f"update task set {assignment} where {this_task}"
+    database.rows(statement, stage=stage, index=index, **values)
+
+
+def artifact_of(database, stage, index) -> dict:
+    """Return the files that the row of a task names."""
+    this_task = "(stage, index) = (%(stage)s, %(index)s)"
+    statement = f"select artifact from task where {this_task}"
+    return database.rows(statement, stage=stage, index=index)[0]["artifact"]
+
+
 def broken(database, store, deep=False) -> dict[str, list[str]]:
     """Return the violations by promise."""
     experiments, promises = verify.read(database, None, deep)
-    promises += [
-        p for recorded in experiments for p in verify.check(recorded, store, database, deep)
-    ]
+    for recorded in experiments:
+        promises += verify.check(recorded, store, database, deep)
     return {p.name: p.violations for p in promises if p.violations}
 
 
 def test_a_finished_experiment_keeps_every_promise(finished):
-    """Every promise is kept, with every byte hashed and every score recomputed; the counts are said."""
+    """Every promise is kept, with all bytes hashed, all scores recomputed and all counts shown."""
     done = finished.job("verify", "--deep", check=0)
     lines = done.stdout.splitlines()
-    assert [line.partition(":")[0] for line in lines[1:]] == [
-        f"ok    {name}" for name in (*PROMISES, "this node's cache")
-    ]
+    expected = [f"ok    {name}" for name in (*PROMISES, "this node's cache")]
+    assert [line.partition(":")[0] for line in lines[1:]] == expected
     assert lines[1] == "ok    exactly N: 7 trial, 2 fold, 1 final tasks, 10 decided"
     assert "opened 1 times, for 1 complete finals" in done.stdout
-    states = Database(finished.database_url, 5).rows(
-        "select state from task where stage = 'trial' order by index"
-    )
+    statement = "select state from task where stage = 'trial' order by index"
+    states = Database(finished.database_url, 5).rows(statement)
     assert [r["state"] for r in states] == ["complete"] * 5 + ["pruned"] * 2
 
 
 def test_for_programs(finished, copy):
-    """--json is a list of promises with their violations, and the exit is 1 with their number when there is one."""
+    """`--json` lists the promises with their violations, and any violation means exit 1."""
     copy.rows("update task set owner = 'x' where stage = 'fold' and index = 1")
     done = finished.job("verify", "--json", check=1, JOB_DATABASE_URL=copy.url)
     promises = {p["promise"]: p for p in json.loads(done.stdout)}
@@ -170,13 +188,18 @@ def test_for_programs(finished, copy):
 
 
 TRIAL_3 = "(model, stage, index) = ('cnn', 'trial', 3)"
+NEW_ETAG = """
+update task set artifact = jsonb_set(artifact, '{result.json,etag}', '"x"') where stage = 'final'
+"""
+# What is done to the tables: the statement, and patterns of the violations by promise.
 ROWS = {
     "a task too few": (
         "delete from task where (stage, index) = ('fold', 1)",
         {"exactly N": "cnn fold has 1 tasks, not the plan's 2: missing 1"},
     ),
     "a task too many": (
-        "insert into task (experiment, model, stage, index) select id, 'cnn', 'final', 1 from experiment",
+        "insert into task (experiment, model, stage, index) "
+        "select id, 'cnn', 'final', 1 from experiment",
         {"exactly N": "cnn final has 2 tasks, not the plan's 1: extra 1"},
     ),
     "a trial too many": (
@@ -200,24 +223,34 @@ ROWS = {
         {"exactly N": "trial 0 has intermediate values that differ"},
     ),
     "a gap in the attempts": (
-        f"update attempt set number = 2 where {TRIAL_3}; update task set attempt = 2 where {TRIAL_3}",
+        f"update attempt set number = 2 where {TRIAL_3}; "
+        f"update task set attempt = 2 where {TRIAL_3}",
         {
             "done is done": "cnn trial 3 has the attempts 2, not 1 to 2",
             "one owner": "epochs by unknown attempts: 1",
         },
     ),
     "two finished attempts": (
-        f"""update attempt set number = 2 where {TRIAL_3}; update task set attempt = 2 where {TRIAL_3};
-            insert into attempt select experiment, model, stage, index, 1, owner, host, machine, scheduler, started - interval '1 h',
-                   last_beat, started, outcome, reason, 0, 0, seconds from attempt where {TRIAL_3}""",
+        f"""
+        update attempt set number = 2 where {TRIAL_3};
+        update task set attempt = 2 where {TRIAL_3};
+        insert into attempt select experiment, model, stage, index, 1, owner, host, machine,
+               scheduler, started - interval '1 h', last_beat, started, outcome, reason, 0, 0,
+               seconds
+        from attempt where {TRIAL_3}""",
         {"done is done": r"cnn trial 3 has two finished attempts \(1, 2\)"},
     ),
     "an attempt after the end": (
-        f"""insert into attempt (experiment, model, stage, index, number, owner, host, ended, outcome, first_step, last_step)
-            select experiment, model, stage, index, 2, 'x', 'x', clock_timestamp(), 'interrupted', 0, 0 from task where {TRIAL_3};
-            update task set attempt = 2 where {TRIAL_3}""",
+        f"""
+        insert into attempt (experiment, model, stage, index, number, owner, host, ended,
+                             outcome, first_step, last_step)
+        select experiment, model, stage, index, 2, 'x', 'x', clock_timestamp(),
+               'interrupted', 0, 0
+        from task where {TRIAL_3};
+        update task set attempt = 2 where {TRIAL_3}""",
         {
-            "done is done": "cnn trial 3 was finished by attempt 1, but attempt 2 came after it|but attempt 2 began after that"
+            "done is done": "cnn trial 3 was finished by attempt 1, but attempt 2 came after it|"
+            "but attempt 2 began after that"
         },
     ),
     "a decided task no attempt decided": (
@@ -231,7 +264,8 @@ ROWS = {
     "a failure without a reason": (
         "update task set state = 'failed', reason = null where stage = 'final'",
         {
-            "done is done": "cnn final 0 is failed without a reason|cnn final 0 is failed, but attempt 1 finished it"
+            "done is done": "cnn final 0 is failed without a reason|"
+            "cnn final 0 is failed, but attempt 1 finished it"
         },
     ),
     "an owner after the end": (
@@ -246,19 +280,23 @@ ROWS = {
         },
     ),
     "attempts that overlap": (
-        f"""insert into attempt select experiment, model, stage, index, 2, owner, host, machine, scheduler, started, last_beat, ended, outcome,
-                   reason, 0, last_step, seconds from attempt where {TRIAL_3};
-            update attempt set outcome = 'interrupted' where {TRIAL_3} and number = 1;
-            update task set attempt = 2 where {TRIAL_3};
-            update epoch set attempt = 2 where {TRIAL_3} and epoch < 2""",
+        f"""
+        insert into attempt select experiment, model, stage, index, 2, owner, host, machine,
+               scheduler, started, last_beat, ended, outcome, reason, 0, last_step, seconds
+        from attempt where {TRIAL_3};
+        update attempt set outcome = 'interrupted' where {TRIAL_3} and number = 1;
+        update task set attempt = 2 where {TRIAL_3};
+        update epoch set attempt = 2 where {TRIAL_3} and epoch < 2""",
         {
-            "one owner": "attempt 2 began before attempt 1 ended|has epoch 2 by attempt 1 after epoch 1 by attempt 2"
+            "one owner": "attempt 2 began before attempt 1 ended|"
+            "has epoch 2 by attempt 1 after epoch 1 by attempt 2"
         },
     ),
     "an epoch lost": (
         "delete from epoch where (stage, index, epoch) = ('fold', 0, 1)",
         {
-            "epochs": r"cnn fold 0 has the epochs 0, 2: not contiguous from 0|cnn fold 0 is complete with 2 of 3 epochs"
+            "epochs": "cnn fold 0 has the epochs 0, 2: not contiguous from 0|"
+            "cnn fold 0 is complete with 2 of 3 epochs"
         },
     ),
     "a pruned trial that was not to end": (
@@ -286,15 +324,19 @@ ROWS = {
         {"bytes first": "cnn fold 0 names no model.keras"},
     ),
     "a file of a foreign folder": (
-        "update task set artifact = (select artifact from task where (stage, index) = ('fold', 1)) where (stage, index) = ('fold', 0)",
+        "update task set artifact = "
+        "(select artifact from task where (stage, index) = ('fold', 1)) "
+        "where (stage, index) = ('fold', 0)",
         {
-            "bytes first": "cnn fold 0 names files that do not come from a single attempt of this task"
+            "bytes first": "cnn fold 0 names files that do not come "
+            "from a single attempt of this task"
         },
     ),
     "another etag": (
-        """update task set artifact = jsonb_set(artifact, '{result.json,etag}', '"x"') where stage = 'final'""",
+        NEW_ETAG,
         {
-            "bytes first": "cnn final 0 names result.json, but the store has another object of this size"
+            "bytes first": "cnn final 0 names result.json, "
+            "but the store has another object of this size"
         },
     ),
     "an artifact that cannot be read": (
@@ -310,7 +352,7 @@ ROWS = {
         {"data": "the experiment's row cannot be read"},
     ),
     "data without its files": (
-        """update experiment set data = jsonb_set(data, '{files,train-images.npy}', '1')""",
+        "update experiment set data = jsonb_set(data, '{files,train-images.npy}', '1')",
         {"data": "cannot be checked to the end"},
     ),
     "a specification that cannot be read": (
@@ -318,7 +360,8 @@ ROWS = {
         {"exactly N": "the stored specification cannot be read: threads = 0"},
     ),
     "another selection": (
-        "update selection s set trial = t.index, value = t.value, parameters = t.parameters from task t where t.stage = 'trial' and t.index = 5",
+        "update selection s set trial = t.index, value = t.value, parameters = t.parameters "
+        "from task t where t.stage = 'trial' and t.index = 5",
         {"selection": "cnn uses trial 5, but its best complete trial is"},
     ),
     "a selection too early": (
@@ -334,15 +377,19 @@ ROWS = {
         {"selection": "cnn has no selection, but fold 0 has begun"},
     ),
     "other parameters": (
-        "update task set parameters = '{\"learning_rate\": 0.5}' where (stage, index) = ('fold', 1)",
+        """
+        update task set parameters = '{"learning_rate": 0.5}'
+        where (stage, index) = ('fold', 1)""",
         {"selection": "cnn fold 1 has other parameters than the selection"},
     ),
     "the test part opened by a fold": (
-        "insert into opening (experiment, model, stage, index, attempt) select id, 'cnn', 'fold', 0, 1 from experiment",
+        "insert into opening (experiment, model, stage, index, attempt) "
+        "select id, 'cnn', 'fold', 0, 1 from experiment",
         {"the test part is locked": "by cnn fold 0, attempt 1, is not by a final"},
     ),
     "the test part opened by nobody": (
-        "insert into opening (experiment, model, stage, index, attempt) select id, 'cnn', 'final', 0, 7 from experiment",
+        "insert into opening (experiment, model, stage, index, attempt) "
+        "select id, 'cnn', 'final', 0, 7 from experiment",
         {"the test part is locked": "by cnn final 0, attempt 7, is by an unknown attempt"},
     ),
     "a final that never opened it": (
@@ -366,24 +413,22 @@ ROWS = {
 
 @pytest.mark.parametrize("what", ROWS)
 def test_a_tampered_row_is_found(copy, store, what):
-    """What the tables must not say is named, under its promise and under no other."""
+    """A forbidden state of the tables is named under its promise and under no other."""
     statement, expected = ROWS[what]
     assert broken(copy, store) == {}
     copy.rows(statement)
-    found = broken(copy, store)
-    assert found.keys() == expected.keys(), found
-    for name, pattern in expected.items():
-        for part in pattern.split("|"):
-            assert any(re.search(part, sentence) for sentence in found[name]), found[name]
+    violations = broken(copy, store)
+    assert violations.keys() == expected.keys(), violations
+    for name, patterns in expected.items():
+        sentences = violations[name]
+        for pattern in patterns.split("|"):
+            assert any(re.search(pattern, sentence) for sentence in sentences), sentences
 
 
 def test_a_secret_in_a_row_is_found(copy, store, s3):
-    """The database's password and the store's key are looked for in every row; neither is said again."""
+    """The database's password and the store's key are found in any row, and not repeated."""
     password = copy.url.split(":")[2].split("@")[0]
-    copy.rows(
-        "update task set reason = %(text)s where (stage, index) = ('trial', 5)",
-        text=f"login {password} refused",
-    )
+    update_task(copy, "trial", 5, "reason = %(text)s", text=f"login {password} refused")
     copy.rows("update attempt set host = %(text)s where stage = 'final'", text=s3.secret_key)
     assert broken(copy, store) == {
         "nothing leaks": [
@@ -394,17 +439,21 @@ def test_a_secret_in_a_row_is_found(copy, store, s3):
 
 
 def key_of(database, stage, index, name) -> str:
-    row = database.rows(
-        "select artifact from task where (stage, index) = (%(s)s, %(i)s)", s=stage, i=index
-    )[0]
-    return row["artifact"][name]["key"]
+    return artifact_of(database, stage, index)[name]["key"]
+
+
+def put_or_delete(store, key, content: bytes | None) -> None:
+    if content is None:
+        store.delete([key])
+    else:
+        store.put(key, content)
 
 
 @contextmanager
 def replaced(store, key, content):
-    """Another object under a key, or none; the old one comes back."""
+    """Put another object under a key, or none; the old one comes back after the block."""
     old = store.get(key)
-    store.put(key, content) if content is not None else store.delete([key])
+    put_or_delete(store, key, content)
     try:
         yield
     finally:
@@ -424,19 +473,22 @@ def replaced(store, key, content):
     ids=["deleted", "truncated", "altered"],
 )
 def test_a_tampered_object_is_found_in_the_listing(copy, store, change, sentence):
-    """A deleted, truncated or altered object is found without reading it, and is right again when it is put back."""
+    """A deleted, truncated or altered object is found without reading it.
+
+    Once the object is put back, all is right again.
+    """
     key = key_of(copy, "fold", 1, "model.keras")
     with replaced(store, key, change(store.get(key))):
-        found = broken(copy, store)
-    assert found.keys() == {"bytes first"}
-    assert len(found["bytes first"]) == 1
-    assert sentence in found["bytes first"][0]
+        violations = broken(copy, store)
+    assert violations.keys() == {"bytes first"}
+    assert len(violations["bytes first"]) == 1
+    assert sentence in violations["bytes first"][0]
     assert broken(copy, store) == {}
 
 
 @pytest.mark.parametrize("name", ["train-images.npy", "manifest.json", "splits"])
 def test_missing_data_is_found(copy, store, name):
-    """Data and splits are looked for, too."""
+    """Missing data and splits are found, too."""
     row = copy.rows("select data, splits from experiment")[0]
     key = row["splits"]["key"] if name == "splits" else f"data/{row['data']['id']}/{name}"
     with replaced(store, key, None):
@@ -446,14 +498,13 @@ def test_missing_data_is_found(copy, store, name):
 
 @contextmanager
 def rewritten(database, store, stage, index, name, content, reseal=True):
-    """A file rewritten by somebody who also mends size, etag and hash: in the row and, with `reseal`, in the sealed result."""
-    where = {"s": stage, "i": index}
-    artifact = database.rows(
-        "select artifact from task where (stage, index) = (%(s)s, %(i)s)", **where
-    )[0]["artifact"]
-    before = {
-        key: store.get(key) for key in (artifact[name]["key"], artifact["result.json"]["key"])
-    }
+    """Rewrite a file, and correct its size, etag and hash in the row.
+
+    With `reseal`, correct them in the sealed result, too.
+    """
+    artifact = artifact_of(database, stage, index)
+    keys = (artifact[name]["key"], artifact["result.json"]["key"])
+    before = {key: store.get(key) for key in keys}
 
     def put(name, content):
         stored = store.put(artifact[name]["key"], content)
@@ -466,11 +517,7 @@ def rewritten(database, store, stage, index, name, content, reseal=True):
         result |= {f"{name.partition('.')[0]}_sha256": sha256(content)}
         put("result.json", seal(result))
     text = json.dumps(artifact)
-    database.rows(
-        "update task set artifact = %(a)s::jsonb where (stage, index) = (%(s)s, %(i)s)",
-        a=text,
-        **where,
-    )
+    update_task(database, stage, index, "artifact = %(text)s::jsonb", text=text)
     try:
         yield
     finally:
@@ -496,7 +543,7 @@ def set_item(name, index, value):
 
 
 def swap(arrays):
-    """The first two images of different classes change places, with all that is theirs but the row's number."""
+    """Swap the first two images of different classes, except for the numbers of their rows."""
     other = int(np.flatnonzero(arrays["labels"] != arrays["labels"][0])[0])
     for name in ("labels", "probabilities"):
         arrays[name][[0, other]] = arrays[name][[other, 0]]
@@ -519,25 +566,23 @@ def swap(arrays):
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else None,
 )
 def test_a_result_that_says_otherwise_is_found(copy, store, changes, sentence):
-    """A result sealed anew over other figures does not agree with its row."""
+    """A result that is sealed anew over other figures contradicts its row and is found."""
     with rewritten(copy, store, "fold", 0, "result.json", result_with(copy, store, **changes)):
         assert broken(copy, store) == {}, "the listing alone cannot know"
-        found = broken(copy, store, deep=True)
-    assert found.keys() == {"bytes first"}
-    assert [s for s in found["bytes first"] if f"cnn fold 0 result.json {sentence}" in s], found
+        violations = broken(copy, store, deep=True)
+    assert violations.keys() == {"bytes first"}
+    expected = f"cnn fold 0 result.json {sentence}"
+    assert [s for s in violations["bytes first"] if expected in s], violations
 
 
 def test_a_broken_seal_is_found(copy, store):
-    """A result altered without a new seal says so."""
+    """A result altered without a new seal is found."""
     content = store.get(key_of(copy, "fold", 0, "result.json")).replace(b'"cpu"', b'"gpu"')
     with pytest.raises(Damaged):
         unseal(content)
     with rewritten(copy, store, "fold", 0, "result.json", content):
-        assert broken(copy, store, deep=True) == {
-            "bytes first": [
-                "cnn fold 0 result.json cannot be checked: its hash does not match its content"
-            ]
-        }
+        sentence = "cnn fold 0 result.json cannot be checked: its hash does not match its content"
+        assert broken(copy, store, deep=True) == {"bytes first": [sentence]}
 
 
 @pytest.mark.parametrize(
@@ -556,13 +601,12 @@ def test_a_broken_seal_is_found(copy, store):
     ids=["scores", "rows", "labels", "partition", "test"],
 )
 def test_other_predictions_are_found(copy, store, stage, change, sentence):
-    """Scores, rows and labels are recomputed from the predictions, whatever their hashes say."""
-    with rewritten(
-        copy, store, stage, 0, "predictions.npz", predictions_with(copy, store, stage, 0, change)
-    ):
-        found = broken(copy, store, deep=True)
-    assert found.keys() == {"bytes first"}
-    assert [s for s in found["bytes first"] if sentence in s], found
+    """Scores, rows and labels are recomputed from the predictions, whatever the hashes are."""
+    content = predictions_with(copy, store, stage, 0, change)
+    with rewritten(copy, store, stage, 0, "predictions.npz", content):
+        violations = broken(copy, store, deep=True)
+    assert violations.keys() == {"bytes first"}
+    assert [s for s in violations["bytes first"] if sentence in s], violations
 
 
 @pytest.mark.parametrize(
@@ -584,13 +628,13 @@ def test_other_predictions_are_found(copy, store, stage, change, sentence):
     ids=["confidence", "rows", "images", "predictions"],
 )
 def test_other_mistakes_are_found(copy, store, name, change, sentence):
-    """The mistakes a report shows are those of the stored predictions, the most confident first."""
-    with rewritten(
-        copy, store, "final", 0, name, predictions_with(copy, store, "final", 0, change, name)
-    ):
-        found = broken(copy, store, deep=True)
-    assert found.keys() == {"bytes first"}
-    assert [s for s in found["bytes first"] if s.startswith("cnn final 0") and sentence in s], found
+    """The mistakes of a report are the most confident ones of the stored predictions."""
+    content = predictions_with(copy, store, "final", 0, change, name)
+    with rewritten(copy, store, "final", 0, name, content):
+        violations = broken(copy, store, deep=True)
+    assert violations.keys() == {"bytes first"}
+    of_final = [s for s in violations["bytes first"] if s.startswith("cnn final 0")]
+    assert [s for s in of_final if sentence in s], violations
 
 
 @pytest.mark.parametrize(
@@ -606,61 +650,67 @@ def test_other_mistakes_are_found(copy, store, name, change, sentence):
     ids=["number", "epoch", "column"],
 )
 def test_another_history_is_found(copy, store, change, sentence):
-    """The history is compared with the epoch rows, number for number."""
+    """The history is compared with the epoch rows, number by number."""
     lines = store.get(key_of(copy, "trial", 0, "history.csv")).decode().splitlines()
     with rewritten(copy, store, "trial", 0, "history.csv", "\n".join(change(lines)).encode()):
-        found = broken(copy, store, deep=True)
-    assert found.keys() == {"bytes first"}
-    assert found["bytes first"][0].startswith(f"cnn trial 0 history.csv {sentence}"), found
+        violations = broken(copy, store, deep=True)
+    assert violations.keys() == {"bytes first"}
+    assert violations["bytes first"][0].startswith(f"cnn trial 0 history.csv {sentence}"), (
+        violations
+    )
 
 
 @pytest.mark.parametrize(
     "device, promises", [("cpu", {"epochs", "bytes first"}), ("Tesla T4", set())]
 )
 def test_only_numbers_that_come_out_the_same_again_are_compared(copy, store, device, promises):
-    """An attempt that goes on on a GPU trains epochs again, and their numbers may differ from those reported first."""
+    """Epochs that a GPU attempt trained again may have other numbers than reported first.
+
+    On a CPU, other numbers are a violation.
+    """
+    machine = "jsonb_set(machine, '{device}', to_jsonb(%(device)s::text))"
+    copy.rows(f"update attempt set machine = {machine}", device=device)
     copy.rows(
-        "update attempt set machine = jsonb_set(machine, '{device}', to_jsonb(%(device)s::text))",
-        device=device,
-    )
-    copy.rows(
-        """update epoch set value = value + 1e-7, metrics = jsonb_set(metrics, '{loss}', '0.5') where stage = 'fold' and epoch = 2"""
+        """
+        update epoch set value = value + 1e-7, metrics = jsonb_set(metrics, '{loss}', '0.5')
+        where stage = 'fold' and epoch = 2"""
     )
     assert broken(copy, store, deep=True).keys() == promises
 
 
 def test_altered_bytes_are_found_by_their_hash(copy, store):
-    """A file whose row was given the new size and etag, but not the new hash, is found."""
+    """A file is found by its hash, even if its row has the new size and etag."""
     key = key_of(copy, "final", 0, "model.keras")
     with rewritten(copy, store, "final", 0, "model.keras", store.get(key) + b"x", reseal=False):
-        copy.rows(
-            "update task set artifact = jsonb_set(artifact, '{model.keras,sha256}', '\"0\"') where stage = 'final'"
-        )
+        changed = """jsonb_set(artifact, '{model.keras,sha256}', '"0"')"""
+        update_task(copy, "final", 0, f"artifact = {changed}")
         assert broken(copy, store) == {}
-        found = broken(copy, store, deep=True)["bytes first"]
-    assert f"cnn final 0 names model.keras with another hash than in the store: {key}" in found
+        sentences = broken(copy, store, deep=True)["bytes first"]
+    assert f"cnn final 0 names model.keras with another hash than in the store: {key}" in sentences
 
 
 @pytest.mark.parametrize("name", ["train-labels.npy", "test-images.npy"])
 def test_altered_data_is_found_by_its_hash(copy, store, name):
-    """Data altered in place, its size kept, is found by its etag, and by its hash."""
+    """Data altered in place with the same size is found by its etag and by its hash."""
     key = f"data/{copy.rows('select data from experiment')[0]['data']['id']}/{name}"
     content = store.get(key)
     with replaced(store, key, content[:-1] + bytes([content[-1] ^ 1])):
-        assert broken(copy, store) == {
-            "data": [f"{key} is another object of this size (etag) than the staged one"]
-        }
-        assert (
-            f"{key} has another hash than it was staged with"
-            in broken(copy, store, deep=True)["data"]
-        )
+        sentence = f"{key} is another object of this size (etag) than the staged one"
+        assert broken(copy, store) == {"data": [sentence]}
+        sentences = broken(copy, store, deep=True)["data"]
+        assert f"{key} has another hash than it was staged with" in sentences
     assert broken(copy, store, deep=True) == {}
 
 
 def test_a_damaged_cache_is_found_and_mended(copy, store, finished):
-    """30,000 altered bytes of staged images in a node's cache are named by `--deep`, whatever their times say, and no task trains on them."""
-    data, folder = find(copy, "checked").data, finished.folder / "cache"
-    key, sha = f"data/{data['id']}/train-images.npy", data["files"]["train-images.npy"]["sha256"]
+    """`--deep` names altered images in a node's cache, and no task trains on them.
+
+    The file's times do not matter.
+    """
+    data = find(copy, "checked").data
+    folder = finished.folder / "cache"
+    key = f"data/{data['id']}/train-images.npy"
+    sha = data["files"]["train-images.npy"]["sha256"]
     content = (folder / key).read_bytes()
     a_tick_after(folder / key)
     with open(folder / key, "r+b") as file:
@@ -668,9 +718,9 @@ def test_a_damaged_cache_is_found_and_mended(copy, store, finished):
         file.write(bytes(255 - byte for byte in content[1000:31000]))
     (recorded,), _ = verify.read(copy, None, True)
     cache = Cache(store, folder, 50)
-    found = list(objects.node_cache(recorded, cache))
-    assert found == [
-        f"{folder / key} has changed since it came into the cache: delete it, and the next task fetches it again"
+    assert list(objects.node_cache(recorded, cache)) == [
+        f"{folder / key} has changed since it came into the cache: "
+        "delete it, and the next task fetches it again"
     ]
     assert cache.file(key, sha).read_bytes() == content
     assert list(objects.node_cache(recorded, cache)) == []
@@ -680,28 +730,30 @@ def test_a_damaged_cache_is_found_and_mended(copy, store, finished):
 
 
 def test_a_secret_in_the_store_is_found(copy, store, s3):
-    """A report that shows the store's key is found by reading it."""
+    """A report that contains the store's key is found by reading it."""
     key = f"experiments/{find(copy, 'checked').id}/report/report.json"
     with replaced(store, key, json.dumps({"key": s3.secret_key}).encode()):
         assert broken(copy, store) == {}
-        assert broken(copy, store, deep=True) == {
-            "nothing leaks": [f"{key} holds AWS_SECRET_ACCESS_KEY"]
-        }
+        leaks = [f"{key} holds AWS_SECRET_ACCESS_KEY"]
+        assert broken(copy, store, deep=True) == {"nothing leaks": leaks}
 
 
 def test_replay_draws_with_a_seed_and_says_what_came_out(copy):
-    """Of the tasks with a result, N are drawn, the same for one seed; each is one line, and only other bits are a violation."""
+    """A seed draws the same N tasks with a result, and only other bits are a violation.
+
+    Each task is one line.
+    """
     experiments, _ = verify.read(copy, None)
-    drawn = [key for _, key in verify.choose(experiments, 4, 1)]
-    assert drawn == [key for _, key in verify.choose(experiments, 4, 1)]
+
+    def draw(count: int, seed: int) -> tuple[Key, ...]:
+        return tuple(key for _, key in verify.choose(experiments, count, seed))
+
+    drawn = draw(4, 1)
+    assert drawn == draw(4, 1)
     assert len(set(drawn)) == 4
-    assert (
-        len({tuple(key for _, key in verify.choose(experiments, 4, seed)) for seed in range(9)}) > 1
-    )
-    everything = {key for _, key in verify.choose(experiments, 99, 1)}
-    assert everything == set(experiments[0].tasks) - {Key("cnn", "trial", 6)}, (
-        "the diverged one has nothing to compare"
-    )
+    assert len({draw(4, seed) for seed in range(9)}) > 1
+    # The diverged trial has nothing to compare.
+    assert set(draw(99, 1)) == set(experiments[0].tasks) - {Key("cnn", "trial", 6)}
 
     outcomes = (
         Replayed("same"),
@@ -720,46 +772,49 @@ def test_replay_draws_with_a_seed_and_says_what_came_out(copy):
 
 
 def set_back(database, stage, index):
-    """Set the database back to when a task had begun and told nothing yet, as an older dump has it."""
+    """Set the database back to when a task had begun without results, as an older dump has it."""
     of_task = "where (stage, index) = (%(s)s, %(i)s)"
+    of_trial = f"where %(s)s = 'trial' and trial_id in (select optuna_trial_id from task {of_task})"
+    unknown = "value = null, metrics = null, artifact = null, reason = null, finished = null"
+    vanished = "outcome = 'vanished', reason = 'vanished', first_step = 0, last_step = 0"
     for statement in (
         f"delete from epoch {of_task}",
         f"delete from opening {of_task}",
-        f"update task set state = 'waiting', progress = 0, value = null, metrics = null, artifact = null, reason = null, finished = null {of_task}",
-        f"update attempt set outcome = 'vanished', reason = 'vanished', first_step = 0, last_step = 0 {of_task}",
-        f"delete from trial_values where %(s)s = 'trial' and trial_id in (select optuna_trial_id from task {of_task})",
-        f"delete from trial_intermediate_values where %(s)s = 'trial' and trial_id in (select optuna_trial_id from task {of_task})",
+        f"update task set state = 'waiting', progress = 0, {unknown} {of_task}",
+        f"update attempt set {vanished} {of_task}",
+        f"delete from trial_values {of_trial}",
+        f"delete from trial_intermediate_values {of_trial}",
     ):
         database.rows(statement, s=stage, i=index)
 
 
 def work_here(site, database, stage, index):
     """Do a task in this process, on another database than the site's."""
-    settings = Settings.read(
-        {"database_url": database.url, "cache_dir": str(site.folder / "cache")}, site.environ
-    )
+    options = {"database_url": database.url, "cache_dir": str(site.folder / "cache")}
+    settings = Settings.read(options, site.environ)
     worker.work(settings, stage, Element(index, "--index"), None)
 
 
 def test_an_older_database_under_a_newer_store(finished, copy, store):
-    """A result that the database does not know of any more is adopted with all that it implies: epochs, where it was pruned, the opening."""
+    """A result that an older database does not know is adopted with all that it implies.
+
+    That includes epochs, the pruned epoch and the opening of the test part.
+    """
     tables = (
         "select epoch, metrics, value, pruned, bracket from epoch order by stage, index, epoch",
         "select stage, index from opening",
     )
-    before, tasks = [copy.rows(t) for t in tables], [("trial", 5), ("final", 0)]
+    before = [copy.rows(t) for t in tables]
+    tasks = [("trial", 5), ("final", 0)]
     for stage, index in tasks:
         set_back(copy, stage, index)
     assert [len(copy.rows(t)) for t in tables] < [len(rows) for rows in before]
     for stage, index in tasks:
         work_here(finished, copy, stage, index)
     assert [copy.rows(t) for t in tables] == before
-    assert [r["attempt"] for r in copy.rows("select attempt from task where stage = 'final'")] == [
-        2
-    ]
-    assert broken(copy, store, deep=True).keys() <= {"selection"}, (
-        "this trial was finished after the selection, in this made-up past"
-    )
+    assert copy.rows("select attempt from task where stage = 'final'") == [{"attempt": 2}]
+    # In this made-up past, the trial was finished after the selection.
+    assert broken(copy, store, deep=True).keys() <= {"selection"}
 
 
 @pytest.fixture
@@ -784,7 +839,10 @@ LOSSES = {
 
 @pytest.mark.parametrize("loss", LOSSES)
 def test_what_is_lost_is_named_and_repaired(copy, own_store, loss):
-    """Whatever befell a file of a decided task, verify names it, and the task waits again with its parameters, epochs and opening."""
+    """A lost or damaged file of a decided task is named, and repair makes the task wait again.
+
+    The task keeps its parameters, epochs and opening.
+    """
     change, deep, words = LOSSES[loss]
     files = [
         ("trial", 0, "predictions.npz"),
@@ -795,7 +853,7 @@ def test_what_is_lost_is_named_and_repaired(copy, own_store, loss):
     for stage, index, name in files:
         key = key_of(copy, stage, index, name)
         content = change(own_store.get(key))
-        own_store.delete([key]) if content is None else own_store.put(key, content)
+        put_or_delete(own_store, key, content)
     assert broken(copy, own_store, deep).keys() == {"bytes first"}
     kept = (
         "select parameters from task order by model, stage, index",
@@ -804,40 +862,43 @@ def test_what_is_lost_is_named_and_repaired(copy, own_store, loss):
     )
     before = [copy.rows(k) for k in kept]
     recorded = verify.read(copy, None)[0][0]
-    found = list(repair.losses(recorded, own_store, deep))
-    assert {(f.key.stage, f.key.index) for f in found} == {
-        (stage, index) for stage, index, _ in files
-    }
-    assert all(words in f.why for f in found), [f.why for f in found]
-    assert [repair.again(copy, recorded, f) for f in found] == [True] * 4
-    assert [repair.again(copy, recorded, f) for f in found] == [False] * 4, "each is done once"
+    losses = list(repair.losses(recorded, own_store, deep))
+    damaged = sorted((stage, index) for stage, index, _ in files)
+    assert sorted({(loss.key.stage, loss.key.index) for loss in losses}) == damaged
+    assert all(words in loss.why for loss in losses), [loss.why for loss in losses]
+    assert [repair.again(copy, recorded, loss) for loss in losses] == [True] * 4
+    # Each task is reset only once.
+    assert [repair.again(copy, recorded, loss) for loss in losses] == [False] * 4
     assert broken(copy, own_store, True) == {}
     assert [copy.rows(k) for k in kept] == before
     states = copy.rows(
-        "select stage, index, progress, value, finished from task where state = 'waiting' order by stage, index"
+        """
+        select stage, index, progress, value, finished from task where state = 'waiting'
+        order by stage, index"""
     )
-    assert [(s["stage"], s["index"]) for s in states] == sorted(
-        (stage, index) for stage, index, _ in files
-    )
+    assert [(s["stage"], s["index"]) for s in states] == damaged
     assert {(s["progress"], s["value"], s["finished"]) for s in states} == {(0, None, None)}
 
 
 def test_etags_of_another_time_are_noted(copy, own_store):
-    """Bytes that are the same under another etag, as after a copy of the store, are not done again: the etag is noted."""
-    copy.rows(
-        """update task set artifact = jsonb_set(artifact, '{result.json,etag}', '"x"') where stage = 'final'"""
-    )
+    """Equal bytes under a new etag are not redone: the etag is recorded.
+
+    A copy of the store has new etags.
+    """
+    copy.rows(NEW_ETAG)
     recorded = verify.read(copy, None)[0][0]
-    found = list(repair.losses(recorded, own_store, False))
-    assert [str(f) for f in found] == [
-        "cnn final 0: its files have new etags and the same bytes; the etags are noted"
-    ]
-    assert repair.again(copy, recorded, found[0])
+    (loss,) = repair.losses(recorded, own_store, False)
+    expected = "cnn final 0: its files have new etags and the same bytes; the etags are noted"
+    assert str(loss) == expected
+    assert repair.again(copy, recorded, loss)
     assert broken(copy, own_store, True) == {}
 
 
 def test_a_store_that_was_emptied(finished, copy, own_store):
-    """Under a live database: verify names it, prepare stages again, repair lets all tasks wait, workers do them, bit for bit."""
+    """Under a live database, an emptied store is restored bit for bit.
+
+    Verify names the loss, prepare stages again, repair resets the tasks, workers do them.
+    """
     own_store.delete([o.key for o in own_store.listing("")])
     where = {
         "JOB_DATABASE_URL": copy.url,
@@ -851,9 +912,8 @@ def test_a_store_that_was_emptied(finished, copy, own_store):
     dry = finished.job("repair", "--dry-run", check=0, **where).stdout
     assert "would be done again: 9 tasks" in dry
     assert "is missing or damaged: `job prepare` with its file stages it again" in dry
-    assert copy.rows("select count(*)::int as n from task where state = 'waiting'") == [{"n": 0}], (
-        "a dry run changes nothing"
-    )
+    # A dry run changes nothing.
+    assert copy.rows("select count(*)::int as n from task where state = 'waiting'") == [{"n": 0}]
     assert "will be done again: 9 tasks" in finished.job("repair", check=0, **where).stdout
     finished.job("prepare", "checked.toml", check=0, **where)
     for child in [finished.start(stage, "--index", index, **where) for stage, index in tasks]:
@@ -863,10 +923,8 @@ def test_a_store_that_was_emptied(finished, copy, own_store):
 
 
 def sha256s(database, stage, index) -> dict:
-    """Return the hashes of the files of a task that are a function of its record."""
-    artifact = database.rows(
-        "select artifact from task where (stage, index) = (%(s)s, %(i)s)", s=stage, i=index
-    )[0]["artifact"]
+    """Return the hashes of a task's files that depend only on its record."""
+    artifact = artifact_of(database, stage, index)
     return {name: artifact[name]["sha256"] for name in ("history.csv", "predictions.npz")}
 
 
@@ -881,24 +939,29 @@ sys.exit(run(["verify", "--replay", "1"]))
 
 
 def test_a_replay_needs_the_threads_of_the_record(finished):
-    """TensorFlow's threads are fixed by the first task of a process: one recorded with others is said to be not comparable."""
-    done = subprocess.run(
-        [sys.executable, "-c", OTHER_THREADS], env=finished.environ, capture_output=True, text=True
-    )
+    """A task recorded with other threads than this process has is not comparable.
+
+    The first task of a process fixes TensorFlow's threads.
+    """
+    command = [sys.executable, "-c", OTHER_THREADS]
+    done = subprocess.run(command, env=finished.environ, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "not comparable in this process, which began with other threads than 1" in done.stdout
 
 
 def test_an_unfinished_experiment_keeps_every_promise(tiny):
-    """Nothing begun, a shard of features done, a trial at work: none is a violation; another experiment's name is usage."""
-    assert (
-        "4 trial, 4 fold, 2 final tasks, 0 decided" in tiny.job("verify", "--deep", check=0).stdout
-    )
+    """An unfinished experiment has no violation; the name of an unknown one is a usage error.
+
+    Nothing has begun, then features are computed, then a trial runs.
+    """
+    done = tiny.job("verify", "--deep", check=0)
+    assert "4 trial, 4 fold, 2 final tasks, 0 decided" in done.stdout
     tiny.job("features", "--index", 0, check=0)
     database = Database(tiny.database_url, 5)
     child = tiny.start("trial", "--index", 0)
     wait_for(lambda: database.rows("select 1 from epoch"))
-    child.send(signal.SIGSTOP)  # in the middle of its work, for as long as it takes to look
+    # Paused in the middle of its work while verify looks.
+    child.send(signal.SIGSTOP)
     done = tiny.job("verify", "--deep")
     child.send(signal.SIGCONT)
     child.send(signal.SIGTERM)
@@ -907,15 +970,10 @@ def test_an_unfinished_experiment_keeps_every_promise(tiny):
     assert "1 features, 4 trial, 4 fold, 2 final tasks, 1 decided" in done.stdout
     assert "1 tasks at work" in done.stdout
     assert tiny.job("verify", "--deep", check=0).stdout
-    assert (
-        "there is no experiment 'other'"
-        in tiny.job("verify", "--experiment", "other", check=2).stderr
-    )
-    key = database.rows("select artifact from task where stage = 'features'")[0]["artifact"][
-        "features.npy"
-    ]["key"]
+    refused = tiny.job("verify", "--experiment", "other", check=2)
+    assert "there is no experiment 'other'" in refused.stderr
+    (row,) = database.rows("select artifact from task where stage = 'features'")
+    key = row["artifact"]["features.npy"]["key"]
     open_store(tiny.store_url, 5).delete([key])
-    assert (
-        f"FAIL  bytes first: mobilenetv2 features 0 names features.npy, which is not in the store: {key}"
-        in tiny.job("verify", check=1).stdout
-    )
+    violation = f"mobilenetv2 features 0 names features.npy, which is not in the store: {key}"
+    assert f"FAIL  bytes first: {violation}" in tiny.job("verify", check=1).stdout
