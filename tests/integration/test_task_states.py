@@ -212,13 +212,13 @@ class Machine(RuleBasedStateMachine):
     @rule(target=attempts, key=keys, w=workers)
     def claim(self, key, w):
         attempt = self.take(key, self.tasks[w])
-        return attempt if attempt else multiple()
+        return attempt or multiple()
 
     @rule(target=attempts, attempt=attempts)
     def claim_again(self, attempt):
         """The process missed the answer to its claim, or was paused and starts over."""
         again = self.take(attempt.key, self.tasks_of(attempt.worker))
-        return again if again else multiple()
+        return again or multiple()
 
     @rule(
         target=attempts, attempt=attempts, w=workers, expired=st.booleans(), called_in=st.booleans()
@@ -228,7 +228,7 @@ class Machine(RuleBasedStateMachine):
         if expired:
             self.expire(attempt, called_in)
         again = self.take(attempt.key, self.tasks[w])
-        return again if again else multiple()
+        return again or multiple()
 
     @rule(w=workers)
     def vanish(self, w):
