@@ -146,6 +146,13 @@ def _option(option: click.Option) -> tuple[str, str]:
     meaning = re.sub(
         r"\S*/job-cache-\d+", "job-cache-UID in the temporary folder", option.help or ""
     )
+    if isinstance(option.type, click.Choice):
+        shown = names
+        meaning += f": {', '.join(option.type.choices)}"
+    if option.required:
+        meaning += "; required"
+    elif isinstance(option.default, (str, int, float)) and not option.is_flag:
+        meaning += f"; default {option.default}"
     return f"`{shown}`", meaning.replace("|", "\\|")
 
 

@@ -72,7 +72,7 @@ def local(experiment_file, out, location, weights, workers):
 def serve(settings, folder, url_file, host):
     """Run a PostgreSQL server until a signal, for a site that has none.
 
-    Run again on any node that sees its folder, it continues with the same data.
+    If you run it again, on any node that sees its folder, it continues with the same data.
 
     Example: job serve --folder /shared/services --url-file /shared/services/database-url
     --host node17

@@ -148,7 +148,7 @@ def _replay(
 @click.option("--dry-run", is_flag=True, help="list the tasks, change nothing")
 @where("database_url", "store_url", "experiment", or_local=True)
 def repair(settings, deep, dry_run):
-    """Make decided tasks whose files are lost or damaged wait again.
+    """Let decided tasks be done again if their files are lost or damaged.
 
     `job verify` names these files. The tasks keep their parameters and what the pruner decided,
     even if their model is selected. Run their stages again, features first. `job prepare` stages
@@ -185,7 +185,7 @@ def repair(settings, deep, dry_run):
 @click.option("--dry-run", is_flag=True, help="list the objects, remove nothing")
 @where("database_url", "store_url", "experiment", or_local=True)
 def gc(settings, dry_run):
-    """Remove objects from the store that ended attempts left and nothing refers to.
+    """Remove unreferenced objects that ended attempts left in the store.
 
     An object is removed once its attempt ended more than a lease (JOB_LEASE_S) ago, also while
     workers run.

@@ -79,8 +79,8 @@ def predict(settings, model, paths, form, top, factory, trust):
     Images are decoded and resized like the training images. An image that cannot be read is
     reported, the others are still classified, and the exit code is 1.
 
-    A folder from elsewhere runs no code: a SavedModel needs --trust, and a model with layers of
-    its own needs --factory.
+    An exported folder runs no code unless you allow it: --trust for a SavedModel, --factory for
+    a model with layers of its own.
 
     Example: job predict exported/ photos/ --top 3 --format csv
     """

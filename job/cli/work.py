@@ -39,7 +39,7 @@ REPORT_POLL_S = 10.0
     "expected",
     multiple=True,
     metavar="KEY=VALUE",
-    help="refuse a file whose `job plan` says otherwise; KEY is `experiment` or a stage",
+    help="refuse the file unless `job plan` prints this value; KEY is `experiment` or a stage",
 )
 @click.option(
     "--describe",
@@ -181,7 +181,7 @@ def _stage_command(stage: str, description: str) -> click.Command:
         "--count",
         type=click.IntRange(1),
         metavar="K",
-        help="do K tasks in turn, from I*K on, each in a process of its own",
+        help="run K tasks one after another, from index I*K on, each in a process of its own",
     )
     @where(*PLACES)
     def command(settings, index, model, count):
@@ -209,7 +209,7 @@ def _stage_command(stage: str, description: str) -> click.Command:
 @click.option(
     "--wait",
     is_flag=True,
-    help="wait until every task is decided; exit with 75 after JOB_WAIT_S",
+    help="wait until every task is decided, for JOB_WAIT_S at most: then exit with 75",
 )
 @where("database_url", "store_url", "experiment", or_local=True)
 def report(settings, out, wait):
