@@ -39,7 +39,7 @@ def test_env_says_what_it_does(tmp_path):
     (tmp_path / "pip").write_text('#!/bin/sh\necho "$@" >>calls\n')
     for program in ("python", "pip"):
         (tmp_path / program).chmod(0o755)
-    command = ["make", "env", "PYTHON=./python"]
+    command = ["make", "--no-print-directory", "env", "PYTHON=./python"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines() == [
