@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from job.local import embedded
+from job.local import embedded, postgres
 
 DEBIAN = max(Path("/usr/lib/postgresql").glob("*/bin"))
 
@@ -43,7 +43,7 @@ def servers(tmp_path_factory):
     certificate(folder / "server", "127.0.0.1", *by_ca, "-addext", "subjectAltName=IP:127.0.0.1")
     certificate(folder / "other", "CA")
     with pytest.MonkeyPatch.context() as patch, ExitStack() as stack:
-        patch.setattr(embedded, "binaries", lambda: DEBIAN)
+        patch.setattr(postgres, "binaries", lambda: DEBIAN)
         yield folder, stack.enter_context(Postgres(folder)), stack.enter_context(S3(folder))
 
 
