@@ -82,10 +82,6 @@ class Diverged(JobError):
     """The loss is not finite: the trial ends as pruned, with the reason, and is not retried."""
 
 
-class Pruned(JobError):
-    """The pruner ends this trial at the current epoch."""
-
-
 def on_this_node(what: str) -> Unreachable:
     """Return the error for a fault that is, as far as one can tell, this node's alone.
 

@@ -33,7 +33,6 @@ MAX_JPEG = 500_000_000
 # Of an image above MAX_PIXELS, per byte of the file; photos have 1 to 20, bombs 1,000 and more.
 MAX_PER_BYTE = 200
 
-DEPTHS = depths.DEPTHS  # those that an exported model may name
 # EXIF's orientation -> what turns the image upright. A damaged orientation has any type.
 TURNS: dict[object, Image.Transpose] = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,

@@ -22,7 +22,7 @@ from job import errors, files
 from job.data import digests
 from job.interrupt import INTERRUPT
 from job.sentences import first_line
-from job.storage import cache
+from job.storage import cache_folder
 from job.storage.store import open_store
 
 TIMEOUT_S = 60  # without a byte from the server
@@ -207,7 +207,7 @@ def make_place(folder: Path, name: str) -> Path:
     """
     target = folder / name
     with writing(target):
-        cache.own(folder)
+        cache_folder.own(folder)
         target.parent.mkdir(exist_ok=True)
     return target
 

@@ -18,8 +18,6 @@ ALIASES = {"train": "train", "training": "train", "test": "test", "testing": "te
 # In any case: parts that are left out, since the job splits validation images off by itself.
 LEFT_OUT = ("val", "valid", "validation", "dev")
 
-is_image = tree.is_image  # here too, for `predict`
-
 
 @dataclass(frozen=True)
 class Plan:

@@ -12,9 +12,6 @@ import numpy as np
 
 from job.data.dataset import Part, Source, groups_of
 from job.data.parts import Related, relate
-from job.data.parts import Splits as Splits  # other rooms ask `staging` for these three
-from job.data.parts import cut as cut
-from job.data.parts import make_splits as make_splits
 from job.data.staged import put_whole
 from job.errors import Invalid, Missing
 from job.sentences import UNREADABLE

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from job.data import decoding, layout, names, pictures
+from job.data import decoding, names, pictures, tree
 from job.errors import Invalid, UsageError
 from job.export.trained import Trained
 from job.interrupt import INTERRUPT
@@ -61,7 +61,7 @@ def _below(folder: Path) -> Iterator[Path]:
         for name in files:
             path = Path(top, name)
             # Path.is_file would raise where this user may not look at a file.
-            if layout.is_image(name) and not names.hidden(name) and os.path.isfile(path):
+            if tree.is_image(name) and not names.hidden(name) and os.path.isfile(path):
                 yield path
 
 

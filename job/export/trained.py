@@ -17,7 +17,7 @@ from job.coordination import status
 from job.coordination.database import Database
 from job.coordination.registered import Registered
 from job.coordination.statements import queries
-from job.data import decoding
+from job.data import decoding, depths
 from job.errors import Impossible, Invalid, NotReady, UsageError
 from job.experiment.experiment import Experiment
 from job.learning import custom_source
@@ -225,7 +225,7 @@ def _validate(about: dict) -> None:
         "image_shape": min(height, width) > 0
         and 0 < height * width <= decoding.MAX_PIXELS
         and channels == 3,
-        "bits": about.get("bits", 16) in decoding.DEPTHS,
+        "bits": about.get("bits", 16) in depths.DEPTHS,
     }
     if wrong := [key for key, is_valid in valid.items() if not is_valid]:
         raise ValueError(f"{wrong[0]} = {show(about.get(wrong[0]))}")

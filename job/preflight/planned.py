@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from job.coordination.registered import Registered, find
-from job.data import cifar10, downloads, sources, staging
+from job.data import cifar10, downloads, parts, sources, staging
 from job.errors import JobError, NotReady
 from job.experiment.experiment import Experiment
 from job.learning import weights
@@ -95,9 +95,9 @@ class Planned:
             self.settings.cache_dir,
             data["groups"],
         )
-        train, test = staging.cut(source, self.experiment)
-        groups = staging.relate(train, test).train
-        staging.make_splits(self.experiment, source.classes, train.labels, groups, test.labels)
+        train, test = parts.cut(source, self.experiment)
+        groups = parts.relate(train, test).train
+        parts.make_splits(self.experiment, source.classes, train.labels, groups, test.labels)
         shape = tuple(train.images.shape[1:])
         self.facts = Facts(shape, len(source.classes), len(train.labels))
         notes = "".join(f"; note: {note}" for note in source.notes)

@@ -20,12 +20,10 @@ import numpy as np
 from job import files
 from job.errors import Invalid
 from job.storage import locks, stamps
-from job.storage.cache_folder import CacheFolder, own
+from job.storage.cache_folder import CacheFolder
 from job.storage.eviction import cached_files, evict
 from job.storage.locks import lock_file
 from job.storage.store import Store, sha256_of
-
-__all__ = ("Cache", "own")
 
 # The files this process uses, each with the descriptor that holds its lock.
 IN_USE: dict[Path, int] = {}

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from job.coordination.registered import Registered
-from job.data import describe, sources, staged, staging
+from job.data import describe, parts, sources, staged, staging
 from job.data.dataset import Part, Source
 from job.errors import Invalid, JobError
 from job.experiment.experiment import Experiment
@@ -41,7 +41,7 @@ def stage(experiment: Experiment, origin: Origin) -> dict:
     source, train, test = _read(experiment, origin)
     data = staging.stage(source, train, test)
     groups = data.groups
-    splits = staging.make_splits(experiment, source.classes, train.labels, groups, test.labels)
+    splits = parts.make_splits(experiment, source.classes, train.labels, groups, test.labels)
     manifest = dict(data.manifest)
     manifest["validation"] = int(splits.validation.sum())
     log.info(
@@ -138,7 +138,7 @@ def _read(experiment: Experiment, origin: Origin) -> tuple[Source, Part, Part]:
     source = sources.read(
         data["source"], data["image_size"], origin.location, origin.cache.folder, data["groups"]
     )
-    train, test = staging.cut(source, experiment)
+    train, test = parts.cut(source, experiment)
     return replace(source, train=train, test=test), train, test
 
 

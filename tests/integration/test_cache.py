@@ -19,6 +19,7 @@ from job.data.staging import npy
 from job.errors import Invalid, Unreachable
 from job.settings import SETTINGS
 from job.storage import cache as module
+from job.storage import cache_folder
 from job.storage.cache import Cache
 from job.storage.store import open_store
 
@@ -534,11 +535,11 @@ def test_the_default_cache_is_closed(node, monkeypatch):
     A named cache keeps its mode.
     """
     node.folder.mkdir(mode=0o755)
-    module.own(node.folder)
+    cache_folder.own(node.folder)
     assert node.folder.stat().st_mode & 0o777 == 0o755
     closed = replace(SETTINGS["cache_dir"], default=node.folder)
     monkeypatch.setitem(SETTINGS, "cache_dir", closed)
-    module.own(node.folder)
+    cache_folder.own(node.folder)
     assert node.folder.stat().st_mode & 0o777 == 0o700
 
 

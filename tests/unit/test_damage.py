@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from job.coordination.registered import Registered
-from job.data import staging
+from job.data import parts, staging
 from job.errors import Invalid
 from job.experiment.specification import parse
 from job.experiment.task import Key
@@ -103,7 +103,7 @@ def context_of(store, tmp_path):
         store.put(f"data/d/{name}", content)
     for i in range(4):
         store.put(f"features/{i}.npy", features(i))
-    content = staging.Splits(labels > 5, labels % 2).content
+    content = parts.Splits(labels > 5, labels % 2).content
     splits = {"key": "data/d/splits.npz", "sha256": provenance.sha256(content)}
     store.put(splits["key"], content)
     (tmp_path / "weights.h5").write_bytes(b"weights")

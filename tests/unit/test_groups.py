@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from files import encoded, images, refused, two_classes, write_folder, write_npz, write_tar
 
-from job.data import sources, splits, staging
+from job.data import parts, sources, splits, staging
 from job.data.dataset import Part, Source
 from job.errors import Invalid
 from job.experiment.specification import parse
@@ -106,16 +106,16 @@ def test_held_out_part_and_splits_share_no_group():
     }
     source = Source("x", tuple("abcd"), Part(pixels, labels, groups), None, {})
     experiment = parse(tree)
-    train, test = staging.cut(source, experiment)
+    train, test = parts.cut(source, experiment)
     assert len(np.intersect1d(train.groups, test.groups)) == 0
     assert len(test.labels) == pytest.approx(80, abs=25)
-    related = staging.relate(train, test)
+    related = parts.relate(train, test)
     assert len(np.intersect1d(related.train, related.test)) == 0
     assert not related.copies.any()
-    made = staging.make_splits(experiment, source.classes, train.labels, related.train)
+    made = parts.make_splits(experiment, source.classes, train.labels, related.train)
     assert sides(train.groups, made.validation) == sides(train.groups, made.folds) == 1
     other = Source("x", tuple("abcd"), Part(pixels, labels, np.roll(groups, 1)), None, {})
-    ids = {staging.stage(s, *staging.cut(s, experiment)).manifest["id"] for s in (source, other)}
+    ids = {staging.stage(s, *parts.cut(s, experiment)).manifest["id"] for s in (source, other)}
     assert len(ids) == 2  # other groups are other data
 
 
