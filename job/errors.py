@@ -16,9 +16,9 @@ EXIT_CODES = {
     0: "decided: done now or before; a pruned or diverged trial is decided too",
     1: "error; the attempt counts",
     2: "usage: an invalid flag, argument or index",
-    69: "database, store or disk out of reach for too long, or this node is at fault: run me again",
+    69: "database, store or disk out of reach for too long, or this node is at fault: run it again",
     70: "this task can never be completed; the reason is stored",
-    75: "interrupted or not ready yet: run me again",
+    75: "interrupted or not ready yet: run it again",
     78: (
         "permanent: wrong password, missing grant, invalid file, other schema version;"
         " fix it before running again"
@@ -90,5 +90,5 @@ def on_this_node(what: str) -> Unreachable:
     """
     return Unreachable(
         f"{what}: this node, {os.uname().nodename}, is at fault, another may succeed;"
-        " repair it, then run me again"
+        " repair it, then run the command again"
     )

@@ -66,7 +66,7 @@ class Interrupt:
     def check(self) -> None:
         """Raise `Interrupted` if a signal has come. Called between steps."""
         if self.signal is not None:
-            raise Interrupted(f"{self.signal.name}: interrupted; run me again")
+            raise Interrupted(f"{self.signal.name}: interrupted; run it again")
 
     def sleep(self, seconds: float) -> None:
         """Sleep, but stop at a signal; while leaving, not beyond the grace.
@@ -78,7 +78,7 @@ class Interrupt:
             self._asked.wait(seconds)
             self.check()
         elif time.monotonic() + seconds > self._until:
-            raise Interrupted("the grace is over; run me again")
+            raise Interrupted("the grace is over; run it again")
         else:
             time.sleep(seconds)
 
@@ -142,7 +142,7 @@ def _end(code: int, why: str, within_s: float, *words: Callable[[], object]) -> 
         words: what to call before the end.
     """
     until = time.monotonic() + within_s
-    why += "; the last durable checkpoint remains: run me again"
+    why += "; the last durable checkpoint remains: run it again"
     speakers = [threading.Thread(target=word, daemon=True) for word in words]
     speakers += [
         threading.Thread(target=_give_reason, args=(why,), daemon=True),

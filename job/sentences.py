@@ -91,7 +91,7 @@ def _failed_file(exc: OSError) -> JobError | None:
     name = str(exc.filename or "")
     if exc.errno in NO_SPACE:
         disk = f"the disk of {name}" if name else "the disk that is written to"
-        return Unreachable(f"no space left on {disk}: free some, then run me again")
+        return Unreachable(f"no space left on {disk}: free some, then run the command again")
     if name and exc.errno in BROKEN:
         return on_this_node(f"{name}: {exc.strerror}")
     if name and exc.errno in NO_RIGHT:

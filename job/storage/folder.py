@@ -108,14 +108,15 @@ class FolderStore(Patient[OSError]):
         except FileNotFoundError as exc:
             if self._seen:
                 raise Unreachable(
-                    f"the store {self.url} is gone: mount or restore the folder, then run me again"
+                    f"the store {self.url} is gone: mount or restore the folder,"
+                    " then run the command again"
                 ) from exc
 
     def _translate(self, exc: OSError, key: str) -> JobError:
         """Return `Unreachable` for what another node or waiting may solve, else `Invalid`."""
         if exc.errno in NO_SPACE:
             return Unreachable(
-                f"no space left in {self.url} for {key}: free some, then run me again"
+                f"no space left in {self.url} for {key}: free some, then run the command again"
             )
         failed = f"{self.url} cannot be written or read: {exc.strerror} ({exc.filename or key})"
         if exc.errno in BROKEN:

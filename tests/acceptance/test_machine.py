@@ -33,7 +33,8 @@ SHORTAGES = {
     "a full disk for output": (
         f"{PLAN} >/dev/full",
         69,
-        "job: no space left on the disk that is written to: free some, then run me again\n",
+        "job: no space left on the disk that is written to: free some,"
+        " then run the command again\n",
     ),
     "a full disk for errors": (f"{JOB} plan none.toml 2>/dev/full", 78, ""),
     "nobody reads the log": (f"{JOB} trial | head -c0; exit ${{PIPESTATUS[0]}}", 2, ""),

@@ -279,7 +279,7 @@ def test_watching_on_a_terminal(life):
     assert "best so far trial 0, accuracy 0.7500" in text
     assert "━" in text
     assert b"\x1b[3" in screen.raw
-    assert text.splitlines()[-1] == "job: SIGINT: interrupted; run me again"
+    assert text.splitlines()[-1] == "job: SIGINT: interrupted; run it again"
     assert "Traceback" not in text
     show_cursor = b"\x1b[?25h"
     hide_cursor = b"\x1b[?25l"
