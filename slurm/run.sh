@@ -1,8 +1,9 @@
 # shellcheck shell=bash
-# What the scripts here share: the site, `job` in the site's runtime, and running it until it is done.
-# To be read from the folder that holds slurm/.
+# What the scripts here share: read the site's file, call `job` in the site's runtime, and run it
+# until it is done. Source it in the folder that contains slurm/.
 
-# What a shell exports of its options, and where it looks for folders, changes a script: begin again without.
+# Shell options and CDPATH that the caller exported would change how this script runs. So the script
+# starts itself again without them.
 case $'\n'$(compgen -e)$'\n' in
   *$'\nSHELLOPTS\n'* | *$'\nBASHOPTS\n'* | *$'\nPOSIXLY_CORRECT\n'* | *$'\nCDPATH\n'*)
     exec env -u SHELLOPTS -u BASHOPTS -u POSIXLY_CORRECT -u CDPATH bash "$0" "$@"
@@ -10,31 +11,34 @@ case $'\n'$(compgen -e)$'\n' in
 esac
 
 set -eo pipefail
-RUNS=11 # of a task: the third error fails it for good, or the tenth end without a word; the next run says so
+# How often to run one task at most. The third error fails a task for good, and so does the tenth end
+# without a message. The run after that reports it.
+RUNS=11
 
 fail() {
   echo "${0##*/}: $1" >&2
   exit "${2:-78}"
 }
 
-# A script that is typed bears its own name. Of one that is submitted Slurm runs a copy
+# A script that a user runs has its own name. Of a submitted script, Slurm runs a copy that is
 # called `slurm_script`.
 typed=''
 case ${0##*/} in *.sh | *.sbatch) typed=yes ;; esac
 
-# Of the environment only Slurm's and the system's own variables stay: the site's file is the one
-# place for the rest. What is typed inside an interactive job takes nothing from that job.
+# Keep only Slurm's and the system's variables: everything else has its one place in the site's
+# file. A script that a user runs inside an interactive job takes nothing from that job.
 for name in $(compgen -e); do
   case $name in
     SLURM_CONF | SLURM_CLUSTERS) ;;
     SLURM_*) [ -z "$typed" ] || unset "$name" ;;
     PATH | PWD | HOME | LANG | LC_* | TZ | SBATCH_* | *_VISIBLE_DEVICES | GPU_DEVICE_ORDINAL) ;;
     MODULE* | LMOD_* | LOADEDMODULES | _LMFILES_) ;;
-    *) unset "$name" 2>/dev/null || export -n "${name?}" ;; # of what is read-only (TMOUT, on some sites) it is not ours to say
+    # Some sites make TMOUT read-only: it cannot be unset.
+    *) unset "$name" 2>/dev/null || export -n "${name?}" ;;
   esac
 done
 # shellcheck source=slurm/site.env
-. slurm/site.env || fail "slurm/site.env cannot be read: submit from the folder that holds slurm/"
+. slurm/site.env || fail "slurm/site.env cannot be read: submit from the folder that contains slurm/"
 
 if [ "${#MODULES[@]}" -gt 0 ]; then
   set +e
@@ -43,27 +47,30 @@ if [ "${#MODULES[@]}" -gt 0 ]; then
   set -e
 fi
 
-# The name of this job or array element in Slurm's commands. SLURM_JOB_ID is no such name: the last
-# element of an array bears the array's number there, and by it Slurm's commands mean all elements.
+# The name of this job or array element for Slurm's commands. SLURM_JOB_ID does not serve: for the
+# last element of an array it is the number of the whole array, so a command would mean all
+# elements.
 element=${SLURM_ARRAY_JOB_ID:+${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID}
 element=${element:-${SLURM_JOB_ID-}}
-# Runs of one element take its task back from each other at once, and so do tries in one run, which
-# are steps of different numbers where srun starts them.
+# By this name, a run of an element takes its task over at once from an earlier run of that element.
+# So it has no step number: under srun, each try in a run is another step.
 [ -z "$element" ] || export JOB_SCHEDULER_JOB="slurm ${SLURM_CLUSTER_NAME:--} $element"
 
-# A folder of this user on the node for the cache, and one of this job for everything else that is temporary, HOME too.
+# On the node, a folder of this user holds the cache. A folder of this job holds everything else
+# that is temporary, HOME included.
 node=$SCRATCH/job-$UID
-(umask 077 && mkdir -p "$node") || fail "SCRATCH = $SCRATCH in slurm/site.env: expected a folder this user may write on $(hostname)"
+(umask 077 && mkdir -p "$node") || fail "SCRATCH = $SCRATCH in slurm/site.env: expected a folder that this user may write to, on $(hostname)"
 [ -O "$node" ] || fail "$node belongs to another user: choose another SCRATCH in slurm/site.env"
-[ ! -L "$node" ] || fail "$node is a link: remove it, or choose another SCRATCH in slurm/site.env" # anybody may have made it
+# Anybody may have made such a link.
+[ ! -L "$node" ] || fail "$node is a link: remove it, or choose another SCRATCH in slurm/site.env"
 chmod 700 "$node"
 here=$node/${element:-login-$$}
-mkdir -p "$here" || fail "$here cannot be made on $(hostname): see SCRATCH in slurm/site.env"
+mkdir -p "$here" || fail "$here cannot be created on $(hostname): see SCRATCH in slurm/site.env"
 trap 'rm -rf "$here"' EXIT
 export TMPDIR=$here JOB_CACHE_DIR=${JOB_CACHE_DIR:-$node/cache} JOB_PROGRESS_FILE=$here/progress
 
-# Submit this script, which was typed, with the options that it has set as `site`; arguments that
-# begin with a dash are further options of sbatch.
+# Submit this script, which a user runs, with the options in `site`. Leading arguments that begin
+# with a dash are further options for sbatch.
 site=()
 submit_itself() {
   local more=()
@@ -75,36 +82,38 @@ submit_itself() {
   exit
 }
 
-# Write the environment for a container: by file, so that no value stands on a command line. What the image knows better stays out.
-write_environment() ( # how a quote within quotes is written
+# Write the environment for a container into a file, so that no value is on a command line. Leave
+# out the variables that the image sets itself.
+write_environment() ( # how the runtime reads a quote inside quotes
   umask 077
   quote="'"
   for name in $(compgen -e); do
     case $name in PATH | HOME | LD_LIBRARY_PATH | PWD | OLDPWD | SHLVL | _) continue ;; esac
-    [ "$RUNTIME" = apptainer ] || [[ ${!name} != *$'\n'* ]] || fail "$name has several lines: $RUNTIME takes one, mend slurm/site.env"
+    [ "$RUNTIME" = apptainer ] || [[ ${!name} != *$'\n'* ]] || fail "$name has several lines: $RUNTIME takes one, correct it in slurm/site.env"
     printf "%s='%s'\n" "$name" "${!name//$quote/$1}"
   done >"$here/environment"
 )
 
-# Become `job` in the site's runtime. It is called by name, never by the image's ENTRYPOINT; HOME is an empty folder.
-# srun asks for the `allocation`, which is nothing in a job. --export=ALL: after sbatch's --export=PATH
-# it would pass on PATH only.
+# Become `job` in the site's runtime. Call it by name, never by the image's ENTRYPOINT, with an
+# empty folder as HOME. `allocation` holds what srun must ask Slurm for: nothing inside a job. srun
+# needs --export=ALL, since after sbatch's --export=PATH it would pass on PATH only.
 allocation=()
 become_job() {
   local bind binds=("$PWD" "$node" "${BINDS[@]}") mounts=
   case $RUNTIME in
     venv)
-      [ -x "$VENV/bin/job" ] || fail "VENV = $VENV in slurm/site.env: there is no bin/job in it; run 'make env'"
+      [ -x "$VENV/bin/job" ] || fail "VENV = $VENV in slurm/site.env: it contains no bin/job; run 'make env'"
       HOME=$here exec "$VENV/bin/job" "$@"
       ;;
     apptainer)
-      write_environment "'\''" || exit # read as a shell would
+      write_environment "'\''" || exit # apptainer reads the file as a shell does
       exec apptainer exec --nv --cleanenv --no-home --env-file "$here/environment" "${binds[@]/#/--bind=}" --pwd "$PWD" "$IMAGE" job "$@"
       ;;
     charliecloud)
-      write_environment "'" || exit # less the outer quotes, as it is
-      # It insists on USER, mounts TMPDIR over /tmp, and mounts only on folders that the image has.
-      mkdir -p "${binds[@]/#/$IMAGE}" || fail "IMAGE = $IMAGE in slurm/site.env: make these folders in it, to mount on: ${binds[*]}"
+      write_environment "'" || exit # ch-run drops the outer quotes and reads the rest literally
+      # ch-run requires USER, mounts TMPDIR over /tmp, and mounts only on folders that the image
+      # has.
+      mkdir -p "${binds[@]/#/$IMAGE}" || fail "IMAGE = $IMAGE in slurm/site.env: create these folders in it, as mount points: ${binds[*]}"
       USER=$(id -un) exec env -u TMPDIR ch-run --unset-env='*' --set-env --set-env=HOME="$here" --set-env="$here/environment" \
         "${binds[@]/#/--bind=}" --cd="$PWD" "$IMAGE" -- job "$@"
       ;;
@@ -118,10 +127,12 @@ become_job() {
   esac
 }
 
-# Ask the program to leave. Never by TERM or USR1: Slurm may have sent it that itself, and a second one is not obeyed but fatal.
+# Ask the program to leave; fail if it has ended. Never use TERM or USR1: Slurm may have sent it one
+# already, and the second signal ends it at once, without a save.
 ask() {
   if [ "$RUNTIME" = pyxis ]; then
-    # Of a job in transition scancel tries again for 95 s (5 + 6 + ... + 14), long after its steps.
+    # For a job in transition, scancel retries for 95 s (5 + 6 + ... + 14), long after the steps
+    # ended.
     timeout 5 scancel --signal=URG "$element" 2>/dev/null || true
     kill -0 "$1" 2>/dev/null
   else
@@ -129,8 +140,8 @@ ask() {
   fi
 }
 
-# Tell whether this job is running, and we are its latest run: a node taken for lost may still be alive, and us on it.
-# Ask again while the controller is away.
+# Succeed if this job is running and this is its latest run. A node that Slurm took for lost may be
+# alive, with an earlier run on it. Retry while the controller does not answer.
 running() {
   local text state restarts tries
   for ((tries = 0; tries < 30; tries++)); do
@@ -148,26 +159,31 @@ say() {
   echo "$(date +%T) slurm: $1"
 }
 
-# Run `job "$@"` once and set `code` to how it ended; once we are `asked` to leave, so is it.
+# Run `job "$@"` once and set `code` to its exit code. When this script is `asked` to leave, ask
+# `job`.
 run_once() {
   local child
   become_job "$@" &
   child=$!
-  [ -n "$asked" ] || { wait "$child" && code=0 || code=$?; } # asked between two runs: the new one leaves as soon as it can hear
+  # If the request came between two runs, the new one is asked as soon as it can receive a signal.
+  [ -n "$asked" ] || { wait "$child" && code=0 || code=$?; }
   [ -n "$asked" ] || return 0
   say "asked to leave"
-  while ask "$child"; do sleep 0.5; done # until it hears: one that is just starting does not yet
+  while ask "$child"; do sleep 0.5; done # a process that is just starting ignores the signal
   wait "$child" && code=0 || code=$?
-  case $code in 0 | 2 | 69 | 70 | 78) ;; *) code=75 ;; esac # 128+n: it was not up yet, and ended by the signal itself
+  # 128+n: the signal itself ended a process that had not installed its handlers yet.
+  case $code in 0 | 2 | 69 | 70 | 78) ;; *) code=75 ;; esac
 }
 
-# Run `job "$@"` until it is done. What others may go on with (69, 75) is requeued; an error, or an end without a word,
-# is tried again here until it fails the task for good, so that the stages behind it do not wait for ever; every other end is final.
-# The same with and without the administrator's RequeueExit: we leave with neither code, but requeue while we run.
+# Run `job "$@"` until it is done. On 69 and 75, requeue this element: another run can continue.
+# Retry an error or an end without a message here, until the task fails for good; otherwise the next
+# stages would wait forever. Every other exit code is final. This works with and without the
+# administrator's RequeueExit: the script requeues itself while it runs, and exits with neither
+# code.
 until_done() {
   local asked='' code runs=0 fruitless=$OUT/restarts/$element
   rm -f "$JOB_PROGRESS_FILE"
-  trap 'asked=yes' USR1 TERM INT # each of them ends a `wait`
+  trap 'asked=yes' USR1 TERM INT # each of these ends `wait` early
   while run_once "$@"; do
     case $code in
       0 | 2 | 70 | 78) rm -f "$fruitless" && exit "$code" ;;
@@ -177,23 +193,24 @@ until_done() {
     rm -f "$JOB_PROGRESS_FILE"
     runs=$((runs + 1))
     [ "$runs" -lt "$RUNS" ] || exit "$code"
-    say "exit $code: again"
+    say "exit $code: retrying"
   done
   if ! running; then
-    say "exit $code, and the job is cancelled or requeued already: not by us"
+    say "exit $code, and the job is already cancelled or requeued: not requeued here"
     exit 143
   fi
   mkdir -p "${fruitless%/*}"
   if [ -e "$JOB_PROGRESS_FILE" ]; then rm -f "$fruitless"; else echo "$code" >>"$fruitless"; fi
   if [ -e "$fruitless" ] && [ "$(wc -l <"$fruitless")" -gt "$RESTARTS" ]; then
     rm -f "$fruitless"
-    say "exit $code, for the $((RESTARTS + 1)). time without anything new: not requeued; see above what it waits for, and submit again"
+    say "exit $code, run $((RESTARTS + 1)) in a row without progress: not requeued; see above what it waits for, then submit again"
     exit 1
   fi
   say "exit $code: requeued"
-  scontrol requeue "$element" || fail "this job cannot be requeued (see above): submit again, it goes on where it was" 1
+  scontrol requeue "$element" || fail "this job cannot be requeued (see above): submit it again and it resumes" 1
   rm -rf "$here"
   trap - TERM
-  sleep infinity & # Slurm ends us now; an exit of our own could be taken for the job's
+  # Slurm ends this script now. If it exited by itself, Slurm could take that for the job's end.
+  sleep infinity &
   wait
 }

@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
-# Submit an experiment to Slurm, from its data to its report. Afterwards everything is Slurm's; nothing stays running here.
+# Submit an experiment to Slurm, from its data to its report. Slurm does the rest: nothing keeps
+# running on the login node.
 
-# What a shell exports of its options, and where it looks for folders, changes a script: begin again without.
+# Shell options and CDPATH that the caller exported would change how this script runs. So the script
+# starts itself again without them.
 case $'\n'$(compgen -e)$'\n' in
   *$'\nSHELLOPTS\n'* | *$'\nBASHOPTS\n'* | *$'\nPOSIXLY_CORRECT\n'* | *$'\nCDPATH\n'*)
     exec env -u SHELLOPTS -u BASHOPTS -u POSIXLY_CORRECT -u CDPATH bash "$0" "$@"
@@ -13,12 +15,13 @@ usage() {
 slurm/submit.sh EXPERIMENT.toml [options]
 
   --throttle P     at most P tasks of a stage at a time
-  --count K        K tasks in turn in each array element, for trials shorter than a start
-  --prepare-job    prepare in a job, too, not here on the login node
+  --count K        K tasks in turn in each array element, for trials shorter than a process start
+  --prepare-job    prepare in a job as well, not here on the login node
   --dry-run        print every sbatch line, submit nothing
-  --partition, --account, --qos, --time VALUE    for every job, before what the site's file says
+  --partition, --account, --qos, --time VALUE    for every job; they override slurm/site.env
 
-Where and how: slurm/site.env. Submitted again, it does what is not decided yet.
+slurm/site.env says where things are and how jobs run. If you submit an experiment again, it
+continues with the tasks that are not decided yet.
 END
 }
 
@@ -27,7 +30,7 @@ from=$PWD
 cd "$(dirname "$0")/.." || exit 78
 . slurm/run.sh
 
-# --- what is asked for
+# --- the arguments
 experiment='' throttle='' count=1 prepare_job='' dry='' ours=()
 number() {
   [[ $2 =~ ^[1-9][0-9]*$ ]] || fail "$1 '$2': expected a whole number from 1" 2
@@ -54,9 +57,9 @@ while [ $# -gt 0 ]; do
 done
 [ -n "$experiment" ] || fail "which experiment? slurm/submit.sh EXPERIMENT.toml; see --help" 2
 
-# --- what would fail later is said now
-[ -z "$shell" ] || echo "submit.sh: not used: ${shell}of this shell; slurm/site.env alone says where things are" >&2
-private() { # how the file is called, its path
+# --- report now what would fail later
+[ -z "$shell" ] || echo "submit.sh: ignored: ${shell}of this shell; only slurm/site.env says where things are" >&2
+private() { # name of the file in the message, path: fail unless only its owner can read it
   [ -e "$2" ] || fail "$1 = $2: no such file; write it with mode 0600, or run slurm/services.sbatch and wait for it"
   case $(stat -L -c %a "$2") in
     ?00) ;;
@@ -69,8 +72,8 @@ if [ -z "$dry" ]; then
   done
   [ -z "${JOB_DATABASE_URL-}${AWS_SECRET_ACCESS_KEY-}" ] || private "the file with a secret" slurm/site.env
 fi
-most=$(scontrol show config | awk '$1 == "MaxArraySize" { print $3 }') || fail "scontrol does not answer: is this a login node of a Slurm?"
-[ "${most:-0}" -gt 0 ] || fail "MaxArraySize = ${most:-unknown} in Slurm's configuration: it takes no arrays"
+most=$(scontrol show config | awk '$1 == "MaxArraySize" { print $3 }') || fail "scontrol does not answer: is this a login node of a Slurm cluster?"
+[ "${most:-0}" -gt 0 ] || fail "MaxArraySize = ${most:-unknown} in Slurm's configuration: expected 1 or more, since submit.sh needs job arrays"
 
 allocation=("${CPU_OPTIONS[@]}" "${ALL_OPTIONS[@]}" "${ours[@]}")
 run() (become_job "$@")
@@ -79,7 +82,7 @@ of_plan() { awk -v name="$1" '$1 == name { print $2 }' <<<"$plan"; }
 name=$(of_plan experiment)
 logs=$OUT/$name/logs
 
-# --- the jobs, each stage after the one before; those that were made are cancelled unless all are
+# --- the jobs, each stage after the one before. If one cannot be submitted, cancel the others
 submitted=() complete=''
 undo() {
   [ -n "$complete" ] || [ ${#submitted[@]} -eq 0 ] || { scancel "${submitted[@]}" && echo "submit.sh: cancelled: ${submitted[*]}" >&2; }
@@ -88,7 +91,7 @@ undo() {
 trap undo EXIT
 trap 'exit 130' INT TERM HUP
 
-submit() { # what its id is called in a dry run, arguments of sbatch...: set `id`
+submit() { # the id that a dry run prints, arguments of sbatch...: set `id`
   local line=(sbatch --parsable "${@:2}") text
   if [ -n "$dry" ]; then
     id=$1
@@ -102,7 +105,7 @@ submit() { # what its id is called in a dry run, arguments of sbatch...: set `id
   submitted+=("$id")
 }
 
-after() { # dependencies...: as options of sbatch
+after() { # dependencies...: add them to `options`
   local IFS=,
   [ $# -eq 0 ] || options+=("--dependency=$*" --kill-on-invalid-dep=yes)
 }
@@ -122,8 +125,8 @@ fi
 for stage in features trial fold final; do
   elements=$((($(of_plan $stage) + count - 1) / count))
   chunks=$(((elements + most - 1) / most)) ids=()
-  # A throttle holds for one array. So the arrays run in lanes, one after the other in each, and the
-  # lanes share the throttle.
+  # Slurm's throttle limits one array. So the arrays are dealt to lanes, which share the throttle.
+  # In a lane, one array runs after the other.
   lanes=$((throttle > 0 && throttle < chunks ? throttle : chunks))
   for ((first = 0; first < elements; first += most)); do
     last=$((elements - first < most ? elements - first - 1 : most - 1))

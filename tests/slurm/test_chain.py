@@ -131,7 +131,7 @@ def test_a_failing_trial_does_not_stop_the_chain(desk, site):
         desk.until(element, f"element 1 = cnn trial 1, attempt {attempt}\n")
         os.kill(desk.process(element), signal.SIGKILL)
     assert desk.cluster.wait(element, "FAILED")["ExitCode"] == "70:0"
-    assert desk.log(element).count("exit 137: again") == MAX_VANISHED
+    assert desk.log(element).count("exit 137: retrying") == MAX_VANISHED
     wait_for(lambda: not desk.cluster.queue(), 300)
     assert {desk.cluster.job(job)["JobState"] for job in ids[1:]} == {"COMPLETED"}
     report = json.loads((desk.folder / "out" / "small" / "report" / "report.json").read_text())
@@ -258,10 +258,10 @@ def test_wrong_usage(desk, arguments, sentence):
             "RUNTIME=docker",
             "RUNTIME = docker in slurm/site.env: expected venv, apptainer, pyxis or charliecloud",
         ),
-        ("VENV=/nowhere", "there is no bin/job in it; run 'make env'"),
+        ("VENV=/nowhere", "it contains no bin/job; run 'make env'"),
         (
             "SCRATCH=/proc",
-            "SCRATCH = /proc in slurm/site.env: expected a folder this user may write",
+            "SCRATCH = /proc in slurm/site.env: expected a folder that this user may write",
         ),
         ("chmod 644 database-url", "mode 644, others can read the secret in it: chmod 600"),
         ("MODULES=(nothing/1)", "module load nothing/1: see MODULES in slurm/site.env"),

@@ -21,7 +21,8 @@ def test_requeued_in_the_middle(desk, long):
             desk.cluster.run("scontrol", "requeue", element)
         wait_for(lambda: desk.cluster.job(element)["Restarts"] == "1")
     assert desk.cluster.wait(element, "COMPLETED")["Restarts"] == "1"
-    assert "exit 75, and the job is cancelled or requeued already: not by us" in desk.log(element)
+    sentence = "exit 75, and the job is already cancelled or requeued: not requeued here"
+    assert sentence in desk.log(element)
     assert [a["outcome"] for a in long.attempts(2)] == ["interrupted", "complete"]
 
 
@@ -46,7 +47,7 @@ def test_cancelled_is_cancelled(desk, long):
     with desk.bystanders(element):
         with desk.held(element):
             desk.cluster.run("scancel", element)
-        desk.until(element, "not by us")
+        desk.until(element, "not requeued here")
         assert desk.cluster.wait(element, "CANCELLED")["Restarts"] == "0"
     wait_for(lambda: desk.cluster.queue() == [])
     assert [a["outcome"] for a in long.attempts(2)] == ["interrupted"]
@@ -64,7 +65,7 @@ def test_not_ready_is_requeued_until_it_is(desk, small):
         job = desk.cluster.wait(element, "FAILED")
         assert (job["ExitCode"], job["Restarts"]) == ("1:0", "1")
         assert desk.log(element).count("exit 75: requeued") == 1
-        assert "exit 75, for the 2. time without anything new: not requeued" in desk.log(element)
+        assert "exit 75, run 2 in a row without progress: not requeued" in desk.log(element)
     desk.add("RESTARTS=100")
     elements = array_of_folds(desk)
     for element in elements:

@@ -97,7 +97,7 @@ def test_the_environment_of_a_runtime(top, runtime):
     assert seen["CUDA_VISIBLE_DEVICES"] == "1"
     assert seen["JOB_SCHEDULER_JOB"] == "slurm - 17"
     assert seen["JOB_CACHE_DIR"] == f"{top}/job-{os.getuid()}/cache"
-    assert seen["PYTHONPATH"] == f"{top}/own", "the site's, where own models are; not the shell's"
+    assert seen["PYTHONPATH"] == f"{top}/own", "the site's value, not the shell's"
     assert "AWS_SECRET_ACCESS_KEY" not in seen
     if runtime == "venv":
         assert seen["HOME"] == seen["TMPDIR"] == f"{top}/job-{os.getuid()}/17"
