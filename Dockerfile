@@ -1,34 +1,36 @@
 # hadolint global ignore=DL3006,DL3008,DL3042
-# (Not pinned: names of our own stages; versions of Debian packages, which shall have their security updates. pip's cache is a mount.)
+# Why these rules are off: stages are named without a tag; versions of Debian packages are not
+# pinned, so that security updates arrive; pip's cache is a mount, not a layer.
 #
-# `make image` builds this. BASE is any bookworm, best by digest (debian:bookworm-slim@sha256:...), DEVICE cpu or gpu.
-# Where PyPI is reached by a mirror or a proxy, pip's configuration (id=pip) and a CA bundle (id=ca) come in as build secrets,
-# which stay in no layer; with plain internet neither is needed.
+# `make image` builds this. BASE is any bookworm, best by digest (debian:bookworm-slim@sha256:...).
+# DEVICE is cpu or gpu. Behind a mirror or a proxy of PyPI, pip's configuration (id=pip) and a CA
+# bundle (id=ca) are build secrets, which stay in no layer. With direct access, neither is needed.
 ARG BASE=debian:bookworm-slim
 ARG DEVICE=cpu
 
-# --- builder: Debian's pip, outside of the environment, so that none is in it. binutils has `strip`.
+# --- builder: pip is Debian's, outside the environment, which therefore contains none. `strip`
+# comes from binutils.
 FROM ${BASE} AS builder
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends binutils python3-pip python3-venv \
     && rm -rf /var/lib/apt/lists/* \
     && python3 -m venv --without-pip /opt/job
 
-# --- one stage a lock: a change of the other device's invalidates nothing.
+# --- one stage per lock, so that a change of one lock does not rebuild the other device's image.
 FROM builder AS lock-cpu
 COPY requirements.lock /requirements.lock
 FROM builder AS lock-gpu
 COPY requirements-gpu.lock /requirements.lock
 
-# --- dependencies, before the source, which changes more often: by hashes, wheels only.
+# --- dependencies: by hashes, wheels only. They come before the source, which changes more often.
 FROM lock-${DEVICE} AS dependencies
 RUN --mount=type=cache,target=/root/.cache/pip \
     --mount=type=secret,id=pip,target=/etc/pip.conf \
     --mount=type=secret,id=ca,target=/etc/ssl/certs/ca-certificates.crt \
     pip --python /opt/job/bin/python install --quiet --no-compile --only-binary :all: --require-hashes -r /requirements.lock
 
-# --- source: built by the setuptools of the lock, installed beside, so that it becomes a small layer of its own. An exported file
-# system has no ENV; /ch/environment is where Charliecloud looks for it.
+# --- source: built by the setuptools of the lock and installed into a folder, which becomes a small
+# layer of its own. An exported file system has no ENV, so Charliecloud reads /ch/environment.
 FROM dependencies AS source
 COPY . /source
 ARG COMMIT=
@@ -38,8 +40,9 @@ RUN pip --python /opt/job/bin/python wheel --quiet --no-deps --no-build-isolatio
     && mkdir -p /staged/usr/local/bin && ln -s /opt/job/bin/job /staged/usr/local/bin/job \
     && mkdir /staged/ch && printf 'PATH=/usr/local/bin:/usr/bin:/bin\nJOB_GIT_COMMIT=%s\n' "$COMMIT" >/staged/ch/environment
 
-# --- lean: without what only builds, tests or describes. Then the bytecode, which a read-only root could never keep; it does not look
-# at its source's date, which exports and conversions change.
+# --- lean: remove what only builds, tests or describes. Then compile the bytecode, because a
+# read-only root could not store it later. It ignores the date of its source, which exports and
+# conversions change.
 FROM dependencies AS lean
 WORKDIR /opt/job/lib/python3.11/site-packages
 RUN rm -r clang libclang* setuptools* wheel* _distutils_hack distutils-precedence.pth tensorflow/xla_aot_runtime_src \
@@ -48,29 +51,30 @@ RUN rm -r clang libclang* setuptools* wheel* _distutils_hack distutils-precedenc
     && strip --strip-unneeded tensorflow/libtensorflow_*.so.2 \
     && python3 -m compileall -q -j 0 --invalidation-mode unchecked-hash .
 
-# --- runtime: Python and the CAs; nothing privileged, nothing writable to all but /tmp, no trace of apt.
+# --- runtime: Python and the certificate authorities. No setuid file, no trace of apt, and /tmp is
+# the only folder that everybody may write to.
 FROM ${BASE} AS runtime-cpu
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends ca-certificates python3 \
     && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/* \
     && find / -xdev -perm /6000 -exec chmod a-s {} + \
     && chmod o-w /var/tmp /run/lock
-# HOME for a user who has none: of the file system only /tmp need be writable.
+# HOME for a user without one. Only /tmp needs to be writable.
 ENV HOME=/tmp
 WORKDIR /tmp
 
-# --- what the NVIDIA container toolkit is to bring in, where it reads that from the image.
+# --- tell the NVIDIA container toolkit what to mount, where it reads that from the image.
 FROM runtime-cpu AS runtime-gpu
 ENV NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
 
 FROM runtime-${DEVICE}
 COPY --from=lean /opt/job /opt/job
 COPY --from=source /staged /
-# By number, so that `runAsNonRoot` can see it; any other one will do as well.
+# A number, because Kubernetes' `runAsNonRoot` cannot check a name. Any other user works too.
 USER 10001:10001
 ENTRYPOINT ["job"]
 CMD ["--help"]
-# What changes with every build comes last. A result names the commit it was made by.
+# What changes with every build comes last. A result names the commit that produced it.
 ARG BASE
 ARG VERSION=
 ARG COMMIT=

@@ -82,7 +82,7 @@ image: ## build the container image; takes DEVICE=cpu|gpu, BASE=, IMAGE=, NETWOR
 	  --build-arg COMMIT=$(shell git describe --always --abbrev=40 --dirty --exclude='*') $(if $(NETWORK),--network $(NETWORK)) \
 	  $(if $(wildcard $(PIP_CONFIG_FILE)),--secret id=pip$(,)src=$(PIP_CONFIG_FILE)) $(if $(wildcard $(PIP_CERT)),--secret id=ca$(,)src=$(PIP_CERT)) .
 
-docs: $(STAMP) ## the tables of docs/reference, from the code
+docs: $(STAMP) ## write the tables of docs/reference from the code
 	$(VENV)/bin/python docs/generate.py
 
 lint: $(STAMP) ## check formatting, lint, types, spelling and the Dockerfile

@@ -65,7 +65,7 @@ def tpe(ours: str, theirs: str, spec: dict, rounds: int, finished: int) -> Row:
         return _rate("stock", theirs, spec, 8, 0)
 
     our_rates, their_rates = in_turn(rounds, our_rate, their_rate)
-    name = f"TPE, {finished} trials finished, 8 processes, a connection a step"
+    name = f"TPE, {finished} trials finished, 8 processes, one connection per step"
     return compare(name, "trials/s", our_rates, their_rates, limit=0)
 
 
