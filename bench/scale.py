@@ -33,14 +33,14 @@ SIZES = {100: 0.1, 1_000: 0.15, 10_000: 0.5}
 MANY = 12_000
 EPOCHS = 10
 HUNDRED = 100_000  # trials
-LOOK_S = 0.05  # for one look of a fold that waits, after as many trials
-STATUS_S = 0.5  # for one status, after as many trials
+LOOK_S = 0.05  # for one poll of a waiting fold, with that many trials
+STATUS_S = 0.5  # for one status, with that many trials
 CROWD = 1_000
 PROCESSES = 50
 PAUSE_S = 1.0
 FIRSTS = 100
 FIRST_PROCESSES = 5
-REPORT_S = 0.1  # for one report of an epoch, whatever the number of trials
+REPORT_S = 0.1  # for one report of an epoch, with any number of trials
 FINISHED = "select count(*) as n from task where stage = 'trial' and state = 'complete'"
 
 

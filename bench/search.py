@@ -138,7 +138,7 @@ def _seed(world: World, seed: int, studies: dict[str, list]) -> dict[str, dict]:
     if "again" not in studies:
         points = ", ".join([_point(chosen(studies[pruner])) for pruner in SPENT] * AGAIN)
         trials = len(SPENT) * AGAIN
-        # Another seed has other slices and splits of the data, and other initial weights.
+        # Each seed has its own samples and splits of the data, and its own initial weights.
         values = {"pruner": "none", "seed": seed + 100, "trials": trials, "points": points}
         studies["again"] = _study(world, f"again-{seed}", trials * EPOCHS, **values)
     return {str(seed): studies}

@@ -63,7 +63,7 @@ batch_size = 256
 learning_rate = 0.01
 """
 
-# Of a trial of LONG, with nine steps per epoch: long enough to be ended six times.
+# For a trial of LONG, with nine steps per epoch: long enough to be ended six times.
 EPOCHS = 75
 LONG = f"""
 name = "long"

@@ -59,12 +59,16 @@ def test_from_prepare_to_report(tiny):
     assert report["winner"] == max(means, key=means.get)
     with open(tiny.folder / "report" / "leaderboard.csv") as file:
         assert next(csv.DictReader(file))["model"] == report["winner"]
-    check_predict(tiny, stored(database, store, "cnn"))
-    check_export(tiny, "saved_model", "mobilenetv2", stored(database, store, "mobilenetv2"))
-    check_export(tiny, "keras", report["winner"], stored(database, store, report["winner"]))
+    check_predict(tiny, stored_probabilities(database, store, "cnn"))
+    check_export(
+        tiny, "saved_model", "mobilenetv2", stored_probabilities(database, store, "mobilenetv2")
+    )
+    check_export(
+        tiny, "keras", report["winner"], stored_probabilities(database, store, report["winner"])
+    )
 
 
-def stored(database, store, model) -> np.ndarray:
+def stored_probabilities(database, store, model) -> np.ndarray:
     """Return the probabilities of the published final of a model."""
     (row,) = database.rows(
         "select artifact from task where model = %(m)s and stage = 'final'", m=model

@@ -246,7 +246,7 @@ def test_a_cache_that_cannot_be_used(small):
 def test_many_in_turn(small):
     """--count K runs K tasks from I*K on; the exit code of a failed one is that of all."""
     (small.folder / "small.toml").write_text(SMALL.replace("trials = 1", "trials = 3"))
-    # It takes no child's place.
+    # It must not be imported in place of the package in a child process.
     (small.folder / "job.py").write_text("raise SystemExit('a file of the user')")
     small.job("prepare", "small.toml", check=0)
     small.job("trial", "--count", 2, check=0, SLURM_ARRAY_TASK_ID="1")

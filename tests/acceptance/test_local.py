@@ -34,7 +34,7 @@ input_size = 32
 """
 JOB = (sys.executable, "-P", "-m", "job")
 PORT_NOBODY_HAS = "http://127.0.0.1:9"
-# What a user's shell and home may say for other work; none of it is ours.
+# What a user's shell and home may set for other work; none of it must matter here.
 SHELL = {
     "KERAS_BACKEND": "jax",
     "KERAS_NNX_ENABLED": "1",

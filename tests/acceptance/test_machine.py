@@ -168,7 +168,7 @@ def test_a_signal_at_any_moment(site):
     """Ctrl-C ends a command at any moment without a traceback of ours."""
     for delay_s in (0.03, 0.04, 0.05, 0.06, 0.08, 0.1, 0.15):
         child = site.start("list")
-        time.sleep(delay_s)  # where it then is does not matter
+        time.sleep(delay_s)  # any moment of its work will do
         child.send(signal.SIGINT)
         assert child.wait() in (75, -signal.SIGINT, 1)
         assert "job/" not in child.text().partition("Traceback")[2], child.text()

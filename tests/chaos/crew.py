@@ -21,7 +21,7 @@ ALLOWED = (0, 69, 75)
 NO_REQUEST = (signal.SIGKILL, signal.SIGSTOP, signal.SIGCONT)  # they do not ask a worker to leave
 DOUBLED = 0.1  # the share of starts that are a second process for the same task
 CHATTER = ("I0000", "WARNING: All log messages")
-ALONE = 4  # each so many starts is one that imports TensorFlow by itself, and may be hit there
+ALONE = 4  # one in so many starts imports TensorFlow by itself, and may be hit during the import
 HEARD_S = 10.0
 LATE_S = 2.0  # allowed beyond the grace, on a busy machine
 

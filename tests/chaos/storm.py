@@ -90,7 +90,7 @@ class Storm:
         self.notes = Counter()
         # The worker, the end of its pause, and the attempt that was paused.
         self.pauses: list[tuple[Worker, float, int]] = []
-        # Got a signal while training: a hit if they end there.
+        # Workers that got a signal while training; each is a hit if it ends there.
         self.asked: list[tuple[Worker, str]] = []
         self.started = time.monotonic()
 

@@ -38,7 +38,7 @@ def test_a_restart_of_postgresql(long, away_s, tmp_path):
 
 def test_connections_dropped_one_by_one(long):
     """A worker whose connections drop again and again, at any point, finishes in one attempt."""
-    # From a connection's first bytes to the middle of a statement.
+    # From the first bytes of a connection to the middle of a statement.
     cuts = (50, 250, 450, 700, 1000)
     with Proxy(*long.address) as proxy:
         url = long.through(proxy.port)

@@ -484,7 +484,8 @@ def test_bytes_that_are_too_many_for_one_request_go_in_parts(proxy, two):
     proxy.set("cut", side="client", after=MB, times=3)
     stored = store.put("k", content)
     assert proxy.fault == "pass"
-    assert stored.etag.endswith("-3") and stored.size == len(content)  # S3's mark of three parts
+    # S3 marks the ETag of an upload in three parts.
+    assert stored.etag.endswith("-3") and stored.size == len(content)
     assert near.head("k") == stored == near.listing("")[0] and near.get("k") == content
     assert "-" not in store.put("small", content[: 10 * MB]).etag
 
@@ -512,7 +513,7 @@ def test_a_download_that_is_cut(proxy, two, tmp_path):
     assert [p.name for p in tmp_path.iterdir() if p.name.startswith("no")] == []
 
 
-@pytest.mark.filterwarnings("ignore:tzname")  # of a time that was cut in its zone
+@pytest.mark.filterwarnings("ignore:tzname")  # for a time that is cut within its zone
 def test_answers_cut_anywhere(proxy, two, tmp_path):
     """A truncated answer is never taken for a whole one, wherever the cut is."""
     store, near = two(sleep=lambda _: None)

@@ -486,7 +486,7 @@ def test_a_database_that_lost_some_tables_is_not_called_empty(database, gone):
     )
     with pytest.raises(Invalid, match=expected):
         worker(database).claim(TRIAL)
-    if gone != "trials":  # Optuna makes its own again, empty
+    if gone != "trials":  # Optuna creates its tables again, empty
         with pytest.raises(Invalid, match=expected):
             database.create_schema()
             _register(database, parse(SPEC), STAGED)

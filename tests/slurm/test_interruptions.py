@@ -57,7 +57,7 @@ def test_a_node_goes_down(desk, long):
     pid = desk.process(element)
     os.kill(pid, signal.SIGSTOP)
     try:
-        with desk.bystanders(element):  # they hold all places of the other node
+        with desk.bystanders(element):  # they fill the other node
             desk.cluster.run("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
         wait_for(lambda: len(long.attempts(2)) == 2)
     finally:

@@ -33,7 +33,7 @@ def test_pyxis(desk, long):
     with desk.bystanders(element):
         desk.until(element, "saved at step")
         os.kill(desk.process(element), signal.SIGKILL)
-        desk.until(element, "attempt 2")  # by the next step, without the lease's end
+        desk.until(element, "attempt 2")  # in the next step, before the lease ends
         with desk.held(element):
             desk.cluster.run("scancel", "--batch", "--signal=USR1", element)
         desk.until(element, "exit 75: requeued", seconds=60)  # scancel may try for 95 s

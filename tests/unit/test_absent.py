@@ -25,7 +25,7 @@ from job.report.summary import summarise, to_text
 ABOUT = {"format": "keras", "factory": None, "sha256": "0" * 64}
 SEARCH = {"metric": "balanced_accuracy", "trials": 6}
 TWO_MODELS = ONE_MODEL | {"models": {"cnn": {}, "vgg16": {"input_size": 32}}, "search": SEARCH}
-NAMES = {"cnn", "vgg16"}  # keys that are names of ours: what is below one is below each
+NAMES = {"cnn", "vgg16"}  # keys that are names: what holds below one of them holds below each
 # What `summarise` always writes. The values below these branches may be missing.
 BRANCHES = re.compile(
     r"data|data\.classes(\.\*)?"
@@ -73,7 +73,7 @@ def entries(value):
     return enumerate(value) if isinstance(value, list) else ()
 
 
-def taken_from(value, path: tuple, removed: bool):
+def remove_at(value, path: tuple, removed: bool):
     """Remove the value at a path from its dict, or replace it by None."""
     *way, last = path
     for key in way:
@@ -87,7 +87,7 @@ def taken_from(value, path: tuple, removed: bool):
         value[last] = None
 
 
-def written(collected, summary: dict) -> list[str]:
+def render_texts(collected, summary: dict) -> list[str]:
     """Return the text of a report and of a card, and write the machine-readable files too."""
     to_text(summary)
     rows = list(csv.DictReader(io.StringIO(leaderboard(summary))))
@@ -103,7 +103,7 @@ def check(texts: list[str]) -> None:
         assert not missing, text[max(missing.start() - 60, 0) : missing.end() + 20]
 
 
-PLACES: dict[str, tuple] = {}  # the first of those alike
+PLACES: dict[str, tuple] = {}  # the first of several equal ones
 for name, path in places(finished()[1]):
     if not BRANCHES.fullmatch(name):
         PLACES.setdefault(name, path)
@@ -115,9 +115,9 @@ def test_each_value_of_the_summary_may_be_absent(removed):
     collected, summary = finished()
     for name, path in PLACES.items():
         lacking = deepcopy(summary)
-        taken_from(lacking, path, removed)
+        remove_at(lacking, path, removed)
         try:
-            check(written(collected, lacking))
+            check(render_texts(collected, lacking))
         except Exception as exc:
             exc.add_note(f"without {name}")
             raise
@@ -133,7 +133,7 @@ def test_a_full_report_lacks_nothing(monkeypatch):
         return seen(environment, value)
 
     monkeypatch.setattr(absent.ForgivingEnvironment, "_or_absent", known)
-    written(*finished())
+    render_texts(*finished())
     assert missed == {"alpha"}
     with pytest.raises(UndefinedError, match="'figuer' is undefined"):
         absent.environment(()).from_string("{{ figuer }}").render(figure=1)
@@ -146,7 +146,7 @@ def test_a_class_without_images_or_predictions_is_named():
     p = np.eye(4, dtype=np.float32)[np.arange(40) // 2 % 2]
     scored = evaluate.evaluate(labels, p, made.data["classes"], 1, method=2)
     made.models["cnn"].tasks["final"][0].metrics.update(scored)
-    page, text = written(made, summarise(made))
+    page, text = render_texts(made, summarise(made))
     named = "Neither in the test part nor ever predicted: emu|x, bee."
     assert f"{named} No score is defined there" in page
     assert named.replace("|", "\\|") in text
@@ -170,11 +170,11 @@ def test_many_values_of_the_summary_may_be_absent(missing):
     collected, summary = finished()
     lacking = deepcopy(summary)
     for name, removed in missing:
-        taken_from(lacking, PLACES[name], removed)
-    check(written(collected, lacking))
+        remove_at(lacking, PLACES[name], removed)
+    check(render_texts(collected, lacking))
 
 
-def loose(collected) -> dict:
+def optional_parts(collected) -> dict:
     """Return the parts of the results in which a row or a file may lack values."""
     return {
         name: {
@@ -192,7 +192,7 @@ def loose(collected) -> dict:
 # Without these nothing was staged.
 STAGED = re.compile(r"data\.(id|classes(\.\*)?|image_shape(\..*)?|train|test)")
 GIVEN: dict[str, tuple] = {}
-for name, path in places(loose(finished()[0])):
+for name, path in places(optional_parts(finished()[0])):
     if "." in name and not STAGED.fullmatch(name):
         GIVEN.setdefault(name, path)
 
@@ -204,8 +204,8 @@ def test_values_of_rows_and_files_may_be_absent(missing):
     """Whichever values a row or a file lacks, the report and the card are written."""
     collected = deepcopy(finished()[0])
     for name, removed in missing:
-        taken_from(loose(collected), GIVEN[name], removed)
-    check(written(collected, summarise(collected)))
+        remove_at(optional_parts(collected), GIVEN[name], removed)
+    check(render_texts(collected, summarise(collected)))
 
 
 @pytest.mark.parametrize("removed", [False, True], ids=["None", "removed"])
@@ -214,7 +214,7 @@ def test_pictures_are_drawn_from_what_exists(removed):
     """With every optional value missing, all files are written, and no picture shows None."""
     collected = deepcopy(finished()[0])
     for path in GIVEN.values():
-        taken_from(loose(collected), path, removed)
+        remove_at(optional_parts(collected), path, removed)
     files = report.assemble(collected, summarise(collected))
     drawn = [content.decode() for name, content in files.items() if name.endswith(".svg")]
     check([text_of(files["index.html"].decode()), *drawn])

@@ -9,19 +9,19 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (64, 16, 16, 3), dtype=np.uin
 ALL = {"shift": 0.1, "flip": True, "rotation": 15, "zoom": 0.1, "shear": 0.1}
 
 
-def warped(amounts, seed=1):
+def warp_images(amounts, seed=1):
     """Return IMAGES after one warp."""
     return warp(IMAGES, amounts, tf.constant([seed, 0], tf.int32)).numpy()
 
 
 def test_without_amounts_nothing_changes():
     """Without amounts every image comes back as it was."""
-    np.testing.assert_allclose(warped({}), IMAGES, atol=1e-3)
+    np.testing.assert_allclose(warp_images({}), IMAGES, atol=1e-3)
 
 
 def test_a_flip_mirrors_some_images():
     """With flip alone each image is itself or its mirror image, and both occur."""
-    out = warped({"flip": True})
+    out = warp_images({"flip": True})
     mirrored = IMAGES[:, :, ::-1].astype(np.float32)
     plain = IMAGES.astype(np.float32)
     same = [np.allclose(a, b, atol=1e-2) for a, b in zip(out, plain, strict=True)]
@@ -44,7 +44,7 @@ def test_a_shift_is_bounded():
 
 def test_the_seed_decides():
     """The same seed gives the same warp, another seed a different one; values stay in range."""
-    assert (warped(ALL) == warped(ALL)).all()
-    assert (warped(ALL) != warped(ALL, 2)).any()
-    assert warped(ALL).min() >= 0
-    assert warped(ALL).max() <= 255.001
+    assert (warp_images(ALL) == warp_images(ALL)).all()
+    assert (warp_images(ALL) != warp_images(ALL, 2)).any()
+    assert warp_images(ALL).min() >= 0
+    assert warp_images(ALL).max() <= 255.001

@@ -29,7 +29,7 @@ print(keras_home(), os.environ.get("KERAS_HOME"))
 """
 
 
-def printed(code: str, **environ) -> list[str]:
+def run_code(code: str, **environ) -> list[str]:
     """Return the lines that a separate process prints."""
     command = [sys.executable, "-c", code]
     done = subprocess.run(
@@ -41,7 +41,7 @@ def printed(code: str, **environ) -> list[str]:
 
 def test_a_task_imports_no_unneeded_package():
     """A task imports TensorFlow but no unneeded package; a custom model may import them later."""
-    assert printed(IMPORTED) == ["[]", str(list(UNNEEDED))]
+    assert run_code(IMPORTED) == ["[]", str(list(UNNEEDED))]
 
 
 OTHER_WORK = {
@@ -62,14 +62,14 @@ def test_a_users_configuration_is_ignored(tmp_path, configuration):
     """
     (tmp_path / "keras.json").write_text(json.dumps(configuration))
     home = str(tmp_path)
-    lines = printed(CONFIGURED, KERAS_HOME=home, KERAS_BACKEND="torch", KERAS_MAX_EPOCHS="none")
+    lines = run_code(CONFIGURED, KERAS_HOME=home, KERAS_BACKEND="torch", KERAS_MAX_EPOCHS="none")
     assert lines == ["tensorflow channels_last float32 1e-07", f"{tmp_path} {tmp_path}"]
 
 
 def test_nothing_is_written_into_a_home(tmp_path):
     """Without KERAS_HOME, Keras' folder is in the home, and importing creates no file there."""
     environ = {"HOME": str(tmp_path), "KERAS_HOME": ""}
-    assert printed(CONFIGURED, **environ)[1] == f"{tmp_path}/.keras "
+    assert run_code(CONFIGURED, **environ)[1] == f"{tmp_path}/.keras "
     assert list(tmp_path.iterdir()) == []
 
 

@@ -78,7 +78,7 @@ def features(shard: int) -> bytes:
     return staging.npy(np.full((2, 3), shard))
 
 
-def listed(files: dict[str, bytes]) -> dict:
+def list_files(files: dict[str, bytes]) -> dict:
     """Return hash and size of each file, as a manifest or a result lists them."""
     return {
         name: {"sha256": provenance.sha256(content), "size": len(content)}
@@ -98,7 +98,7 @@ def context_of(store, tmp_path):
     images = np.zeros((8, 4, 4, 3), np.uint8)
     labels = np.arange(8)
     files = {"train-images.npy": staging.npy(images), "train-labels.npy": staging.npy(labels)}
-    manifest = {"id": "d", "files": listed(files)}
+    manifest = {"id": "d", "files": list_files(files)}
     for name, content in files.items():
         store.put(f"data/d/{name}", content)
     for i in range(4):
@@ -127,13 +127,13 @@ def put_result(context, attempt="1-aaaaaaaa") -> str:
     files = {"history.csv": provenance.history_csv(history), "predictions.npz": b"predictions"}
     result = context.identity | {"attempt": 1, "state": "complete", "reason": None}
     result |= {"value": 0.25, "metrics": {}, "step": 18}
-    result |= {"machines": [{"cpu": "x"}], "files": listed(files)}
+    result |= {"machines": [{"cpu": "x"}], "files": list_files(files)}
     for name, content in (files | {"result.json": provenance.seal(result)}).items():
         context.store.put(f"{folder}/{name}", content)
     return folder
 
 
-def befall(store, key, damage):
+def damage_object(store, key, damage):
     """Damage an object of the store."""
     content = DAMAGES[damage](store.get(key))
     if content is None:
@@ -160,7 +160,7 @@ def test_a_whole_result_is_adopted(context_of, attempt):
 def test_a_damaged_result_is_not_used(context_of, name, damage, caplog):
     """A damaged result is skipped with a warning, and the work is done again."""
     context = context_of("cnn")
-    befall(context.store, f"{put_result(context)}/{name}", damage)
+    damage_object(context.store, f"{put_result(context)}/{name}", damage)
     assert not results.adopt(context)
     assert context.attempt.committed is None
     absent = damage == "missing" and name == "result.json"
@@ -192,7 +192,7 @@ def test_what_a_task_needs_and_did_not_make(context_of, needed, damage):
         "features": ("features/2.npy", training._inputs),
     }
     key, use = uses[needed]
-    befall(context.store, key, damage)
+    damage_object(context.store, key, damage)
     words = rf"{key}.*`job verify.*names what is damaged.*`job (repair|prepare)`"
     with pytest.raises(Invalid, match=words):
         use(context)
@@ -205,7 +205,7 @@ def test_samples_that_are_damaged(store, damage):
     problems = []
     np.savez(buffer, images=np.zeros((1, 1, 4, 4, 3), np.uint8))
     store.put("data/d/samples.npz", buffer.getvalue())
-    befall(store, "data/d/samples.npz", damage)
+    damage_object(store, "data/d/samples.npz", damage)
     assert _read_samples(store, {"id": "d"}, problems) is None
     assert len(problems) == 1
 
@@ -215,7 +215,7 @@ def test_a_damaged_manifest_is_no_staged_data(store, damage):
     """A data set with a damaged manifest is not found."""
     store.put("data/d/manifest.json", b'{"id": "d"}')
     assert staging.manifest_in(store, {"id": "d"})
-    befall(store, "data/d/manifest.json", damage)
+    damage_object(store, "data/d/manifest.json", damage)
     assert not staging.manifest_in(store, {"id": "d"})
 
 
@@ -230,7 +230,7 @@ def test_damaged_features_are_made_again(store, damage, monkeypatch):
     key = stages._named("features/d/x/0-", content)
     committed = []
     store.put(key, content)
-    befall(store, key, damage)
+    damage_object(store, key, damage)
     attempt = SimpleNamespace(seconds={}, commit=lambda *what, **_: committed.append(what))
     context = SimpleNamespace(
         registered=None, key=Key("m", "features", 0), store=store, attempt=attempt

@@ -36,7 +36,7 @@ def noise_png(*more):
     return png(24, 16, NOISE.tobytes(), 8, 2, *more)
 
 
-def deep(values, bits):
+def gray_16_bit(values, bits):
     """Return a gray 16-bit image whose largest value is the largest that `bits` can hold."""
     grey = np.array(values, np.uint16).reshape(1, -1).repeat(4, 0)
     grey[0, 0] = 2**bits - 1
@@ -63,7 +63,7 @@ def test_the_depth_of_a_set_is_that_of_its_largest_value(tmp_path, bits, value, 
     files = {
         "train/a/1.png": encoded(np.full((4, 5), value, np.uint16)),
         "train/b/1.png": encoded(np.full((4, 5), 7, np.uint8)),
-        "test/a/1.png": deep([value] * 5, bits),
+        "test/a/1.png": gray_16_bit([value] * 5, bits),
     }
     for source in (write_folder(tmp_path / "set", files), write_tar(tmp_path / "a.tar.gz", files)):
         read = sources.read(source)
@@ -80,7 +80,7 @@ def test_the_depth_of_a_set_is_that_of_its_largest_value(tmp_path, bits, value, 
 
 def test_an_image_to_predict_has_the_depth_of_the_training_data(tmp_path):
     """One image scales by the bits of the training data; one with more is refused, not clipped."""
-    (tmp_path / "1.png").write_bytes(deep([2048] * 5, 12))
+    (tmp_path / "1.png").write_bytes(gray_16_bit([2048] * 5, 12))
     assert pictures.one(tmp_path / "1.png", (4, 5, 3), 12)[1, 1].tolist() == [128] * 3
     assert pictures.one(tmp_path / "1.png", (4, 5, 3))[1, 1].tolist() == [8] * 3
     words = r"has values up to 4095: the model was trained on 10 bits, 0..1023"
@@ -327,12 +327,12 @@ def test_a_large_photo_is_made_smaller_while_it_is_read(form, width, options):
     found = decoding.decode(encoded(picture, form, **options), "x", (12, 16))
     assert found.size == (width, height)
     assert found.image.width == width // (2 if width < 700 else 4)
-    small = shrunk(found.image)
-    wanted = shrunk(plain)
+    small = shrink(found.image)
+    wanted = shrink(plain)
     assert abs(small - wanted).max() <= (30 if mode in ("P", "1") else 3)
 
 
-def shrunk(image) -> np.ndarray:
+def shrink(image) -> np.ndarray:
     """Return an image at 16 x 12 pixels, as integers."""
     return np.asarray(image.resize((16, 12), Image.Resampling.BILINEAR)).astype(int)
 

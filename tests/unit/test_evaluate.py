@@ -82,13 +82,13 @@ def test_an_absent_class_does_not_count(seed):
     p = np.full((60, 7), 0.01, np.float32)
     p[np.arange(60), rng.choice(predicted, 60)] = 0.94
     ours = evaluate.evaluate(labels, p, list("abcdefg"), 1, method=2)
-    same_as_scikit_learn(ours, labels, p.argmax(1))
+    check_against_scikit_learn(ours, labels, p.argmax(1))
     weights = np.concatenate(list(evaluate.resamples(labels, 3)))[:40]
     drawn = scores.weighted_scores(weights, labels, p, auc=False, method=2)
     for row, times in enumerate(weights.astype(int)):
         drawn_scores = {name: v[row] for name, v in drawn.items()}
         drawn_guess = np.repeat(p.argmax(1), times)
-        same_as_scikit_learn(drawn_scores, np.repeat(labels, times), drawn_guess)
+        check_against_scikit_learn(drawn_scores, np.repeat(labels, times), drawn_guess)
     for metric, name in (("f1_macro", "f1"), ("balanced_accuracy", "balanced_accuracy")):
         assert evaluate.score(metric, labels, p, method=2) == ours[name]
     nowhere = set(range(7)) - set(labels) - set(p.argmax(1))
@@ -98,7 +98,7 @@ def test_an_absent_class_does_not_count(seed):
     assert set(ours["undefined_precision"]) == never_predicted
 
 
-def same_as_scikit_learn(ours, labels, guess):
+def check_against_scikit_learn(ours, labels, guess):
     """Compare macro averages and balanced accuracy with scikit-learn's."""
     averages = metrics.precision_recall_fscore_support(
         labels, guess, average="macro", zero_division=0

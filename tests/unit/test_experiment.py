@@ -4,7 +4,7 @@ import json
 import tomllib
 
 import pytest
-from test_specification import SMALL, written
+from test_specification import SMALL, write_file
 
 from job.errors import Invalid
 from job.experiment.experiment import METHODS, NEWEST, differences
@@ -14,9 +14,9 @@ from job.experiment.specification import load, parse, stored
 
 def test_fingerprint_ignores_what_may_grow(tmp_path):
     """More trials keep the fingerprint; more epochs change it."""
-    small = load(written(tmp_path, SMALL))
-    more_trials = load(written(tmp_path, SMALL.replace("trials = 3", "trials = 9")))
-    more_epochs = load(written(tmp_path, SMALL.replace("epochs = 2", "epochs = 3")))
+    small = load(write_file(tmp_path, SMALL))
+    more_trials = load(write_file(tmp_path, SMALL.replace("trials = 3", "trials = 9")))
+    more_epochs = load(write_file(tmp_path, SMALL.replace("epochs = 2", "epochs = 3")))
     assert small.fingerprint == more_trials.fingerprint
     assert small.fingerprint != more_epochs.fingerprint
 

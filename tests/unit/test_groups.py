@@ -28,7 +28,7 @@ def patients(n=300, groups=40, classes=4, seed=0):
     return labels, rng.permutation(named)
 
 
-def sides(groups, side):
+def most_sides(groups, side):
     """Return the largest number of sides that one group is on."""
     return max(len(set(side[groups == g].tolist())) for g in np.unique(groups))
 
@@ -42,12 +42,12 @@ def test_splits_keep_groups_whole(seed):
     labels, groups = patients(seed=seed)
     for n in (30, 75, 200):
         taken = np.isin(np.arange(300), splits.take(labels, groups, n, seed, "x", named=True))
-        assert sides(groups, taken) == 1
+        assert most_sides(groups, taken) == 1
         assert taken.sum() == pytest.approx(n, abs=25)
         assert (np.bincount(labels[taken], minlength=4) > 0).all()
         assert (np.bincount(labels[~taken], minlength=4) > 0).all()
     folds = splits.folds(labels, groups, 3, seed, named=True)
-    assert sides(groups, folds) == 1
+    assert most_sides(groups, folds) == 1
     assert (np.bincount(folds) > 60).all()
     assert all((np.bincount(labels[folds == f], minlength=4) > 0).all() for f in range(3))
     assert (folds == splits.folds(labels, groups, 3, seed, named=True)).all()
@@ -113,7 +113,7 @@ def test_held_out_part_and_splits_share_no_group():
     assert len(np.intersect1d(related.train, related.test)) == 0
     assert not related.copies.any()
     made = parts.make_splits(experiment, source.classes, train.labels, related.train)
-    assert sides(train.groups, made.validation) == sides(train.groups, made.folds) == 1
+    assert most_sides(train.groups, made.validation) == most_sides(train.groups, made.folds) == 1
     other = Source("x", tuple("abcd"), Part(pixels, labels, np.roll(groups, 1)), None, {})
     ids = {staging.stage(s, *parts.cut(s, experiment)).manifest["id"] for s in (source, other)}
     assert len(ids) == 2  # other groups are other data

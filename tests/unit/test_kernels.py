@@ -41,7 +41,7 @@ def gradients(net):
     return [np.asarray(a) for a in (probabilities, *found, *net.non_trainable_variables)]
 
 
-def learned(compiled=False, **parameters):
+def train_net(compiled=False, **parameters):
     """Train a small net on colors; return it and its outcome."""
     labels = np.arange(160) % 10
     colors = (labels * 25).astype(np.uint8)
@@ -104,7 +104,7 @@ def test_bfloat16_keeps_float32_variables(monkeypatch):
         return tf.nn.relu(x)
 
     monkeypatch.setattr(keras.layers.ReLU, "call", call)
-    net, outcome = learned(dtype="mixed_bfloat16", epochs=6)
+    net, outcome = train_net(dtype="mixed_bfloat16", epochs=6)
     kernels.chosen_dtype.cache_clear()
     assert tf.bfloat16 in seen.values()
     assert {v.dtype for v in net.variables if "seed" not in v.path} == {"float32"}
@@ -130,8 +130,8 @@ def test_bfloat16_where_the_device_has_it(flags, chosen, monkeypatch, caplog):
 @pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
 def test_xla_compiles_a_whole_step(dtype):
     """XLA compiles a whole step in either dtype; the numbers are the same except for rounding."""
-    _, plain = learned(dtype=dtype, epochs=1)
-    _, ours = learned(compiled=True, dtype=dtype, epochs=1)
+    _, plain = train_net(dtype=dtype, epochs=1)
+    _, ours = train_net(compiled=True, dtype=dtype, epochs=1)
     assert ours.history[0]["loss"] == pytest.approx(plain.history[0]["loss"], rel=0.05)
 
 

@@ -41,7 +41,7 @@ def folder(tmp_path, monkeypatch):
             del sys.modules[name]
 
 
-def parsed(tmp_path, more: str):
+def parse_with(tmp_path, more: str):
     """Return the experiment of FILE with more lines."""
     path = tmp_path / "e.toml"
     path.write_text(FILE + more)
@@ -54,7 +54,7 @@ def test_any_other_key_is_a_custom_parameter(tmp_path):
     A stored experiment reads the same.
     """
     ranges = 'depth = {low = 1, high = 3}\nrate = [1, 0.5]\nkind = ["a", "b"]\n'
-    e = parsed(tmp_path, f"{ranges}wide = [true, false]\nsteps = 4\nepochs = 2\n")
+    e = parse_with(tmp_path, f"{ranges}wide = [true, false]\nsteps = 4\nepochs = 2\n")
     assert e.space("mine") == {
         "learning_rate": Range(1e-3, 1e-2, log=True),
         "batch_size": Choice((32, 64, 128)),
@@ -118,7 +118,7 @@ WRONG = [
 def test_wrong_files_get_one_sentence(tmp_path, more, words):
     """A typo in a common key is no custom parameter; an impossible value is refused by name."""
     with pytest.raises(Invalid) as caught:
-        parsed(tmp_path, more)
+        parse_with(tmp_path, more)
     assert words in str(caught.value)
 
 
@@ -129,7 +129,7 @@ def test_fine_tuning_is_set_in_the_file(tmp_path):
     """
 
     def tuned(lines: str):
-        return parsed(tmp_path, f"[models.vgg19]\nepochs = 2\n{lines}")
+        return parse_with(tmp_path, f"[models.vgg19]\nepochs = 2\n{lines}")
 
     without = tuned("")
     off = tuned('unfreeze = 0\nclass_weights = "none"')
@@ -173,7 +173,7 @@ def test_the_source_is_what_is_imported(folder):
 def test_an_experiment_keeps_its_source(folder):
     """A sealed experiment names its source; a file or a worker with another source is refused."""
     (folder / "mine.py").write_text(HEAD + NET)
-    sealed = custom_source.seal(parsed(folder, "epochs = 2"))
+    sealed = custom_source.seal(parse_with(folder, "epochs = 2"))
     own = sealed.models["mine"]
     assert custom_source.seal(parse(sealed.spec)) == sealed
     custom_source.check("mine", own)
@@ -199,7 +199,7 @@ def test_a_good_model_is_proved(folder):
     So does a subclass of keras.Model.
     """
     (folder / "mine.py").write_text(HEAD + GOOD)
-    custom_check.prove(parsed(folder, "epochs = 2\nunits = [2, 3]"), "mine", (8, 8, 3), 3)
+    custom_check.prove(parse_with(folder, "epochs = 2\nunits = [2, 3]"), "mine", (8, 8, 3), 3)
     lstm = keras.layers.LSTM(2, return_state=True)
     inputs = keras.Input((4, 3))
     rows = layers(keras.Model(inputs, lstm(inputs)[0]))
@@ -326,7 +326,7 @@ def test_prepare_refuses_a_bad_model(folder, what):
         head = "" if "Python" in what or "import" in what else HEAD
         (folder / "mine.py").write_text(head + text)
     with pytest.raises(Invalid, match=words) as caught:
-        experiment = parsed(folder, "epochs = 2\nkind = ['a', 'b']")
+        experiment = parse_with(folder, "epochs = 2\nkind = ['a', 'b']")
         custom_source.seal(experiment)
         custom_check.prove(experiment, "mine", (8, 8, 3), 3)
     assert "\n" not in str(caught.value)

@@ -34,7 +34,7 @@ def pictures():
     }
 
 
-def made(kind, folder):
+def describe_source(kind, folder):
     """Return the arguments of `sources.read` for a data set of this kind."""
     x = RGBA.reshape(6, 6, 4, 4)
     y = np.array([0, 1, 2, 0, 1, 2])
@@ -72,5 +72,5 @@ def made(kind, folder):
 )
 def test_the_id_stays(tmp_path, kind, id):
     """Classes, pixels and labels are still those read at 5cdea46, by the id over all of them."""
-    source = sources.read(*made(kind, tmp_path))
+    source = sources.read(*describe_source(kind, tmp_path))
     assert staging.stage(source, source.train, source.test or source.train).manifest["id"] == id

@@ -90,7 +90,7 @@ def test_a_file_that_may_not_be_read_does_not_stop_the_others():
     me = os.geteuid()
     try:
         if me == 0:
-            os.setresuid(NOBODY, NOBODY, me)  # access(2) asks for the real one
+            os.setresuid(NOBODY, NOBODY, me)  # access(2) checks the real user
         try:
             arguments = ["model", str(top / "closed.png")]
             paths = command.make_context("predict", arguments).params["paths"]
@@ -167,7 +167,7 @@ def save_keras_model(path: Path) -> None:
     keras.Model(inputs, {"probabilities": probabilities}).save(path)
 
 
-def exported(folder: Path, form: str, path: Path) -> None:
+def make_export(folder: Path, form: str, path: Path) -> None:
     """Make a folder an export with the right sha256, as the maker of a foreign model could."""
     about = {"schema": 1, "format": form, "model": "m", "factory": None}
     about |= {"classes": ["a", "b"], "image_shape": [4, 6, 3]}
@@ -186,7 +186,7 @@ def test_a_saved_model_is_run_by_who_trusts_it(tmp_path, photo):
 
     model = Evil()
     tf.saved_model.save(model, str(tmp_path / "saved_model"), signatures=model.serve)
-    exported(tmp_path, "saved_model", tmp_path / "saved_model")
+    make_export(tmp_path, "saved_model", tmp_path / "saved_model")
     command = [sys.executable, "-m", "job", "predict", str(tmp_path), str(photo)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert (
@@ -217,7 +217,7 @@ def test_a_keras_file_runs_no_code(tmp_path, layer):
         with zipfile.ZipFile(tmp_path / "model.keras", "w") as archive:
             for name, content in (files | {"config.json": json.dumps(config)}).items():
                 archive.writestr(name, content)
-    exported(tmp_path, "keras", tmp_path / "model.keras")
+    make_export(tmp_path, "keras", tmp_path / "model.keras")
     words = "cannot be loaded as a Keras model: .* risk of arbitrary code execution"
     with pytest.raises(Invalid, match=words) as caught:
         of_folder(tmp_path)
@@ -244,7 +244,7 @@ def test_a_keras_file_runs_no_code(tmp_path, layer):
 def test_what_a_folder_says_of_itself(tmp_path, photo, wrong, words):
     """Whatever a foreign model.json holds, the error is one sentence."""
     save_keras_model(tmp_path / "model.keras")
-    exported(tmp_path, "keras", tmp_path / "model.keras")
+    make_export(tmp_path, "keras", tmp_path / "model.keras")
     about = json.loads((tmp_path / ABOUT).read_text()) | wrong
     (tmp_path / ABOUT).write_text(json.dumps(about))
     with pytest.raises(Invalid, match=re.escape(words)):

@@ -51,7 +51,7 @@ def text_of(page: str) -> str:
     return text.replace("&nbsp;", " ").replace("\xa0", " ")
 
 
-def without_fold(collected: Collected, state: str = "waiting") -> Collected:
+def remove_fold(collected: Collected, state: str = "waiting") -> Collected:
     """Remove the result of fold 1 of mobilenetv2."""
     model = collected.models["mobilenetv2"]
     reason = "3 attempts failed in a row, the last with: OOM" if state == "failed" else None
@@ -131,7 +131,7 @@ def test_mean_and_out_of_fold_are_of_all_folds():
 
 def test_a_missing_fold_is_never_averaged_away():
     """Without one fold a model has no mean, no range and no pooled accuracy, and nobody wins."""
-    collected = without_fold(make())
+    collected = remove_fold(make())
     summary = summarise(collected)
     fold = summary["models"]["mobilenetv2"]["fold"]
     assert fold["mean"] is None
@@ -147,7 +147,7 @@ def test_a_missing_fold_is_never_averaged_away():
 
 def test_a_failed_model_leaves_the_comparison_with_a_reason():
     """If a model can no longer get a mean, the best of the others wins and the page says why."""
-    collected = without_fold(make(), "failed")
+    collected = remove_fold(make(), "failed")
     summary = summarise(collected)
     assert summary["winner"] == "vgg16"
     words = (
@@ -426,7 +426,7 @@ def test_equal_trials_have_no_importances():
     assert found["reason"] == "all complete trials have the same value"
 
 
-def searched(**fixed) -> Collected:
+def make_searched_trials(**fixed) -> Collected:
     """Make trials that search every parameter that is not fixed here."""
     parameters = SPEC["parameters"] | fixed
     collected = make(spec=ONE_MODEL | {"search": {"trials": 6}, "parameters": parameters})
@@ -461,12 +461,14 @@ def searched(**fixed) -> Collected:
 )
 def test_what_was_searched_is_drawn(fixed, words):
     """Learning rate and batch size are drawn against each other, or the value against one."""
-    assert re.search(f'aria-label="[^"]*{words}"', page_of(searched(**fixed), pictures=True))
+    assert re.search(
+        f'aria-label="[^"]*{words}"', page_of(make_searched_trials(**fixed), pictures=True)
+    )
 
 
 def test_where_nothing_varies_the_page_says_so():
     """Where a picture is missing, a sentence says why."""
-    page = page_of(searched(learning_rate=0.001, batch_size=64), pictures=True)
+    page = page_of(make_searched_trials(learning_rate=0.001, batch_size=64), pictures=True)
     words = "No picture of learning rate and batch size: neither varies among 5 complete trials."
     assert words in text_of(page)
     assert "complete trials by" not in page

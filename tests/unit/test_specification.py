@@ -21,7 +21,7 @@ epochs = 2
 """
 
 
-def written(tmp_path, text):
+def write_file(tmp_path, text):
     """Write an experiment file and return its path."""
     path = tmp_path / "e.toml"
     path.write_text(text)
@@ -72,7 +72,7 @@ def test_a_file_that_no_editor_of_ours_wrote(tmp_path, content, words):
 
 def test_defaults_search_learning_rate_and_batch_size(tmp_path):
     """By default learning rate and batch size are searched, as in the original work."""
-    experiment = load(written(tmp_path, SMALL))
+    experiment = load(write_file(tmp_path, SMALL))
     assert experiment.space("cnn") == {
         "learning_rate": Range(1e-4, 1e-2, log=True),
         "batch_size": Choice((32, 64, 128)),
@@ -87,7 +87,7 @@ def test_model_overrides_parameters(tmp_path):
 learning_rate = {low = 1, high = 2}
 batch_size = {low = 8, high = 16, step = 4}
 """
-    experiment = load(written(tmp_path, SMALL.replace("epochs = 2", model) + parameters))
+    experiment = load(write_file(tmp_path, SMALL.replace("epochs = 2", model) + parameters))
     assert experiment.fixed("cnn")["learning_rate"] == 0.5
     assert experiment.space("cnn") == {
         "batch_size": Range(8, 16, step=4),
@@ -98,7 +98,7 @@ batch_size = {low = 8, high = 16, step = 4}
 
 def test_notes_say_what_has_no_effect(tmp_path):
     """A note names a setting that has no effect."""
-    notes = load(written(tmp_path, SMALL)).notes
+    notes = load(write_file(tmp_path, SMALL)).notes
     assert notes == ("trials = 3: random search; TPE starts after 10",)
 
 
@@ -108,10 +108,10 @@ def test_a_size_is_a_side_or_two(tmp_path):
     The specification has groups and a size only if the file sets them.
     """
     text = SMALL.replace('"digits"', '"x.zip"\nimage_size = [24, 32]\ngroups = "g.csv"')
-    experiment = load(written(tmp_path, text))
+    experiment = load(write_file(tmp_path, text))
     assert experiment.spec["data"]["image_size"] == [24, 32]
     assert parse(experiment.spec) == experiment
-    assert not {"groups", "image_size"} & load(written(tmp_path, SMALL)).spec["data"].keys()
+    assert not {"groups", "image_size"} & load(write_file(tmp_path, SMALL)).spec["data"].keys()
 
 
 SOURCE = 'source = "digits"'
@@ -218,7 +218,7 @@ WRONG = [
 def test_wrong_files_get_one_sentence(tmp_path, old, new, words):
     """The error of a wrong file names the file, the key, the value and what is expected."""
     assert old in SMALL
-    path = written(tmp_path, SMALL.replace(old, new))
+    path = write_file(tmp_path, SMALL.replace(old, new))
     with pytest.raises(Invalid) as caught:
         load(path)
     assert words in str(caught.value)
@@ -232,7 +232,7 @@ def test_files_that_are_none(tmp_path):
     for path, words in (
         (tmp_path / "no.toml", "no such file"),
         (tmp_path, "cannot be read"),
-        (written(tmp_path, "= ="), "is not TOML"),
+        (write_file(tmp_path, "= ="), "is not TOML"),
     ):
         with pytest.raises(Invalid, match=words):
             load(path)
