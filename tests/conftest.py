@@ -5,12 +5,15 @@ A session has one PostgreSQL and one S3; each test has a database and a prefix o
 
 import uuid
 
-import forked
 import pytest
-from world import LONG, SMALL, TINY, Long, Site, wait_for, write_images
 
 from job.coordination.database import Database
 from job.interrupt import INTERRUPT
+from tests.support import forked
+from tests.support.experiments import LONG, SMALL, TINY, write_images
+from tests.support.long_trials import Long
+from tests.support.site import Site
+from tests.support.waiting import wait_for
 
 
 @pytest.fixture(autouse=True)

@@ -6,7 +6,6 @@ import urllib.error
 import urllib.request
 
 import pytest
-from world import Child
 
 from job.coordination import study, tasks
 from job.coordination.database import Database
@@ -16,6 +15,7 @@ from job.experiment import serialize
 from job.experiment.specification import parse
 from job.experiment.task import Key
 from job.work.prepare import _register
+from tests.support.site import Child
 
 LEARNING_RATE = {"low": 1e-3, "high": 1e-1, "log": True}
 SPEC = {

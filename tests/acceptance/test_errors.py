@@ -6,10 +6,11 @@ import sys
 
 import numpy as np
 import pytest
-from world import SMALL, imports
 
 from job.coordination.database import Database
 from job.storage.store import open_store
+from tests.support.experiments import SMALL
+from tests.support.site import imports
 
 
 def sentence(done):

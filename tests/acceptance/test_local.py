@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from world import wait_for
+
+from tests.support.waiting import wait_for
 
 FILE = """
 name = "small"

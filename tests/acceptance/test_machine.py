@@ -11,12 +11,12 @@ import sys
 import time
 
 import pytest
-from world import SMALL
 
 from job import __version__
 from job.coordination import schema
 from job.coordination.database import Database
 from job.errors import Invalid
+from tests.support.experiments import SMALL
 
 JOB = f"{sys.executable} -m job"
 PLAN = f"{JOB} plan small.toml"

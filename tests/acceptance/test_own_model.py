@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from world import imports
 
 from job.coordination.database import Database
 from job.storage.store import open_store
+from tests.support.site import imports
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "own"
 

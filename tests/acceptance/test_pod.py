@@ -4,10 +4,9 @@ import json
 import os
 import time
 
-from world import SMALL
-
 from job.coordination.database import Database
 from job.storage.store import open_store
+from tests.support.experiments import SMALL
 
 
 def records(done) -> list[dict]:

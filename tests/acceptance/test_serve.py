@@ -5,10 +5,11 @@ import signal
 from contextlib import suppress
 
 import pytest
-from world import address, wait_for
 
 from job.coordination.database import Database
 from job.errors import Unreachable
+from tests.support.servers import address
+from tests.support.waiting import wait_for
 
 
 def test_it_resumes_with_its_data(site):

@@ -6,11 +6,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from made import ONE_MODEL, SPEC, make
 
 from job.report.figures import draw
 from job.report.page import render
 from job.report.summary import summarise
+from tests.support.made_reports import ONE_MODEL, SPEC, make
 
 HERE = Path(__file__).parent
 LOOKS = ("light", "dark", "phone", "phone dark")

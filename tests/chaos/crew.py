@@ -13,9 +13,9 @@ from pathlib import Path
 from job import child
 from job.errors import JobError
 from job.experiment.task import Key
-from tests import forked
 from tests.chaos.experiments import BEFORE, ROOT, Subject, Task
 from tests.chaos.servers import GRACE_S
+from tests.support import forked
 
 ALLOWED = (0, 69, 75)
 NO_REQUEST = (signal.SIGKILL, signal.SIGSTOP, signal.SIGCONT)  # they do not ask a worker to leave

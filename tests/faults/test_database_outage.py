@@ -5,11 +5,12 @@ import signal
 import time
 
 import pytest
-from proxy import Proxy
-from world import EPOCHS, TRIAL, wait_for
 
 from job.local.embedded import Postgres
 from job.storage.paths import task_file
+from tests.support.experiments import EPOCHS, TRIAL
+from tests.support.proxy import Proxy
+from tests.support.waiting import wait_for
 
 
 @pytest.mark.parametrize("away_s", [3, 36])

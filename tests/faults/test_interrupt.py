@@ -8,12 +8,13 @@ import sys
 import time
 from pathlib import Path
 
-import forked
 import pytest
-from proxy import Proxy
-from world import EPOCHS, TRIAL, wait_for
 
 from job.storage.paths import task_file
+from tests.support import forked
+from tests.support.experiments import EPOCHS, TRIAL
+from tests.support.proxy import Proxy
+from tests.support.waiting import wait_for
 
 GRACE_S = 5.0
 # One signal for each of the six attempts before the one that completes.

@@ -2,7 +2,8 @@
 
 import signal
 
-from world import TRIAL, wait_for
+from tests.support.experiments import TRIAL
+from tests.support.waiting import wait_for
 
 # In a folder on PYTHONPATH, this makes the import take 4 s at least, however fast the machine is.
 SLOW_IMPORT = """

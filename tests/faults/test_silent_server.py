@@ -10,7 +10,6 @@ from contextlib import closing
 
 import psycopg2
 import pytest
-from world import stopped
 
 from job.coordination.database import Database
 from job.coordination.registered import Worker, find
@@ -20,6 +19,7 @@ from job.experiment.specification import parse
 from job.experiment.task import Key
 from job.local.embedded import Postgres
 from job.work.prepare import _register
+from tests.support.servers import stopped
 
 SPEC = {
     "name": "small",

@@ -1,11 +1,11 @@
 """Outages of the store under real processes lose nothing and count no error."""
 
 import pytest
-from proxy import Proxy
-from world import wait_for
 
 from job.coordination.database import Database
 from job.storage.store import open_store
+from tests.support.proxy import Proxy
+from tests.support.waiting import wait_for
 
 
 @pytest.fixture

@@ -4,11 +4,12 @@ import json
 import signal
 
 import pytest
-from proxy import Proxy
-from world import EPOCHS, TRIAL, wait_for
 
 from job.learning import provenance
 from job.storage.paths import task_file
+from tests.support.experiments import EPOCHS, TRIAL
+from tests.support.proxy import Proxy
+from tests.support.waiting import wait_for
 
 
 def test_a_complete_result_is_committed_not_trained_again(long):

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from engine import CLIENT, IMAGE, TIMES, Docker, dockerd, make_base, make_image, timed
-from world import Child, Site
+
+from tests.image.engine import CLIENT, IMAGE, TIMES, Docker, dockerd, make_base, make_image, timed
+from tests.slurm.conftest import cluster, desk  # noqa: F401 - fixtures, for Charliecloud
+from tests.support.site import Child, Site
 
 USER = 12345
 HARDENED = (

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from world import wait_for
+from tests.support.waiting import wait_for
 
 ROOT = Path(__file__).parents[2]
 CLIENT = "/usr/bin/docker"  # Debian's: a newer client has its build kit elsewhere

@@ -6,8 +6,9 @@ import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from engine import CLIENT, timed
-from world import TRIAL, wait_for
+from tests.image.engine import CLIENT, timed
+from tests.support.experiments import TRIAL
+from tests.support.waiting import wait_for
 
 
 def test_from_prepare_to_report(tiny, docker, image):

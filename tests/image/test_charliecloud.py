@@ -1,28 +1,20 @@
 """The image as a folder under Charliecloud in a real Slurm: RUNTIME=charliecloud."""
 
-import importlib.util
 import json
 import re
 import shutil
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
 import pytest
-from engine import ROOT, timed
-from world import TINY, wait_for, write_images
 
-# The desk of tests/slurm; its conftest has the same name as ours, so that it is loaded by path.
-sys.path.append(str(ROOT / "tests" / "slurm"))
-_path = ROOT / "tests" / "slurm" / "conftest.py"
-_spec = importlib.util.spec_from_file_location("slurm_conftest", _path)
-_conftest = importlib.util.module_from_spec(_spec)
-sys.modules[_spec.name] = _conftest
-_spec.loader.exec_module(_conftest)
-cluster = _conftest.cluster
-desk = _conftest.desk
-SETTINGS = sys.modules["cluster"].PLAIN
+from tests.image.engine import timed
+from tests.slurm.cluster import PLAIN
+from tests.support.experiments import TINY, write_images
+from tests.support.waiting import wait_for
+
+SETTINGS = PLAIN
 
 
 @pytest.fixture(scope="module")

@@ -16,11 +16,11 @@ from pathlib import Path
 
 import pytest
 import yaml
-from engine import CLIENT, IMAGE
-from world import wait_for
 
 from job.coordination.database import Database
 from job.storage.store import open_store
+from tests.image.engine import CLIENT, IMAGE
+from tests.support.waiting import wait_for
 
 MANIFESTS = Path(__file__).parents[1] / "k8s" / "cpu.yaml"
 STAGES = ("features", "trial", "fold", "final")

@@ -4,7 +4,8 @@ import re
 import subprocess
 
 import pytest
-from engine import CLIENT, IMAGE, timed
+
+from tests.image.engine import CLIENT, IMAGE, timed
 
 
 def test_help_and_version(docker, image):

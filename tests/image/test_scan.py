@@ -7,7 +7,8 @@ import tarfile
 from dataclasses import dataclass
 
 import pytest
-from engine import BASE, CLIENT, ROOT
+
+from tests.image.engine import BASE, CLIENT, ROOT
 
 PACKAGES = "opt/job/lib/python3.11/site-packages/"
 PROGRAMS = (

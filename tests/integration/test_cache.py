@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from world import a_tick_after, wait_for
 
 from job.data.staging import npy
 from job.errors import Invalid, Unreachable
@@ -22,6 +21,7 @@ from job.storage import cache as module
 from job.storage import cache_folder
 from job.storage.cache import Cache
 from job.storage.store import open_store
+from tests.support.waiting import a_tick_after, wait_for
 
 MAKER = """
 import sys, time

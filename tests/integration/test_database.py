@@ -13,9 +13,6 @@ from functools import partial
 
 import psycopg2
 import pytest
-from refusal import refused, refused_in, role, sockets
-from wire import Wire, through
-from world import stopped
 
 from job.coordination.connection import Limits
 from job.coordination.database import Database, alone
@@ -23,6 +20,9 @@ from job.errors import Invalid, JobError, Unreachable
 from job.experiment.specification import parse
 from job.local.embedded import Postgres
 from job.work.prepare import _register
+from tests.support.refusals import refused, refused_in, role, sockets
+from tests.support.servers import stopped
+from tests.support.wire import Wire, through
 
 QUICK = Limits(connect_s=1, answer_s=2, idle_s=2, lock_s=1)
 SPEC = {

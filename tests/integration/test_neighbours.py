@@ -9,7 +9,6 @@ from urllib.parse import urlsplit
 
 import psycopg2
 import pytest
-from refusal import role
 
 from job.coordination import status, study, tasks
 from job.coordination.attempt import UNJUDGED
@@ -25,6 +24,7 @@ from job.storage.store import FolderStore
 from job.verify import collect as recorded
 from job.verify.garbage import garbage
 from job.work.prepare import _register, drop
+from tests.support.refusals import role
 
 SPEC = {
     "name": "small",

@@ -5,7 +5,6 @@ import tomllib
 
 import pytest
 from PIL import Image
-from world import write_images
 
 from job.coordination.database import Database
 from job.data import staged
@@ -14,6 +13,7 @@ from job.experiment.specification import parse
 from job.storage.cache import Cache
 from job.storage.store import open_store
 from job.work.prepare import prepare
+from tests.support.experiments import write_images
 
 FILE = """
 name = "small"

@@ -15,8 +15,6 @@ import threading
 import time
 
 import pytest
-from proxy import Proxy
-from world import wait_for
 
 from job.coordination import status
 from job.coordination.attempt import Attempt
@@ -26,6 +24,8 @@ from job.coordination.tasks import Tasks
 from job.experiment.specification import parse
 from job.experiment.task import Key
 from job.work.prepare import _register
+from tests.support.proxy import Proxy
+from tests.support.waiting import wait_for
 
 SPEC = {
     "name": "small",

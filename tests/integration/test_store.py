@@ -14,7 +14,6 @@ from email.utils import format_datetime
 import pytest
 from botocore.awsrequest import AWSResponse
 from botocore.exceptions import SSLError
-from proxy import Proxy
 
 from job import files
 from job.errors import Interrupted, Invalid, Missing, Unreachable
@@ -23,6 +22,7 @@ from job.storage import s3_errors
 from job.storage.folder import FolderStore
 from job.storage.s3 import S3Store
 from job.storage.store import Store, open_store, sha256_of
+from tests.support.proxy import Proxy
 
 MB = 1_000_000
 

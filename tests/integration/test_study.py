@@ -13,9 +13,7 @@ from pathlib import Path
 import optuna
 import psycopg2
 import pytest
-from promises import ConnectionPerThread
 from psycopg2.extras import RealDictCursor
-from refusal import role
 
 from job.coordination import history, hyperband, study
 from job.coordination.database import Database
@@ -25,6 +23,8 @@ from job.errors import Invalid, Unreachable
 from job.experiment.specification import parse
 from job.experiment.task import Key
 from job.work.prepare import _register
+from tests.support.promises import ConnectionPerThread
+from tests.support.refusals import role
 
 STAGED = {"data": {"id": "d", "files": {}}, "weights": {}, "splits": {}}
 # The validation accuracy by epoch of the first 40 trials of a real study:

@@ -19,7 +19,6 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from promises import CHECK, CLEAN, DIGEST, KEYS, SAME, SCHEDULERS, TRIALS, choose, prepared
 
 from job.coordination import tasks
 from job.coordination.outcome import DECIDED
@@ -27,6 +26,17 @@ from job.coordination.registered import Worker
 from job.coordination.tasks import Tasks
 from job.errors import Impossible, JobError, LeaseLost, NotReady
 from job.experiment.task import Key
+from tests.support.promises import (
+    CHECK,
+    CLEAN,
+    DIGEST,
+    KEYS,
+    SAME,
+    SCHEDULERS,
+    TRIALS,
+    choose,
+    prepared,
+)
 
 HUNT = "STATE_EXAMPLES" in os.environ
 EXAMPLES = int(os.environ.get("STATE_EXAMPLES", 80))

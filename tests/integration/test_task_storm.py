@@ -10,13 +10,13 @@ import threading
 from collections import defaultdict
 
 import pytest
-from promises import CHECK, KEYS, SCHEDULERS, choose, prepared
 
 from job.coordination import tasks
 from job.coordination.outcome import DECIDED
 from job.coordination.registered import Worker
 from job.coordination.tasks import Tasks
 from job.errors import Impossible, JobError, LeaseLost, NotReady
+from tests.support.promises import CHECK, KEYS, SCHEDULERS, choose, prepared
 
 LEASE_S = 0.02
 STEPS = 150

@@ -5,7 +5,6 @@ import time
 from contextlib import closing, suppress
 
 import pytest
-from wire import Wire, through
 
 from job.coordination import selection, tasks
 from job.coordination.attempt import Attempt
@@ -16,6 +15,7 @@ from job.errors import Impossible, Invalid, JobError, LeaseLost, NotReady
 from job.experiment.specification import parse
 from job.experiment.task import Key
 from job.work.prepare import _register
+from tests.support.wire import Wire, through
 
 SPEC = {
     "name": "small",

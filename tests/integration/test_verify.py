@@ -9,11 +9,9 @@ import sys
 import uuid
 from contextlib import contextmanager
 
-import forked
 import numpy as np
 import psycopg2
 import pytest
-from world import Site, a_tick_after, wait_for
 
 from job.coordination.database import Database
 from job.coordination.registered import Worker, find
@@ -28,6 +26,9 @@ from job.storage.store import open_store
 from job.verify import objects, verify
 from job.verify.replayed import Replayed
 from job.work import repair, worker
+from tests.support import forked
+from tests.support.site import Site
+from tests.support.waiting import a_tick_after, wait_for
 
 PROMISES = [
     "exactly N",

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from rendered import BIN, JOBS, OVERLAYS, ROOT, STAGES, golden
+
+from tests.k8s.rendered import BIN, JOBS, OVERLAYS, ROOT, STAGES, golden
 
 GUIDE = (ROOT / "docs" / "guides" / "kubernetes.md").read_text()
 LABELS = {"job-name": "report"}

@@ -8,7 +8,12 @@ from pathlib import Path
 import kubernetes_validate
 import pytest
 import yaml
-from rendered import (
+
+from job.cli.cli import job as commands
+from job.errors import EXIT_CODES
+from job.experiment.specification import load
+from job.settings import S3_VARIABLES, SETTINGS
+from tests.k8s.rendered import (
     BASE,
     JOBS,
     OVERLAYS,
@@ -22,11 +27,6 @@ from rendered import (
     objects,
     pods,
 )
-
-from job.cli.cli import job as commands
-from job.errors import EXIT_CODES
-from job.experiment.specification import load
-from job.settings import S3_VARIABLES, SETTINGS
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)

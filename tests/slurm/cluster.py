@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from world import wait_for
+from tests.support.waiting import wait_for
 
 HOST = socket.gethostname().partition(".")[0]
 CGROUPS = Path("/sys/fs/cgroup")

@@ -10,11 +10,13 @@ from itertools import accumulate
 from pathlib import Path
 
 import pytest
-from cluster import PLAIN
-from conftest import ROOT, environ, processes, words
-from world import SMALL, TINY, wait_for, write_images
 
 from job.coordination.outcome import MAX_VANISHED
+from tests.slurm.cluster import PLAIN
+from tests.slurm.conftest import ROOT
+from tests.slurm.desk import environ, processes, words
+from tests.support.experiments import SMALL, TINY, write_images
+from tests.support.waiting import wait_for
 
 SETTINGS = PLAIN  # MaxArraySize is 3
 TWO_TRIALS = SMALL.replace("trials = 1", "trials = 2") + "[folds]\ncount = 2\n"

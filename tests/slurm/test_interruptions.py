@@ -7,8 +7,10 @@ import os
 import signal
 
 import pytest
-from cluster import OTHER
-from world import EPOCHS, wait_for
+
+from tests.slurm.cluster import OTHER
+from tests.support.experiments import EPOCHS
+from tests.support.waiting import wait_for
 
 SETTINGS = OTHER
 TRIAL = ("JOB_EXPERIMENT=long", "trial", "--model", "cnn")

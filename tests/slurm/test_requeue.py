@@ -6,8 +6,8 @@ This Slurm has RequeueExit and GraceTime, and signals every process of a job.
 import os
 import signal
 
-from cluster import PLAIN
-from world import wait_for
+from tests.slurm.cluster import PLAIN
+from tests.support.waiting import wait_for
 
 SETTINGS = PLAIN
 TRIAL = ("JOB_EXPERIMENT=long", "trial", "--model", "cnn")

@@ -13,10 +13,11 @@ from pathlib import Path
 
 import pytest
 import yaml
-from world import SMALL, wait_for
 
 from job.local.postgres import NOBODY
 from job.local.seaweed import weed
+from tests.support.experiments import SMALL
+from tests.support.waiting import wait_for
 
 MANIFESTS = Path(__file__).parents[1] / "k8s" / "dev.yaml"
 DEBIAN = max(Path("/usr/lib/postgresql").glob("*/bin"))

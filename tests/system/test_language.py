@@ -3,10 +3,10 @@
 import subprocess
 
 import pytest
-from debian import Debian, certificate
-from refusal import refused, refused_in
 
 from job.coordination.database import Database
+from tests.support.refusals import refused, refused_in
+from tests.system.debian import Debian, certificate
 
 
 class German(Debian):

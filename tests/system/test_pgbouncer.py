@@ -11,12 +11,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
-from debian import Debian, certificate
-from world import Site, wait_for
 
 from bench import workers
 from job.coordination.database import Database
 from job.local.postgres import NOBODY, as_nobody
+from tests.support.site import Site
+from tests.support.waiting import wait_for
+from tests.system.debian import Debian, certificate
 
 CONNECTIONS = 3
 CROWD = 64

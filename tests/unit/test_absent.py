@@ -11,8 +11,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jinja2 import UndefinedError
-from made import ONE_MODEL, make
-from test_report import text_of
 
 from job.export.card import card
 from job.learning import evaluate
@@ -21,6 +19,7 @@ from job.report.formatting import num
 from job.report.leaderboard import leaderboard
 from job.report.page import render
 from job.report.summary import summarise, to_text
+from tests.support.made_reports import ONE_MODEL, make, text_of
 
 ABOUT = {"format": "keras", "factory": None, "sha256": "0" * 64}
 SEARCH = {"metric": "balanced_accuracy", "trials": 6}

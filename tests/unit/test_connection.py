@@ -9,12 +9,12 @@ import threading
 from contextlib import closing, contextmanager
 
 import pytest
-from world import address
 
 from job.coordination import address as coordinates
 from job.coordination.address import proof
 from job.coordination.database import Database
 from job.errors import Invalid, UsageError
+from tests.support.servers import address
 
 SCRAM = {"require_auth": "scram-sha-256"}
 ASKS = {

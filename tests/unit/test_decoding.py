@@ -5,11 +5,11 @@ import zlib
 
 import numpy as np
 import pytest
-from files import RED, encoded, images, refused, write_folder, write_tar
 from PIL import Image
 
 from job.data import decoding, metadata, pictures, sources, staging
 from job.errors import Invalid
+from tests.support.datasets import RED, encoded, images, refused, write_folder, write_tar
 
 NOISE = images(1, 16, 24, 3)[0]
 

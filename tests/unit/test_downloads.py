@@ -7,11 +7,11 @@ import socket
 import threading
 
 import pytest
-from files import refused, two_classes, write_tar, write_zip
-from test_cifar10 import cifar_files
 
 from job import errors
 from job.data import buckets, cifar10, downloads, sources
+from tests.support.cifar_archive import cifar_files
+from tests.support.datasets import refused, two_classes, write_tar, write_zip
 
 
 class Server(http.server.BaseHTTPRequestHandler):

@@ -4,19 +4,19 @@ import json
 import tomllib
 
 import pytest
-from test_specification import SMALL, write_file
 
 from job.errors import Invalid
 from job.experiment.experiment import METHODS, NEWEST, differences
 from job.experiment.serialize import toml
 from job.experiment.specification import load, parse, stored
+from tests.support.experiments import THREE_TRIALS, write_experiment
 
 
 def test_fingerprint_ignores_what_may_grow(tmp_path):
     """More trials keep the fingerprint; more epochs change it."""
-    small = load(write_file(tmp_path, SMALL))
-    more_trials = load(write_file(tmp_path, SMALL.replace("trials = 3", "trials = 9")))
-    more_epochs = load(write_file(tmp_path, SMALL.replace("epochs = 2", "epochs = 3")))
+    small = load(write_experiment(tmp_path, THREE_TRIALS))
+    more_trials = load(write_experiment(tmp_path, THREE_TRIALS.replace("trials = 3", "trials = 9")))
+    more_epochs = load(write_experiment(tmp_path, THREE_TRIALS.replace("epochs = 2", "epochs = 3")))
     assert small.fingerprint == more_trials.fingerprint
     assert small.fingerprint != more_epochs.fingerprint
 

@@ -9,7 +9,6 @@ import os
 import stat
 
 import pytest
-from world import a_tick_after
 
 from job import files
 from job.data import downloads
@@ -19,6 +18,7 @@ from job.report.report import _replace
 from job.sentences import outside
 from job.storage import stamps
 from job.storage.folder import FolderStore
+from tests.support.waiting import a_tick_after
 
 
 @pytest.fixture

@@ -4,12 +4,20 @@ import unicodedata
 
 import numpy as np
 import pytest
-from files import encoded, images, refused, two_classes, write_folder, write_npz, write_tar
 
 from job.data import parts, sources, splits, staging
 from job.data.dataset import Part, Source
 from job.errors import Invalid
 from job.experiment.specification import parse
+from tests.support.datasets import (
+    encoded,
+    images,
+    refused,
+    two_classes,
+    write_folder,
+    write_npz,
+    write_tar,
+)
 
 CSV = "image,group\ntrain/cat/1.png,anna\ntrain/dog/1.png,ben\n"
 

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from files import (
+
+from job.data import names, sources
+from tests.support.datasets import (
     GREEN,
     RED,
     encoded,
@@ -20,8 +22,6 @@ from files import (
     write_tar,
     write_zip,
 )
-
-from job.data import names, sources
 
 NOBODY = 65534
 NFC, NFD = (unicodedata.normalize(form, "café") for form in ("NFC", "NFD"))

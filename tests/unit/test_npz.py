@@ -6,9 +6,9 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from files import encoded, images, refused, write_folder, write_npz, write_zip
 
 from job.data import sources
+from tests.support.datasets import encoded, images, refused, write_folder, write_npz, write_zip
 
 
 def test_npz_is_read_back_equal(tmp_path):

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from files import encoded, write_folder, write_npz, write_tar, write_zip
 from PIL import Image
-from test_cifar10 import cifar_files
 
 from job.data import sources, staging
+from tests.support.cifar_archive import cifar_files
+from tests.support.datasets import encoded, write_folder, write_npz, write_tar, write_zip
 
 RNG = np.random.default_rng(7)
 GREY = RNG.integers(0, 256, (12, 12)).astype(np.uint8)

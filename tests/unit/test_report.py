@@ -13,7 +13,6 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-from made import ONE_MODEL, SPEC, START, make
 
 from job.experiment.experiment import NEWEST
 from job.experiment.serialize import toml
@@ -28,6 +27,7 @@ from job.report.page import num, render, share
 from job.report.results import Attempt, Collected, Model, Predictions, Task
 from job.report.summary import summarise, to_text
 from job.storage.store import open_store
+from tests.support.made_reports import ONE_MODEL, SPEC, START, make, text_of
 
 
 @cache
@@ -42,13 +42,6 @@ def page_of(collected: Collected, pictures: bool = False) -> str:
     """Return the page. Drawing takes seconds, so pictures are optional."""
     summary = summarise(collected)
     return render(collected, summary, draw(collected, summary) if pictures else {})
-
-
-def text_of(page: str) -> str:
-    """Return the text a reader sees, with single spaces."""
-    page = re.sub(r"<(style|script)>.*?</\1>|<svg.*?</svg>", "", page, flags=re.S)
-    text = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page))
-    return text.replace("&nbsp;", " ").replace("\xa0", " ")
 
 
 def remove_fold(collected: Collected, state: str = "waiting") -> Collected:

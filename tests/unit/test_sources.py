@@ -12,7 +12,11 @@ import zipfile
 
 import numpy as np
 import pytest
-from files import (
+from PIL import Image
+
+from job import errors
+from job.data import archives, sources
+from tests.support.datasets import (
     BLUE,
     GREEN,
     RED,
@@ -26,10 +30,6 @@ from files import (
     write_tar,
     write_zip,
 )
-from PIL import Image
-
-from job import errors
-from job.data import archives, sources
 
 
 def one_pixel(tmp_path, name, data, **options):

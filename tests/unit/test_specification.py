@@ -8,24 +8,9 @@ import pytest
 from job.errors import Invalid
 from job.experiment.parameters import Choice, Range
 from job.experiment.specification import load, parse, stored
+from tests.support.experiments import THREE_TRIALS, write_experiment
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.toml"))
-SMALL = """
-name = "small"
-[data]
-source = "digits"
-[search]
-trials = 3
-[models.cnn]
-epochs = 2
-"""
-
-
-def write_file(tmp_path, text):
-    """Write an experiment file and return its path."""
-    path = tmp_path / "e.toml"
-    path.write_text(text)
-    return path
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda p: p.stem)
@@ -42,14 +27,19 @@ def test_examples_are_valid_and_stable(path):
     ("content", "words"),
     [
         (
-            SMALL.encode("utf-16"),
+            THREE_TRIALS.encode("utf-16"),
             "is not UTF-8 text (invalid start byte at byte 0): save it as UTF-8",
         ),
-        (b"reference = 3" + SMALL.encode(), "reference = 3: expected [[reference]] tables"),
-        (SMALL.encode() + b"learning_rate = 1" + b"0" * 400, "expected a number from 1e-08 to 10"),
-        (b"x = " + b"[" * 9000 + b"]" * 9000 + SMALL.encode(), "is not TOML"),
+        (b"reference = 3" + THREE_TRIALS.encode(), "reference = 3: expected [[reference]] tables"),
         (
-            SMALL.encode().replace(b"trials = 3", b"trials = 3\nenqueue = [{ dropout = 0.5 }]"),
+            THREE_TRIALS.encode() + b"learning_rate = 1" + b"0" * 400,
+            "expected a number from 1e-08 to 10",
+        ),
+        (b"x = " + b"[" * 9000 + b"]" * 9000 + THREE_TRIALS.encode(), "is not TOML"),
+        (
+            THREE_TRIALS.encode().replace(
+                b"trials = 3", b"trials = 3\nenqueue = [{ dropout = 0.5 }]"
+            ),
             "search.enqueue[0].dropout: no model searches 'dropout'",
         ),
     ],
@@ -72,7 +62,7 @@ def test_a_file_that_no_editor_of_ours_wrote(tmp_path, content, words):
 
 def test_defaults_search_learning_rate_and_batch_size(tmp_path):
     """By default learning rate and batch size are searched, as in the original work."""
-    experiment = load(write_file(tmp_path, SMALL))
+    experiment = load(write_experiment(tmp_path, THREE_TRIALS))
     assert experiment.space("cnn") == {
         "learning_rate": Range(1e-4, 1e-2, log=True),
         "batch_size": Choice((32, 64, 128)),
@@ -87,7 +77,9 @@ def test_model_overrides_parameters(tmp_path):
 learning_rate = {low = 1, high = 2}
 batch_size = {low = 8, high = 16, step = 4}
 """
-    experiment = load(write_file(tmp_path, SMALL.replace("epochs = 2", model) + parameters))
+    experiment = load(
+        write_experiment(tmp_path, THREE_TRIALS.replace("epochs = 2", model) + parameters)
+    )
     assert experiment.fixed("cnn")["learning_rate"] == 0.5
     assert experiment.space("cnn") == {
         "batch_size": Range(8, 16, step=4),
@@ -98,7 +90,7 @@ batch_size = {low = 8, high = 16, step = 4}
 
 def test_notes_say_what_has_no_effect(tmp_path):
     """A note names a setting that has no effect."""
-    notes = load(write_file(tmp_path, SMALL)).notes
+    notes = load(write_experiment(tmp_path, THREE_TRIALS)).notes
     assert notes == ("trials = 3: random search; TPE starts after 10",)
 
 
@@ -107,11 +99,14 @@ def test_a_size_is_a_side_or_two(tmp_path):
 
     The specification has groups and a size only if the file sets them.
     """
-    text = SMALL.replace('"digits"', '"x.zip"\nimage_size = [24, 32]\ngroups = "g.csv"')
-    experiment = load(write_file(tmp_path, text))
+    text = THREE_TRIALS.replace('"digits"', '"x.zip"\nimage_size = [24, 32]\ngroups = "g.csv"')
+    experiment = load(write_experiment(tmp_path, text))
     assert experiment.spec["data"]["image_size"] == [24, 32]
     assert parse(experiment.spec) == experiment
-    assert not {"groups", "image_size"} & load(write_file(tmp_path, SMALL)).spec["data"].keys()
+    assert (
+        not {"groups", "image_size"}
+        & load(write_experiment(tmp_path, THREE_TRIALS)).spec["data"].keys()
+    )
 
 
 SOURCE = 'source = "digits"'
@@ -119,7 +114,7 @@ NAME = 'name = "small"'
 TRIALS = "trials = 3"
 EPOCHS = "epochs = 2"
 CNN = "[models.cnn]"
-# A line of SMALL, what a wrong file has in its place, and words of the error.
+# A line of THREE_TRIALS, what a wrong file has in its place, and words of the error.
 WRONG = [
     (
         SOURCE,
@@ -217,8 +212,8 @@ WRONG = [
 )
 def test_wrong_files_get_one_sentence(tmp_path, old, new, words):
     """The error of a wrong file names the file, the key, the value and what is expected."""
-    assert old in SMALL
-    path = write_file(tmp_path, SMALL.replace(old, new))
+    assert old in THREE_TRIALS
+    path = write_experiment(tmp_path, THREE_TRIALS.replace(old, new))
     with pytest.raises(Invalid) as caught:
         load(path)
     assert words in str(caught.value)
@@ -232,7 +227,7 @@ def test_files_that_are_none(tmp_path):
     for path, words in (
         (tmp_path / "no.toml", "no such file"),
         (tmp_path, "cannot be read"),
-        (write_file(tmp_path, "= ="), "is not TOML"),
+        (write_experiment(tmp_path, "= ="), "is not TOML"),
     ):
         with pytest.raises(Invalid, match=words):
             load(path)

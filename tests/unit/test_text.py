@@ -10,7 +10,6 @@ import re
 from pathlib import Path
 
 import pytest
-from made import make
 
 from job import logs, text
 from job.cli.options import say
@@ -19,6 +18,7 @@ from job.data.names import list_some, quote
 from job.export.card import card
 from job.export.predict import Answer, write
 from job.report.summary import summarise
+from tests.support.made_reports import make
 
 PACKAGE = Path(__file__).parents[2] / "job"
 ESCAPE = "\x1b]0;owned\x07"  # a terminal's title

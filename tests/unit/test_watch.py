@@ -4,9 +4,9 @@ import io
 
 import pytest
 from rich.console import Console
-from test_lines import running, state
 
 from job.cli.status_watch import picture
+from tests.support.status_rows import running, state
 
 
 @pytest.mark.parametrize("width", [20, 40, 80, 200])

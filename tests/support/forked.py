@@ -21,7 +21,7 @@ ALONE = {"PYTHONUNBUFFERED": "1"}
 # Variables that no import reads. Any other one may count while modules are imported.
 READ_LATER = ("AWS_", "JOB_", "PG", "SLURM_", "NO_PROXY", "no_proxy", "TMPDIR")
 BEGAN = dict(os.environ)  # before this process imported TensorFlow, which sets some
-TESTS = Path(__file__).parent
+ROOT = str(Path(__file__).parents[2])
 
 MODULES = [module.name for module in pkgutil.walk_packages(job.__path__, "job.")]
 SERVER = multiprocessing.get_context("forkserver")
@@ -82,7 +82,7 @@ def _run(arguments: list[str], environ: dict, folder: Path, out: Path, err: Path
     os.environ.clear()
     os.environ.update(environ)
     tempfile.tempdir = None  # an import may have set it
-    sys.path[:] = [place for place in sys.path if place and not Path(place).is_relative_to(TESTS)]
+    sys.path[:] = [place for place in sys.path if place not in ("", ROOT)]
     sys.argv[:] = ["job", *arguments]
     from job.__main__ import main
 

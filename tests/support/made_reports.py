@@ -1,6 +1,7 @@
 """Synthetic results for the report: random predictions with a given accuracy."""
 
 import json
+import re
 from copy import deepcopy
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -225,3 +226,10 @@ def made(
         openings=[{"model": m, "stage": "final", "index": 0, "attempt": 1} for m in models],
         samples=np.random.default_rng(0).integers(0, 255, (min(k, 20), 8, 32, 32, 3), np.uint8),
     )
+
+
+def text_of(page: str) -> str:
+    """Return the text a reader sees, with single spaces."""
+    page = re.sub(r"<(style|script)>.*?</\1>|<svg.*?</svg>", "", page, flags=re.S)
+    text = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page))
+    return text.replace("&nbsp;", " ").replace("\xa0", " ")
