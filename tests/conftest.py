@@ -1,19 +1,17 @@
-"""Real servers for the tests.
+"""Real servers for the tests, and experiments on them in a known state.
 
 A session has one PostgreSQL and one S3; each test has a database and a prefix of its own.
 """
-
-import uuid
 
 import pytest
 
 from job.coordination.database import Database
 from job.interrupt import INTERRUPT
-from tests.support import forked
-from tests.support.experiments import LONG, SMALL, TINY, write_images
+from tests.support.databases import create_database, drop_database
+from tests.support.experiments import LONG, SMALL, TINY, TRIAL, write_images
 from tests.support.long_trials import Long
-from tests.support.site import Site
-from tests.support.waiting import wait_for
+from tests.support.prepared import Prepared
+from tests.support.site import new_site
 
 
 @pytest.fixture(autouse=True)
@@ -44,20 +42,9 @@ def s3(tmp_path_factory):
 @pytest.fixture
 def database_url(postgres):
     """An empty database."""
-    import psycopg2
-
-    name = f"t{uuid.uuid4().hex}"
-    _execute(psycopg2.connect(postgres.url), f"create database {name}")
-    yield postgres.url.rpartition("/")[0] + f"/{name}"
-
-    def dropped():
-        try:
-            _execute(psycopg2.connect(postgres.url), f"drop database {name} with (force)")
-            return True
-        except psycopg2.errors.InsufficientPrivilege:
-            return False  # autovacuum works in it, which only a superuser may end
-
-    wait_for(dropped)
+    url = create_database(postgres.url)
+    yield url
+    drop_database(url)
 
 
 @pytest.fixture
@@ -70,16 +57,8 @@ def s3_environ(s3, monkeypatch):
 
 @pytest.fixture
 def site(database_url, s3, s3_environ, tmp_path):
-    """A database, a store on S3, a cache: all that a worker needs."""
-    store_url = f"s3://{s3.bucket}/{uuid.uuid4().hex}"
-    clean = {k: v for k, v in forked.BEGAN.items() if not k.startswith(("JOB_", "SLURM_"))}
-    own = {
-        "JOB_DATABASE_URL": database_url,
-        "JOB_STORE_URL": store_url,
-        "JOB_CACHE_DIR": str(tmp_path / "cache"),
-        "JOB_WAIT_S": "1",
-    }
-    site = Site(database_url, store_url, clean | s3_environ | own, tmp_path)
+    """A database, a store on S3, a cache: all that a worker needs. Nothing is prepared."""
+    site = new_site(database_url, s3, tmp_path)
     yield site
     for child in site.children:
         child.process.kill()
@@ -97,18 +76,24 @@ def weights(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="session")
+def prepare(postgres, s3, tmp_path_factory):
+    """Prepare an experiment at a site: `job prepare` runs once per session, then it is copied."""
+    prepared = Prepared(postgres, s3, tmp_path_factory)
+    yield prepared
+    prepared.drop()
+
+
 @pytest.fixture
-def tiny(site, weights):
+def two_models(site, prepare, weights):
     """A tiny experiment, prepared, on three kinds of stripes with duplicates among them."""
     write_images(site.folder / "images.npz")
-    (site.folder / "tiny.toml").write_text(TINY)
-    site.job("prepare", "tiny.toml", "--weights", weights, check=0)
-    site.environ["JOB_EXPERIMENT"] = "tiny"
+    prepare(site, TINY, "--weights", weights)
     return site
 
 
 @pytest.fixture
-def small(site):
+def unprepared(site):
     """A site with the smallest experiment on digits, written but not prepared."""
     (site.folder / "small.toml").write_text(SMALL)
     site.environ["JOB_EXPERIMENT"] = "small"
@@ -116,19 +101,32 @@ def small(site):
 
 
 @pytest.fixture
-def long(site) -> Long:
+def digits(site, prepare):
+    """The smallest experiment on digits, prepared."""
+    prepare(site, SMALL)
+    return site
+
+
+@pytest.fixture
+def long_trials(site, prepare) -> Long:
     """The long experiment, prepared, with short leases and frequent checkpoints."""
     write_images(site.folder / "images.npz")
-    (site.folder / "long.toml").write_text(LONG)
-    site.job("prepare", "long.toml", check=0)
-    site.environ.update(
-        JOB_EXPERIMENT="long", JOB_LEASE_S="4", JOB_CHECKPOINT_S="0.2", JOB_WAIT_S="30"
-    )
+    prepare(site, LONG)
+    site.environ.update(JOB_LEASE_S="4", JOB_CHECKPOINT_S="0.2", JOB_WAIT_S="30")
     return Long(site, Database(site.database_url, 10))
 
 
-def _execute(connection, statement: str) -> None:
-    connection.autocommit = True
-    with connection.cursor() as cursor:
-        cursor.execute(statement)
-    connection.close()
+@pytest.fixture
+def calm_bits(postgres, s3, s3_environ, prepare, tmp_path_factory):
+    """Return the bits of a trial of the long experiment that nothing disturbed, by its index."""
+
+    def bits(index: int) -> dict:
+        if index not in prepare.calm_bits:
+            site = new_site(create_database(postgres.url), s3, tmp_path_factory.mktemp("calm"))
+            prepare(site, LONG)
+            site.job(*TRIAL, index, check=0)
+            prepare.calm_bits[index] = Long(site, Database(site.database_url, 10)).bits(index)
+            drop_database(site.database_url)
+        return prepare.calm_bits[index]
+
+    return bits

@@ -18,31 +18,63 @@ from job.coordination.registered import find
 from job.report.curves import calibration
 from job.storage.store import open_store
 from job.work.stages import features_prefix
+from tests.support.databases import create_database, drop_database
+from tests.support.experiments import TINY, write_images
+from tests.support.site import new_site
 
 
-@pytest.mark.timeout(900)  # twenty processes, most with TensorFlow
-def test_from_prepare_to_report(tiny):
-    """Every stage completes, each final opens the test part once, and the report is right."""
-    database = Database(tiny.database_url, 5)
-    store = open_store(tiny.store_url, 5)
-    tiny.job("features", "--index", 0, check=0)
+@pytest.fixture(scope="module")
+def finished(postgres, s3, prepare, weights, tmp_path_factory):
+    """The experiment of two models, finished by real processes, and its report."""
+    site = new_site(create_database(postgres.url), s3, tmp_path_factory.mktemp("finished"))
+    write_images(site.folder / "images.npz")
+    prepare(site, TINY, "--weights", weights)
+    site.job("features", "--index", 0, check=0)
     for index in range(4):
-        tiny.job("trial", "--index", index, check=0)
-    for n, path in enumerate(sorted((tiny.folder / "cache").rglob("*.npy"))):
+        site.job("trial", "--index", index, check=0)
+    for n, path in enumerate(sorted((site.folder / "cache").rglob("*.npy"))):
         # As a power cut leaves a file: it is fetched again, and is no task's error.
         os.truncate(path, n % 2 * path.stat().st_size // 2)
     for index in range(4):
-        tiny.job("fold", check=0, JOB_COMPLETION_INDEX=str(index))
-    assert database.rows("select * from opening") == []
+        site.job("fold", check=0, JOB_COMPLETION_INDEX=str(index))
+    assert Database(site.database_url, 5).rows("select * from opening") == []
     for index in range(2):
-        tiny.job("final", check=0, SLURM_ARRAY_TASK_ID=str(index))
-    opened = database.rows("select model, count(*)::int as n from opening group by 1 order by 1")
-    assert opened == [{"model": "cnn", "n": 1}, {"model": "mobilenetv2", "n": 1}]
-    tiny.job("report", "--out", "report", check=0)
-    page = (tiny.folder / "report" / "index.html").read_text()
-    report = json.loads((tiny.folder / "report" / "report.json").read_text())
-    assert "tiny" in page
-    files = {path.name for path in (tiny.folder / "report").iterdir()}
+        site.job("final", check=0, SLURM_ARRAY_TASK_ID=str(index))
+    site.job("report", "--out", "report", check=0)
+    yield site
+    drop_database(site.database_url)
+
+
+@pytest.fixture
+def database(finished):
+    return Database(finished.database_url, 5)
+
+
+@pytest.fixture
+def store(finished, s3_environ):
+    return open_store(finished.store_url, 5)
+
+
+@pytest.fixture
+def report(finished) -> dict:
+    return json.loads((finished.folder / "report" / "report.json").read_text())
+
+
+def test_each_final_opens_the_test_part_once(database):
+    """The test part is opened by finals only, once each."""
+    opened = database.rows(
+        "select model, stage, count(*)::int as n from opening group by 1, 2 order by 1"
+    )
+    assert opened == [
+        {"model": "cnn", "stage": "final", "n": 1},
+        {"model": "mobilenetv2", "stage": "final", "n": 1},
+    ]
+
+
+def test_the_report_has_what_was_done(finished, store, report):
+    """The report counts every task, names the winner by folds, and is in the store as well."""
+    assert "tiny" in (finished.folder / "report" / "index.html").read_text()
+    files = {path.name for path in (finished.folder / "report").iterdir()}
     objects = [o.key for o in store.listing("experiments/") if "/report/" in o.key]
     assert files == {key.rpartition("/")[2] for key in objects}
     assert {"leaderboard.csv", "roc.svg", "confusion-cnn.svg"} <= files
@@ -50,22 +82,25 @@ def test_from_prepare_to_report(tiny):
     data = {"train": 90, "validation": 18, "test": 30, "classes": ["rows", "columns", "none"]}
     assert report["data"] == report["data"] | data
     trials = {"tasks": 2, "complete": 2, "pruned": 0, "failed": 0}
-    for model in ("cnn", "mobilenetv2"):
-        entry = report["models"][model]
+    for entry in report["models"].values():
         assert entry["trial"] == entry["trial"] | trials
         assert [f["state"] for f in entry["fold"]["folds"]] == ["complete", "complete"]
-        check_stored(database, store, model, entry)
     means = {name: m["fold"]["mean"]["accuracy"] for name, m in report["models"].items()}
     assert report["winner"] == max(means, key=means.get)
-    with open(tiny.folder / "report" / "leaderboard.csv") as file:
+    with open(finished.folder / "report" / "leaderboard.csv") as file:
         assert next(csv.DictReader(file))["model"] == report["winner"]
-    check_predict(tiny, stored_probabilities(database, store, "cnn"))
-    check_export(
-        tiny, "saved_model", "mobilenetv2", stored_probabilities(database, store, "mobilenetv2")
-    )
-    check_export(
-        tiny, "keras", report["winner"], stored_probabilities(database, store, report["winner"])
-    )
+
+
+@pytest.fixture(scope="module")
+def photos(finished):
+    """The test images as files in two folders, beside one that is no image and a hidden one."""
+    photos = finished.folder / "photos"
+    (photos / "deeper").mkdir(parents=True)
+    for i, image in enumerate(np.load(finished.folder / "images.npz")["x_test"]):
+        Image.fromarray(image).save(photos / ("deeper" if i % 2 else "") / f"{i}.png")
+    (photos / "notes.PNG").write_text("no image")
+    (photos / ".hidden.png").write_text("not asked for")
+    return photos
 
 
 def stored_probabilities(database, store, model) -> np.ndarray:
@@ -76,26 +111,19 @@ def stored_probabilities(database, store, model) -> np.ndarray:
     return np.load(_file(store, row["artifact"]["predictions.npz"]["key"]))["probabilities"]
 
 
-def check_predict(tiny, probabilities):
+def test_predict_gives_the_stored_predictions(finished, database, store, photos):
     """Test images as files get the stored predictions; a file that is no image is named."""
-    photos = tiny.folder / "photos"
-    (photos / "deeper").mkdir(parents=True)
-    images = np.load(tiny.folder / "images.npz")["x_test"]
-    for i, image in enumerate(images):
-        Image.fromarray(image).save(photos / ("deeper" if i % 2 else "") / f"{i}.png")
-    (photos / "notes.PNG").write_text("no image")
-    (photos / ".hidden.png").write_text("not asked for")
-    done = tiny.job("predict", "cnn", photos, "--format", "json", "--top", 3, check=1)
+    done = finished.job("predict", "cnn", photos, "--format", "json", "--top", 3, check=1)
     assert "photos/notes.PNG' is not a PNG" in done.stderr
     assert "1 of 31 images could not be read" in done.stderr
     answers = json.loads(done.stdout)
-    assert len(answers) == len(images)
+    assert len(answers) == 30
     assert [a["file"] for a in answers] == sorted(a["file"] for a in answers)
-    check_answers(answers, probabilities)
+    check_answers(answers, stored_probabilities(database, store, "cnn"))
     for answer in answers:
         chances = [t["probability"] for t in answer["top"]]
         assert chances == sorted(chances, reverse=True)
-    assert "did you mean 'cnn'" in tiny.job("predict", "cn", photos, check=2).stderr
+    assert "did you mean 'cnn'" in finished.job("predict", "cn", photos, check=2).stderr
 
 
 def check_answers(answers, probabilities):
@@ -106,27 +134,35 @@ def check_answers(answers, probabilities):
         assert float(answer["probability"]) == pytest.approx(row.max(), abs=1e-5)
 
 
-def check_export(tiny, form, model, probabilities):
-    """An exported folder gives the stored predictions.
-
-    `job predict` needs no server for it, and its card's code does not need `job`.
-    """
-    out = tiny.folder / form
-    scratch = tiny.folder / f"tmp-{form}"
+@pytest.mark.parametrize("form", ["saved_model", "keras"])
+def test_an_export_gives_the_stored_predictions(finished, database, store, report, photos, form):
+    """An exported model, the winner unless one is named, predicts without servers or `job`."""
+    model = report["winner"] if form == "keras" else "mobilenetv2"
+    named = () if form == "keras" else ("--model", model)
+    out = finished.folder / form
+    scratch = finished.folder / f"tmp-{form}"
     scratch.mkdir()
-    named = () if form == "keras" else ("--model", model)  # default: the winner
-    tiny.job("export", *named, "--format", form, "--out", out, check=0, TMPDIR=str(scratch))
+    finished.job("export", *named, "--format", form, "--out", out, check=0, TMPDIR=str(scratch))
     assert list(scratch.iterdir()) == [], "nothing is left in the temporary folder"
-    assert "already exists" in tiny.job("export", "--model", model, "--out", out, check=2).stderr
-    assert {p.name for p in tiny.folder.iterdir() if p.name.startswith(f".{form}")} == set()
+    again = finished.job("export", "--model", model, "--out", out, check=2)
+    assert "already exists" in again.stderr
+    assert [p for p in finished.folder.iterdir() if p.name.startswith(f".{form}")] == []
+    probabilities = stored_probabilities(database, store, model)
     card = (out / "README.md").read_text()
-    error = calibration(np.load(tiny.folder / "images.npz")["y_test"], probabilities)[1]
+    error = calibration(np.load(finished.folder / "images.npz")["y_test"], probabilities)[1]
     assert f"| expected calibration error, ten bins | {error:.3f} | |" in card
     assert f"# {model} of tiny" in card
     assert (out / "labels.txt").read_text() == "rows\ncolumns\nnone\n"
+    check_the_code_of_the_card(card, out, photos / "0.png", probabilities)
+    if form == "saved_model":
+        check_predict_without_servers(finished.folder, probabilities)
+
+
+def check_the_code_of_the_card(card, out, image, probabilities):
+    """Run the code of a model card on a photo that lies on its side, as phones write it."""
     sideways = Image.Exif()
-    sideways[ExifTags.Base.Orientation] = 6  # as phones write it: a quarter turn to the right
-    photo = Image.open(tiny.folder / "photos" / "0.png").transpose(Image.Transpose.ROTATE_90)
+    sideways[ExifTags.Base.Orientation] = 6  # a quarter turn to the right
+    photo = Image.open(image).transpose(Image.Transpose.ROTATE_90)
     photo.save(out / "photo.png", exif=sideways)
     code = re.search(r"```python\n(.*?)```", card, re.S)[1]
     code += "\nimport sys\nassert 'job' not in sys.modules\n"
@@ -134,19 +170,22 @@ def check_export(tiny, form, model, probabilities):
     assert done.returncode == 0, done.stderr
     label, probability = done.stdout.split()
     check_answers([{"file": "0.png", "class": label, "probability": probability}], probabilities)
-    if form == "saved_model":
-        alone = {k: v for k, v in os.environ.items() if not k.startswith(("JOB_", "AWS_"))}
-        command = [sys.executable, "-m", "job", "predict"]
-        options = ["saved_model", "photos/deeper", "--format", "csv", "--trust"]
-        done = run_alone([*command, *options], tiny.folder, alone)
-        assert done.returncode == 0, done.stderr
-        answers = list(csv.DictReader(io.StringIO(done.stdout)))
-        assert len(answers) == len(probabilities) // 2
-        check_answers(answers, probabilities)
-        done = run_alone([*command, "absent", "photos"], tiny.folder, alone)
-        assert done.returncode == 2
-        words = "'absent' is not a folder that `job export` wrote, and without a database"
-        assert words in done.stderr
+
+
+def check_predict_without_servers(folder, probabilities):
+    """Predict with an exported folder, without a database or a store."""
+    alone = {k: v for k, v in os.environ.items() if not k.startswith(("JOB_", "AWS_"))}
+    command = [sys.executable, "-m", "job", "predict"]
+    options = ["saved_model", "photos/deeper", "--format", "csv", "--trust"]
+    done = run_alone([*command, *options], folder, alone)
+    assert done.returncode == 0, done.stderr
+    answers = list(csv.DictReader(io.StringIO(done.stdout)))
+    assert len(answers) == len(probabilities) // 2
+    check_answers(answers, probabilities)
+    done = run_alone([*command, "absent", "photos"], folder, alone)
+    assert done.returncode == 2
+    words = "'absent' is not a folder that `job export` wrote, and without a database"
+    assert words in done.stderr
 
 
 def run_alone(command, folder, environ) -> subprocess.CompletedProcess:
@@ -156,28 +195,34 @@ def run_alone(command, folder, environ) -> subprocess.CompletedProcess:
     )
 
 
-def test_an_unfinished_model_cannot_be_used(tiny):
+def test_an_unfinished_model_cannot_be_used(two_models):
     """Before its final is complete, predict and export exit with 75 and name what is missing."""
     write = Image.new("RGB", (32, 32))
-    write.save(tiny.folder / "one.png")
-    assert "final 0 of cnn is waiting" in tiny.job("predict", "cnn", "one.png", check=75).stderr
-    assert "there is no winner yet" in tiny.job("export", "--out", "exported", check=75).stderr
+    write.save(two_models.folder / "one.png")
+    assert (
+        "final 0 of cnn is waiting" in two_models.job("predict", "cnn", "one.png", check=75).stderr
+    )
+    assert (
+        "there is no winner yet" in two_models.job("export", "--out", "exported", check=75).stderr
+    )
     assert (
         "final 0 of cnn is waiting"
-        in tiny.job("export", "--model", "cnn", "--out", "exported", check=75).stderr
+        in two_models.job("export", "--model", "cnn", "--out", "exported", check=75).stderr
     )
-    assert not (tiny.folder / "exported").exists()
-    (tiny.folder / "empty").mkdir()
+    assert not (two_models.folder / "exported").exists()
+    (two_models.folder / "empty").mkdir()
     for arguments, words in (
         (("predict", "one.png", "one.png"), "is not a folder that `job export` wrote"),
         (("predict", "cnn", "nothing.png"), "there is no file or folder 'nothing.png'"),
         (("predict", "cnn", "empty"), "has no image below it"),
     ):
-        assert words in tiny.job(*arguments, check=2).stderr
+        assert words in two_models.job(*arguments, check=2).stderr
 
 
-def check_stored(database, store, model, entry):
-    """The report's figures are the stored predictions'; folds cover each training image once."""
+@pytest.mark.parametrize("model", ["cnn", "mobilenetv2"])
+def test_the_figures_are_those_of_the_stored_predictions(database, store, report, model):
+    """The report's accuracy is that of the stored predictions; folds cover each image once."""
+    entry = report["models"][model]
     rows = database.rows(
         "select index, stage, artifact from task"
         " where model = %(m)s and stage in ('fold', 'final') order by stage, index",
@@ -201,17 +246,17 @@ def _file(store, key):
     return io.BytesIO(store.get(key))
 
 
-def test_weights_are_staged_once(tiny):
+def test_weights_are_staged_once(two_models):
     """A second experiment finds staged weights in the store, without a folder or a network."""
-    text = (tiny.folder / "tiny.toml").read_text().replace('name = "tiny"', 'name = "second"')
-    (tiny.folder / "second.toml").write_text(text)
+    text = (two_models.folder / "tiny.toml").read_text().replace('name = "tiny"', 'name = "second"')
+    (two_models.folder / "second.toml").write_text(text)
     offline = {
         "https_proxy": "http://127.0.0.1:9",
         "NO_PROXY": "127.0.0.1",
-        "KERAS_HOME": str(tiny.folder / "none"),
+        "KERAS_HOME": str(two_models.folder / "none"),
     }
-    tiny.job("prepare", "second.toml", check=0, **offline)
-    rows = Database(tiny.database_url, 5).rows("select weights from experiment")
+    two_models.job("prepare", "second.toml", check=0, **offline)
+    rows = Database(two_models.database_url, 5).rows("select weights from experiment")
     assert rows[0]["weights"] == rows[1]["weights"]
 
 

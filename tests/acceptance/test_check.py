@@ -43,17 +43,17 @@ def build(parameters, input_shape, classes):
 """
 
 
-def test_every_place_and_every_model_has_its_line(small):
+def test_every_place_and_every_model_has_its_line(unprepared):
     """Each place and each model has a line, and the worst finding decides the exit code.
 
     A model killed for its memory is named, and the check continues with the others.
     """
-    (small.folder / "looked.toml").write_text(FILE)
-    (small.folder / "greedy.py").write_text(GREEDY)
+    (unprepared.folder / "looked.toml").write_text(FILE)
+    (unprepared.folder / "greedy.py").write_text(GREEDY)
     # A user's file of this name must not take the place of our package in a child process.
-    (small.folder / "job.py").write_text("raise SystemExit('a file of the user')")
-    before = open_store(small.store_url, 5).listing("")
-    done = small.job("check", "looked.toml", "--json", check=1)
+    (unprepared.folder / "job.py").write_text("raise SystemExit('a file of the user')")
+    before = open_store(unprepared.store_url, 5).listing("")
+    done = unprepared.job("check", "looked.toml", "--json", check=1)
     found = {f["what"]: f for f in json.loads(done.stdout)}
     places = ["database", "store", "cache", "device", "data"]
     assert list(found) == [*places, "model greedy", "model cnn"], done.stdout
@@ -65,17 +65,17 @@ def test_every_place_and_every_model_has_its_line(small):
     assert set(cnn["step_s"]) == {"8", "16"} and all(s > 0 for s in cnn["step_s"].values())
     assert cnn["parameters"] > 0 and cnn["memory_bytes"] > 10**8 and 0 < cnn["device_hours"] < 1
     assert "killed, apparently out of memory" in found["model greedy"]["text"]
-    assert open_store(small.store_url, 5).listing("") == before
+    assert open_store(unprepared.store_url, 5).listing("") == before
 
 
-def test_the_starts_of_processes_are_counted(small):
+def test_the_starts_of_processes_are_counted(unprepared):
     """The last line says that the device time leaves out the startup of 5 processes.
 
     They are 2 trials, 2 folds and a final.
     """
     file = FILE.replace('[models.greedy]\nfactory = "greedy:build"\n', "")
-    (small.folder / "looked.toml").write_text(file)
-    *_, together = json.loads(small.job("check", "looked.toml", "--json", check=0).stdout)
+    (unprepared.folder / "looked.toml").write_text(file)
+    *_, together = json.loads(unprepared.job("check", "looked.toml", "--json", check=0).stdout)
     assert together["what"] == "together"
     assert together["text"].endswith("plus the startup of 5 processes")
 

@@ -21,44 +21,44 @@ def sentence(done):
     return lines[0]
 
 
-def test_before_prepare(small):
+def test_before_prepare(unprepared):
     """A worker that comes before `prepare` exits with 75 and says what to run."""
-    early = small.job("trial", "--index", 0, check=75)
+    early = unprepared.job("trial", "--index", 0, check=75)
     assert "has no tables yet: run `job prepare" in sentence(early)
-    small.job("prepare", "small.toml", check=0)
-    other = small.job("trial", "--index", 0, "--experiment", "other", check=75)
+    unprepared.job("prepare", "small.toml", check=0)
+    other = unprepared.job("trial", "--index", 0, "--experiment", "other", check=75)
     words = "experiment 'other' (from JOB_EXPERIMENT or --experiment) is not in the database yet"
     assert words in sentence(other)
 
 
-def test_the_database_refuses(small):
+def test_the_database_refuses(unprepared):
     """Wrong password: 78. No server: 69. No setting: 2. The password is never shown."""
-    host = small.database_url.rpartition("@")[2]
-    refused = small.job(
+    host = unprepared.database_url.rpartition("@")[2]
+    refused = unprepared.job(
         "prepare", "small.toml", "--database-url", f"postgresql://job:wrongpw@{host}", check=78
     )
     assert "refused us" in sentence(refused)
     assert "wrongpw" not in refused.stderr
     no_server = {"JOB_DATABASE_URL": "postgresql://u:secretpw@127.0.0.1:9/x", "JOB_OUTAGE_S": "1"}
-    away = small.job("prepare", "small.toml", check=69, **no_server)
+    away = unprepared.job("prepare", "small.toml", check=69, **no_server)
     assert "cannot be reached" in sentence(away)
     assert "secretpw" not in away.stderr
     assert "JOB_DATABASE_URL (or JOB_DATABASE_URL_FILE) is not set" in sentence(
-        small.job("status", check=2, JOB_DATABASE_URL="")
+        unprepared.job("status", check=2, JOB_DATABASE_URL="")
     )
 
 
-def test_a_read_only_user_is_refused(small, postgres):
+def test_a_read_only_user_is_refused(unprepared, postgres):
     """A user without the right to create tables gets 78 and the reason."""
     database = Database(postgres.url, 5)
     database.rows("drop role if exists reader")
     database.rows("create role reader login password 'x'")
     try:
-        refused = small.job(
+        refused = unprepared.job(
             "prepare",
             "small.toml",
             check=78,
-            JOB_DATABASE_URL=small.database_url.replace(
+            JOB_DATABASE_URL=unprepared.database_url.replace(
                 postgres.url.partition("@")[0], "postgresql://reader:x"
             ),
         )
@@ -67,19 +67,19 @@ def test_a_read_only_user_is_refused(small, postgres):
         database.rows("drop role reader")
 
 
-def test_the_store_refuses(small):
+def test_the_store_refuses(unprepared):
     """A missing bucket and wrong keys: 78; nothing is registered."""
     assert "NoSuchBucket; create the bucket" in sentence(
-        small.job("prepare", "small.toml", "--store-url", "s3://absent/x", check=78)
+        unprepared.job("prepare", "small.toml", "--store-url", "s3://absent/x", check=78)
     )
     assert "SignatureDoesNotMatch; check AWS_ACCESS_KEY_ID" in sentence(
-        small.job("prepare", "small.toml", check=78, AWS_SECRET_ACCESS_KEY="wrongkey")
+        unprepared.job("prepare", "small.toml", check=78, AWS_SECRET_ACCESS_KEY="wrongkey")
     )
     keys = dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), "")
     keyless = keys | {"AWS_EC2_METADATA_DISABLED": "true"}
-    refused = small.job("prepare", "small.toml", check=78, **keyless)
+    refused = unprepared.job("prepare", "small.toml", check=78, **keyless)
     assert "needs credentials" in sentence(refused)
-    assert Database(small.database_url, 5).rows("select * from experiment") == []
+    assert Database(unprepared.database_url, 5).rows("select * from experiment") == []
 
 
 @pytest.mark.parametrize(
@@ -89,30 +89,29 @@ def test_the_store_refuses(small):
         (96, 1, 6_000_000),
     ],  # weights of 2 GB while the net is built; 3 GB of one layer in the first step
 )
-def test_a_net_too_large_for_the_memory(small, size, blocks, limit_kb):
+def test_a_net_too_large_for_the_memory(unprepared, size, blocks, limit_kb):
     """TensorFlow's error becomes one sentence, exit code 1, and the attempt counts."""
     large = SMALL.replace("width = 2", "width = 640").replace("blocks = 1", f"blocks = {blocks}")
-    (small.folder / "small.toml").write_text(
+    (unprepared.folder / "small.toml").write_text(
         large.replace('"digits"', f'"digits"\nimage_size = {size}')
     )
-    small.job("prepare", "small.toml", check=0)
-    done = run_limited(small, limit_kb, "-m", "job", "trial", "--index", "0")
+    unprepared.job("prepare", "small.toml", check=0)
+    done = run_limited(unprepared, limit_kb, "-m", "job", "trial", "--index", "0")
     assert sentence(done) == OUT_OF_MEMORY
     assert done.returncode == 1
-    (row,) = Database(small.database_url, 5).rows("select outcome, reason from attempt")
+    (row,) = Database(unprepared.database_url, 5).rows("select outcome, reason from attempt")
     assert row == {"outcome": "error", "reason": "out of memory"}
 
 
-def test_no_memory_to_begin_with(small):
+def test_no_memory_to_begin_with(digits):
     """Too little memory to load TensorFlow is reported as that, not as a missing package.
 
     The exit code is 1, and the attempt counts.
     """
-    small.job("prepare", "small.toml", check=0)
     job = ("-P", "-m", "job")
-    done = run_limited(small, 800_000, *job, "trial", "--index", "0")
+    done = run_limited(digits, 800_000, *job, "trial", "--index", "0")
     assert (done.returncode, sentence(done)) == (1, OUT_OF_MEMORY)
-    done = run_limited(small, 800_000, *job, "check")
+    done = run_limited(digits, 800_000, *job, "check")
     assert "out of memory (" in done.stdout
     assert "`ulimit -v` allows" in done.stdout
 
@@ -130,103 +129,101 @@ def run_limited(site, limit_kb: int, *arguments: str) -> subprocess.CompletedPro
     )
 
 
-def test_an_index_beyond_the_stage(small):
+def test_an_index_beyond_the_stage(digits):
     """An index beyond the stage: 2 from a person, 0 with a warning from a scheduler."""
-    small.job("prepare", "small.toml", check=0)
     assert "trial index 5 (from --index) is not in 0..0" in sentence(
-        small.job("trial", "--index", 5, check=2)
+        digits.job("trial", "--index", 5, check=2)
     )
-    assert "nothing to do" in small.job("trial", check=0, JOB_COMPLETION_INDEX="5").stderr
+    assert "nothing to do" in digits.job("trial", check=0, JOB_COMPLETION_INDEX="5").stderr
     assert "--index = 'x': expected a whole number from 0" in sentence(
-        small.job("trial", "--index", "x", check=2)
+        digits.job("trial", "--index", "x", check=2)
     )
     assert "--model cn (did you mean 'cnn'?)" in sentence(
-        small.job("trial", "--index", 0, "--model", "cn", check=2)
+        digits.job("trial", "--index", 0, "--model", "cn", check=2)
     )
 
 
-def test_weights_of_another_architecture(small):
+def test_weights_of_another_architecture(unprepared):
     """Weights that do not fit are refused before anything is stored."""
     import h5py
 
-    folder = small.folder / "weights"
+    folder = unprepared.folder / "weights"
     folder.mkdir()
     with h5py.File(folder / "vgg16_no_top.weights.h5", "w") as file:
         file.create_dataset("layers/dense/vars/0", data=np.zeros(3))
-    (small.folder / "small.toml").write_text(
+    (unprepared.folder / "small.toml").write_text(
         SMALL.replace(
             "[models.cnn]\nepochs = 1\nwidth = 2\nblocks = 1",
             "[models.vgg16]\nepochs = 1\ninput_size = 32",
         )
     )
     assert "weights vgg16_no_top.weights.h5 do not fit vgg16" in sentence(
-        small.job("prepare", "small.toml", "--weights", folder, check=78)
+        unprepared.job("prepare", "small.toml", "--weights", folder, check=78)
     )
-    assert open_store(small.store_url, 5).listing("") == []
+    assert open_store(unprepared.store_url, 5).listing("") == []
 
 
-def test_a_loss_that_is_not_finite(small):
+def test_a_loss_that_is_not_finite(unprepared):
     """A diverged trial is pruned with its reason, exits with 0 and is not retried.
 
     Without another trial, folds exit with 70.
     """
-    (small.folder / "small.toml").write_text(
+    (unprepared.folder / "small.toml").write_text(
         SMALL.replace(
             "learning_rate = 0.01", 'learning_rate = 10\nweight_decay = 10\nschedule = "constant"'
         ).replace("epochs = 1\n", "epochs = 30\n")
     )
-    small.job("prepare", "small.toml", check=0)
-    small.job("trial", "--index", 0, check=0)
-    row = Database(small.database_url, 5).rows(
+    unprepared.job("prepare", "small.toml", check=0)
+    unprepared.job("trial", "--index", 0, check=0)
+    row = Database(unprepared.database_url, 5).rows(
         "select state, reason from task where stage = 'trial'"
     )[0]
     if row["state"] != "pruned":
         pytest.fail(f"it did not diverge: {row}")
     assert "loss is not finite in epoch" in row["reason"]
     assert (
-        "is decided already: pruned (diverged" in small.job("trial", "--index", 0, check=0).stderr
+        "is decided already: pruned (diverged"
+        in unprepared.job("trial", "--index", 0, check=0).stderr
     )
     assert "cnn has no complete trial to continue with: 1 pruned" in sentence(
-        small.job("fold", "--index", 0, check=70)
+        unprepared.job("fold", "--index", 0, check=70)
     )
-    (small.folder / "photo.png").touch()
+    (unprepared.folder / "photo.png").touch()
     assert "cnn will have no trained model" in sentence(
-        small.job("predict", "cnn", "photo.png", check=70)
+        unprepared.job("predict", "cnn", "photo.png", check=70)
     )
     assert "there will be no winner: cnn: no trial is complete" in sentence(
-        small.job("export", "--out", "out", check=70)
+        unprepared.job("export", "--out", "out", check=70)
     )
     assert "cnn will have no trained model" in sentence(
-        small.job("export", "--model", "cnn", "--out", "out", check=70)
+        unprepared.job("export", "--model", "cnn", "--out", "out", check=70)
     )
 
 
-def test_altered_data_is_not_trained_on(small):
+def test_altered_data_is_not_trained_on(digits):
     """Staged bytes that differ from those of `prepare` are refused."""
-    small.job("prepare", "small.toml", check=0)
-    data = Database(small.database_url, 5).rows("select data from experiment")[0]["data"]
-    store = open_store(small.store_url, 5)
+    data = Database(digits.database_url, 5).rows("select data from experiment")[0]["data"]
+    store = open_store(digits.store_url, 5)
     key = f"data/{data['id']}/train-images.npy"
     content = bytearray(store.get(key))
     content[-1] ^= 1
     store.put(key, bytes(content))
-    assert "the object was altered" in sentence(small.job("trial", "--index", 0, check=78))
+    assert "the object was altered" in sentence(digits.job("trial", "--index", 0, check=78))
 
 
-def test_a_row_that_names_a_file_elsewhere(small):
+def test_a_row_that_names_a_file_elsewhere(digits):
     """A row cannot make a worker write, read or map a file elsewhere.
 
     The key is refused in one sentence, and the task is released.
     """
-    small.job("prepare", "small.toml", check=0)
-    database = Database(small.database_url, 5)
-    victim = small.folder / "victim"
+    database = Database(digits.database_url, 5)
+    victim = digits.folder / "victim"
     database.rows(
         "update experiment set splits = jsonb_set(splits, '{key}', to_jsonb(%(key)s::text))",
         key=str(victim),
     )
     assert f"the key '{victim}' leads elsewhere" in sentence(
-        small.job("trial", "--index", 0, check=78)
+        digits.job("trial", "--index", 0, check=78)
     )
     assert not victim.exists()
     assert database.rows("select state, counted from task where stage = 'trial'") == [
@@ -234,27 +231,26 @@ def test_a_row_that_names_a_file_elsewhere(small):
     ]
 
 
-def test_a_cache_that_cannot_be_used(small):
+def test_a_cache_that_cannot_be_used(digits):
     """A cache below a file is invalid; the task is released."""
-    small.job("prepare", "small.toml", check=0)
     assert "JOB_CACHE_DIR = " in sentence(
-        small.job("trial", "--index", 0, "--cache-dir", "/dev/null/x", check=78)
+        digits.job("trial", "--index", 0, "--cache-dir", "/dev/null/x", check=78)
     )
-    (task,) = Database(small.database_url, 5).rows("select state from task where stage = 'trial'")
+    (task,) = Database(digits.database_url, 5).rows("select state from task where stage = 'trial'")
     assert task["state"] == "waiting"
 
 
-def test_many_in_turn(small):
+def test_many_in_turn(unprepared):
     """--count K runs K tasks from I*K on; the exit code of a failed one is that of all."""
-    (small.folder / "small.toml").write_text(SMALL.replace("trials = 1", "trials = 3"))
+    (unprepared.folder / "small.toml").write_text(SMALL.replace("trials = 1", "trials = 3"))
     # It must not be imported in place of the package in a child process.
-    (small.folder / "job.py").write_text("raise SystemExit('a file of the user')")
-    small.job("prepare", "small.toml", check=0)
-    small.job("trial", "--count", 2, check=0, SLURM_ARRAY_TASK_ID="1")
-    database = Database(small.database_url, 5)
+    (unprepared.folder / "job.py").write_text("raise SystemExit('a file of the user')")
+    unprepared.job("prepare", "small.toml", check=0)
+    unprepared.job("trial", "--count", 2, check=0, SLURM_ARRAY_TASK_ID="1")
+    database = Database(unprepared.database_url, 5)
     rows = database.rows("select state from task where stage = 'trial' order by index")
     assert [row["state"] for row in rows] == ["waiting", "waiting", "complete"]
-    small.job("fold", "--index", 0, "--count", 2, check=75)
+    unprepared.job("fold", "--index", 0, "--count", 2, check=75)
     database.rows(
         "update task set state = 'failed', reason = 'x', finished = now()"
         " where stage = 'trial' and index = 0"
@@ -264,33 +260,37 @@ def test_many_in_turn(small):
         " where stage = 'trial' and index = 1"
     )
     # The 70 of the first task must not be the code of all.
-    small.job("trial", "--index", 0, "--count", 3, check=75)
+    unprepared.job("trial", "--index", 0, "--count", 3, check=75)
     database.rows(
         "update task set state = 'waiting', owner = null, lease_until = null"
         " where stage = 'trial' and index = 1"
     )
-    small.job("trial", "--index", 0, "--count", 3, check=70)
-    small.job("trial", "--experiment", "trial", "--index", 0, "--count", 1, check=75)
-    assert small.job("trial", "--index", 1, "--count", 2, check=2).returncode == 2
+    unprepared.job("trial", "--index", 0, "--count", 3, check=70)
+    unprepared.job("trial", "--experiment", "trial", "--index", 0, "--count", 1, check=75)
+    assert unprepared.job("trial", "--index", 1, "--count", 2, check=2).returncode == 2
 
 
-def test_plan_needs_nothing(small):
+def test_plan_needs_nothing(unprepared):
     """`job plan` answers without a database."""
-    done = small.job("plan", "small.toml", "--json", check=0, JOB_DATABASE_URL="", JOB_STORE_URL="")
+    done = unprepared.job(
+        "plan", "small.toml", "--json", check=0, JOB_DATABASE_URL="", JOB_STORE_URL=""
+    )
     assert json.loads(done.stdout)["fold"] == {"tasks": 5, "models": {"cnn": 5}}
 
 
-def test_nothing_to_do_imports_nothing_heavy(small):
+def test_nothing_to_do_imports_nothing_heavy(unprepared):
     """A finished task, and an index too many, import neither TensorFlow, Optuna nor boto3.
 
     Status and report never import TensorFlow.
     """
     heavy = ("tensorflow", "keras", "optuna", "boto3")
     looking = {"check": 0, "PYTHONPROFILEIMPORTTIME": "1"}
-    small.job("prepare", "small.toml", check=0)
-    first = small.job("trial", "--index", 0, **looking)
+    unprepared.job("prepare", "small.toml", check=0)
+    first = unprepared.job("trial", "--index", 0, **looking)
     assert imports(first, *heavy) == ["boto3", "keras", "optuna", "tensorflow"]
-    assert imports(small.job("trial", "--index", 0, **looking), *heavy) == []
-    assert imports(small.job("trial", **looking, SLURM_ARRAY_TASK_ID="999"), *heavy) == []
-    assert imports(small.job("status", **looking), *heavy) == []
-    assert imports(small.job("report", "--out", "report", **looking), "tensorflow", "keras") == []
+    assert imports(unprepared.job("trial", "--index", 0, **looking), *heavy) == []
+    assert imports(unprepared.job("trial", **looking, SLURM_ARRAY_TASK_ID="999"), *heavy) == []
+    assert imports(unprepared.job("status", **looking), *heavy) == []
+    assert (
+        imports(unprepared.job("report", "--out", "report", **looking), "tensorflow", "keras") == []
+    )

@@ -117,7 +117,7 @@ def _without(site, *names: str) -> dict:
     return {"PYTHONPATH": str(folder)}
 
 
-def test_a_package_that_is_not_installed(small):
+def test_a_package_that_is_not_installed(unprepared):
     """A missing package is named with the command that installs it: 78.
 
     The task is released uncounted, since three counted attempts would fail it permanently.
@@ -127,17 +127,19 @@ def test_a_package_that_is_not_installed(small):
         (("status",), "rich", ""),
         (("dashboard",), "optuna_dashboard", "[local]"),
     ):
-        done = small.job(*command, check=78, **_without(small, name))
+        done = unprepared.job(*command, check=78, **_without(unprepared, name))
         assert f"run `pip install 'image-tuning-job{extra}'`" in done.stderr
         assert "Traceback" not in done.stderr
-    small.job("prepare", "small.toml", check=0)
-    done = small.job("trial", "--index", 0, check=78, **_without(small, "tensorflow", "keras"))
+    unprepared.job("prepare", "small.toml", check=0)
+    done = unprepared.job(
+        "trial", "--index", 0, check=78, **_without(unprepared, "tensorflow", "keras")
+    )
     assert (
         "job: the package keras is not installed:"
         " run `pip install 'image-tuning-job[cpu]'`, or [gpu]"
     ) in done.stderr
     assert "Traceback" not in done.stderr
-    rows = Database(small.database_url, 5)
+    rows = Database(unprepared.database_url, 5)
     assert rows.rows("select state, counted from task where stage = 'trial'") == [
         {"state": "waiting", "counted": 0}
     ]

@@ -82,19 +82,19 @@ def test_where_it_cannot_serve(site, host, file, sentence):
     assert "Traceback" not in done.stderr
 
 
-def test_progress_is_a_checkpoint_or_a_decision(small):
+def test_progress_is_a_checkpoint_or_a_decision(unprepared):
     """A decided task touches JOB_PROGRESS_FILE; one with nothing to do does not.
 
     A wrong path ends no task.
     """
-    file = small.folder / "progress"
-    small.job("prepare", "small.toml", check=0)
-    small.job("fold", "--index", 0, check=75, JOB_PROGRESS_FILE=str(file))
+    file = unprepared.folder / "progress"
+    unprepared.job("prepare", "small.toml", check=0)
+    unprepared.job("fold", "--index", 0, check=75, JOB_PROGRESS_FILE=str(file))
     assert not file.exists()
-    small.job("trial", "--index", 0, check=0, JOB_PROGRESS_FILE=str(file))
+    unprepared.job("trial", "--index", 0, check=0, JOB_PROGRESS_FILE=str(file))
     assert file.exists()
     file.unlink()
-    small.job("trial", "--index", 0, check=0, JOB_PROGRESS_FILE=str(file))
+    unprepared.job("trial", "--index", 0, check=0, JOB_PROGRESS_FILE=str(file))
     assert not file.exists()
-    done = small.job("fold", "--index", 0, check=0, JOB_PROGRESS_FILE="/no/such/file")
+    done = unprepared.job("fold", "--index", 0, check=0, JOB_PROGRESS_FILE="/no/such/file")
     assert "JOB_PROGRESS_FILE = /no/such/file: cannot be touched" in done.stderr

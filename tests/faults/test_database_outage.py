@@ -14,36 +14,36 @@ from tests.support.waiting import wait_for
 
 
 @pytest.mark.parametrize("away_s", [3, 36])
-def test_a_restart_of_postgresql(long, away_s, tmp_path):
+def test_a_restart_of_postgresql(long_trials, away_s, tmp_path):
     """PostgreSQL is away for 3 s or 36 s (three leases): one attempt finishes and loses nothing.
 
     A rival that arrives before the owner is back does not take the task.
     """
     with Postgres(tmp_path / "own") as server:
         environ = {"JOB_DATABASE_URL": server.url, "JOB_LEASE_S": 12}
-        long.site.job("prepare", "long.toml", check=0, JOB_DATABASE_URL=server.url)
-        child = long.site.start(*TRIAL, 0, **environ)
+        long_trials.site.job("prepare", "long.toml", check=0, JOB_DATABASE_URL=server.url)
+        child = long_trials.site.start(*TRIAL, 0, **environ)
         child.until("saved at step")
         server.stop()
         time.sleep(away_s)
         with child.held():
             server.start()
-            rival = long.site.start(*TRIAL, 0, **environ, JOB_WAIT_S=200)
+            rival = long_trials.site.start(*TRIAL, 0, **environ, JOB_WAIT_S=200)
             rival.until("is owned by attempt 1")
         child.wait(check=0)
         rival.wait(check=0)
-        here = long.on(server.url)
+        here = long_trials.on(server.url)
         assert [(a["number"], a["outcome"]) for a in here.attempts(0)] == [(1, "complete")]
         assert [e["epoch"] for e in here.epochs(0)] == list(range(EPOCHS))
 
 
-def test_connections_dropped_one_by_one(long):
+def test_connections_dropped_one_by_one(long_trials):
     """A worker whose connections drop again and again, at any point, finishes in one attempt."""
     # From the first bytes of a connection to the middle of a statement.
     cuts = (50, 250, 450, 700, 1000)
-    with Proxy(*long.address) as proxy:
-        url = long.through(proxy.port)
-        child = long.site.start(*TRIAL, 0, JOB_DATABASE_URL=url, JOB_LEASE_S=20)
+    with Proxy(*long_trials.address) as proxy:
+        url = long_trials.through(proxy.port)
+        child = long_trials.site.start(*TRIAL, 0, JOB_DATABASE_URL=url, JOB_LEASE_S=20)
         child.until("element 0")
 
         def over() -> bool:
@@ -55,52 +55,52 @@ def test_connections_dropped_one_by_one(long):
             if over():
                 break
             # A worker that is cut every time never finishes: let one epoch arrive between cuts.
-            arrived = len(long.epochs(0))
-            wait_for(lambda: len(long.epochs(0)) > arrived or over())
+            arrived = len(long_trials.epochs(0))
+            wait_for(lambda: len(long_trials.epochs(0)) > arrived or over())
         proxy.fault = "pass"
         child.wait(check=0)
     assert child.text().count("cannot be reached") >= 5
-    assert [(a["number"], a["outcome"]) for a in long.attempts(0)] == [(1, "complete")]
-    assert [e["epoch"] for e in long.epochs(0)] == list(range(EPOCHS))
+    assert [(a["number"], a["outcome"]) for a in long_trials.attempts(0)] == [(1, "complete")]
+    assert [e["epoch"] for e in long_trials.epochs(0)] == list(range(EPOCHS))
 
 
-def test_the_test_part_is_opened_after_the_last_epoch(long):
+def test_the_test_part_is_opened_after_the_last_epoch(long_trials):
     """A final trained during an outage reports its epochs before it opens the test part."""
-    long.database.rows(
+    long_trials.database.rows(
         "insert into selection (experiment, model, trial, value, parameters)"
         " select experiment, model, 0, 0.5, %(p)s from task where stage = 'final'",
         p='{"learning_rate": 0.005}',
     )
     final = ("final", "--model", "cnn", "--index", 0)
     epochs = "select count(*)::int as n from epoch where stage = 'final'"
-    with Proxy(*long.address) as proxy:
-        url = long.through(proxy.port)
-        child = long.site.start(*final, JOB_DATABASE_URL=url, JOB_LEASE_S=60)
+    with Proxy(*long_trials.address) as proxy:
+        url = long_trials.through(proxy.port)
+        child = long_trials.site.start(*final, JOB_DATABASE_URL=url, JOB_LEASE_S=60)
         child.until("saved at step")
         proxy.fault = "refuse"
         child.until("training: over")
         time.sleep(2)  # long enough for the waits between retries to grow
         proxy.fault = "pass"
-        wait_for(lambda: long.database.rows("select 1 as n from opening"))
-        assert long.database.rows(epochs) == [{"n": EPOCHS}]
+        wait_for(lambda: long_trials.database.rows("select 1 as n from opening"))
+        assert long_trials.database.rows(epochs) == [{"n": EPOCHS}]
         child.wait(check=0)
 
 
-def test_an_outage_that_lasts(long):
+def test_an_outage_that_lasts(long_trials):
     """An outage longer than `outage_s` ends the trial with 69, saved and uncounted.
 
     The next attempt resumes from the saved step.
     """
-    with Proxy(*long.address) as proxy:
-        url = long.through(proxy.port)
-        child = long.site.start(*TRIAL, 0, JOB_DATABASE_URL=url, JOB_OUTAGE_S=2)
+    with Proxy(*long_trials.address) as proxy:
+        url = long_trials.through(proxy.port)
+        child = long_trials.site.start(*TRIAL, 0, JOB_DATABASE_URL=url, JOB_OUTAGE_S=2)
         child.until("saved at step")
         proxy.fault = "refuse"
         child.wait(check=69)
     assert "cannot be reached" in child.text()
-    saved = max(task_file(key).step for key in long.objects(0, "checkpoint"))
-    child = long.site.start(*TRIAL, 0)
+    saved = max(task_file(key).step for key in long_trials.objects(0, "checkpoint"))
+    child = long_trials.site.start(*TRIAL, 0)
     child.until(f"resuming from the checkpoint at step {saved}\n")
     child.send(signal.SIGTERM)
     child.wait(check=75)
-    assert long.task(0)["counted"] == 0
+    assert long_trials.task(0)["counted"] == 0

@@ -28,53 +28,53 @@ SIGNALS = (
 )
 
 
-def test_a_killed_trial_is_resumed_bit_for_bit(long):
+def test_a_killed_trial_is_resumed_bit_for_bit(long_trials, calm_bits):
     """A trial that is ended six times has the bits of an undisturbed one.
 
     The signals are TERM, INT, USR1, USR2 and twice KILL; the bits are those of the weights, the
     history and the predictions.
     """
-    calm = long.calm(0)
+    calm = calm_bits(0)
     for number, _ in SIGNALS:
-        progress = long.task(0)["progress"]
-        child = long.site.start(*TRIAL, 0)
-        wait_for(lambda: long.task(0)["progress"] > progress + 3)
+        progress = long_trials.task(0)["progress"]
+        child = long_trials.site.start(*TRIAL, 0)
+        wait_for(lambda: long_trials.task(0)["progress"] > progress + 3)
         child.send(number)
         child.wait(check=-9 if number == signal.SIGKILL else 75)
-    assert len(long.epochs(0)) < EPOCHS
-    long.site.job(*TRIAL, 0, check=0)
-    assert long.bits(0) == calm
-    outcomes = [a["outcome"] for a in long.attempts(0)]
+    assert len(long_trials.epochs(0)) < EPOCHS
+    long_trials.site.job(*TRIAL, 0, check=0)
+    assert long_trials.bits(0) == calm
+    outcomes = [a["outcome"] for a in long_trials.attempts(0)]
     assert outcomes == [*(outcome for _, outcome in SIGNALS), "complete"]
-    assert all(a["last_step"] > a["first_step"] for a in long.attempts(0))
-    assert long.objects(0, "checkpoint") == []
+    assert all(a["last_step"] > a["first_step"] for a in long_trials.attempts(0))
+    assert long_trials.objects(0, "checkpoint") == []
 
 
 @pytest.mark.parametrize("words", ["element 0", "saved at step", "training: over"])
-def test_a_signal_is_obeyed_at_any_moment(long, words):
+def test_a_signal_is_obeyed_at_any_moment(long_trials, words):
     """TERM while importing, training, evaluating or uploading exits 75 and frees the task at once.
 
     The exit comes within the grace period.
     """
     importing = forked.ALONE if words == "element 0" else {}
-    child = long.site.start(*TRIAL, 0, JOB_GRACE_S=GRACE_S, **importing)
+    child = long_trials.site.start(*TRIAL, 0, JOB_GRACE_S=GRACE_S, **importing)
     child.until(words)
     began = time.monotonic()
     child.send(signal.SIGTERM)
     code = child.wait()
     assert time.monotonic() - began < GRACE_S + 1
     assert code == 75 or (words == "training: over" and code == 0), child.text()
-    assert long.task(0)["state"] == ("waiting" if code == 75 else "complete")
-    assert long.task(0)["counted"] == 0
+    assert long_trials.task(0)["state"] == ("waiting" if code == 75 else "complete")
+    assert long_trials.task(0)["counted"] == 0
 
 
 @pytest.mark.parametrize("both", [False, True], ids=["the parent", "both"])
-def test_tasks_in_turn_obey_a_signal(long, both):
+def test_tasks_in_turn_obey_a_signal(long_trials, both):
     """TERM to a process with --count saves and releases its task, exits 75 and starts no other.
 
     It makes no difference whether the child gets the signal, too, as schedulers and terminals do.
     """
-    row = long.site.start(*TRIAL, 0, "--count", 2, JOB_GRACE_S=GRACE_S)
+    row = long_trials.site.start(*TRIAL, 0, "--count", 2, JOB_GRACE_S=GRACE_S)
     row.until("saved at step")
     pid = row.process.pid
     child = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0]
@@ -83,28 +83,32 @@ def test_tasks_in_turn_obey_a_signal(long, both):
         os.kill(one, signal.SIGTERM)
     row.wait(check=75)
     assert time.monotonic() - began < GRACE_S + 1
-    assert (long.task(0)["state"], long.task(0)["counted"]) == ("waiting", 0)
-    assert [a["outcome"] for a in long.attempts(0)] == ["interrupted"]
-    saved = max(task_file(key).step for key in long.objects(0, "checkpoint"))
-    assert long.attempts(0)[0]["last_step"] == long.task(0)["progress"] == saved
-    assert long.attempts(1) == []
+    assert (long_trials.task(0)["state"], long_trials.task(0)["counted"]) == ("waiting", 0)
+    assert [a["outcome"] for a in long_trials.attempts(0)] == ["interrupted"]
+    saved = max(task_file(key).step for key in long_trials.objects(0, "checkpoint"))
+    assert long_trials.attempts(0)[0]["last_step"] == long_trials.task(0)["progress"] == saved
+    assert long_trials.attempts(1) == []
 
 
-def test_a_signal_is_obeyed_while_staging(long):
+def test_a_signal_is_obeyed_while_staging(long_trials):
     """TERM while waiting for another process's download exits 75 within the grace period."""
-    key = next(o.key for o in long.store.listing("data/") if o.key.endswith("train-images.npy"))
-    path = long.site.folder / "cache2" / key
+    key = next(
+        o.key for o in long_trials.store.listing("data/") if o.key.endswith("train-images.npy")
+    )
+    path = long_trials.site.folder / "cache2" / key
     path.parent.mkdir(parents=True)
     with open(path.with_name(f".{path.name}.lock"), "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        child = long.site.start(*TRIAL, 0, JOB_CACHE_DIR=path.parents[2], JOB_GRACE_S=GRACE_S)
+        child = long_trials.site.start(
+            *TRIAL, 0, JOB_CACHE_DIR=path.parents[2], JOB_GRACE_S=GRACE_S
+        )
         child.until("cnn trial 0: {")
         time.sleep(0.5)
         began = time.monotonic()
         child.send(signal.SIGTERM)
         child.wait(check=75)
         assert time.monotonic() - began < GRACE_S + 1
-    assert long.task(0)["state"] == "waiting"
+    assert long_trials.task(0)["state"] == "waiting"
 
 
 @pytest.mark.parametrize(
@@ -112,18 +116,20 @@ def test_a_signal_is_obeyed_while_staging(long):
     [("another", "element 0", "cnn trial 0: {"), ("cache", "saved at step", "training: over")],
     ids=["download", "upload"],
 )
-def test_a_signal_is_obeyed_behind_a_silent_store(long, s3, cache, silent_from, until):
+def test_a_signal_is_obeyed_behind_a_silent_store(long_trials, s3, cache, silent_from, until):
     """TERM while a download or an upload hangs exits 75 within the grace period and loses nothing.
 
     The watchdog releases the task and writes the reason.
     """
-    reason = long.site.folder / "reason"
+    reason = long_trials.site.folder / "reason"
     with Proxy("127.0.0.1", s3.ports[6]) as proxy:
         environ = {
             "AWS_ENDPOINT_URL_S3": f"http://127.0.0.1:{proxy.port}",
-            "JOB_CACHE_DIR": long.site.folder / cache,
+            "JOB_CACHE_DIR": long_trials.site.folder / cache,
         }
-        child = long.site.start(*TRIAL, 0, JOB_GRACE_S=GRACE_S, JOB_REASON_FILE=reason, **environ)
+        child = long_trials.site.start(
+            *TRIAL, 0, JOB_GRACE_S=GRACE_S, JOB_REASON_FILE=reason, **environ
+        )
         child.until(silent_from)
         proxy.fault = "hang"
         child.until(until)
@@ -132,9 +138,9 @@ def test_a_signal_is_obeyed_behind_a_silent_store(long, s3, cache, silent_from, 
         child.send(signal.SIGTERM)
         child.wait(check=75)
         assert time.monotonic() - began < GRACE_S + 1
-    assert (long.task(0)["state"], long.task(0)["counted"]) == ("waiting", 0)
+    assert (long_trials.task(0)["state"], long_trials.task(0)["counted"]) == ("waiting", 0)
     assert reason.read_text().startswith("SIGTERM: not done when the grace was nearly over")
-    long.site.job(*TRIAL, 0, check=0)
+    long_trials.site.job(*TRIAL, 0, check=0)
 
 
 NATIVE = """
@@ -191,24 +197,24 @@ def test_a_signal_is_obeyed_in_native_code(tmp_path, times, code, why, hangs):
 
 
 @pytest.mark.parametrize("first, then", [("SIGURG", "SIGTERM"), ("SIGTERM", "SIGURG")])
-def test_asked_by_the_parent_and_by_the_scheduler(long, first, then):
+def test_asked_by_the_parent_and_by_the_scheduler(long_trials, first, then):
     """A scheduler's signal and the SIGURG that a parent derives from it count as one, in any order.
 
     The task is saved and the process exits 75.
     """
-    child = long.site.start(*TRIAL, 0, JOB_GRACE_S=GRACE_S)
+    child = long_trials.site.start(*TRIAL, 0, JOB_GRACE_S=GRACE_S)
     child.until("saved at step")
     for name in (first, then, "SIGURG"):
         child.send(getattr(signal, name))
         time.sleep(0.005)  # each signal is read before the next one arrives
     child.wait(check=75)
-    assert [a["outcome"] for a in long.attempts(0)] == ["interrupted"]
+    assert [a["outcome"] for a in long_trials.attempts(0)] == ["interrupted"]
 
 
-def test_the_second_signal_leaves_at_once(long):
+def test_the_second_signal_leaves_at_once(long_trials):
     """The second signal ends the process with 128 + its number and a reason; the lease expires."""
-    reason = long.site.folder / "reason"
-    child = long.site.start(*TRIAL, 0, JOB_REASON_FILE=reason)
+    reason = long_trials.site.folder / "reason"
+    child = long_trials.site.start(*TRIAL, 0, JOB_REASON_FILE=reason)
     child.until("element 0")
     child.send(signal.SIGTERM)
     child.send(signal.SIGINT)

@@ -3,13 +3,13 @@
 import time
 
 
-def test_killed_anywhere(small):
+def test_killed_anywhere(unprepared):
     """The next `prepare` completes whatever a killed one was writing, and `verify` is content."""
     for tenths in range(4, 40, 4):
-        child = small.start("prepare", "small.toml")
+        child = unprepared.start("prepare", "small.toml")
         time.sleep(tenths / 10)
         child.process.kill()
         child.process.wait()
-    small.job("prepare", "small.toml", check=0)
-    done = small.job("verify", "--deep", check=0)
+    unprepared.job("prepare", "small.toml", check=0)
+    done = unprepared.job("verify", "--deep", check=0)
     assert "1 trial, 5 fold, 1 final tasks, 0 decided" in done.stdout

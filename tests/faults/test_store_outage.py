@@ -15,32 +15,33 @@ def proxy(s3):
         yield proxy
 
 
-def test_a_trial_waits_for_the_store(small, proxy):
+def test_a_trial_waits_for_the_store(digits, proxy):
     """A trial waits for an absent store up to JOB_WAIT_S, then exits 69 with its task released.
 
     The attempt is not counted. A store that returns in time lets the trial finish.
     """
-    small.job("prepare", "small.toml", check=0)
-    database = Database(small.database_url, 5)
+    database = Database(digits.database_url, 5)
     endpoint = f"http://127.0.0.1:{proxy.port}"
     through = {"AWS_ENDPOINT_URL_S3": endpoint}
     proxy.fault = "refuse"
-    done = small.job("trial", "--index", 0, check=69, JOB_WAIT_S="3", JOB_OUTAGE_S="600", **through)
-    assert f"the store {small.store_url} at {endpoint} cannot be reached" in done.stderr
+    done = digits.job(
+        "trial", "--index", 0, check=69, JOB_WAIT_S="3", JOB_OUTAGE_S="600", **through
+    )
+    assert f"the store {digits.store_url} at {endpoint} cannot be reached" in done.stderr
     assert trial(database) == {"state": "waiting", "counted": 0, "attempt": 1}
 
-    child = small.start("trial", "--index", 0, **through, JOB_WAIT_S=60)
+    child = digits.start("trial", "--index", 0, **through, JOB_WAIT_S=60)
     child.until("trying again")
     proxy.fault = "pass"
     child.wait(check=0)
     assert trial(database) == {"state": "complete", "counted": 0, "attempt": 2}
 
 
-def test_the_store_goes_away_while_a_trial_is_trained(tiny, proxy):
+def test_the_store_goes_away_while_a_trial_is_trained(two_models, proxy):
     """Checkpoints and results survive a store that is away or cuts uploads, in one attempt."""
-    database = Database(tiny.database_url, 5)
+    database = Database(two_models.database_url, 5)
     environ = {"AWS_ENDPOINT_URL_S3": f"http://127.0.0.1:{proxy.port}", "JOB_CHECKPOINT_S": "0.2"}
-    child = tiny.start("trial", "--model", "cnn", "--index", 0, **environ)
+    child = two_models.start("trial", "--model", "cnn", "--index", 0, **environ)
     for fault in (
         {"fault": "status", "status": 503},
         {"fault": "drop"},
@@ -58,7 +59,7 @@ def test_the_store_goes_away_while_a_trial_is_trained(tiny, proxy):
     child.wait(check=0)
     assert "trying again" in child.text()
     assert trial(database, "cnn") == {"state": "complete", "counted": 0, "attempt": 1}
-    store = open_store(tiny.store_url, 5)
+    store = open_store(two_models.store_url, 5)
     statement = "select artifact from task where (model, stage, index) = ('cnn', 'trial', 0)"
     for entry in database.rows(statement)[0]["artifact"].values():
         stored = store.head(entry["key"])

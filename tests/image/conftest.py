@@ -14,6 +14,7 @@ import pytest
 
 from tests.image.engine import CLIENT, IMAGE, TIMES, Docker, dockerd, make_base, make_image, timed
 from tests.slurm.conftest import cluster, desk  # noqa: F401 - fixtures, for Charliecloud
+from tests.support.experiments import TINY, write_images
 from tests.support.site import Child, Site
 
 USER = 12345
@@ -152,3 +153,13 @@ def weights(weights, tmp_path_factory):
     folder = shutil.copytree(weights, tmp_path_factory.mktemp("weights") / "readable")
     folder.chmod(0o755)
     return folder
+
+
+@pytest.fixture
+def two_models(site, weights):
+    """The experiment of two models, prepared by a container."""
+    write_images(site.folder / "images.npz")
+    (site.folder / "tiny.toml").write_text(TINY)
+    site.job("prepare", "tiny.toml", "--weights", weights, check=0)
+    site.environ["JOB_EXPERIMENT"] = "tiny"
+    return site

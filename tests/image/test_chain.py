@@ -11,12 +11,12 @@ from tests.support.experiments import TRIAL
 from tests.support.waiting import wait_for
 
 
-def test_from_prepare_to_report(tiny, docker, image):
+def test_from_prepare_to_report(two_models, docker, image):
     """Read-only containers without capabilities run all stages; `verify --deep` finds nothing."""
 
     def stage(name, count):
         def run(index):
-            tiny.job(name, check=0, JOB_COMPLETION_INDEX=index)
+            two_models.job(name, check=0, JOB_COMPLETION_INDEX=index)
 
         with timed(f"{name}, {count} in turn by two"), ThreadPoolExecutor(2) as two:
             list(two.map(run, range(count)))
@@ -26,26 +26,26 @@ def test_from_prepare_to_report(tiny, docker, image):
     stage("fold", 4)
     stage("final", 2)
     with timed("a decided task"):
-        tiny.job("trial", "--index", 0, check=0)
+        two_models.job("trial", "--index", 0, check=0)
     with timed("report"):
-        tiny.job("report", "--out", "report", check=0)
-    report = json.loads((tiny.folder / "report" / "report.json").read_text())
+        two_models.job("report", "--out", "report", check=0)
+    report = json.loads((two_models.folder / "report" / "report.json").read_text())
     models = report["models"].items()
     runs = {m: (len(of["fold"]["folds"]), len(of["final"]["runs"])) for m, of in models}
     assert runs == {"cnn": (2, 1), "mobilenetv2": (2, 1)}
-    page = (tiny.folder / "report" / "index.html").read_text()
+    page = (two_models.folder / "report" / "index.html").read_text()
     revision = docker.labels(image)["revision"]
     assert f"commit <code>{revision}</code>" in page, "a result names its commit"
-    tiny.job("status", "--json", check=0)
-    verified = tiny.job("verify", "--deep", "--replay", 1, "--json", check=0)
+    two_models.job("status", "--json", check=0)
+    verified = two_models.job("verify", "--deep", "--replay", 1, "--json", check=0)
     promises = json.loads(verified.stdout.splitlines()[-1])
     assert promises and not any(promise["violations"] for promise in promises)
 
 
-def test_stopped_in_the_middle(long, docker):
+def test_stopped_in_the_middle(long_trials, docker, calm_bits):
     """After `docker stop` a trial saves and exits 75; the next one resumes, to the same bits."""
-    calm = long.calm(0)
-    child = long.site.start(*TRIAL, 0)
+    calm = calm_bits(0)
+    child = long_trials.site.start(*TRIAL, 0)
     child.until("saved at step")
     name = child.log.stem
     process = Path("/proc", docker.run("inspect", "--format={{.State.Pid}}", name).strip())
@@ -56,10 +56,10 @@ def test_stopped_in_the_middle(long, docker):
     docker.run("kill", "--signal=CONT", name)
     child.wait(check=75)
     stop.wait(60)
-    assert [a["outcome"] for a in long.attempts(0)] == ["interrupted"]
-    assert "resuming from the checkpoint" in long.site.job(*TRIAL, 0, check=0).stderr
-    assert [a["outcome"] for a in long.attempts(0)] == ["interrupted", "complete"]
-    assert long.bits(0) == calm
+    assert [a["outcome"] for a in long_trials.attempts(0)] == ["interrupted"]
+    assert "resuming from the checkpoint" in long_trials.site.job(*TRIAL, 0, check=0).stderr
+    assert [a["outcome"] for a in long_trials.attempts(0)] == ["interrupted", "complete"]
+    assert long_trials.bits(0) == calm
 
 
 def pending(process: Path) -> set[int]:

@@ -25,22 +25,22 @@ def test_help_and_version(docker, image):
         ("wrong", "refused us: "),
     ],
 )
-def test_permanent_errors(small, file, sentence):
+def test_permanent_errors(unprepared, file, sentence):
     """A missing secret file or a wrong password is one sentence without the secret, and 78."""
-    user, _, rest = small.database_url.partition("@")
-    small.secret("wrong", f"{user}x@{rest}")
-    done = small.job("status", check=78, JOB_DATABASE_URL_FILE=file)
+    user, _, rest = unprepared.database_url.partition("@")
+    unprepared.secret("wrong", f"{user}x@{rest}")
+    done = unprepared.job("status", check=78, JOB_DATABASE_URL_FILE=file)
     assert sentence in done.stderr and done.stderr.count("\n") == 1, done.stderr
     assert user.rpartition(":")[2] not in done.stderr
 
 
-def test_an_unreadable_folder(tiny):
+def test_an_unreadable_folder(two_models):
     """A folder of weights that the container's user cannot enter is one sentence and 78."""
-    closed = tiny.folder.parent / "closed"
+    closed = two_models.folder.parent / "closed"
     closed.mkdir(0o700)
-    text = (tiny.folder / "tiny.toml").read_text()
-    (tiny.folder / "other.toml").write_text(text.replace('"tiny"', '"other"'))
-    done = tiny.job("prepare", "other.toml", "--weights", closed, check=78)
+    text = (two_models.folder / "tiny.toml").read_text()
+    (two_models.folder / "other.toml").write_text(text.replace('"tiny"', '"other"'))
+    done = two_models.job("prepare", "other.toml", "--weights", closed, check=78)
     assert (
         f"--weights (or JOB_WEIGHTS) = {closed}: this user (12345) may not read it" in done.stderr
     )

@@ -58,24 +58,24 @@ def certificate(path: Path, name: str, *signed) -> None:
 
 
 @pytest.fixture
-def secure(small, servers):
+def secure(unprepared, servers):
     """The site with these servers; cas.pem has their CA, others.pem has another one."""
     folder, postgres, s3 = servers
     for name, source in {"cas.pem": "ca.crt", "others.pem": "other.crt"}.items():
-        shutil.copyfile(folder / source, small.folder / name)
+        shutil.copyfile(folder / source, unprepared.folder / name)
     credentials = (
         f"[default]\naws_access_key_id = {s3.access_key}\naws_secret_access_key = {s3.secret_key}\n"
     )
-    small.environ.update(
-        JOB_DATABASE_URL_FILE=str(small.secret("database-url", postgres.url)),
+    unprepared.environ.update(
+        JOB_DATABASE_URL_FILE=str(unprepared.secret("database-url", postgres.url)),
         JOB_STORE_URL=f"s3://{s3.bucket}/tls",
         AWS_ENDPOINT_URL_S3=s3.endpoint.replace("http:", "https:"),
-        AWS_SHARED_CREDENTIALS_FILE=str(small.secret("credentials", credentials)),
+        AWS_SHARED_CREDENTIALS_FILE=str(unprepared.secret("credentials", credentials)),
         PGSSLMODE="verify-full",
-        PGSSLROOTCERT=str(small.folder / "cas.pem"),
-        AWS_CA_BUNDLE=str(small.folder / "cas.pem"),
+        PGSSLROOTCERT=str(unprepared.folder / "cas.pem"),
+        AWS_CA_BUNDLE=str(unprepared.folder / "cas.pem"),
     )
-    return small
+    return unprepared
 
 
 def test_one_file_of_cas(secure):

@@ -247,27 +247,26 @@ def test_a_drop_leaves_nothing(database, store, attempt):
         assert database.rows(f"select count(*)::int as n from {table}") == [{"n": 0}]
 
 
-def test_the_command(small, s3_environ):
+def test_the_command(digits, s3_environ):
     """On S3 `--dry-run` lists without deleting, and the command deletes exactly what it listed.
 
     Within a lease of the attempt's end it deletes nothing.
     """
-    small.job("prepare", "small.toml", check=0)
-    database = Database(small.database_url, 5)
-    store = open_store(small.store_url, 5)
+    database = Database(digits.database_url, 5)
+    store = open_store(digits.store_url, 5)
     attempt = Tasks(database, find(database, "small"), Worker(), 60, 0).claim(TRIAL)
     attempt.commit("complete", 0.5, {}, {})
     key = f"{folder(database)}/1/checkpoint-000000001"
     store.put(key, b"bytes")
-    assert small.job("gc", check=0).stdout == "removed: 0 objects, 0 bytes\n"
+    assert digits.job("gc", check=0).stdout == "removed: 0 objects, 0 bytes\n"
     deadline = time.monotonic() + 30
     while not garbage(database, store, "small", 0.5) and time.monotonic() < deadline:
         time.sleep(0.1)
     others = {o.key for o in store.listing("")} - {key}
-    dry = small.job("gc", "--dry-run", check=0, JOB_LEASE_S="0.5").stdout
+    dry = digits.job("gc", "--dry-run", check=0, JOB_LEASE_S="0.5").stdout
     assert dry == f"{5:>12}  {key}\nto remove: 1 objects, 5 bytes\n"
     assert store.head(key)
-    assert small.job("gc", check=0, JOB_LEASE_S="0.5").stdout == "removed: 1 objects, 5 bytes\n"
+    assert digits.job("gc", check=0, JOB_LEASE_S="0.5").stdout == "removed: 1 objects, 5 bytes\n"
     assert {o.key for o in store.listing("")} == others
-    refused = small.job("gc", "--experiment", "other", check=2)
+    refused = digits.job("gc", "--experiment", "other", check=2)
     assert "there is no experiment 'other'" in refused.stderr

@@ -359,13 +359,13 @@ def test_watching_through_an_outage(life):
         assert lines.wait(30) == 75
 
 
-def test_a_task_at_work(long):
+def test_a_task_at_work(long_trials):
     """For a real training, host, attempt, saved step and speed match its row and its log."""
-    child = long.site.start("trial", "--model", "cnn", "--index", "0")
+    child = long_trials.site.start("trial", "--model", "cnn", "--index", "0")
     child.until("epoch 20 of")
     with child.held():
-        state = json.loads(long.site.job("status", "--json", check=0).stdout)
-        row = long.attempts(0)[0]
+        state = json.loads(long_trials.site.job("status", "--json", check=0).stdout)
+        row = long_trials.attempts(0)[0]
         epochs = max(map(int, re.findall(r"epoch (\d+) of", child.text())))
         # An epoch has 72 images: 90 without the validation part.
         trained = epochs * 72 + 72

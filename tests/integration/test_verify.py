@@ -950,31 +950,31 @@ def test_a_replay_needs_the_threads_of_the_record(finished):
     assert "not comparable in this process, which began with other threads than 1" in done.stdout
 
 
-def test_an_unfinished_experiment_keeps_every_promise(tiny):
+def test_an_unfinished_experiment_keeps_every_promise(two_models):
     """An unfinished experiment has no violation; the name of an unknown one is a usage error.
 
     Nothing has begun, then features are computed, then a trial runs.
     """
-    done = tiny.job("verify", "--deep", check=0)
+    done = two_models.job("verify", "--deep", check=0)
     assert "4 trial, 4 fold, 2 final tasks, 0 decided" in done.stdout
-    tiny.job("features", "--index", 0, check=0)
-    database = Database(tiny.database_url, 5)
-    child = tiny.start("trial", "--index", 0)
+    two_models.job("features", "--index", 0, check=0)
+    database = Database(two_models.database_url, 5)
+    child = two_models.start("trial", "--index", 0)
     wait_for(lambda: database.rows("select 1 from epoch"))
     # Paused in the middle of its work while verify looks.
     child.send(signal.SIGSTOP)
-    done = tiny.job("verify", "--deep")
+    done = two_models.job("verify", "--deep")
     child.send(signal.SIGCONT)
     child.send(signal.SIGTERM)
     child.wait(check=75)
     assert done.returncode == 0, done.stdout
     assert "1 features, 4 trial, 4 fold, 2 final tasks, 1 decided" in done.stdout
     assert "1 tasks at work" in done.stdout
-    assert tiny.job("verify", "--deep", check=0).stdout
-    refused = tiny.job("verify", "--experiment", "other", check=2)
+    assert two_models.job("verify", "--deep", check=0).stdout
+    refused = two_models.job("verify", "--experiment", "other", check=2)
     assert "there is no experiment 'other'" in refused.stderr
     (row,) = database.rows("select artifact from task where stage = 'features'")
     key = row["artifact"]["features.npy"]["key"]
-    open_store(tiny.store_url, 5).delete([key])
+    open_store(two_models.store_url, 5).delete([key])
     violation = f"mobilenetv2 features 0 names features.npy, which is not in the store: {key}"
-    assert f"FAIL  bytes first: {violation}" in tiny.job("verify", check=1).stdout
+    assert f"FAIL  bytes first: {violation}" in two_models.job("verify", check=1).stdout

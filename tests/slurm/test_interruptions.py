@@ -18,9 +18,9 @@ TRIAL = ("JOB_EXPERIMENT=long", "trial", "--model", "cnn")
 
 # Each run takes a minute, a slow machine needs many, and Slurm lets a requeued job wait.
 @pytest.mark.timeout(900)
-def test_a_time_limit_is_an_interruption(desk, long):
+def test_a_time_limit_is_an_interruption(desk, long_trials, calm_bits):
     """A trial that exceeds its time limit resumes in the same job, to an undisturbed one's bits."""
-    calm = long.calm(2)
+    calm = calm_bits(2)
     element = desk.array("--time=1", "--signal=B:USR1@10", *TRIAL)
     with desk.bystanders(element):
         for other in (0, 1):
@@ -34,11 +34,11 @@ def test_a_time_limit_is_an_interruption(desk, long):
     assert job["ExitCode"] == "0:0"
     assert "exit 75: requeued" in desk.log(element)
     assert "resuming from the checkpoint" in desk.log(element)
-    assert {a["outcome"] for a in long.attempts(2)} == {"interrupted", "complete"}
-    assert long.bits(2) == calm
+    assert {a["outcome"] for a in long_trials.attempts(2)} == {"interrupted", "complete"}
+    assert long_trials.bits(2) == calm
 
 
-def test_preemption(desk, long):
+def test_preemption(desk, long_trials):
     """A trial that is preempted without grace saves, waits, and resumes."""
     element = desk.array(*TRIAL)
     with desk.bystanders(element):
@@ -48,10 +48,10 @@ def test_preemption(desk, long):
             other = desk.cluster.run("sbatch", *options, "--wrap", "sleep 1").strip()
         desk.cluster.wait(other, "COMPLETED")
     assert desk.cluster.wait(element, "COMPLETED")["Restarts"] == "1"
-    assert [a["outcome"] for a in long.attempts(2)] == ["interrupted", "complete"]
+    assert [a["outcome"] for a in long_trials.attempts(2)] == ["interrupted", "complete"]
 
 
-def test_a_node_goes_down(desk, long):
+def test_a_node_goes_down(desk, long_trials):
     """A job of a lost node restarts on another one, and its first run cannot publish."""
     element = desk.array(*TRIAL)
     desk.until(element, "saved at step")
@@ -61,7 +61,7 @@ def test_a_node_goes_down(desk, long):
     try:
         with desk.bystanders(element):  # they fill the other node
             desk.cluster.run("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
-        wait_for(lambda: len(long.attempts(2)) == 2)
+        wait_for(lambda: len(long_trials.attempts(2)) == 2)
     finally:
         if os.path.exists(f"/proc/{pid}"):
             os.kill(pid, signal.SIGCONT)
@@ -70,5 +70,5 @@ def test_a_node_goes_down(desk, long):
     desk.cluster.run("scontrol", "update", f"nodename={node}", "state=resume")
     assert job["NodeList"] != node
     assert job["Restarts"] == "1", "the first run must not requeue the second"
-    assert [a["outcome"] for a in long.attempts(2)] == ["vanished", "complete"]
-    assert [e["epoch"] for e in long.epochs(2)] == list(range(EPOCHS))
+    assert [a["outcome"] for a in long_trials.attempts(2)] == ["vanished", "complete"]
+    assert [e["epoch"] for e in long_trials.epochs(2)] == list(range(EPOCHS))

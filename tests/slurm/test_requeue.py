@@ -13,7 +13,7 @@ SETTINGS = PLAIN
 TRIAL = ("JOB_EXPERIMENT=long", "trial", "--model", "cnn")
 
 
-def test_requeued_in_the_middle(desk, long):
+def test_requeued_in_the_middle(desk, long_trials):
     """A trial that `scontrol requeue` signals twice saves, and resumes in the next run."""
     element = desk.array(*TRIAL)
     with desk.bystanders(element):
@@ -23,10 +23,10 @@ def test_requeued_in_the_middle(desk, long):
     assert desk.cluster.wait(element, "COMPLETED")["Restarts"] == "1"
     sentence = "exit 75, and the job is already cancelled or requeued: not requeued here"
     assert sentence in desk.log(element)
-    assert [a["outcome"] for a in long.attempts(2)] == ["interrupted", "complete"]
+    assert [a["outcome"] for a in long_trials.attempts(2)] == ["interrupted", "complete"]
 
 
-def test_pyxis(desk, long):
+def test_pyxis(desk, long_trials):
     """In a step of srun, a killed `job` resumes at once, and only the signaled element leaves."""
     desk.add(*desk.pyxis(), "export JOB_LEASE_S=600")
     element = desk.array(*TRIAL)
@@ -38,10 +38,14 @@ def test_pyxis(desk, long):
             desk.cluster.run("scancel", "--batch", "--signal=USR1", element)
         desk.until(element, "exit 75: requeued", seconds=60)  # scancel may try for 95 s
     assert desk.cluster.wait(element, "COMPLETED")["Restarts"] == "1"
-    assert [a["outcome"] for a in long.attempts(2)] == ["vanished", "interrupted", "complete"]
+    assert [a["outcome"] for a in long_trials.attempts(2)] == [
+        "vanished",
+        "interrupted",
+        "complete",
+    ]
 
 
-def test_cancelled_is_cancelled(desk, long):
+def test_cancelled_is_cancelled(desk, long_trials):
     """`scancel` is final whatever the exit code, and a new submission resumes the task."""
     element = desk.array(*TRIAL)
     with desk.bystanders(element):
@@ -50,15 +54,14 @@ def test_cancelled_is_cancelled(desk, long):
         desk.until(element, "not requeued here")
         assert desk.cluster.wait(element, "CANCELLED")["Restarts"] == "0"
     wait_for(lambda: desk.cluster.queue() == [])
-    assert [a["outcome"] for a in long.attempts(2)] == ["interrupted"]
+    assert [a["outcome"] for a in long_trials.attempts(2)] == ["interrupted"]
     again = desk.type("task.sbatch", "--array=2", *TRIAL) + "_2"
     desk.cluster.wait(again, "COMPLETED")
     assert "resuming from the checkpoint" in desk.log(again)
 
 
-def test_not_ready_is_requeued_until_it_is(desk, small):
+def test_not_ready_is_requeued_until_it_is(desk, digits):
     """Folds without their trial are requeued, and fail after a limited number of requeues."""
-    small.job("prepare", "small.toml", check=0)
     desk.add("export JOB_WAIT_S=1", "RESTARTS=1")
     elements = array_of_folds(desk)
     for element in elements:
@@ -70,7 +73,7 @@ def test_not_ready_is_requeued_until_it_is(desk, small):
     elements = array_of_folds(desk)
     for element in elements:
         desk.until(element, "exit 75: requeued")
-    small.job("trial", "--index", 0, check=0)
+    digits.job("trial", "--index", 0, check=0)
     for element in elements:
         assert int(desk.cluster.wait(element, "COMPLETED")["Restarts"]) >= 1
     assert not list((desk.folder / "out" / "restarts").iterdir())
@@ -82,13 +85,12 @@ def array_of_folds(desk) -> list[str]:
     return [f"{array}_{index}" for index in range(3)]
 
 
-def test_a_permanent_error_is_final(desk, small):
+def test_a_permanent_error_is_final(desk, digits):
     """A wrong password ends an element with 78, a failed task with 70; neither is requeued."""
-    small.job("prepare", "small.toml", check=0)
     task = ("task.sbatch", "--array=0", "JOB_EXPERIMENT=small", "trial")
     import psycopg2
 
-    connection = psycopg2.connect(small.database_url)
+    connection = psycopg2.connect(digits.database_url)
     connection.autocommit = True
     connection.cursor().execute(
         "update task set state = 'failed', reason = 'x', finished = now() where stage = 'trial'"
@@ -97,7 +99,7 @@ def test_a_permanent_error_is_final(desk, small):
     element = desk.type(*task) + "_0"
     job = desk.cluster.wait(element, "FAILED")
     assert job | {"ExitCode": "70:0", "Restarts": "0"} == desk.cluster.job(element)
-    (desk.folder / "database-url").write_text(small.database_url.replace("job:", "job:x"))
+    (desk.folder / "database-url").write_text(digits.database_url.replace("job:", "job:x"))
     element = desk.type(*task) + "_0"
     job = desk.cluster.wait(element, "FAILED")
     assert job | {"ExitCode": "78:0", "Restarts": "0"} == desk.cluster.job(element)

@@ -6,7 +6,6 @@ from urllib.parse import urlsplit
 
 from job.coordination.database import Database
 from job.storage.store import open_store
-from tests.support.experiments import TRIAL
 from tests.support.site import Site
 
 
@@ -63,21 +62,3 @@ class Long:
         result = json.loads(self.store.get(self.task(index)["artifact"]["result.json"]["key"]))
         hashes = ("weights_sha256", "history_sha256", "predictions_sha256")
         return {key: result[key] for key in (*hashes, "value", "parameters", "step")}
-
-    def calm(self, index: int) -> dict:
-        """Return the bits of an undisturbed trial, and reset it as if nobody had worked on it."""
-        self.site.job(*TRIAL, index, check=0)
-        bits = self.bits(index)
-        self.store.delete(self.objects(index, ""))
-        for statement in (
-            "delete from epoch where index = %(i)s",
-            "delete from attempt where index = %(i)s",
-            "update task set state = 'waiting', attempt = 0, progress = 0, counted = 0,"
-            " counted_at = 0, parameters = null, value = null, metrics = null, artifact = null,"
-            " finished = null where stage = 'trial' and index = %(i)s",
-            "delete from trial_params",
-            "delete from trial_values",
-            "delete from trial_intermediate_values",
-        ):
-            self.database.rows(statement, i=index)
-        return bits

@@ -61,6 +61,19 @@ class Site:
             return subprocess.Popen(command, env=environ, stdout=to, stderr=errors, cwd=self.folder)
 
 
+def new_site(database_url: str, s3, folder: Path) -> Site:
+    """Return a site in a folder, with a new prefix in the bucket of an S3 server."""
+    store_url = f"s3://{s3.bucket}/{uuid.uuid4().hex}"
+    clean = {k: v for k, v in forked.BEGAN.items() if not k.startswith(("JOB_", "SLURM_"))}
+    own = {
+        "JOB_DATABASE_URL": database_url,
+        "JOB_STORE_URL": store_url,
+        "JOB_CACHE_DIR": str(folder / "cache"),
+        "JOB_WAIT_S": "1",
+    }
+    return Site(database_url, store_url, clean | s3.variables | own, folder)
+
+
 @dataclass(frozen=True)
 class Child:
     """A `job` process and its log."""

@@ -57,39 +57,36 @@ def trial_rows(site) -> list[dict]:
     return database.rows("select state, counted from task where stage = 'trial'")
 
 
-def test_a_read_only_cache(small, disk):
+def test_a_read_only_cache(digits, disk):
     """With a read-only cache disk a worker returns the task and exits 69; elsewhere it succeeds."""
-    small.job("prepare", "small.toml", check=0)
     place = {"JOB_CACHE_DIR": str(disk / "cache")}
     subprocess.run(["mount", "-o", "remount,size=50m", disk], check=True)
     subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
-    done = small.job("trial", "--index", 0, check=69, **place)
+    done = digits.job("trial", "--index", 0, check=69, **place)
     sentence = (
         "cannot be used (Read-only file system):"
         f" this node, {os.uname().nodename}, is at fault, another may succeed"
     )
     assert sentence in done.stderr
-    assert trial_rows(small) == [{"state": "waiting", "counted": 0}]
-    small.job("trial", "--index", 0, check=0)
+    assert trial_rows(digits) == [{"state": "waiting", "counted": 0}]
+    digits.job("trial", "--index", 0, check=0)
 
 
-def test_a_full_cache(small, disk):
+def test_a_full_cache(digits, disk):
     """With a full cache a worker returns the task and exits 69; on another disk it succeeds."""
-    small.job("prepare", "small.toml", check=0)
-    done = small.job("trial", "--index", 0, check=69, JOB_CACHE_DIR=str(disk / "cache"))
+    done = digits.job("trial", "--index", 0, check=69, JOB_CACHE_DIR=str(disk / "cache"))
     assert "no space left for the cache" in done.stderr
-    assert trial_rows(small) == [{"state": "waiting", "counted": 0}]
+    assert trial_rows(digits) == [{"state": "waiting", "counted": 0}]
     files = [p for p in (disk / "cache").rglob("*") if p.is_file()]
     large = [p for p in files if not p.name.endswith(".lock") and p.stat().st_size > 100_000]
     assert large == []
-    small.job("trial", "--index", 0, check=0)
+    digits.job("trial", "--index", 0, check=0)
 
 
-def test_a_full_disk_for_the_report(small, disk):
+def test_a_full_disk_for_the_report(digits, disk):
     """A report that does not fit on the disk says so, and leaves no partial page."""
-    small.job("prepare", "small.toml", check=0)
     fill = ["dd", "if=/dev/zero", f"of={disk}/filler", "bs=1k", "count=1020"]
     subprocess.run(fill, check=False, capture_output=True)
-    done = small.job("report", "--out", disk / "report", check=69)
+    done = digits.job("report", "--out", disk / "report", check=69)
     assert "no space left" in done.stderr
     assert not (disk / "report" / "index.html").exists()
