@@ -22,7 +22,7 @@ def expected_s(registered: Registered, rows: Sequence[Mapping[str, Any]]) -> dic
     experiment = registered.experiment
     data = registered.data
     expected = {(row["stage"], row["model"]): row["mean_s"] for row in rows}
-    shares = {"fold": 1 - 1 / experiment.folds["count"], "final": 1.0}
+    shares = {"fold": 1 - 1 / experiment.folds.count, "final": 1.0}
     for row in rows:
         if row["stage"] == "trial" and row["complete_s"] is not None:
             whole_s = row["complete_s"] / (1 - data["validation"] / data["train"])
@@ -121,7 +121,7 @@ def _images_per_step(registered: Registered, row: Mapping[str, Any]) -> float:
     if row["stage"] == "trial":
         images -= registered.data["validation"]
     elif row["stage"] == "fold":
-        images -= images / experiment.folds["count"]
+        images -= images / experiment.folds.count
     batch = int(row["batch_size"] or experiment.fixed(row["model"]).get("batch_size", 0))
     # Without a batch size the task has no parameters yet, and so no step.
     return images / math.ceil(images / batch) if batch else 0.0

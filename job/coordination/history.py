@@ -35,7 +35,7 @@ def past_trials(
     database: Database, experiment: Experiment, values: Mapping[str, Any]
 ) -> list[PastTrial]:
     """Return the trials for a sampler, in order of the index; none for random search."""
-    if experiment.search["sampler"] == "random":
+    if experiment.search.sampler == "random":
         return []
     limits: dict[str, Any] = {
         "best": SHOWN_BEST,

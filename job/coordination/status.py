@@ -39,12 +39,12 @@ def collect(database: Database, registered: Registered) -> dict[str, Any]:
     return {
         "experiment": experiment.name,
         "id": registered.id,
-        "metric": experiment.search["metric"],
+        "metric": experiment.search.metric,
         "tasks": sum(row["tasks"] for row in rows["states"]),
         "undecided": sum(undecided(stages).values()),
         "stages": stages,
         "models": {
-            model: _results(rows, model, experiment.folds["count"]) for model in experiment.models
+            model: _results(rows, model, experiment.folds.count) for model in experiment.models
         },
         "attempts": {row["outcome"]: row["attempts"] for row in rows["attempts"]},
         "images_per_s": speeds(registered, stages, rows["speed"]),

@@ -179,7 +179,7 @@ def suggest(experiment: Experiment, key: Key, history: Sequence[PastTrial]) -> d
 def sampler(experiment: Experiment, key: Key) -> optuna.samplers.BaseSampler:
     """Return a sampler seeded for this task: one seed for all would draw one point for all."""
     seed = derive(experiment.seed, key.model, key.stage, key.index, "sampler")
-    if experiment.search["sampler"] == "random":
+    if experiment.search.sampler == "random":
         return optuna.samplers.RandomSampler(seed=seed)
     return optuna.samplers.TPESampler(
         seed=seed, n_startup_trials=TPE_STARTUP_TRIALS, multivariate=True, constant_liar=True
@@ -244,8 +244,8 @@ def rule(experiment: Experiment, key: Key, epoch: int) -> dict[str, Any]:
     Returns: `pruner`, None if the trial is not judged; `bracket`, for hyperband only; `sign`.
     """
     unjudged = {"pruner": None, "bracket": None, "sign": experiment.sign}
-    pruner = experiment.search["pruner"]
-    least = experiment.search["min_epochs"]
+    pruner = experiment.search.pruner
+    least = experiment.search.min_epochs
     epochs = experiment.models[key.model]["epochs"]
     done = epoch + 1
     if key.stage != "trial" or done >= epochs:

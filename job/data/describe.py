@@ -29,7 +29,7 @@ def describe(experiment: Experiment, location: str | None, cache_dir: Path) -> d
         errors.Unreachable: a download failed, or the disk is full.
     """
     data = experiment.data
-    source = sources.read(data["source"], data["image_size"], location, cache_dir, data["groups"])
+    source = sources.read(data.source, data.image_size, location, cache_dir, data.groups)
     train, test = parts.cut(source, experiment)
     related = parts.relate(train, test)
     made = parts.make_splits(experiment, source.classes, train.labels, related.train, test.labels)
@@ -49,7 +49,7 @@ def describe(experiment: Experiment, location: str | None, cache_dir: Path) -> d
         },
         "train": len(train.labels),
         "validation": int(made.validation.sum()),
-        "folds": np.bincount(made.folds, minlength=experiment.folds["count"]).tolist(),
+        "folds": np.bincount(made.folds, minlength=experiment.folds.count).tolist(),
         "test": len(test.labels),
         "sizes": [
             {"width": width, "height": height, "images": n}
@@ -107,7 +107,7 @@ def unbalanced(counts: Sequence[int], experiment: Experiment) -> list[str]:
     """
     low = min(counts)
     high = max(counts)
-    if experiment.search["metric"] != "accuracy" or high <= UNBALANCED * low:
+    if experiment.search.metric != "accuracy" or high <= UNBALANCED * low:
         return []
     return [
         f"classes have {low:,} to {high:,} training images, "

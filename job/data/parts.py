@@ -54,16 +54,16 @@ def cut(source: Source, experiment: Experiment) -> tuple[Part, Part]:
     seed = experiment.seed
     if source.test is None:
         train, test = _hold_out(source, experiment)
-    elif data["test"]:
+    elif data.test:
         train = source.train
         test_seed = derive(seed, "test")
-        test = _reduce(source.test, data["test"], test_seed, "data.test", source.classes)
+        test = _reduce(source.test, data.test, test_seed, "data.test", source.classes)
     else:
         train = source.train
         test = source.test
-    if data["train"]:
+    if data.train:
         train_seed = derive(seed, "train")
-        train = _reduce(train, data["train"], train_seed, "data.train", source.classes)
+        train = _reduce(train, data.train, train_seed, "data.train", source.classes)
     for name, part in (("training", train), ("test", test)):
         if len(part.labels) == 0:
             raise Invalid(f"the {name} part has no images")
@@ -74,12 +74,12 @@ def _hold_out(source: Source, experiment: Experiment) -> tuple[Part, Part]:
     """Return what remains of the training part, and the test part that is held out of it."""
     data = experiment.data
     whole = source.train
-    if data["test"]:
-        n = data["test"]
+    if data.test:
+        n = data.test
         what = f"data.test = {n}"
     else:
-        n = round(data["holdout"] * len(whole.labels))
-        what = f"data.holdout = {data['holdout']}"
+        n = round(data.holdout * len(whole.labels))
+        what = f"data.holdout = {data.holdout}"
     together = splits.image_groups(whole.images)
     if whole.groups is not None:
         together = splits.join_groups(together, whole.groups)
@@ -135,13 +135,13 @@ def make_splits(
         errors.Invalid: a class is too small.
     """
     data = experiment.data
-    is_named = bool(data["groups"])
-    n = round(data["validation"] * len(labels))
-    what = f"data.validation = {data['validation']}"
+    is_named = bool(data.groups)
+    n = round(data.validation * len(labels))
+    what = f"data.validation = {data.validation}"
     seed = derive(experiment.seed, "validation")
     validation = np.zeros(len(labels), bool)
     validation[splits.take(labels, groups, n, seed, what, classes, is_named, test)] = True
-    count = experiment.folds["count"]
+    count = experiment.folds.count
     seed = derive(experiment.seed, "folds")
     folds = splits.folds(labels, groups, count, seed, classes, is_named, test)
     return Splits(validation, folds)

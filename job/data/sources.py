@@ -5,6 +5,7 @@ names. Whatever is wrong becomes one sentence that names the file and the settin
 """
 
 import re
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -25,7 +26,7 @@ SUPPORTED = (
 
 def read(
     source: str,
-    image_size: int | list[int] | None = None,
+    image_size: int | Sequence[int] | None = None,
     location: str | None = None,
     cache_dir: Path | None = None,
     groups: str | None = None,
@@ -58,15 +59,15 @@ def read(
         raise type(exc)(f"{asked}: {exc}") from exc
 
 
-def _size(image_size: int | list[int] | None) -> tuple[int, int] | None:
+def _size(image_size: int | Sequence[int] | None) -> tuple[int, int] | None:
     """Return `data.image_size` as (height, width). Raises: Invalid."""
     if image_size is None:
         return None
-    if isinstance(image_size, list):
-        height, width = image_size
-    else:
+    if isinstance(image_size, int):
         height = image_size
         width = image_size
+    else:
+        height, width = image_size
     if min(height, width) < 1:
         raise errors.Invalid(
             f"data.image_size = {image_size} is not a number of pixels: expected 1 or more"

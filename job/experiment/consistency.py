@@ -18,18 +18,18 @@ MEDIAN_STARTUP_TRIALS = 5
 def refuse_contradictions(experiment: Experiment) -> None:
     """Raise `Invalid` for settings that are valid alone but cannot work together."""
     search = experiment.search
-    if search["pruner"] == "hyperband":
+    if search.pruner == "hyperband":
         expect(
-            search["trials"] >= HYPERBAND_MIN_TRIALS,
-            f'search.pruner = "hyperband" with search.trials = {search["trials"]}:'
+            search.trials >= HYPERBAND_MIN_TRIALS,
+            f'search.pruner = "hyperband" with search.trials = {search.trials}:'
             f" its brackets need at least {HYPERBAND_MIN_TRIALS} trials;"
             ' raise trials or use "median"',
         )
     for model, parameters in experiment.models.items():
         epochs = parameters["epochs"]
         expect(
-            search["pruner"] == "none" or search["min_epochs"] <= epochs,
-            f"search.min_epochs = {search['min_epochs']}"
+            search.pruner == "none" or search.min_epochs <= epochs,
+            f"search.min_epochs = {search.min_epochs}"
             f" is more than models.{model}.epochs = {epochs}",
         )
 
@@ -48,15 +48,15 @@ def _notes_on_models(experiment: Experiment) -> Iterator[str]:
                 f" above {TUNING_RATE:g} a pretrained base is easily destroyed"
             )
         if not experiment.space(model):
-            trials = experiment.search["trials"]
+            trials = experiment.search.trials
             yield f"{model} searches nothing: its {trials} trials differ in their seeds only"
 
 
 def _notes_on_search(experiment: Experiment) -> Iterator[str]:
-    trials = experiment.search["trials"]
-    if experiment.search["sampler"] == "tpe" and trials <= TPE_STARTUP_TRIALS:
+    trials = experiment.search.trials
+    if experiment.search.sampler == "tpe" and trials <= TPE_STARTUP_TRIALS:
         yield f"trials = {trials}: random search; TPE starts after {TPE_STARTUP_TRIALS}"
-    if experiment.search["pruner"] == "median" and trials <= MEDIAN_STARTUP_TRIALS:
+    if experiment.search.pruner == "median" and trials <= MEDIAN_STARTUP_TRIALS:
         yield (
             'pruner = "median" has no effect:'
             f" it starts after {MEDIAN_STARTUP_TRIALS} trials, there are {trials}"
@@ -67,7 +67,7 @@ def _notes_on_search(experiment: Experiment) -> Iterator[str]:
             f"enqueue has {points} points for {trials} trials:"
             f" the last {points - trials} are not tried"
         )
-    if experiment.features["shards"] > 1 and not experiment.tasks_of("features"):
+    if experiment.features.shards > 1 and not experiment.tasks_of("features"):
         yield "features.shards has no effect: no model has a frozen base"
 
 

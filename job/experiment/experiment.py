@@ -8,6 +8,7 @@ from typing import Any, TypeGuard
 
 from job.experiment.backbones import BACKBONES
 from job.experiment.parameters import Choice, Range, Space, Table, is_table, to_json
+from job.experiment.sections import Data, Features, Final, Folds, Search, to_table
 from job.sentences import show
 
 STAGES = ("features", "trial", "fold", "final")
@@ -41,11 +42,11 @@ class Experiment:
     threads: int
     # One of METHODS.
     method: int
-    data: Table
-    search: Table
-    features: Table
-    folds: Table
-    final: Table
+    data: Data
+    search: Search
+    features: Features
+    folds: Folds
+    final: Final
     enqueue: tuple[Table, ...]
     # Model -> parameter -> fixed value, Choice or Range.
     models: dict[str, Table]
@@ -68,11 +69,11 @@ class Experiment:
             "seed": self.seed,
             "threads": self.threads,
             **method,
-            "data": {key: value for key, value in self.data.items() if value is not None},
-            "search": self.search | {"enqueue": list(self.enqueue)},
-            "features": self.features,
-            "folds": self.folds,
-            "final": self.final,
+            "data": to_table(self.data),
+            "search": to_table(self.search) | {"enqueue": list(self.enqueue)},
+            "features": to_table(self.features),
+            "folds": to_table(self.folds),
+            "final": to_table(self.final),
             "models": models,
             "reference": list(self.references),
         }
@@ -94,7 +95,7 @@ class Experiment:
     @property
     def direction(self) -> str:
         """The direction of the metric: `maximize` or `minimize`."""
-        return METRICS[self.search["metric"]]
+        return METRICS[self.search.metric]
 
     @property
     def sign(self) -> int:
@@ -124,11 +125,11 @@ class Experiment:
     def tasks_of(self, stage: str) -> dict[str, int]:
         """Return the number of tasks of a stage, by model in the order of the file."""
         if stage == "features":
-            return {m: self.features["shards"] for m in self.models if self.frozen(m)}
+            return {m: self.features.shards for m in self.models if self.frozen(m)}
         number: dict[str, int] = {
-            "trial": self.search["trials"],
-            "fold": self.folds["count"],
-            "final": self.final["seeds"],
+            "trial": self.search.trials,
+            "fold": self.folds.count,
+            "final": self.final.seeds,
         }
         return dict.fromkeys(self.models, number[stage])
 

@@ -17,6 +17,7 @@ from job.experiment.parameters import (
     Table,
     is_list,
 )
+from job.experiment.sections import Data, Features, Final, Folds, Search
 from job.sentences import expect, nearest, show
 from job.settings import HARMLESS
 
@@ -25,10 +26,10 @@ class Size(Kind):
     """A side of a square in pixels, or [height, width]."""
 
     def check(self, value: Any, where: str) -> Any:
-        """Return one side, or a list of two, each checked. Raises: Invalid."""
+        """Return one side, or height and width, each checked. Raises: Invalid."""
         check_side = super().check
         if is_list(value) and len(value) == 2:
-            return [check_side(side, where) for side in value]
+            return (check_side(value[0], where), check_side(value[1], where))
         return check_side(value, where)
 
     def expected(self) -> str:
@@ -77,8 +78,8 @@ def load(path: str | Path) -> Experiment:
         raise Invalid(f"{path} is not TOML: {exc}") from exc
     try:
         experiment = parse(tree)
-        for key in ("source", "groups"):
-            _refuse_secrets(key, str(experiment.data[key]))
+        _refuse_secrets("source", experiment.data.source)
+        _refuse_secrets("groups", experiment.data.groups or "")
     except Invalid as exc:
         raise Invalid(f"{path}: {exc}") from exc
     return experiment
@@ -150,11 +151,11 @@ def parse(tree: Table) -> Experiment:
         seed=top["seed"],
         threads=top["threads"],
         method=top["method"],
-        data=sections["data"],
-        search=sections["search"],
-        features=sections["features"],
-        folds=sections["folds"],
-        final=sections["final"],
+        data=Data(**sections["data"]),
+        search=Search(**sections["search"]),
+        features=Features(**sections["features"]),
+        folds=Folds(**sections["folds"]),
+        final=Final(**sections["final"]),
         enqueue=read_enqueue(points, models),
         models=models,
         references=tuple(_read_reference(row, i, models) for i, row in enumerate(rows)),

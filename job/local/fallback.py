@@ -81,7 +81,7 @@ def _leave_models_out(
 def _lacks_data(experiment: Experiment, location: str | None, cache_dir: Path) -> bool:
     """Return whether CIFAR-10 is needed, and is neither given, cached nor reachable."""
     return (
-        experiment.data["source"] == "cifar10"
+        experiment.data.source == "cifar10"
         and location is None
         and cifar10.cached(cache_dir) is None
         and not reachable(cifar10.URL)

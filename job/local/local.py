@@ -108,7 +108,7 @@ def _places(
     A URL may hold a secret, and every user of this machine sees a command line.
     """
     places = {}
-    if location and experiment.data["source"] != "digits":
+    if location and experiment.data.source != "digits":
         places["JOB_DATA"] = location
     if weights_place:
         places["JOB_WEIGHTS"] = weights_place

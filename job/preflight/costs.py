@@ -24,8 +24,8 @@ def costs(experiment: Experiment, model: str, train: int, measured: dict[str, An
         device_hours: hours of all stages together.
     """
     epochs = experiment.models[model]["epochs"]
-    folds = experiment.folds["count"]
-    validation = round(experiment.data["validation"] * train)
+    folds = experiment.folds.count
+    validation = round(experiment.data.validation * train)
     fold = train // folds
 
     def epoch(trained: int, scored: int) -> dict[str, float]:
@@ -38,9 +38,9 @@ def costs(experiment: Experiment, model: str, train: int, measured: dict[str, An
     features_s = train / measured["predict_batch"] * measured["features_s"]
     trial = epoch(train - validation, validation)
     seconds = epochs * (
-        experiment.search["trials"] * max(trial.values())
+        experiment.search.trials * max(trial.values())
         + folds * max(epoch(train - fold, fold).values())
-        + experiment.final["seeds"] * max(epoch(train, 0).values())
+        + experiment.final.seeds * max(epoch(train, 0).values())
     )
     device_hours = (seconds + features_s) / 3600
     return {"epoch_s": trial, "features_s": features_s, "device_hours": device_hours}

@@ -59,7 +59,7 @@ class Planned:
         """
         if prepared := self._find_prepared():
             return self._check_prepared(prepared)
-        where = self.location or self.experiment.data["source"]
+        where = self.location or self.experiment.data.source
         if downloads.is_url(where):
             return self._check_download(where)
         if where == "cifar10" and cifar10.cached(self.settings.cache_dir) is None:
@@ -89,11 +89,11 @@ class Planned:
         """Read the data, cut and split it as `job prepare` does."""
         data = self.experiment.data
         source = sources.read(
-            data["source"],
-            data["image_size"],
+            data.source,
+            data.image_size,
             self.location,
             self.settings.cache_dir,
-            data["groups"],
+            data.groups,
         )
         train, test = parts.cut(source, self.experiment)
         groups = parts.relate(train, test).train
@@ -111,11 +111,11 @@ class Planned:
         """See whether the data can be downloaded, and take the facts from the file."""
         data = self.experiment.data
         if where == "cifar10":
-            shape = _shape_of(data["image_size"] or cifar10.SIDE)
-            self.facts = Facts(shape, cifar10.CLASSES, data["train"] or cifar10.TRAIN_IMAGES)
+            shape = _shape_of(data.image_size or cifar10.SIDE)
+            self.facts = Facts(shape, cifar10.CLASSES, data.train or cifar10.TRAIN_IMAGES)
             where = cifar10.URL
-        elif data["image_size"] and data["train"]:
-            self.facts = Facts(_shape_of(data["image_size"]), 10, data["train"])
+        elif data.image_size and data.train:
+            self.facts = Facts(_shape_of(data.image_size), 10, data.train)
         shown = downloads.shown(where)
         if not downloads.is_s3(where) and not reachable(where):
             raise JobError(
@@ -183,10 +183,10 @@ def _describe(
     epoch = ", ".join(f"{s:.2g} s with batches of {batch}" for batch, s in cost["epoch_s"].items())
     frozen = experiment.frozen(model)
     features = f", the features take {cost['features_s']:.2g} s once" if frozen else ""
-    trials = experiment.search["trials"]
+    trials = experiment.search.trials
     epochs = experiment.models[model]["epochs"]
-    folds = experiment.folds["count"]
-    finals = experiment.final["seeds"]
+    folds = experiment.folds.count
+    finals = experiment.final.seeds
     return (
         f"{measured['parameters']:,} parameters{point}; an epoch takes about {epoch}{features};"
         f" {measured['memory_bytes'] / 1e9:.1f} GB of memory;"
@@ -196,7 +196,7 @@ def _describe(
     )
 
 
-def _shape_of(size: int | list[int]) -> tuple[int, int, int]:
+def _shape_of(size: int | tuple[int, int]) -> tuple[int, int, int]:
     """Return the shape that `data.image_size` gives to an image."""
-    height, width = size if isinstance(size, list) else (size, size)
+    height, width = size if isinstance(size, tuple) else (size, size)
     return height, width, 3

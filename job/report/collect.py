@@ -93,7 +93,7 @@ def _read_images(store: Store, model: Model, task: Task, where: str, problems: l
 def read_best_trial(store: Store, model: Model, collected: Collected) -> None:
     """Read the best trial's predictions where the interval of its score needs them."""
     best = model.best_trial(collected.experiment.direction)
-    if best is None or collected.experiment.search["metric"] == "accuracy":
+    if best is None or collected.experiment.search.metric == "accuracy":
         return
     where = f"{model.name} trial {best.index}"
     if content := _read(store, best, "predictions.npz", where, collected.problems):

@@ -55,7 +55,7 @@ def _selection(model: Model) -> dict | None:
 def _folds(model: Model, collected: Collected) -> dict:
     tasks = model.stage("fold")
     complete = bool(tasks) and all(t.state == "complete" for t in tasks)
-    count = collected.experiment.folds["count"]
+    count = collected.experiment.folds.count
     values = {score: [t.metrics.get(score) for t in tasks] for score in SCORES}
     folds: dict[str, Any] = {
         "n_train": round(collected.data["train"] * (count - 1) / count),

@@ -36,7 +36,7 @@ DATA_KEYS = (
 def summarise(collected: Collected) -> dict:
     """Return the content of report.json."""
     experiment = collected.experiment
-    metric = experiment.search["metric"]
+    metric = experiment.search.metric
     models = {name: entry(model, collected) for name, model in collected.models.items()}
     order = _order(models, SCORE_OF_METRIC[metric], experiment.direction)
     winner = _winner(collected, models, order)

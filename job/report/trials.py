@@ -34,7 +34,7 @@ def _interval(model: Model, trial: Task, value: float, collected: Collected) -> 
 
     It is Wilson's for accuracy, else a bootstrap, or None where its predictions are missing.
     """
-    metric = collected.experiment.search["metric"]
+    metric = collected.experiment.search.metric
     if metric == "accuracy":
         n = collected.data.get("validation")
         return evaluate.wilson(round(value * n), n) if n else None

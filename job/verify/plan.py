@@ -51,7 +51,7 @@ def _study(recorded: Recorded, model: str) -> Iterator[str]:
     if [str(d).lower() for d in found["directions"]] != [direction]:
         yield f"has the direction {', '.join(map(str, found['directions']))}, not {direction}"
     tasks = {t.row["optuna_trial_id"]: t for t in recorded.stage("trial", model)}
-    planned = recorded.experiment.search["trials"]
+    planned = recorded.experiment.search.trials
     if len(found["trials"]) != planned:
         yield f"has {len(found['trials'])} trials, not {planned}"
     for trial in found["trials"]:

@@ -71,7 +71,7 @@ class Predictions:
             if not _is_close(score, metrics[name]):
                 yield f"gives {name} {score:.6g}, but {metrics[name]:.6g} is stored"
         value = task.row["value"]
-        metric = self.recorded.experiment.search["metric"]
+        metric = self.recorded.experiment.search.metric
         score = evaluate.score(metric, labels, probabilities, method=method)
         if not _is_close(score, value):
             yield f"gives the value {score:.6g}, but {value:.6g} is stored"
@@ -97,7 +97,7 @@ class Predictions:
         times = np.bincount(np.concatenate(rows), minlength=self.recorded.registered.data["train"])
         if times.max() > 1:
             yield f"has folds that leave {int((times > 1).sum())} images out more than once"
-        if len(rows) == self.recorded.experiment.folds["count"] and times.min() < 1:
+        if len(rows) == self.recorded.experiment.folds.count and times.min() < 1:
             yield f"has complete folds that never leave {int((times < 1).sum())} images out"
 
 

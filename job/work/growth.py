@@ -47,8 +47,8 @@ def check_changes(known: Registered, experiment: Experiment, selected: list[dict
         )
     for key, counted in GROWS.items():
         section, parameter = key.split(".")
-        old = getattr(known.experiment, section)[parameter]
-        new = getattr(experiment, section)[parameter]
+        old = known.experiment.spec[section][parameter]
+        new = experiment.spec[section][parameter]
         if new < old:
             raise Invalid(
                 f"experiment {name}: {key} = {new}, but {old} {counted} exist already;"
@@ -91,7 +91,7 @@ def check_growth(old: dict, experiment: Experiment, selected: list[dict]) -> Non
 def merge(stored: dict, experiment: Experiment) -> dict:
     """Return the stored specification with the larger numbers, and with the file's references."""
     merged = dict(stored)
-    merged["search"]["trials"] = max(stored["search"]["trials"], experiment.search["trials"])
+    merged["search"]["trials"] = max(stored["search"]["trials"], experiment.search.trials)
     merged["reference"] = experiment.spec["reference"]  # figures that are only shown beside ours
-    merged["final"]["seeds"] = max(stored["final"]["seeds"], experiment.final["seeds"])
+    merged["final"]["seeds"] = max(stored["final"]["seeds"], experiment.final.seeds)
     return merged

@@ -136,7 +136,7 @@ def _read(experiment: Experiment, origin: Origin) -> tuple[Source, Part, Part]:
     """
     data = experiment.data
     source = sources.read(
-        data["source"], data["image_size"], origin.location, origin.cache.folder, data["groups"]
+        data.source, data.image_size, origin.location, origin.cache.folder, data.groups
     )
     train, test = parts.cut(source, experiment)
     return replace(source, train=train, test=test), train, test

@@ -69,7 +69,7 @@ def publish(context: Context, net, outcome, decision: Decision, files: dict[str,
     value = decision.value
     reason = decision.reason
     attempt.commit(decision.state, value, decision.metrics, artifact, reason, outcome.step)
-    score = reason if value is None else f"{context.experiment.search['metric']} {value:.4f}"
+    score = reason if value is None else f"{context.experiment.search.metric} {value:.4f}"
     log.info("%s is %s: %s", context.key, decision.state, score)
     clear(context)
 

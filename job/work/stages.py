@@ -113,7 +113,7 @@ def trial(context: Context) -> None:
     }
     decision = Decision(metrics, outcome.value)
     if outcome.pruned_at is not None:
-        pruner = context.experiment.search["pruner"]
+        pruner = context.experiment.search.pruner
         reason = f"pruned after epoch {outcome.pruned_at + 1} by {pruner}"
         decision = Decision(metrics, outcome.value, "pruned", reason)
     publish(context, learned.net, outcome, decision, {"predictions.npz": scored.predictions})
@@ -200,7 +200,7 @@ def features_prefix(registered: Registered, model: str, index: int) -> str:
     antialiased = transfer.antialiased(registered.data["image_shape"], size, experiment.method)
     shrunk = "-antialias" if antialiased else ""
     folder = f"features/{registered.data['id']}/{model}{alpha}-{weights}-{size}{shrunk}"
-    shards = experiment.features["shards"]
+    shards = experiment.features.shards
     return f"{folder}/{index}-of-{shards}-{experiment.threads}-{made_here()}-"
 
 

@@ -143,7 +143,7 @@ def _expected_steps(assignment: Assignment, images: int) -> int:
     parameters = assignment.parameters
     share = 1.0
     if assignment.key.stage == "trial":
-        share = study.EXPECTED_SHARE[assignment.experiment.search["pruner"]]
+        share = study.EXPECTED_SHARE[assignment.experiment.search.pruner]
     return round(share * parameters["epochs"] * math.ceil(images / parameters["batch_size"]))
 
 
@@ -155,7 +155,7 @@ def shard(assignment: Assignment, hooks: Hooks) -> np.ndarray:
     """
     with assignment.clock("stage"):
         images, _ = staging.training_part(assignment.cache, assignment.registered.data)
-        shards = assignment.experiment.features["shards"]
+        shards = assignment.experiment.features.shards
         rows = np.array_split(np.arange(len(images)), shards)[assignment.key.index]
     with assignment.clock("build"):
         base = _base(assignment)
@@ -181,7 +181,7 @@ def shard(assignment: Assignment, hooks: Hooks) -> np.ndarray:
 
 def scorer(assignment: Assignment) -> Callable[[np.ndarray, np.ndarray], float]:
     """Return the experiment's metric as a function of labels and probabilities."""
-    metric = assignment.experiment.search["metric"]
+    metric = assignment.experiment.search.metric
     method = assignment.experiment.method
 
     def score(labels: np.ndarray, probabilities: np.ndarray) -> float:
@@ -207,9 +207,9 @@ def _inputs(assignment: Assignment) -> np.ndarray:
     if not experiment.frozen(assignment.key.model):
         return staging.training_part(assignment.cache, assignment.registered.data)[0]
     shards = assignment.attempt.artifacts("features")
-    if len(shards) != experiment.features["shards"]:
+    if len(shards) != experiment.features.shards:
         raise NotReady(
-            f"{assignment.key}: {len(shards)} of {experiment.features['shards']} feature shards"
+            f"{assignment.key}: {len(shards)} of {experiment.features.shards} feature shards"
             " exist; the others run again"
         )
     files = [artifact["features.npy"] for artifact in shards]

@@ -213,7 +213,7 @@ def made(
         "notice": None,
     }
     models = {
-        name: a_model(name, 10 * i, classes, train, test, experiment.folds["count"], trials)
+        name: a_model(name, 10 * i, classes, train, test, experiment.folds.count, trials)
         for i, name in enumerate(experiment.models, 1)
     }
     return Collected(

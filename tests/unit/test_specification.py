@@ -1,13 +1,15 @@
 """The experiment file: what a valid one means, and which error a wrong one gets."""
 
 import json
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from job.errors import Invalid
 from job.experiment.parameters import Choice, Range
-from job.experiment.specification import load, parse, stored
+from job.experiment.sections import Data, Features, Final, Folds, Search
+from job.experiment.specification import SECTIONS, load, parse, stored
 from tests.support.experiments import THREE_TRIALS, write_experiment
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.toml"))
@@ -58,6 +60,15 @@ def test_a_file_that_no_editor_of_ours_wrote(tmp_path, content, words):
         load(tmp_path / "e.toml")
     assert words in str(error.value)
     assert "did you mean 'dropout'" not in str(error.value)
+
+
+def test_a_section_has_the_keys_of_its_table():
+    """The fields of each section are the keys that its table accepts, in the same order."""
+    known = {
+        s.__name__.lower(): [f.name for f in fields(s)]
+        for s in (Data, Search, Features, Folds, Final)
+    }
+    assert known == {name: [*keys] for name, keys in SECTIONS.items() if name}
 
 
 def test_defaults_search_learning_rate_and_batch_size(tmp_path):
