@@ -11,7 +11,7 @@ from job.coordination.database import Database
 from job.coordination.statements import queries
 from job.errors import NotReady
 from job.experiment.experiment import Experiment
-from job.experiment.specification import stored
+from job.experiment.specification import from_stored
 from job.experiment.task import Key
 
 SQL = queries("tasks")
@@ -50,7 +50,7 @@ def find(database: Database, name: str) -> Registered:
         )
     return Registered(
         id=row["id"],
-        experiment=stored(row["spec"]),
+        experiment=from_stored(row["spec"]),
         fingerprint=row["fingerprint"],
         data=row["data"],
         weights=row["weights"],

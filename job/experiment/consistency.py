@@ -67,7 +67,7 @@ def _notes_on_search(experiment: Experiment) -> Iterator[str]:
             f"enqueue has {points} points for {trials} trials:"
             f" the last {points - trials} are not tried"
         )
-    if experiment.features.shards > 1 and not experiment.tasks_of("features"):
+    if experiment.features.shards > 1 and not experiment.task_counts("features"):
         yield "features.shards has no effect: no model has a frozen base"
 
 

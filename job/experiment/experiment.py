@@ -29,8 +29,8 @@ METHODS = {
     " hyperband counts its brackets in whole numbers",
 }
 NEWEST = max(METHODS)
-# What a stored specification leaves out: those of the first versions have no such key.
-UNSAID = {"method": 1}
+# What a stored specification implies by leaving it out: the first versions had no such key.
+IMPLIED = {"method": 1}
 
 
 @dataclass(frozen=True)
@@ -58,8 +58,8 @@ class Experiment:
 
     @property
     def spec(self) -> Table:
-        """The canonical form: JSON-able; `specification.stored` turns it back into an equal one."""
-        method = {} if self.method == UNSAID["method"] else {"method": self.method}
+        """The canonical form: JSON-able; `specification.from_stored` makes an equal one of it."""
+        method = {} if self.method == IMPLIED["method"] else {"method": self.method}
         models = {
             model: {key: to_json(value) for key, value in parameters.items()}
             for model, parameters in self.models.items()
@@ -122,7 +122,7 @@ class Experiment:
         """Return the table of each custom model, by model."""
         return {m: p for m, p in self.models.items() if "factory" in p}
 
-    def tasks_of(self, stage: str) -> dict[str, int]:
+    def task_counts(self, stage: str) -> dict[str, int]:
         """Return the number of tasks of a stage, by model in the order of the file."""
         if stage == "features":
             return {m: self.features.shards for m in self.models if self.frozen(m)}
@@ -135,7 +135,7 @@ class Experiment:
 
     def plan(self) -> dict[str, dict[str, int]]:
         """Return the number of tasks of every stage, by stage and model."""
-        return {stage: self.tasks_of(stage) for stage in STAGES}
+        return {stage: self.task_counts(stage) for stage in STAGES}
 
 
 def differences(old: Table, new: Table, where: str = "") -> list[str]:

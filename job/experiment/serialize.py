@@ -4,7 +4,7 @@
 import json
 from typing import Any
 
-from job.experiment.experiment import UNSAID
+from job.experiment.experiment import IMPLIED
 from job.experiment.parameters import Table, is_list, is_table
 
 
@@ -16,7 +16,7 @@ def toml(spec: Table, says_method: bool = True) -> str:
         says_method: write the method, including method 1, which a specification leaves out.
             False: leave the method to the program that reads the file.
     """
-    spec = {"name": spec["name"]} | UNSAID | spec
+    spec = {"name": spec["name"]} | IMPLIED | spec
     if not says_method:
         del spec["method"]
     lines = [f"{key} = {_value(value)}" for key, value in spec.items() if _is_plain(value)]

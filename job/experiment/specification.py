@@ -9,7 +9,7 @@ from typing import Any
 from job.errors import Invalid
 from job.experiment.consistency import notes, refuse_contradictions
 from job.experiment.enqueue import read_enqueue
-from job.experiment.experiment import METRICS, NEWEST, UNSAID, Experiment
+from job.experiment.experiment import IMPLIED, METRICS, NEWEST, Experiment
 from job.experiment.models import NAME, expect_table, read_models
 from job.experiment.parameters import (
     MODELS,
@@ -119,12 +119,12 @@ def _refuse_secrets(key: str, value: str) -> None:
     )
 
 
-def stored(spec: Table) -> Experiment:
+def from_stored(spec: Table) -> Experiment:
     """Return the experiment of a canonical form (`Experiment.spec`) from the database.
 
     Raises: Invalid.
     """
-    return parse(UNSAID | spec)
+    return parse(IMPLIED | spec)
 
 
 def parse(tree: Table) -> Experiment:

@@ -65,7 +65,7 @@ def resolve(experiment: Experiment, stage: str, element: Element, model: str | N
 
     Raises: UsageError for an unknown model, or for an index beyond the stage given by --index.
     """
-    counts = experiment.tasks_of(stage)
+    counts = experiment.task_counts(stage)
     if model is not None:
         if model not in experiment.models:
             raise UsageError(

@@ -10,7 +10,7 @@ from pathlib import Path
 from job.data import cifar10
 from job.errors import Invalid
 from job.experiment.experiment import Experiment
-from job.experiment.specification import stored
+from job.experiment.specification import from_stored
 from job.learning import weights
 
 PROBE_BYTES = 1 << 20
@@ -54,7 +54,7 @@ def fit_to_machine(
         {key: value for key, value in point.items() if key in known}
         for point in spec["search"]["enqueue"]
     ]
-    reduced = replace(stored(spec), says_method=experiment.says_method)
+    reduced = replace(from_stored(spec), says_method=experiment.says_method)
     return Feasible(reduced, tuple(notices))
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from job.errors import Interrupted, JobError
 from job.experiment.experiment import Experiment
 from job.experiment.parameters import Range, Space, corner
-from job.experiment.specification import stored
+from job.experiment.specification import from_stored
 from job.learning import provenance
 from job.sentences import outside
 
@@ -191,7 +191,7 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
         if request["model"] is None:
             return {"machine": provenance.machine()}
         weights = Path(request["weights"]) if request["weights"] else None
-        experiment = stored(request["spec"])
+        experiment = from_stored(request["spec"])
         shape = tuple(request["image_shape"])
         return measure(experiment, request["model"], shape, request["classes"], weights)
     except JobError as exc:

@@ -12,7 +12,7 @@ from job.coordination.registered import Registered
 from job.coordination.statements import queries
 from job.errors import Invalid, Missing, UsageError
 from job.experiment.experiment import Experiment
-from job.experiment.specification import stored
+from job.experiment.specification import from_stored
 from job.experiment.task import Key
 from job.learning import provenance
 from job.learning.checkpoint import Damaged
@@ -190,7 +190,7 @@ def _snapshot(cursor: Any, name: str | None, deep: bool) -> list[tuple[dict, dic
 def _assemble(row: dict[str, Any], tables: dict[str, list]) -> Recorded:
     registered = Registered(
         row["id"],
-        stored(row["spec"]),
+        from_stored(row["spec"]),
         row["fingerprint"],
         row["data"],
         row["weights"],

@@ -124,6 +124,6 @@ def data(recorded: Recorded, listing: Listing) -> Iterator[str]:
             yield f"{key} is another object of this size (etag) than the staged one"
     if recorded.experiment.fingerprint != registered.fingerprint:
         yield "the specification in the database is not the one its fingerprint was made of"
-    for model in recorded.experiment.tasks_of("features"):
+    for model in recorded.experiment.task_counts("features"):
         if model not in registered.weights:
             yield f"{model} has no weights"

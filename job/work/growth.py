@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from job.coordination.registered import Registered
 from job.errors import Invalid
-from job.experiment.experiment import METHODS, UNSAID, Experiment, differences
+from job.experiment.experiment import IMPLIED, METHODS, Experiment, differences
 
 GROWS = {"search.trials": "trials", "final.seeds": "seeds"}  # key -> what is counted
 
@@ -60,7 +60,7 @@ def check_changes(known: Registered, experiment: Experiment, selected: list[dict
 def _refused_changes(known: Experiment, experiment: Experiment) -> list[str]:
     """Return the differences of two specifications that are not allowed."""
     refused = []
-    for change in differences(UNSAID | known.spec, UNSAID | experiment.spec):
+    for change in differences(IMPLIED | known.spec, IMPLIED | experiment.spec):
         if change.partition(":")[0] in GROWS or change.startswith("reference"):
             continue
         is_source = change.startswith("models.") and ".source: " in change

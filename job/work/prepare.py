@@ -150,7 +150,7 @@ def _check_same(row: dict, experiment: Experiment, data: str) -> None:
 def _add_tasks(cursor, experiment_id: str, experiment: Experiment) -> None:
     """Create the tasks that are not there yet."""
     for stage_name in STAGES:
-        for model, tasks in experiment.tasks_of(stage_name).items():
+        for model, tasks in experiment.task_counts(stage_name).items():
             task = {"experiment": experiment_id, "model": model, "stage": stage_name}
             cursor.execute(SQL["add_tasks"], task | {"tasks": tasks})
 

@@ -54,7 +54,7 @@ def work(settings: Settings, stage: str, element: Element, model: str | None) ->
     registered = found(settings, database)
     key = resolve(registered.experiment, stage, element, model)
     if key is None:
-        total = sum(registered.experiment.tasks_of(stage).values())
+        total = sum(registered.experiment.task_counts(stage).values())
         log.warning("%s; nothing to do", beyond(registered.experiment, stage, element, total))
         return
     logs.about(model=key.model, index=key.index)
@@ -217,6 +217,6 @@ def key_of(registered: Registered, stage: str, index: int, model: str | None) ->
     asked = Element(index, "--index")
     key = resolve(registered.experiment, stage, asked, model)
     if key is None:  # only an index from a scheduler may lie beyond its stage
-        total = sum(registered.experiment.tasks_of(stage).values())
+        total = sum(registered.experiment.task_counts(stage).values())
         raise UsageError(beyond(registered.experiment, stage, asked, total, model))
     return key

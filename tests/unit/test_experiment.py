@@ -8,7 +8,7 @@ import pytest
 from job.errors import Invalid
 from job.experiment.experiment import METHODS, NEWEST, differences
 from job.experiment.serialize import toml
-from job.experiment.specification import load, parse, stored
+from job.experiment.specification import from_stored, load, parse
 from tests.support.experiments import THREE_TRIALS, write_experiment
 
 
@@ -50,7 +50,7 @@ def test_an_experiment_of_the_first_versions_stays_what_it_is():
 
     Its canonical form and its fingerprint are what they were.
     """
-    first = stored(json.loads(FIRST))
+    first = from_stored(json.loads(FIRST))
     assert (first.method, first.spec, first.fingerprint) == (1, json.loads(FIRST), FINGERPRINT)
 
 
@@ -64,7 +64,7 @@ def test_a_file_follows_the_newest_method_unless_it_says_another():
     assert newest.method == newest.spec["method"] == NEWEST == 2
     assert newest.fingerprint != FINGERPRINT
     assert not newest.says_method
-    assert stored(newest.spec) == newest
+    assert from_stored(newest.spec) == newest
     first = parse(tree | {"method": 1})
     assert first.fingerprint == FINGERPRINT
     assert first.says_method

@@ -9,7 +9,7 @@ import pytest
 from job.errors import Invalid
 from job.experiment.parameters import Choice, Range
 from job.experiment.sections import Data, Features, Final, Folds, Search
-from job.experiment.specification import SECTIONS, load, parse, stored
+from job.experiment.specification import SECTIONS, from_stored, load, parse
 from tests.support.experiments import THREE_TRIALS, write_experiment
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.toml"))
@@ -20,7 +20,7 @@ def test_examples_are_valid_and_stable(path):
     """Every shipped example is valid, and its canonical form gives the same experiment again."""
     experiment = load(path)
     assert experiment.name == path.stem
-    again = stored(json.loads(json.dumps(experiment.spec)))
+    again = from_stored(json.loads(json.dumps(experiment.spec)))
     assert again == experiment
     assert again.fingerprint == experiment.fingerprint
 
