@@ -9,7 +9,6 @@ import sys
 import time
 from collections import Counter
 from contextlib import suppress
-from dataclasses import replace
 from functools import partial
 from math import nan
 
@@ -146,8 +145,7 @@ def hundred(world: World, rounds: int) -> list[Row]:
     worker = workers.Ours(url, spec)
     attempt = worker.take(HUNDRED)
     epochs = iter(range(EPOCHS))
-    registered = replace(worker.registered, data={"train": 5_000, "validation": 1_000})
-    waiter = Tasks(database, registered, Worker(), 180.0, 0.0)
+    waiter = Tasks(database, worker.registered, Worker(), 180.0, 0.0)
 
     def look() -> None:
         with suppress(NotReady):
@@ -157,7 +155,7 @@ def hundred(world: World, rounds: int) -> list[Row]:
         worker.report(attempt, next(epochs), 0.9)
 
     def status() -> None:
-        collect(database, registered)
+        collect(database, worker.registered)
 
     questions = {
         "a look of a fold that waits": (look, LOOK_S),

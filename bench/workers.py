@@ -8,13 +8,27 @@ from job.coordination.attempt import Attempt
 from job.coordination.database import Database
 from job.coordination.registered import Worker, find
 from job.coordination.tasks import Tasks
+from job.experiment.manifest import Prepared
 from job.experiment.specification import parse
 from job.experiment.task import Key
 from job.settings import Settings
 from job.work.prepare import _register
 from job.work.worker import patience_s
 
-STAGED = {"data": {"id": "bench", "files": {}}, "weights": {}, "splits": {}}
+DATA = Prepared(
+    id="bench",
+    source="digits",
+    classes=["a", "b"],
+    image_shape=(8, 8, 3),
+    train=5_000,
+    validation=1_000,
+    test=1_000,
+    train_counts=[2_500, 2_500],
+    test_counts=[500, 500],
+    duplicates={"train": 0, "train_test": 0},
+    files={},
+)
+STAGED = {"data": DATA, "weights": {}, "splits": {}}
 # The metrics and the artifact of a trial, as `job trial` writes them.
 METRICS = {
     "loss": 1.2345678901234567,

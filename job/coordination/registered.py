@@ -1,3 +1,4 @@
+# pyright: strict
 """What a worker knows of an experiment and of itself."""
 
 import os
@@ -11,6 +12,7 @@ from job.coordination.database import Database
 from job.coordination.statements import queries
 from job.errors import NotReady
 from job.experiment.experiment import Experiment
+from job.experiment.manifest import Prepared
 from job.experiment.specification import from_stored
 from job.experiment.task import Key
 
@@ -26,7 +28,7 @@ class Registered:
     id: str
     experiment: Experiment
     fingerprint: str
-    data: dict[str, Any]
+    data: Prepared
     weights: dict[str, Any]
     splits: dict[str, Any]
 
@@ -52,7 +54,7 @@ def find(database: Database, name: str) -> Registered:
         id=row["id"],
         experiment=from_stored(row["spec"]),
         fingerprint=row["fingerprint"],
-        data=row["data"],
+        data=Prepared.from_stored(row["data"]),
         weights=row["weights"],
         splits=row["splits"],
     )

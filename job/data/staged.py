@@ -57,13 +57,12 @@ def objects(registered: Registered) -> dict[str, dict]:
         Key -> sha256, size and etag, as far as they are known.
     """
     data = registered.data
-    folder = f"data/{data['id']}"
-    entries = {f"{folder}/{name}": entry for name, entry in data["files"].items()}
+    folder = f"data/{data.id}"
+    entries = {f"{folder}/{name}": entry for name, entry in data.files.items()}
     entries |= {f"{folder}/{name}": {} for name in ("manifest.json", "samples.npz")}
     entries |= {entry["key"]: entry for entry in (registered.splits, *registered.weights.values())}
-    stored = data.get("stored", {})
     return {
-        key: entry | stored.get(key, {}) if isinstance(entry, dict) else entry
+        key: entry | data.objects.get(key, {}) if isinstance(entry, dict) else entry
         for key, entry in entries.items()
     }
 

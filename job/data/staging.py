@@ -14,6 +14,8 @@ from job.data.dataset import Part, Source, groups_of
 from job.data.parts import Related, relate
 from job.data.staged import put_whole
 from job.errors import Invalid, Missing
+from job.experiment.manifest import Manifest
+from job.experiment.parameters import Table
 from job.sentences import UNREADABLE
 from job.storage.cache import Cache
 from job.storage.store import Store
@@ -35,7 +37,7 @@ class Opener(Protocol):
 class Staged:
     """A data set as it goes into the store: its manifest and the bytes of each file."""
 
-    manifest: dict
+    manifest: Manifest
     files: dict[str, bytes]
     groups: np.ndarray  # int64 [n] of the training part, equal for images that stay together
 
@@ -54,25 +56,32 @@ def stage(source: Source, train: Part, test: Part) -> Staged:
     identity = json.dumps([source.classes, hashes], sort_keys=True)
     k = len(source.classes)
     files["samples.npz"] = _samples(train, k)
-    manifest = {
-        "id": hashlib.sha256(identity.encode()).hexdigest()[:16],
-        "source": source.name,
-        "classes": list(source.classes),
-        "image_shape": list(train.images.shape[1:]),
-        "train": len(train.labels),
-        "test": len(test.labels),
-        "train_counts": np.bincount(train.labels, minlength=k).tolist(),
-        "test_counts": np.bincount(test.labels, minlength=k).tolist(),
-        "duplicates": {"train": related.repeated, "train_test": int(related.copies.sum())},
-        "files": hashes,
-        "notes": list(source.notes),
-    }
-    if source.bits < 16:
-        manifest["bits"] = source.bits
-    if groups := groups_of(train, test):
-        counts = [len(np.unique(of)) for of in groups]
-        manifest["groups"] = dict(zip(("train", "test"), counts, strict=True))
+    height, width, channels = train.images.shape[1:]
+    manifest = Manifest(
+        id=hashlib.sha256(identity.encode()).hexdigest()[:16],
+        source=source.name,
+        classes=list(source.classes),
+        image_shape=(height, width, channels),
+        train=len(train.labels),
+        test=len(test.labels),
+        train_counts=np.bincount(train.labels, minlength=k).tolist(),
+        test_counts=np.bincount(test.labels, minlength=k).tolist(),
+        duplicates={"train": related.repeated, "train_test": int(related.copies.sum())},
+        files=hashes,
+        notes=list(source.notes),
+        bits=source.bits,
+        groups=_count_groups(train, test),
+    )
     return Staged(manifest, files, related.train)
+
+
+def _count_groups(train: Part, test: Part) -> dict[str, int] | None:
+    """Return the number of groups of each part, None where no image belongs to one."""
+    groups = groups_of(train, test)
+    if groups is None:
+        return None
+    of_train, of_test = groups
+    return {"train": len(np.unique(of_train)), "test": len(np.unique(of_test))}
 
 
 def _arrays(train: Part, test: Part, related: Related) -> dict[str, np.ndarray]:
@@ -115,7 +124,7 @@ def upload(store: Store, staged: Staged) -> dict[str, dict]:
     Returns:
         The objects of the data set, key -> sha256, size and etag (see `staged`).
     """
-    folder = f"data/{staged.manifest['id']}"
+    folder = f"data/{staged.manifest.id}"
     manifest = _manifest_of(store, f"{folder}/manifest.json", staged.manifest)
     content = staged.files | {"manifest.json": manifest}
     return {
@@ -124,34 +133,35 @@ def upload(store: Store, staged: Staged) -> dict[str, dict]:
     }
 
 
-def _manifest_of(store: Store, key: str, manifest: dict) -> bytes:
+def _manifest_of(store: Store, key: str, manifest: Manifest) -> bytes:
     """Return the bytes of a data set's manifest: those in the store, if they describe this data.
 
     Another experiment may have staged the same images from a source of another name, and has
     recorded the hash of its manifest.
     """
+    new = manifest.stored()
     try:
         content = store.get(key)
         existing = json.loads(content)
-        if _dumps(existing) == content and _without_names(existing) == _without_names(manifest):
+        if _dumps(existing) == content and _without_names(existing) == _without_names(new):
             return content
     except (Missing, *UNREADABLE):
         pass
-    return _dumps(manifest)
+    return _dumps(new)
 
 
-def _dumps(manifest: dict) -> bytes:
+def _dumps(manifest: Table) -> bytes:
     return json.dumps(manifest, indent=1).encode()
 
 
-def _without_names(manifest: dict) -> dict:
+def _without_names(manifest: Table) -> Table:
     return {key: value for key, value in manifest.items() if key not in NAMED}
 
 
-def manifest_in(store: Store, data: dict) -> bool:
+def manifest_in(store: Store, data: Manifest) -> bool:
     """Tell whether a staged data set is in the store, by its manifest."""
     try:
-        return json.loads(store.get(f"data/{data['id']}/manifest.json"))["id"] == data["id"]
+        return json.loads(store.get(f"data/{data.id}/manifest.json"))["id"] == data.id
     except (Missing, *UNREADABLE):
         return False
 
@@ -177,13 +187,13 @@ def needed(fixed_by: str) -> Iterator[None]:
         raise Invalid(f"{exc}: `job verify` names what is damaged, {fixed_by}") from exc
 
 
-def training_part(cache: Cache, data: dict) -> tuple[np.ndarray, np.ndarray]:
+def training_part(cache: Cache, data: Manifest) -> tuple[np.ndarray, np.ndarray]:
     """Return the training part: images (uint8 [n, h, w, 3], mapped) and labels (int64 [n])."""
     return _open(cache, data, "train-images.npy"), _open(cache, data, "train-labels.npy")
 
 
 def open_test_part(
-    cache: Cache, data: dict, attempt: Opener
+    cache: Cache, data: Manifest, attempt: Opener
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Open the test part: the only way to it, and each opening is a row that the report counts.
 
@@ -210,6 +220,6 @@ def frozen_splits(cache: Cache, entry: dict) -> tuple[np.ndarray, np.ndarray]:
         return file["validation"], file["folds"]
 
 
-def _open(cache: Cache, data: dict, name: str) -> np.ndarray:
+def _open(cache: Cache, data: Manifest, name: str) -> np.ndarray:
     with needed(STAGED_AGAIN):
-        return cache.array(f"data/{data['id']}/{name}", data["files"][name]["sha256"])
+        return cache.array(f"data/{data.id}/{name}", data.files[name]["sha256"])

@@ -1,1 +1,4 @@
-"""What to do: the experiment file, checked to its last key, and its tasks. Needs no other room."""
+"""What to do, and on what: the experiment file, its tasks, and what is known of its staged data.
+
+Needs no other room.
+"""

@@ -96,10 +96,10 @@ def _fill(
     factory = factory_of(collected.experiment, model)
     net = load(stored, factory)
     path = folder / FORMATS[form]
-    _write(path, wrap(net, tuple(data["image_shape"]), data["classes"]), form)
+    _write(path, wrap(net, data.image_shape, data.classes), form)
     about = _about(collected, model, factory, form, digest(path))
     (folder / ABOUT).write_text(json.dumps(about, indent=1, ensure_ascii=False) + "\n")
-    (folder / "labels.txt").write_text("".join(f"{printable(name)}\n" for name in data["classes"]))
+    (folder / "labels.txt").write_text("".join(f"{printable(name)}\n" for name in data.classes))
     (folder / "README.md").write_text(card(collected, summary, model, about))
     if collected.samples is None:
         log.warning(
@@ -107,7 +107,7 @@ def _fill(
             " the exported model was not compared with the stored one"
         )
         return
-    images = collected.samples.reshape(-1, *data["image_shape"])
+    images = collected.samples.reshape(-1, *data.image_shape)
     _check(of_folder(folder, factory, trust=True), images, predict(net, images))
 
 
@@ -123,9 +123,9 @@ def _about(collected: Collected, model: str, factory: str | None, form: str, sha
         "fingerprint": collected.fingerprint,
         "model": model,
         "factory": factory,
-        "classes": data["classes"],
-        "image_shape": data["image_shape"],
-        "bits": data.get("bits", 16),
+        "classes": data.classes,
+        "image_shape": data.image_shape,
+        "bits": data.bits,
     }
 
 

@@ -20,6 +20,7 @@ from job.coordination.statements import queries
 from job.data import decoding, depths
 from job.errors import Impossible, Invalid, NotReady, UsageError
 from job.experiment.experiment import Experiment
+from job.experiment.manifest import ALL_BITS
 from job.learning import custom_source
 from job.sentences import first_line, nearest, show
 from job.storage.cache import Cache
@@ -44,7 +45,7 @@ class Trained:
     classes: tuple[str, ...]
     image_shape: tuple[int, int, int]  # height, width, 3
     probabilities: Predict
-    bits: int = 16  # used bits of the 16-bit images it was trained on
+    bits: int = ALL_BITS  # used bits of the 16-bit images it was trained on
 
 
 def published(database: Database, registered: Registered, model: str) -> dict:
@@ -88,7 +89,10 @@ def of_experiment(cache: Cache, registered: Registered, model: str, row: dict) -
     net = load(cache.file(entry["key"], entry["sha256"]), factory_of(registered.experiment, model))
     from job.learning.train import predict
 
-    return _build(model, registered.data, partial(predict, net))
+    data = registered.data
+    return Trained(
+        model, tuple(data.classes), data.image_shape, partial(predict, net), bits=data.bits
+    )
 
 
 def of_folder(folder: Path, factory: str | None = None, trust: bool = False) -> Trained:
@@ -121,13 +125,11 @@ def of_folder(folder: Path, factory: str | None = None, trust: bool = False) -> 
         ask = _compile(load(path, factory), about["image_shape"])
     else:
         ask = _saved_model(path)
-    return _build(about["model"], about, _guard(ask, path, len(about["classes"])))
-
-
-def _build(model: str, data: dict, probabilities: Predict) -> Trained:
-    """Return a model by its data's classes, image shape and bits; old data says no bits."""
-    classes = tuple(data["classes"])
-    return Trained(model, classes, tuple(data["image_shape"]), probabilities, data.get("bits", 16))
+    classes = tuple(about["classes"])
+    ask = _guard(ask, path, len(classes))
+    # The first versions wrote no bits.
+    bits = about.get("bits", ALL_BITS)
+    return Trained(about["model"], classes, tuple(about["image_shape"]), ask, bits)
 
 
 def _refuse_program(path: Path, about: dict, trust: bool) -> None:
@@ -225,7 +227,7 @@ def _validate(about: dict) -> None:
         "image_shape": min(height, width) > 0
         and 0 < height * width <= decoding.MAX_PIXELS
         and channels == 3,
-        "bits": about.get("bits", 16) in depths.DEPTHS,
+        "bits": about.get("bits", ALL_BITS) in depths.DEPTHS,
     }
     if wrong := [key for key, is_valid in valid.items() if not is_valid]:
         raise ValueError(f"{wrong[0]} = {show(about.get(wrong[0]))}")

@@ -80,9 +80,8 @@ class Planned:
         return None
 
     def _check_prepared(self, prepared: Registered) -> Finding:
-        manifest = prepared.data
-        shape = tuple(manifest["image_shape"])
-        self.facts = Facts(shape, len(manifest["classes"]), manifest["train"])
+        data = prepared.data
+        self.facts = Facts(data.image_shape, len(data.classes), data.train)
         return Finding("data", f"already prepared as {prepared.id}: {self.facts}")
 
     def _check_source(self) -> Finding:

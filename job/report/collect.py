@@ -11,6 +11,7 @@ from job.coordination.registered import Registered
 from job.coordination.statements import queries
 from job.errors import Missing
 from job.experiment.experiment import Experiment
+from job.experiment.manifest import Prepared
 from job.report.results import Attempt, Collected, Model, Predictions, Task
 from job.sentences import UNREADABLE, first_line
 from job.storage.store import Store
@@ -119,9 +120,9 @@ def _read(store: Store, task: Task, file: str, where: str, problems: list[str]) 
     return content
 
 
-def _read_samples(store: Store, data: dict, problems: list[str]) -> np.ndarray | None:
+def _read_samples(store: Store, data: Prepared, problems: list[str]) -> np.ndarray | None:
     try:
-        return _arrays(store.get(f"data/{data['id']}/samples.npz"), "images")["images"]
+        return _arrays(store.get(f"data/{data.id}/samples.npz"), "images")["images"]
     except Missing:
         problems.append("The samples of the data set are not in the store")
         return None

@@ -58,7 +58,7 @@ def _folds(model: Model, collected: Collected) -> dict:
     count = collected.experiment.folds.count
     values = {score: [t.metrics.get(score) for t in tasks] for score in SCORES}
     folds: dict[str, Any] = {
-        "n_train": round(collected.data["train"] * (count - 1) / count),
+        "n_train": round(collected.data.train * (count - 1) / count),
         "folds": [_fold(task) for task in tasks],
         "mean": None,
         "range": None,
@@ -67,7 +67,7 @@ def _folds(model: Model, collected: Collected) -> dict:
     if complete:
         folds["mean"] = {score: _mean(values[score]) for score in SCORES}
         folds["range"] = {score: _range(values[score]) for score in SCORES}
-        folds["out_of_fold"] = _out_of_fold(model, collected.data["train"])
+        folds["out_of_fold"] = _out_of_fold(model, collected.data.train)
     return folds
 
 
@@ -116,8 +116,8 @@ def _out_of_fold(model: Model, n_train: int) -> dict | None:
 
 def _finals(model: Model, collected: Collected) -> dict:
     return {
-        "n_train": collected.data["train"],
-        "n_test": collected.data["test"],
+        "n_train": collected.data.train,
+        "n_test": collected.data.test,
         "runs": [_run(model, task) for task in model.stage("final", "complete")],
         "unfinished": [
             {"seed_index": t.index, "state": t.state, "reason": t.reason}

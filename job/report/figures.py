@@ -17,7 +17,7 @@ def draw(collected: Collected, summary: dict) -> dict[str, Picture]:
         for name, model in collected.models.items():
             drawn = _pictures_of(model, collected, summary)
             pictures |= {file.format(name): picture for file, picture in drawn.items() if picture}
-            pictures |= mistakes(model, collected.data["classes"])
+            pictures |= mistakes(model, collected.data.classes)
         if roc_of_all := macro_rocs(collected, summary):
             pictures["roc.svg"] = roc_of_all
         return pictures
@@ -25,7 +25,7 @@ def draw(collected: Collected, summary: dict) -> dict[str, Picture]:
 
 def _pictures_of(model: Model, collected: Collected, summary: dict) -> dict[str, Picture | None]:
     """Return a model's pictures by file name, in which {} is the place of its name."""
-    classes = collected.data["classes"]
+    classes = collected.data.classes
     entry = summary["models"][model.name]
     predictions = model.predictions.get(("final", 0))
     run = published(entry)

@@ -24,7 +24,7 @@ def samples(collected: Collected) -> dict[str, Picture]:
         return {}
     pictures = {}
     # Many classes have samples of the first few only.
-    named = zip(collected.samples, collected.data["classes"], strict=False)
+    named = zip(collected.samples, collected.data.classes, strict=False)
     for i, (images, name) in enumerate(named):
         content, kind = _mosaic(images[None])
         alt = f"{len(images)} training images of {name}"

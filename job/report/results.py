@@ -7,6 +7,7 @@ import numpy as np
 
 from job.coordination.outcome import lost_s
 from job.experiment.experiment import Experiment
+from job.experiment.manifest import Prepared
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,7 @@ class Collected:
     id: str
     experiment: Experiment
     fingerprint: str
-    data: dict
+    data: Prepared
     models: dict[str, Model]
     attempts: list[Attempt] = field(default_factory=list)
     openings: list[dict] = field(default_factory=list)

@@ -36,7 +36,7 @@ def _interval(model: Model, trial: Task, value: float, collected: Collected) -> 
     """
     metric = collected.experiment.search.metric
     if metric == "accuracy":
-        n = collected.data.get("validation")
+        n = collected.data.validation
         return evaluate.wilson(round(value * n), n) if n else None
     predictions = model.predictions.get(("trial", trial.index))
     if predictions is None:

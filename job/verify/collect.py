@@ -12,6 +12,7 @@ from job.coordination.registered import Registered
 from job.coordination.statements import queries
 from job.errors import Invalid, Missing, UsageError
 from job.experiment.experiment import Experiment
+from job.experiment.manifest import Prepared
 from job.experiment.specification import from_stored
 from job.experiment.task import Key
 from job.learning import provenance
@@ -77,7 +78,9 @@ class Recorded:
     """All that the database has about one experiment."""
 
     registered: Registered
+    # The specification and the data as the row has them.
     spec: dict[str, Any]
+    data: dict[str, Any]
     tasks: dict[Key, Task]
     # Model -> row.
     selections: dict[str, dict[str, Any]]
@@ -130,7 +133,13 @@ def read(
     unreadable: list[Promise] = []
     for row, tables in database.run(lambda cursor: _snapshot(cursor, name, deep)):
         try:
-            experiments.append(_assemble(row, tables))
+            data = Prepared.from_stored(row["data"])
+        except UNREADABLE as exc:
+            violation = f"the experiment's row cannot be read: {type(exc).__name__} {exc}"
+            unreadable.append(Promise(row["id"], "data", "", [violation]))
+            continue
+        try:
+            experiments.append(_assemble(row, data, tables))
         except (Invalid, *UNREADABLE) as exc:
             violation = f"the stored specification cannot be read: {exc}"
             unreadable.append(Promise(row["id"], "exactly N", "", [violation]))
@@ -187,12 +196,12 @@ def _snapshot(cursor: Any, name: str | None, deep: bool) -> list[tuple[dict, dic
     return snapshot
 
 
-def _assemble(row: dict[str, Any], tables: dict[str, list]) -> Recorded:
+def _assemble(row: dict[str, Any], data: Prepared, tables: dict[str, list]) -> Recorded:
     registered = Registered(
         row["id"],
         from_stored(row["spec"]),
         row["fingerprint"],
-        row["data"],
+        data,
         row["weights"],
         row["splits"],
     )
@@ -203,7 +212,9 @@ def _assemble(row: dict[str, Any], tables: dict[str, list]) -> Recorded:
         tasks[_key(epochs)].epochs = {column: epochs[column] or [] for column in EPOCH_COLUMNS}
     selections = {selection["model"]: selection for selection in tables["selections"]}
     studies = {study["study_name"].partition("/")[2]: study for study in tables["studies"]}
-    return Recorded(registered, row["spec"], tasks, selections, tables["openings"], studies)
+    return Recorded(
+        registered, row["spec"], row["data"], tasks, selections, tables["openings"], studies
+    )
 
 
 def _key(row: dict[str, Any]) -> Key:

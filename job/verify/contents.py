@@ -59,7 +59,7 @@ class Contents:
             torn = len(sides) - len(np.unique(groups))
             if torn:
                 yield f"tear {torn} groups of images apart: {name}"
-        if "test-groups.npy" in self.recorded.registered.data["files"]:
+        if "test-groups.npy" in self.recorded.registered.data.files:
             shared = np.intersect1d(groups, self.arrays.array("test-groups.npy"))
             if len(shared):
                 yield f"have {len(shared)} groups both in the training and in the test part"
@@ -70,7 +70,7 @@ class Contents:
             yield "has another hash than it was staged with"
         if key.endswith("/manifest.json"):
             manifest = json.loads(content)
-            data = self.recorded.registered.data
+            data = self.recorded.data
             if any(manifest[name] != data[name] for name in MANIFEST_KEYS):
                 yield "is not the one the experiment was prepared with"
 

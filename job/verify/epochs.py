@@ -89,7 +89,7 @@ def _within_plan(recorded: Recorded, task: Task, due: int) -> Iterator[str]:
     parameters = recorded.parameters(task)
     if "batch_size" not in parameters:
         return
-    steps = math.ceil(recorded.registered.data["train"] / parameters["batch_size"]) * due
+    steps = math.ceil(recorded.registered.data.train / parameters["batch_size"]) * due
     progress = task.row["progress"]
     if task.key.stage != "features" and progress > steps:
         yield f"is at step {progress}, beyond the {steps} of its plan"

@@ -40,7 +40,7 @@ def secrets(database_url: str) -> Secrets:
 def rows(recorded: Recorded, known: Secrets) -> Iterator[str]:
     """Check that no row of the experiment holds a secret."""
     registered = recorded.registered
-    experiment = [recorded.spec, registered.data, registered.weights, registered.splits]
+    experiment = [recorded.spec, recorded.data, registered.weights, registered.splits]
     yield from _search_row(known, "the experiment's row", experiment)
     for task in recorded.tasks.values():
         yield from _search_row(known, str(task.key), task.row)

@@ -24,7 +24,7 @@ class Listing:
     def __init__(self, store: Store, recorded: Recorded):
         self.store = store
         registered = recorded.registered
-        self.prefixes = (f"{experiment_folder(registered.id)}/", f"data/{registered.data['id']}/")
+        self.prefixes = (f"{experiment_folder(registered.id)}/", f"data/{registered.data.id}/")
         self.objects = {o.key: o for prefix in self.prefixes for o in store.listing(prefix)}
 
     @property
@@ -82,7 +82,7 @@ def folder_number(recorded: Recorded, task: Task) -> int | None:
     """
     registered = recorded.registered
     if task.key.stage == "features":
-        folder = f"features/{registered.data['id']}/"
+        folder = f"features/{registered.data.id}/"
         return 0 if all(e["key"].startswith(folder) for e in task.files.values()) else None
     keys = {name: entry["key"] for name, entry in task.files.items()}
     found = attempt_of(registered.id, task.key, keys)

@@ -43,9 +43,9 @@ class Predictions:
     def _test_part(self, labels: np.ndarray, rows: np.ndarray) -> Iterator[str]:
         """Check the counts only: the test part stays closed."""
         data = self.recorded.registered.data
-        expected = np.arange(data["test"])
-        counts = np.bincount(labels, minlength=len(data["classes"]))
-        if counts.tolist() != data["test_counts"]:
+        expected = np.arange(data.test)
+        counts = np.bincount(labels, minlength=len(data.classes))
+        if counts.tolist() != data.test_counts:
             yield "has label counts that differ from the test part"
         yield from _rows(rows, expected)
 
@@ -81,7 +81,7 @@ class Predictions:
         batch_size = self.recorded.parameters(task)["batch_size"]
         epochs = len(task.epochs["epoch"])
         left_out = 0 if task.key.stage == "final" else predicted
-        trained = self.recorded.registered.data["train"] - left_out
+        trained = self.recorded.registered.data.train - left_out
         steps = math.ceil(trained / batch_size) * epochs
         if task.row["progress"] != steps:
             yield (
@@ -94,7 +94,7 @@ class Predictions:
         rows = list(self.left_out[model].values())
         if not rows:
             return
-        times = np.bincount(np.concatenate(rows), minlength=self.recorded.registered.data["train"])
+        times = np.bincount(np.concatenate(rows), minlength=self.recorded.registered.data.train)
         if times.max() > 1:
             yield f"has folds that leave {int((times > 1).sum())} images out more than once"
         if len(rows) == self.recorded.experiment.folds.count and times.min() < 1:

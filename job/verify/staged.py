@@ -35,7 +35,7 @@ class StagedArrays:
     def array(self, name: str) -> np.ndarray:
         """Return a staged array by its file name."""
         data = self.registered.data
-        content = self._read(f"data/{data['id']}/{name}", data["files"][name]["sha256"])
+        content = self._read(f"data/{data.id}/{name}", data.files[name]["sha256"])
         return np.load(io.BytesIO(content), allow_pickle=False)
 
     def _read(self, key: str, sha256: str) -> bytes:

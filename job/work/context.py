@@ -129,7 +129,7 @@ class Context(Assignment):
         # The requested type: a training may resume on a machine that computes in another one.
         dtype = self.parameters.get("dtype", "float32")
         return self.identity | {
-            "data": self.registered.data["id"],
+            "data": self.registered.data.id,
             "splits": self.registered.splits["sha256"],
             "dtype": dtype,
         }

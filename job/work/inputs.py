@@ -9,6 +9,7 @@ from job.data import describe, parts, sources, staged, staging
 from job.data.dataset import Part, Source
 from job.errors import Invalid, JobError
 from job.experiment.experiment import Experiment
+from job.experiment.manifest import Manifest, Prepared
 from job.experiment.parameters import corner
 from job.learning import provenance, weights
 from job.storage.cache import Cache
@@ -26,11 +27,16 @@ class Origin:
     trusted: frozenset[str]  # hashes of weights that an experiment of this database uses
 
 
-def stage(experiment: Experiment, origin: Origin) -> dict:
+def stage(experiment: Experiment, origin: Origin, notice: str | None = None) -> dict:
     """Put data, splits and weights into the store; return what the database keeps of them.
 
+    Args:
+        experiment: as its file describes it.
+        origin: where to read from.
+        notice: something the report must show prominently.
+
     Returns:
-        data: the manifest, with what is stored; splits: key and sha256; weights: the same by model.
+        data: as `Prepared`; splits: key and sha256; weights: the same by model.
 
     Raises:
         Invalid: unusable data or weights, or a custom model that cannot work.
@@ -42,31 +48,31 @@ def stage(experiment: Experiment, origin: Origin) -> dict:
     data = staging.stage(source, train, test)
     groups = data.groups
     splits = parts.make_splits(experiment, source.classes, train.labels, groups, test.labels)
-    manifest = dict(data.manifest)
-    manifest["validation"] = int(splits.validation.sum())
+    manifest = replace(data.manifest, notes=_notes(data.manifest, experiment))
     log.info(
         "data: %s, %d training and %d test images of %d classes",
-        manifest["source"],
-        manifest["train"],
-        manifest["test"],
-        len(manifest["classes"]),
+        manifest.source,
+        manifest.train,
+        manifest.test,
+        len(manifest.classes),
     )
-    manifest["notes"] = _notes(manifest, experiment)
-    for note in manifest["notes"]:
+    for note in manifest.notes:
         log.warning("%s: %s", experiment.name, note)
     _check_models(experiment, manifest, weight_files)
     stored = staging.upload(store, data)
     content = splits.content
     digest = provenance.sha256(content)
-    key = f"data/{manifest['id']}/splits-{digest[:16]}.npz"
+    key = f"data/{manifest.id}/splits-{digest[:16]}.npz"
     stored[key] = staged.put_whole(store, key, content)
     uploaded = {
         model: weights.upload(store, model, experiment.fixed(model), path)
         for model, path in weight_files.items()
     }
     stored |= {entry["key"]: _only(entry, "sha256", "size", "etag") for entry in uploaded.values()}
+    validation = int(splits.validation.sum())
+    prepared = Prepared(**vars(manifest), validation=validation, objects=stored, notice=notice)
     return {
-        "data": manifest | {"stored": stored},
+        "data": prepared,
         "splits": {"key": key, "sha256": digest},
         "weights": {model: _only(entry, "key", "sha256") for model, entry in uploaded.items()},
     }
@@ -105,7 +111,7 @@ def stage_again(known: Registered, experiment: Experiment, lost: list[str], orig
 def _check_same(known: Registered, again: dict) -> None:
     """Raise `Invalid` unless data, splits and weights are those of the first `job prepare`."""
     compared = {
-        "data": (known.data["id"], again["data"]["id"]),
+        "data": (known.data.id, again["data"].id),
         "splits": (known.splits["sha256"], again["splits"]["sha256"]),
     }
     for model, entry in known.weights.items():
@@ -142,24 +148,26 @@ def _read(experiment: Experiment, origin: Origin) -> tuple[Source, Part, Part]:
     return replace(source, train=train, test=test), train, test
 
 
-def _notes(manifest: dict, experiment: Experiment) -> list[str]:
+def _notes(manifest: Manifest, experiment: Experiment) -> list[str]:
     """Return what the owner of the data should know, a sentence each."""
-    copies = manifest["duplicates"]["train_test"]
+    copies = manifest.duplicates["train_test"]
     copied = (
         f"{copies} test images are also in the training part;"
         " the report adds the accuracy without them"
     )
-    unbalanced = describe.unbalanced(manifest["train_counts"], experiment)
-    return [*manifest["notes"], *([copied] if copies else []), *unbalanced]
+    unbalanced = describe.unbalanced(manifest.train_counts, experiment)
+    return [*manifest.notes, *([copied] if copies else []), *unbalanced]
 
 
-def _check_models(experiment: Experiment, manifest: dict, weight_files: dict[str, Path]) -> None:
+def _check_models(
+    experiment: Experiment, manifest: Manifest, weight_files: dict[str, Path]
+) -> None:
     """Raise `Invalid` for what cannot work, before anything is stored.
 
     That is: weights of another architecture, and a custom model that cannot be trained or saved.
     """
-    shape = tuple(manifest["image_shape"])
-    classes = len(manifest["classes"])
+    shape = manifest.image_shape
+    classes = len(manifest.classes)
     if weight_files:
         _check_weights(experiment, shape, classes, weight_files)
     if experiment.factories():

@@ -61,9 +61,7 @@ def prepare(
     if known:
         _stage_what_is_lost(database, known, experiment, origin)
     else:
-        inputs = stage(experiment, origin)
-        inputs["data"]["notice"] = notice
-        _register(database, experiment, inputs)
+        _register(database, experiment, stage(experiment, origin, notice))
     return find(database, experiment.name)
 
 
@@ -87,15 +85,15 @@ def _stage_what_is_lost(
     inputs = {"data": known.data, "weights": known.weights, "splits": known.splits}
     if lost:
         inputs = stage_again(known, experiment, lost, origin)
-        stored |= inputs["data"]["stored"]
+        stored |= inputs["data"].objects
     else:
         log.info(
             "%s: data, weights and splits stay as the first `job prepare` froze them",
             experiment.name,
         )
-        _warn(experiment.name, known.data.get("notes", ()))
+        _warn(experiment.name, known.data.notes)
     _register(database, experiment, inputs)
-    if stored != known.data.get("stored"):
+    if stored != known.data.objects:
         database.rows(SQL["set_stored"], id=known.id, stored=json_value(stored))
 
 
@@ -115,7 +113,7 @@ def _register(database: Database, experiment: Experiment, inputs: dict) -> None:
         "name": experiment.name,
         "spec": json_value(experiment.spec),
         "fingerprint": experiment.fingerprint,
-        "data": json_value(inputs["data"]),
+        "data": json_value(inputs["data"].stored()),
         "weights": json_value(inputs["weights"]),
         "splits": json_value(inputs["splits"]),
     }
@@ -125,7 +123,7 @@ def _register(database: Database, experiment: Experiment, inputs: dict) -> None:
         cursor.execute(SQL["add_experiment"], new)
         cursor.execute(SQL["locked"], {"name": experiment.name})
         row = cursor.fetchone()
-        _check_same(row, experiment, inputs["data"]["id"])
+        _check_same(row, experiment, inputs["data"].id)
         # A worker that selects locks the experiment's row as we do.
         cursor.execute(SQL["selected"], {"experiment": row["id"]})
         check_growth(row["spec"], experiment, cursor.fetchall())

@@ -197,9 +197,9 @@ def features_prefix(registered: Registered, model: str, index: int) -> str:
     size = fixed["input_size"]
     alpha = f"-{fixed['alpha']:g}" if "alpha" in fixed else ""
     weights = registered.weights[model]["sha256"][:12]
-    antialiased = transfer.antialiased(registered.data["image_shape"], size, experiment.method)
+    antialiased = transfer.antialiased(registered.data.image_shape, size, experiment.method)
     shrunk = "-antialias" if antialiased else ""
-    folder = f"features/{registered.data['id']}/{model}{alpha}-{weights}-{size}{shrunk}"
+    folder = f"features/{registered.data.id}/{model}{alpha}-{weights}-{size}{shrunk}"
     shards = experiment.features.shards
     return f"{folder}/{index}-of-{shards}-{experiment.threads}-{made_here()}-"
 
@@ -228,7 +228,7 @@ def _scores(context: Context, labels: np.ndarray, probabilities: np.ndarray) -> 
     return evaluate.evaluate(
         labels,
         probabilities,
-        context.registered.data["classes"],
+        context.registered.data.classes,
         derive(context.seed, "bootstrap"),
         method=context.experiment.method,
     )

@@ -98,7 +98,7 @@ def _net(assignment: Assignment, input_shape: tuple[int, ...]) -> keras.Model:
     model = assignment.key.model
     keras.utils.set_random_seed(assignment.seed)
     weights = None if experiment.frozen(model) else _weights(assignment)
-    classes = len(assignment.registered.data["classes"])
+    classes = len(assignment.registered.data.classes)
     return build(experiment, model, assignment.parameters, input_shape, classes, weights)
 
 
@@ -228,7 +228,7 @@ def _base(assignment: Assignment) -> keras.Model:
     """Return the frozen base with its ImageNet weights."""
     experiment = assignment.experiment
     model = assignment.key.model
-    shape = tuple(assignment.registered.data["image_shape"])
+    shape = assignment.registered.data.image_shape
     fixed = experiment.fixed(model)
     return transfer.base(model, fixed, shape, _weights(assignment), method=experiment.method)
 

@@ -319,6 +319,6 @@ def test_an_old_experiment_ends_by_its_own_method(site, weights):
     assert shard["artifact"]["features.npy"]["key"].startswith(prefix)
     other = features_prefix(newest, "mobilenetv2", 0)
     assert "-32-antialias/0-of-1-" in other, "other bits have another key"
-    same = replace(newest, data=newest.data | {"image_shape": [32, 32, 3]})
+    same = replace(newest, data=replace(newest.data, image_shape=(32, 32, 3)))
     shared = features_prefix(same, "mobilenetv2", 0)
     assert shared == features_prefix(registered, "mobilenetv2", 0), "equal bits are shared"

@@ -16,6 +16,7 @@ from job.experiment.specification import parse
 from job.experiment.task import Key
 from job.work.prepare import _register
 from tests.support.site import Child
+from tests.support.staged import STAGED
 
 LEARNING_RATE = {"low": 1e-3, "high": 1e-1, "log": True}
 SPEC = {
@@ -29,11 +30,6 @@ SPEC = {
         "min_epochs": 1,
     },
     "models": {"cnn": {"epochs": 3, "learning_rate": LEARNING_RATE, "batch_size": [32, 64]}},
-}
-STAGED = {
-    "data": {"id": "d", "files": {}, "train": 100, "validation": 20},
-    "weights": {},
-    "splits": {},
 }
 TABLES = (
     "task",

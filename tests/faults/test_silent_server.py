@@ -20,6 +20,7 @@ from job.experiment.task import Key
 from job.local.embedded import Postgres
 from job.work.prepare import _register
 from tests.support.servers import stopped
+from tests.support.staged import STAGED
 
 SPEC = {
     "name": "small",
@@ -56,11 +57,10 @@ def test_the_living_are_not_robbed(trouble, tmp_path):
 
     It does not matter how many others ask for the task before the owner is back.
     """
-    prepared = {"data": {"id": "d", "files": {}}, "weights": {}, "splits": {}}
     with Postgres(tmp_path / "own") as server:
         database = Database(server.url, 60)
         database.create_schema()
-        _register(database, parse(SPEC), prepared)
+        _register(database, parse(SPEC), STAGED)
         attempt = worker(database, "owner").claim(TRIAL)
         claimants = [worker(database, f"claimant {i}") for i in range(4)]
         trouble(server)

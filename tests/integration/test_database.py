@@ -22,6 +22,7 @@ from job.local.embedded import Postgres
 from job.work.prepare import _register
 from tests.support.refusals import refused, refused_in, role, sockets
 from tests.support.servers import stopped
+from tests.support.staged import STAGED
 from tests.support.wire import Wire, through
 
 QUICK = Limits(connect_s=1, answer_s=2, idle_s=2, lock_s=1)
@@ -32,7 +33,6 @@ SPEC = {
     "folds": {"count": 2},
     "models": {"cnn": {"epochs": 2}},
 }
-STAGED = {"data": {"id": "d", "files": {}}, "weights": {}, "splits": {}}
 
 
 @pytest.fixture

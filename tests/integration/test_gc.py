@@ -13,6 +13,7 @@ from job.experiment.task import Key
 from job.storage.store import FolderStore, open_store
 from job.verify.garbage import garbage
 from job.work.prepare import _register, drop
+from tests.support.staged import STAGED
 
 SPEC = {
     "name": "small",
@@ -21,7 +22,6 @@ SPEC = {
     "folds": {"count": 2},
     "models": {"cnn": {"epochs": 2}},
 }
-STAGED = {"data": {"id": "d", "files": {}}, "weights": {}, "splits": {}}
 TRIAL = Key("cnn", "trial", 0)
 LEASE_S = 100
 

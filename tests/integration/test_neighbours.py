@@ -25,6 +25,7 @@ from job.verify import collect as recorded
 from job.verify.garbage import garbage
 from job.work.prepare import _register, drop
 from tests.support.refusals import role
+from tests.support.staged import STAGED
 
 SPEC = {
     "name": "small",
@@ -32,11 +33,6 @@ SPEC = {
     "search": {"trials": 3, "sampler": "random"},
     "folds": {"count": 2},
     "models": {"cnn": {"epochs": 2, "learning_rate": {"low": 1e-4, "high": 1e-1, "log": True}}},
-}
-STAGED = {
-    "data": {"id": "d", "files": {}, "train": 60, "validation": 6},
-    "weights": {},
-    "splits": {},
 }
 TYPES = (
     "int4 int8 float8 numeric text varchar jsonb timestamptz interval bool text[] float8[]"

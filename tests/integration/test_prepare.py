@@ -241,7 +241,7 @@ def test_what_the_store_has_lost_is_staged_again(staging, damage):
     assert sorted(staged.look(store, known)[1]) == list(before)[::2]
     again = go()
     assert {o.key: store.get(o.key) for o in store.listing("data/")} == before
-    assert staged.look(store, again) == (again.data["stored"], [])
+    assert staged.look(store, again) == (again.data.objects, [])
 
 
 def test_an_etag_of_another_time_is_no_damage(staging):
@@ -255,7 +255,7 @@ def test_an_etag_of_another_time_is_no_damage(staging):
     path = f'{{stored,"{known.splits["key"]}",etag}}'
     for changed in ("data - 'stored'", f"""jsonb_set(data, '{path}', '"x"')"""):
         database.rows(f"update experiment set data = {changed}")
-        assert go().data["stored"] == known.data["stored"]
+        assert go().data.objects == known.data.objects
 
 
 def test_a_source_that_is_gone(staging):

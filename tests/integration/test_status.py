@@ -25,6 +25,7 @@ from job.experiment.specification import parse
 from job.experiment.task import Key
 from job.work.prepare import _register
 from tests.support.proxy import Proxy
+from tests.support.staged import STAGED
 from tests.support.waiting import wait_for
 
 SPEC = {
@@ -33,11 +34,6 @@ SPEC = {
     "search": {"trials": 4},
     "folds": {"count": 2},
     "models": {"cnn": {"epochs": 4, "batch_size": [32, 64]}},
-}
-STAGED = {
-    "data": {"id": "d", "files": {}, "train": 100, "validation": 20},
-    "weights": {},
-    "splits": {},
 }
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 

@@ -25,8 +25,8 @@ from job.experiment.task import Key
 from job.work.prepare import _register
 from tests.support.promises import ConnectionPerThread
 from tests.support.refusals import role
+from tests.support.staged import STAGED
 
-STAGED = {"data": {"id": "d", "files": {}}, "weights": {}, "splits": {}}
 # The validation accuracy by epoch of the first 40 trials of a real study:
 # `make bench PARTS=search`, seed 6, no pruner, 2026-11-27.
 CURVES = Path(__file__).with_name("curves.json")

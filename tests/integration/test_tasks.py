@@ -15,6 +15,7 @@ from job.errors import Impossible, Invalid, JobError, LeaseLost, NotReady
 from job.experiment.specification import parse
 from job.experiment.task import Key
 from job.work.prepare import _register
+from tests.support.staged import STAGED
 from tests.support.wire import Wire, through
 
 SPEC = {
@@ -24,7 +25,6 @@ SPEC = {
     "folds": {"count": 2},
     "models": {"cnn": {"epochs": 2}},
 }
-STAGED = {"data": {"id": "d", "files": {}}, "weights": {}, "splits": {}}
 TRIAL = Key("cnn", "trial", 0)
 
 

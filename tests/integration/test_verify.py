@@ -710,8 +710,8 @@ def test_a_damaged_cache_is_found_and_mended(copy, store, finished):
     """
     data = find(copy, "checked").data
     folder = finished.folder / "cache"
-    key = f"data/{data['id']}/train-images.npy"
-    sha = data["files"]["train-images.npy"]["sha256"]
+    key = f"data/{data.id}/train-images.npy"
+    sha = data.files["train-images.npy"]["sha256"]
     content = (folder / key).read_bytes()
     a_tick_after(folder / key)
     with open(folder / key, "r+b") as file:

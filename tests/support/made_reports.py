@@ -9,6 +9,7 @@ from functools import cache
 import numpy as np
 
 from job.experiment.experiment import NEWEST
+from job.experiment.manifest import Prepared
 from job.experiment.specification import parse
 from job.learning import evaluate
 from job.report.results import Attempt, Collected, Model, Predictions, Task
@@ -199,19 +200,19 @@ def made(
     """Return a finished experiment."""
     k = len(classes)
     experiment = parse(spec)
-    data = {
-        "id": "abc123",
-        "source": "cifar10",
-        "classes": classes,
-        "image_shape": [32, 32, 3],
-        "train": train,
-        "validation": train // 5,
-        "test": test,
-        "train_counts": [train // k] * k,
-        "test_counts": [test // k] * k,
-        "duplicates": {"train": 2, "train_test": 3},
-        "notice": None,
-    }
+    data = Prepared(
+        id="abc123",
+        source="cifar10",
+        classes=classes,
+        image_shape=(32, 32, 3),
+        train=train,
+        validation=train // 5,
+        test=test,
+        train_counts=[train // k] * k,
+        test_counts=[test // k] * k,
+        duplicates={"train": 2, "train_test": 3},
+        files={},
+    )
     models = {
         name: a_model(name, 10 * i, classes, train, test, experiment.folds.count, trials)
         for i, name in enumerate(experiment.models, 1)

@@ -11,6 +11,7 @@ from job.coordination.registered import find
 from job.experiment.specification import parse
 from job.experiment.task import Key
 from job.work.prepare import _register
+from tests.support.staged import STAGED
 
 SPEC = {
     "name": "small",
@@ -19,7 +20,6 @@ SPEC = {
     "folds": {"count": 2},
     "models": {"cnn": {"epochs": 4}},
 }
-STAGED = {"data": {"id": "d", "files": {}}, "weights": {}, "splits": {}}
 TRIALS = [Key("cnn", "trial", i) for i in range(3)]
 KEYS = [*TRIALS, Key("cnn", "fold", 0), Key("cnn", "fold", 1), Key("cnn", "final", 0)]
 # The schedulers of the four workers: two workers are runs of one requeued job.

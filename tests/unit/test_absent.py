@@ -12,12 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jinja2 import UndefinedError
 
+from job.experiment.manifest import Prepared
 from job.export.card import card
 from job.learning import evaluate
 from job.report import absent, report
 from job.report.formatting import num
 from job.report.leaderboard import leaderboard
 from job.report.page import render
+from job.report.results import Collected
 from job.report.summary import summarise, to_text
 from tests.support.made_reports import ONE_MODEL, make, text_of
 
@@ -143,7 +145,7 @@ def test_a_class_without_images_or_predictions_is_named():
     made = make(["cat", "dog", "emu|x", "bee"], train=80, test=40, spec=TWO_MODELS)
     labels = np.arange(40) % 2
     p = np.eye(4, dtype=np.float32)[np.arange(40) // 2 % 2]
-    scored = evaluate.evaluate(labels, p, made.data["classes"], 1, method=2)
+    scored = evaluate.evaluate(labels, p, made.data.classes, 1, method=2)
     made.models["cnn"].tasks["final"][0].metrics.update(scored)
     page, text = render_texts(made, summarise(made))
     named = "Neither in the test part nor ever predicted: emu|x, bee."
@@ -185,15 +187,28 @@ def optional_parts(collected) -> dict:
             "selection": model.selection["parameters"],
         }
         for name, model in collected.models.items()
-    } | {"data": collected.data, "seconds": collected.attempts[0].seconds}
+    } | {"data": collected.data.stored(), "seconds": collected.attempts[0].seconds}
 
 
-# Without these nothing was staged.
-STAGED = re.compile(r"data\.(id|classes(\.\*)?|image_shape(\..*)?|train|test)")
+# What every version staged, and lists that are empty rather than missing.
+STAGED = re.compile(
+    r"data\.(id|source|classes(\.\*)?|image_shape(\..*)?|train|validation|test"
+    r"|train_counts|test_counts|duplicates|files|notes|stored)"
+)
 GIVEN: dict[str, tuple] = {}
 for name, path in places(optional_parts(finished()[0])):
     if "." in name and not STAGED.fullmatch(name):
         GIVEN.setdefault(name, path)
+
+
+def finished_without(missing) -> Collected:
+    """Return a finished experiment. Args: missing: paths in `loose`, and whether to remove them."""
+    collected = deepcopy(finished()[0])
+    parts = optional_parts(collected)
+    for path, removed in missing:
+        remove_at(parts, path, removed)
+    collected.data = Prepared.from_stored(parts["data"])
+    return collected
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)
@@ -201,9 +216,7 @@ for name, path in places(optional_parts(finished()[0])):
 @pytest.mark.usefixtures("few_resamples")
 def test_values_of_rows_and_files_may_be_absent(missing):
     """Whichever values a row or a file lacks, the report and the card are written."""
-    collected = deepcopy(finished()[0])
-    for name, removed in missing:
-        remove_at(optional_parts(collected), GIVEN[name], removed)
+    collected = finished_without([(GIVEN[name], removed) for name, removed in missing])
     check(render_texts(collected, summarise(collected)))
 
 
@@ -211,9 +224,7 @@ def test_values_of_rows_and_files_may_be_absent(missing):
 @pytest.mark.usefixtures("few_resamples")
 def test_pictures_are_drawn_from_what_exists(removed):
     """With every optional value missing, all files are written, and no picture shows None."""
-    collected = deepcopy(finished()[0])
-    for path in GIVEN.values():
-        remove_at(optional_parts(collected), path, removed)
+    collected = finished_without([(path, removed) for path in GIVEN.values()])
     files = report.assemble(collected, summarise(collected))
     drawn = [content.decode() for name, content in files.items() if name.endswith(".svg")]
     check([text_of(files["index.html"].decode()), *drawn])

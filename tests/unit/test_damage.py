@@ -2,6 +2,7 @@
 
 import io
 import time
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -19,6 +20,7 @@ from job.storage.cache import Cache
 from job.storage.folder import FolderStore
 from job.work import results, stages, training
 from job.work.context import Context
+from tests.support.staged import DATA
 
 SPEC = {
     "name": "small",
@@ -98,7 +100,7 @@ def context_of(store, tmp_path):
     images = np.zeros((8, 4, 4, 3), np.uint8)
     labels = np.arange(8)
     files = {"train-images.npy": staging.npy(images), "train-labels.npy": staging.npy(labels)}
-    manifest = {"id": "d", "files": list_files(files)}
+    data = replace(DATA, files=list_files(files))
     for name, content in files.items():
         store.put(f"data/d/{name}", content)
     for i in range(4):
@@ -109,9 +111,7 @@ def context_of(store, tmp_path):
     (tmp_path / "weights.h5").write_bytes(b"weights")
     weights = {"mobilenetv2": upload(store, "mobilenetv2", {"alpha": 1.0}, tmp_path / "weights.h5")}
     experiment = parse(SPEC)
-    registered = Registered(
-        "small-1", experiment, experiment.fingerprint, manifest, weights, splits
-    )
+    registered = Registered("small-1", experiment, experiment.fingerprint, data, weights, splits)
     cache = Cache(store, tmp_path / "cache", 1.0)
 
     def make(model: str) -> Context:
@@ -214,9 +214,9 @@ def test_samples_that_are_damaged(store, damage):
 def test_a_damaged_manifest_is_no_staged_data(store, damage):
     """A data set with a damaged manifest is not found."""
     store.put("data/d/manifest.json", b'{"id": "d"}')
-    assert staging.manifest_in(store, {"id": "d"})
+    assert staging.manifest_in(store, DATA)
     damage_object(store, "data/d/manifest.json", damage)
-    assert not staging.manifest_in(store, {"id": "d"})
+    assert not staging.manifest_in(store, DATA)
 
 
 @pytest.mark.parametrize("damage", DAMAGES)

@@ -73,7 +73,7 @@ def test_the_depth_of_a_set_is_that_of_its_largest_value(tmp_path, bits, value, 
         assert read.train.images[1].max() == 7
         assert read.bits == bits
         manifest = staging.stage(read, read.train, read.test).manifest
-        assert manifest.get("bits", 16) == bits
+        assert manifest.bits == bits
         uses = f"2 images of 16 bits use only {bits} of them (the largest value is {2**bits - 1})"
         assert [uses in note for note in read.notes] == ([True] if bits < 16 else [])
 

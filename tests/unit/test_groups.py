@@ -123,7 +123,7 @@ def test_held_out_part_and_splits_share_no_group():
     made = parts.make_splits(experiment, source.classes, train.labels, related.train)
     assert most_sides(train.groups, made.validation) == most_sides(train.groups, made.folds) == 1
     other = Source("x", tuple("abcd"), Part(pixels, labels, np.roll(groups, 1)), None, {})
-    ids = {staging.stage(s, *parts.cut(s, experiment)).manifest["id"] for s in (source, other)}
+    ids = {staging.stage(s, *parts.cut(s, experiment)).manifest.id for s in (source, other)}
     assert len(ids) == 2  # other groups are other data
 
 

@@ -73,4 +73,4 @@ def describe_source(kind, folder):
 def test_the_id_stays(tmp_path, kind, id):
     """Classes, pixels and labels are still those read at 5cdea46, by the id over all of them."""
     source = sources.read(*describe_source(kind, tmp_path))
-    assert staging.stage(source, source.train, source.test or source.train).manifest["id"] == id
+    assert staging.stage(source, source.train, source.test or source.train).manifest.id == id

@@ -7,6 +7,7 @@ import io
 import json
 import logging
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -111,7 +112,7 @@ def test_names_in_a_model_card_are_no_markup():
     """A class or a source may hold HTML, Markdown or a newline: the card shows it."""
     names = ["<img src=x onerror=alert(1)>", "[a](http://b)|*c*`d`", "e\n# f", "&lt;"]
     collected = make(names)
-    collected.data["source"] = names[0]
+    collected.data = replace(collected.data, source=names[0])
     about = {"format": "keras", "sha256": "0" * 64, "factory": None}
     made = card(collected, summarise(collected), "cnn", about)
     table = made.partition("| class |")[2].splitlines()[2:6]
