@@ -1,21 +1,25 @@
-"""Write the tables of docs/reference that the code knows: `make docs`.
+"""Write the tables and schemas of docs/reference that the code knows: `make docs`.
 
-With `--check` nothing is written, and a stale page is an error. A page holds a table between
+With `--check` nothing is written, and a stale file is an error. A page holds a table between
 `<!-- NAME: generated -->` and `<!-- end -->`. What a key of the experiment file means is here;
-types, bounds and defaults are the code's.
+types, bounds and defaults are the code's. A `*.schema.json` is generated as a whole.
 """
 
+import json
 import re
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 
 import click
+import schemas
 
 from job.cli.cli import GROUPS, job
 from job.errors import EXIT_CODES
 from job.experiment.parameters import AUGMENT, CUSTOM, MODELS, Choice, Kind, Range
 from job.experiment.specification import SECTIONS
+from job.learning.result_format import SealedResult
+from job.report.report_format import Report
 from job.settings import SETTINGS
 
 ROOT = Path(__file__).parents[1]
@@ -214,6 +218,16 @@ def _columns(body: str) -> Iterable[tuple[str, str, str]]:
             above = ""
 
 
+def report_keys() -> str:
+    """Return the objects of report.json with their keys."""
+    return schemas.tables(Report, table)
+
+
+def result_keys() -> str:
+    """Return the objects of result.json with their keys."""
+    return schemas.tables(SealedResult, table)
+
+
 def _keys(kinds: dict[str, Kind], meanings: dict[str, str]) -> str:
     """Return a table of keys in the order of their meanings."""
     _expect_same(kinds, meanings)
@@ -251,7 +265,10 @@ BLOCKS = {
     "models": models,
     "augment": augment,
     "tables": tables,
+    "report": report_keys,
+    "result": result_keys,
 }
+FORMATS = {"report": Report, "result": SealedResult}
 
 
 def render(text: str) -> str:
@@ -263,15 +280,23 @@ def render(text: str) -> str:
     return BLOCK.sub(made, text)
 
 
-def main(check: bool) -> int:
-    """Write each page, or with `check` name those that are stale. Returns: 1 if one is."""
-    stale = []
+def generated() -> Iterable[tuple[Path, str]]:
+    """Yield each file of docs/reference with the content it should have."""
     for page in sorted(REFERENCE.glob("*.md")):
-        text = page.read_text()
-        if (new := render(text)) != text:
-            stale.append(page.name)
+        yield page, render(page.read_text())
+    for name, root in FORMATS.items():
+        text = json.dumps(schemas.schema(root, f"{name}.json"), indent=2, ensure_ascii=False)
+        yield REFERENCE / f"{name}.schema.json", f"{text}\n"
+
+
+def main(check: bool) -> int:
+    """Write each file, or with `check` name those that are stale. Returns: 1 if one is."""
+    stale = []
+    for path, text in generated():
+        if not path.exists() or path.read_text() != text:
+            stale.append(path.name)
             if not check:
-                page.write_text(new)
+                path.write_text(text)
     if check and stale:
         print(f"stale: {', '.join(stale)}; run `make docs`")
     return int(check and bool(stale))
