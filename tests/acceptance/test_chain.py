@@ -20,6 +20,7 @@ from job.storage.store import open_store
 from job.work.stages import features_prefix
 from tests.support.databases import create_database, drop_database
 from tests.support.experiments import TINY, write_images
+from tests.support.formats import expect_format
 from tests.support.site import new_site
 
 
@@ -109,6 +110,15 @@ def stored_probabilities(database, store, model) -> np.ndarray:
         "select artifact from task where model = %(m)s and stage = 'final'", m=model
     )
     return np.load(_file(store, row["artifact"]["predictions.npz"]["key"]))["probabilities"]
+
+
+def test_the_files_are_what_their_schemas_say(database, store, report):
+    """report.json, and the result.json of each trial, fold and final, are what the schemas say."""
+    expect_format("report", report)
+    tasks = database.rows("select artifact from task where stage <> 'features'")
+    assert len(tasks) == 10
+    for task in tasks:
+        expect_format("result", json.loads(store.get(task["artifact"]["result.json"]["key"])))
 
 
 def test_predict_gives_the_stored_predictions(finished, database, store, photos):

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from tests.support.formats import expect_format
 from tests.support.waiting import wait_for
 
 FILE = """
@@ -161,6 +162,7 @@ def test_from_nothing_to_a_report(folder):
     noted = "trials = 2: random search; TPE starts after 10"
     assert f"prepare: small-digits: {noted}" in text, "what a command warns of is seen"
     report = json.loads((folder / "out" / "report" / "report.json").read_text())
+    expect_format("report", report)
     assert report["experiment"] == "small-digits"
     assert list(report["models"]) == ["cnn"]
     assert report["models"]["cnn"]["trial"]["complete"] == 2

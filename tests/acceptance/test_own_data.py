@@ -12,6 +12,7 @@ from job.coordination.database import Database
 from job.data import sources
 from job.errors import Invalid
 from job.storage.store import open_store
+from tests.support.formats import expect_format
 
 FILE = """
 name = "xrays"
@@ -98,6 +99,7 @@ def test_from_a_bucket_to_the_report(xrays):
         xrays.job(*arguments, check=0)
     xrays.job("report", "--out", "report", check=0)
     report = json.loads((xrays.folder / "report/report.json").read_text())
+    expect_format("report", report)
     assert report["data"]["groups"] == {
         "train": found["groups"]["train"],
         "test": found["groups"]["test"],

@@ -9,6 +9,7 @@ from PIL import Image
 
 from job.coordination.database import Database
 from job.storage.store import open_store
+from tests.support.formats import expect_format
 from tests.support.site import imports
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "own"
@@ -46,6 +47,7 @@ def test_a_custom_model_from_prepare_to_verify(own):
     task = database.rows("select parameters, artifact from task where stage = 'final'")[0]
     assert set(task["parameters"]) == {"learning_rate", "batch_size", "depth"}
     result = json.loads(store.get(task["artifact"]["result.json"]["key"]))
+    expect_format("result", result)
     source = database.rows("select spec from experiment")[0]["spec"]["models"]["residual"]["source"]
     assert (result["parameters"]["source"], result["parameters"]["filters"]) == (source, 4)
     verified = own.job("verify", "--deep", "--replay", 1, "--seed", 0, check=0).stdout

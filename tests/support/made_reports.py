@@ -145,12 +145,13 @@ def a_model(
         "versions": {"python": "3.11.2", "tensorflow": "2.21.0", "keras": "3.15.0"},
         "git_commit": "efc55e1",
         "image_digest": None,
-        "device": "CPU",
-        "machines": [{"cpu": "AMD EPYC", "tensorflow": "2.21.0"}],
+        "device": "cpu",
+        "dtype": "float32",
+        "machines": [{"cpu": "AMD EPYC", "tensorflow": "2.21.0", "device": "cpu"}],
         "threads": 2,
         "layers": [
-            layer("image", "InputLayer", [None, 32, 32, 3], 0),
-            layer("conv2d", "Conv2D", [None, 32, 32, 32], 864),
+            layer("image", "InputLayer", [32, 32, 3], 0),
+            layer("conv2d", "Conv2D", [32, 32, 32], 864),
         ],
     }
     if name == "cnn":

@@ -19,15 +19,24 @@ from job.experiment.serialize import toml
 from job.experiment.specification import parse
 from job.learning import evaluate
 from job.report import report
+from job.report import summary as summaries
 from job.report.collect import read_best_trial
 from job.report.curves import calibration, confusions, roc
 from job.report.figures import draw
 from job.report.leaderboard import leaderboard
 from job.report.page import num, render, share
 from job.report.results import Attempt, Collected, Model, Predictions, Task
-from job.report.summary import summarise, to_text
+from job.report.summary import to_text
 from job.storage.store import open_store
+from tests.support.formats import expect_format
 from tests.support.made_reports import ONE_MODEL, SPEC, START, make, text_of
+
+
+def summarise(collected: Collected) -> dict:
+    """Return the content of report.json, which is what its schema says."""
+    made = summaries.summarise(collected)
+    expect_format("report", made)
+    return made
 
 
 @cache
@@ -268,8 +277,8 @@ def test_every_machine_that_took_part_is_named():
     collected = make(["cat", "dog"])
     result = next(m for m in collected.models.values() if m.results)
     next(iter(result.results.values()))["machines"] = [
-        {"cpu": "first", "tensorflow": "2.21.0"},
-        {"cpu": "second", "tensorflow": "2.21.0"},
+        {"cpu": "first", "tensorflow": "2.21.0", "device": "cpu"},
+        {"cpu": "second", "tensorflow": "2.21.0", "device": "cpu"},
     ]
     assert "on first, then on second" in page_of(collected)
 
