@@ -139,7 +139,7 @@ class Attempt:
                 f"{self.key}: attempt {self.number} has lost its lease to another attempt"
             )
 
-    def computes_on(self, machine: dict[str, Any]) -> None:
+    def computes_on(self, machine: Mapping[str, Any]) -> None:
         """Record the machine that computes this attempt's numbers, before the first of them."""
         self.write("computes_on", machine=json_value(machine))
 

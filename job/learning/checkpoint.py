@@ -18,6 +18,7 @@ import numpy as np
 
 from job.background import Background
 from job.errors import Invalid, JobError, Missing, Unreachable
+from job.learning.result_format import Machine
 from job.sentences import UNREADABLE
 from job.storage.paths import TaskFile, checkpoint_name, task_file
 from job.storage.store import Store
@@ -46,7 +47,7 @@ class Checkpoints:
         folders: tuple[str, str],
         every_s: float,
         identity: Callable[[], dict],
-        machine: Callable[[], dict],
+        machine: Callable[[], Machine],
         durable: Callable[[int], None],
     ):
         """Prepare to save; nothing is read or written yet.
@@ -70,7 +71,7 @@ class Checkpoints:
         self._began = time.monotonic()
         self._take: Callable[[], Snapshot] | None = None
         self._background = Background(self._save, newest=True)
-        self._earlier_machines: list[dict] = []
+        self._earlier_machines: list[Machine] = []
         # True once old checkpoints could not be deleted and the log says so.
         self._keeps_old = False
 
@@ -91,7 +92,7 @@ class Checkpoints:
             yield arrays, state
         self._earlier_machines = []
 
-    def _check_identity(self, state: dict) -> list[dict]:
+    def _check_identity(self, state: dict) -> list[Machine]:
         """Remove identity and machines from a state, and return the machines.
 
         Raises:
@@ -118,7 +119,7 @@ class Checkpoints:
         return json.loads(json.dumps(self._identity()))
 
     @property
-    def machines(self) -> list[dict]:
+    def machines(self) -> list[Machine]:
         """Every machine that took part, in the order in which they joined."""
         here = self._machine()
         earlier = self._earlier_machines

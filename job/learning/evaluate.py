@@ -1,12 +1,22 @@
 """Scores and their intervals, from stored predictions: labels and probabilities, nothing else."""
 
 from collections.abc import Iterator
+from typing import TypedDict, cast
 
 import numpy as np
 
 from job.experiment.experiment import NEWEST
+from job.learning.result_format import ByClass, ClassScores, Evaluation, Intervals, Weighted
 from job.learning.roc import aucs
 from job.learning.scores import class_scores, counted_classes, row_losses, weighted_scores
+
+
+class Paired(TypedDict):
+    """The difference of two accuracies, -1 to 1, and its 95 % interval, [low, high]."""
+
+    difference: float
+    interval: list[float]
+
 
 REPEATS = 2000
 CHUNK = 200  # resamples at once: 200 x 10,000 rows of float32 are 8 MB
@@ -31,7 +41,7 @@ def score(metric: str, labels: np.ndarray, probabilities: np.ndarray, *, method:
 
 def evaluate(
     labels: np.ndarray, probabilities: np.ndarray, classes: list[str], seed: int, *, method: int
-) -> dict:
+) -> Evaluation:
     """Return all scores with 95 % intervals, JSON-serializable.
 
     Precision, recall and f1 are macro averages, and `weighted` holds the class-weighted ones. The
@@ -59,7 +69,12 @@ def evaluate(
     reason = f"no image, or nothing but images, of {', '.join(one_sided)}" if one_sided else None
     return {
         "n": len(labels),
-        **point,
+        "accuracy": point["accuracy"],
+        "balanced_accuracy": point["balanced_accuracy"],
+        "precision": point["precision"],
+        "recall": point["recall"],
+        "f1": point["f1"],
+        "log_loss": point["log_loss"],
         "roc_auc": point.get("roc_auc"),
         "roc_auc_reason": reason,
         **_by_class(matrix, classes, known, areas),
@@ -70,7 +85,7 @@ def evaluate(
 
 def _by_class(
     matrix: np.ndarray, classes: list[str], known: np.ndarray, areas: list[float | None]
-) -> dict:
+) -> ByClass:
     """Return the scores of each class, their weighted averages, and the classes never predicted.
 
     Args:
@@ -82,21 +97,25 @@ def _by_class(
     hits = np.diag(matrix).astype(float)
     support = matrix.sum(1)
     precision, recall, f1 = class_scores(hits, matrix.sum(0), support)
-    scores = {"precision": precision, "recall": recall, "f1": f1}
-    rows = [
+    rows: list[ClassScores] = [
         {
             "class": name,
-            **{key: float(values[c]) if known[c] else None for key, values in scores.items()},
+            "precision": float(precision[c]) if known[c] else None,
+            "recall": float(recall[c]) if known[c] else None,
+            "f1": float(f1[c]) if known[c] else None,
             "support": int(support[c]),
             "roc_auc": areas[c],
         }
         for c, name in enumerate(classes)
     ]
+    weighted: Weighted = {
+        "precision": float(np.average(precision, weights=support)),
+        "recall": float(np.average(recall, weights=support)),
+        "f1": float(np.average(f1, weights=support)),
+    }
     never_predicted = matrix.sum(0) == 0
     return {
-        "weighted": {
-            name: float(np.average(values, weights=support)) for name, values in scores.items()
-        },
+        "weighted": weighted,
         "per_class": rows,
         "undefined_precision": [
             name for c, name in enumerate(classes) if known[c] and never_predicted[c]
@@ -106,7 +125,7 @@ def _by_class(
 
 def intervals(
     labels: np.ndarray, probabilities: np.ndarray, seed: int, auc: bool = True, *, method: int
-) -> dict[str, list[float]]:
+) -> Intervals:
     """Return the 95 % interval, [low, high], of each score.
 
     Accuracy has a Wilson interval, the others one from 2,000 stratified resamples.
@@ -114,7 +133,8 @@ def intervals(
     samples = bootstrap(labels, [probabilities], seed, auc, method=method)[0]
     result = {name: quantiles(values) for name, values in samples.items()}
     hits = int((probabilities.argmax(1) == labels).sum())
-    return result | {"accuracy": wilson(hits, len(labels))}
+    # `weighted_scores` names the scores as the format does.
+    return cast("Intervals", result | {"accuracy": wilson(hits, len(labels))})
 
 
 def bootstrap(
@@ -151,7 +171,7 @@ def bootstrap_interval(
     return quantiles(samples[score_name])
 
 
-def paired_difference(labels: np.ndarray, a: np.ndarray, b: np.ndarray, seed: int) -> dict:
+def paired_difference(labels: np.ndarray, a: np.ndarray, b: np.ndarray, seed: int) -> Paired:
     """Return the difference of two accuracies, a - b, with its 95 % interval.
 
     Args:

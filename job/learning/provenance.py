@@ -13,6 +13,7 @@ from importlib import metadata
 from pathlib import Path
 
 from job.learning.checkpoint import Damaged
+from job.learning.result_format import Layer, Machine, Result, SealedResult
 from job.sentences import UNREADABLE
 
 PACKAGES = ("tensorflow", "tensorflow-cpu", "keras", "numpy", "optuna", "scikit-learn")
@@ -82,7 +83,7 @@ def device() -> str:
 
 
 @cache
-def machine() -> dict[str, str]:
+def machine() -> Machine:
     """Return what may change a result's bits beside the experiment.
 
     That is the processor ("cpu"), the build of TensorFlow and the device.
@@ -90,12 +91,12 @@ def machine() -> dict[str, str]:
     return {"cpu": cpu_model(), "tensorflow": versions()["tensorflow"], "device": device()}
 
 
-def exact(machines: list[dict]) -> bool:
+def exact(machines: list[Machine]) -> bool:
     """Return whether these machines are one and the same CPU, whose results repeat bit for bit."""
     return all(m == machines[0] and m["device"] == "cpu" for m in machines)
 
 
-def layers(net) -> list[dict]:
+def layers(net) -> list[Layer]:
     """Return the name, type, output_shape and number of parameters of each layer of a net.
 
     output_shape leaves out the batch. It is empty for a layer without exactly one known shape.
@@ -143,12 +144,13 @@ def history_of(content: bytes) -> list[dict]:
         raise Damaged(f"it is not a history: {exc}") from exc
 
 
-def seal(result: dict) -> bytes:
+def seal(result: Result) -> bytes:
     """Return a result as JSON, with one sha256 over its whole content."""
-    return json.dumps(result | {"sha256": _digest(result)}, indent=1).encode()
+    sealed: SealedResult = {**result, "sha256": _digest(result)}
+    return json.dumps(sealed, indent=1).encode()
 
 
-def unseal(content: bytes) -> dict:
+def unseal(content: bytes) -> Result:
     """Return the result of a sealed JSON, without its sha256.
 
     Raises:
@@ -164,5 +166,5 @@ def unseal(content: bytes) -> dict:
     return result
 
 
-def _digest(result: dict) -> str:
+def _digest(result: Result) -> str:
     return sha256(json.dumps(result, sort_keys=True).encode())

@@ -67,16 +67,21 @@ ClassScores = TypedDict(
 ClassScores.__doc__ = "The scores of one class."
 
 
-class Evaluation(Scores):
-    """All scores of a fold or a final."""
+class ByClass(TypedDict):
+    """What is known of the classes one by one."""
 
-    n: Annotated[Count, "images that were scored"]
-    roc_auc_reason: Annotated[str | None, "why `roc_auc` is null, for people; else null"]
     weighted: Annotated[Weighted, "averages weighed by the classes' sizes"]
     per_class: Annotated[list[ClassScores], "the scores of each class, in the order of the classes"]
     undefined_precision: Annotated[
         list[str], "classes that have images and are never predicted: their precision counts as 0"
     ]
+
+
+class Evaluation(Scores, ByClass):
+    """All scores of a fold or a final."""
+
+    n: Annotated[Count, "images that were scored"]
+    roc_auc_reason: Annotated[str | None, "why `roc_auc` is null, for people; else null"]
     confusion_matrix: Annotated[
         list[list[Count]], "numbers of images: a row per true class, a column per predicted one"
     ]

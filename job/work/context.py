@@ -15,6 +15,7 @@ from job.experiment.task import Key
 from job.interrupt import INTERRUPT
 from job.learning import provenance
 from job.learning.checkpoint import Checkpoints, Snapshot
+from job.learning.result_format import Identity
 from job.randomness import derive
 from job.storage import paths
 from job.storage.cache import Cache
@@ -106,7 +107,7 @@ class Context(Assignment):
         return paths.attempt_folder(self.registered.id, self.key, attempt.number, attempt.owner)
 
     @property
-    def identity(self) -> dict:
+    def identity(self) -> Identity:
         """What ties a result to this task alone. A trial has it once its parameters are chosen."""
         return {
             "schema": 1,

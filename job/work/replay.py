@@ -1,5 +1,6 @@
 """Replay: train a decided task again from its record, and compare the bits. Nothing is written."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +13,7 @@ from job.errors import Diverged, Invalid
 from job.experiment.task import Key
 from job.learning import custom_source, provenance
 from job.learning.checkpoint import hash_arrays
+from job.learning.result_format import Machine
 from job.storage.cache import Cache
 from job.storage.store import Store
 from job.verify.replayed import Replayed
@@ -149,7 +151,7 @@ def _hashes(assignment: Assignment, learned: "Learned") -> dict[str, str]:
     return hashes
 
 
-def _compare(hashes: dict[str, str], result: dict) -> Replayed:
+def _compare(hashes: dict[str, str], result: Mapping[str, object]) -> Replayed:
     other = [name for name, digest in hashes.items() if digest != result[name]]
     if not other:
         return SAME
@@ -157,5 +159,5 @@ def _compare(hashes: dict[str, str], result: dict) -> Replayed:
     return Replayed("differs", f"other bits: {parts}")
 
 
-def _names(machines: list[dict]) -> str:
+def _names(machines: list[Machine]) -> str:
     return ", then ".join(f"{m['cpu']} with TensorFlow {m['tensorflow']}" for m in machines)

@@ -7,6 +7,7 @@ next one then sees whether all the work was done, and commits that.
 
 import logging
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -14,6 +15,8 @@ from job.errors import JobError, Missing
 from job.interrupt import INTERRUPT
 from job.learning import provenance
 from job.learning.checkpoint import Damaged, hash_arrays
+from job.learning.interface import Outcome
+from job.learning.result_format import Metrics, Result
 from job.sentences import UNREADABLE
 from job.storage.paths import TaskFile, task_file
 from job.storage.store import Object
@@ -29,13 +32,15 @@ log = logging.getLogger(__name__)
 class Decision:
     """What a task is decided as."""
 
-    metrics: dict
+    metrics: Metrics
     value: float | None  # of the experiment's metric
-    state: str = "complete"  # or pruned
+    state: Literal["complete", "pruned"] = "complete"
     reason: str | None = None
 
 
-def publish(context: Context, net, outcome, decision: Decision, files: dict[str, bytes]) -> None:
+def publish(
+    context: Context, net, outcome: Outcome, decision: Decision, files: dict[str, bytes]
+) -> None:
     """Write every file under this attempt, then commit.
 
     Args:
@@ -75,10 +80,11 @@ def publish(context: Context, net, outcome, decision: Decision, files: dict[str,
 
 
 def _result(
-    context: Context, net, outcome, decision: Decision, files: dict[str, bytes]
-) -> dict[str, object]:
+    context: Context, net, outcome: Outcome, decision: Decision, files: dict[str, bytes]
+) -> Result:
     """Return what result.json says, except for the seconds."""
-    return context.identity | {
+    return {
+        **context.identity,
         "attempt": context.attempt.number,
         "state": decision.state,
         "reason": decision.reason,
@@ -101,6 +107,7 @@ def _result(
         "peak_memory_bytes": provenance.peak_memory(),
         "parameters_count": int(net.count_params()),
         "layers": provenance.layers(net),
+        "seconds": {},
     }
 
 
@@ -129,7 +136,7 @@ def _results(listed: dict[str, Object]) -> list[TaskFile]:
     return sorted(results, key=lambda f: (f.attempt, listed[f.key].modified), reverse=True)
 
 
-def _commit(context: Context, result: dict, artifact: dict, history: list[dict]) -> None:
+def _commit(context: Context, result: Result, artifact: dict, history: list[dict]) -> None:
     """Commit a verified result, and record what it implies."""
     attempt = context.attempt
     state = result["state"]
@@ -192,7 +199,7 @@ def clear(context: Context) -> None:
 
 def _verify(
     context: Context, where: TaskFile, listed: dict[str, Object]
-) -> tuple[dict, dict, list[dict]]:
+) -> tuple[Result, dict, list[dict]]:
     """Return result, artifact and history of a complete result. Raises: Damaged, Missing."""
     content = context.store.get(where.key)
     result = provenance.unseal(content)

@@ -18,13 +18,14 @@ from job.errors import Diverged, JobError, Missing
 from job.learning import evaluate, provenance
 from job.learning.backend import keras, tf
 from job.learning.models import transfer
+from job.learning.result_format import Evaluation, FinalEvaluation, TrialScores, WithoutCopies
 from job.learning.train import Hooks, out_of_memory, predict, set_up
 from job.randomness import derive
 from job.storage.store import Object, Store
 from job.work import artifacts
 from job.work.context import Context
 from job.work.results import Decision, clear, entry, publish
-from job.work.training import learn, scorer, shard, whole
+from job.work.training import Scored, learn, scorer, shard, whole
 
 CHECKED = 64  # images on which the saved model is compared with the trained one
 
@@ -105,11 +106,9 @@ def trial(context: Context) -> None:
     learned = learn(context, _hooks(context))
     outcome = learned.outcome
     scored = learned.scored
-    metrics = {
-        name: evaluate.score(
-            name, scored.labels, scored.probabilities, method=context.experiment.method
-        )
-        for name in ("accuracy", "log_loss")
+    metrics: TrialScores = {
+        "accuracy": _score("accuracy", context, scored),
+        "log_loss": _score("log_loss", context, scored),
     }
     decision = Decision(metrics, outcome.value)
     if outcome.pruned_at is not None:
@@ -117,6 +116,12 @@ def trial(context: Context) -> None:
         reason = f"pruned after epoch {outcome.pruned_at + 1} by {pruner}"
         decision = Decision(metrics, outcome.value, "pruned", reason)
     publish(context, learned.net, outcome, decision, {"predictions.npz": scored.predictions})
+
+
+def _score(name: str, context: Context, scored: Scored) -> float:
+    """Return one score of a trial."""
+    method = context.experiment.method
+    return evaluate.score(name, scored.labels, scored.probabilities, method=method)
 
 
 def fold(context: Context) -> None:
@@ -147,16 +152,18 @@ def final(context: Context) -> None:
         images, labels, copies = staging.open_test_part(context.cache, data, context.attempt)
         model = whole(context, learned.net)
         probabilities = predict(model, images, check=context.check)
-        metrics = _scores(context, labels, probabilities)
+        metrics: FinalEvaluation = {
+            **_scores(context, labels, probabilities),
+            "without_copies": _without_copies(labels, probabilities, copies),
+        }
         value = scorer(context)(labels, probabilities)
-        metrics["without_copies"] = _without_copies(labels, probabilities, copies)
     files = _final_files(context, model, images, labels, probabilities)
     publish(context, model, learned.outcome, Decision(metrics, value), files)
 
 
 def _without_copies(
     labels: np.ndarray, probabilities: np.ndarray, copies: np.ndarray
-) -> dict | None:
+) -> WithoutCopies | None:
     """Return the accuracy on test images that are not in the training part.
 
     None if it would be the same as for all images, or if no image is left.
@@ -223,7 +230,7 @@ def _hooks(context: Context) -> Hooks:
     return Hooks(context.checkpoints.offer, context.check, report, scorer(context))
 
 
-def _scores(context: Context, labels: np.ndarray, probabilities: np.ndarray) -> dict:
+def _scores(context: Context, labels: np.ndarray, probabilities: np.ndarray) -> Evaluation:
     """Return all scores of a fold or final."""
     return evaluate.evaluate(
         labels,
