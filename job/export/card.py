@@ -17,6 +17,7 @@ from job.report.curves import calibration
 from job.report.entry import published
 from job.report.formatting import count, interval, num, plain, share, some
 from job.report.metrics import SCORE_OF_METRIC
+from job.report.report_format import Report
 from job.report.results import Collected
 from job.settings import redact
 from job.text import printable
@@ -25,7 +26,7 @@ MOST_CLASSES = 50  # rows of the table; all are in report.json
 MARKUP = re.compile(r"[\\`*_\[\]|~]")  # Markdown's markup within a line, apart from HTML
 
 
-def card(collected: Collected, summary: dict, model: str, about: dict) -> str:
+def card(collected: Collected, summary: Report, model: str, about: dict) -> str:
     """Return the card of a model as Markdown.
 
     Args:

@@ -14,6 +14,7 @@ from job.errors import Invalid, JobError, UsageError
 from job.export.card import card
 from job.export.trained import ABOUT, FORMATS, Trained, digest, factory_of, of_folder
 from job.files import settle
+from job.report.report_format import Report
 from job.report.results import Collected
 from job.storage.cache import Cache
 from job.text import printable
@@ -30,7 +31,7 @@ log = logging.getLogger(__name__)
 def export(
     cache: Cache,
     collected: Collected,
-    summary: dict,
+    summary: Report,
     model: str,
     artifact: dict,
     form: str,
@@ -87,7 +88,7 @@ def _temporary_files_in(folder: str) -> Iterator[None]:
 
 
 def _fill(
-    folder: Path, stored: Path, collected: Collected, summary: dict, model: str, form: str
+    folder: Path, stored: Path, collected: Collected, summary: Report, model: str, form: str
 ) -> None:
     from job.export.trained import load
     from job.learning.train import predict

@@ -3,23 +3,16 @@
 import json
 from collections import Counter
 
+from job.learning.result_format import Result
+from job.report.model_format import Cost
+from job.report.report_format import Attempts, Openings, Origin, StageTimes
 from job.report.results import Attempt, Collected
 
 PARTS = ("import", "stage", "build", "train", "evaluate", "upload")  # as attempts store them
 STAGES = ("features", "trial", "fold", "final")
-OUTCOMES = ("complete", "pruned", "interrupted", "error", "vanished", "running")
-ORIGIN_KEYS = (
-    "versions",
-    "git_commit",
-    "image_digest",
-    "device",
-    "dtype",
-    "machines",
-    "threads",
-)
 
 
-def cost(collected: Collected, model: str | None = None) -> dict[str, float]:
+def cost(collected: Collected, model: str | None = None) -> Cost:
     """Return the seconds that one model's attempts took, or those of all models.
 
     Returns:
@@ -40,7 +33,7 @@ def cost(collected: Collected, model: str | None = None) -> dict[str, float]:
     }
 
 
-def times(collected: Collected) -> list[dict]:
+def times(collected: Collected) -> list[StageTimes]:
     """Return where the time of each model's stages went, over all their attempts.
 
     Returns:
@@ -51,16 +44,23 @@ def times(collected: Collected) -> list[dict]:
         for stage in STAGES:
             own = [a for a in collected.attempts if (a.model, a.stage) == (model, stage)]
             if own:
-                entries.append({"model": model, "stage": stage, **_times_of(own)})
+                entries.append(_times_of(model, stage, own))
     return entries
 
 
-def _times_of(attempts: list[Attempt]) -> dict:
-    parts = {f"{part}_s": float(sum(_seconds(a, part) for a in attempts)) for part in PARTS}
+def _times_of(model: str, stage: str, attempts: list[Attempt]) -> StageTimes:
+    parts = {part: float(sum(_seconds(a, part) for a in attempts)) for part in PARTS}
     wall_s = float(sum(a.wall_s for a in attempts))
     return {
+        "model": model,
+        "stage": stage,
         "attempts": len(attempts),
-        **parts,
+        "import_s": parts["import"],
+        "stage_s": parts["stage"],
+        "build_s": parts["build"],
+        "train_s": parts["train"],
+        "evaluate_s": parts["evaluate"],
+        "upload_s": parts["upload"],
         "other_s": max(wall_s - sum(parts.values()), 0.0),
         "wall_s": wall_s,
         "lost_s": float(sum(a.lost_s for a in attempts)),
@@ -72,33 +72,52 @@ def _seconds(attempt: Attempt, part: str) -> float:
     return attempt.seconds.get(part) or 0.0
 
 
-def attempts(collected: Collected) -> dict[str, int]:
+def attempts(collected: Collected) -> Attempts:
     """Return how many tasks and attempts there are, and how many attempts by outcome."""
     outcomes = [a.outcome or "running" for a in collected.attempts]
     tasks = [t for m in collected.models.values() for stage in m.tasks.values() for t in stage]
     return {
         "tasks": len(tasks),
         "attempts": len(outcomes),
-        **{outcome: outcomes.count(outcome) for outcome in OUTCOMES},
+        "complete": outcomes.count("complete"),
+        "pruned": outcomes.count("pruned"),
+        "interrupted": outcomes.count("interrupted"),
+        "error": outcomes.count("error"),
+        "vanished": outcomes.count("vanished"),
+        "running": outcomes.count("running"),
     }
 
 
-def openings(collected: Collected) -> dict:
+def openings(collected: Collected) -> Openings:
     """Return how often the test part was opened, in all and by model, and for how many finals."""
     finals = sum(len(m.stage("final", "complete")) for m in collected.models.values())
     by_model = Counter(opening["model"] for opening in collected.openings)
     return {"total": len(collected.openings), "finals": finals, "models": dict(by_model)}
 
 
-def versions(collected: Collected) -> list[dict]:
+def versions(collected: Collected) -> list[Origin]:
     """Return each distinct origin of folds and finals, with how many results it made.
 
     An origin is versions, commit, image, device, dtype, machines and threads.
     """
-    origins: dict[str, dict] = {}
+    origins: dict[str, Origin] = {}
     for model in collected.models.values():
         for result in model.results.values():
-            origin = {key: result.get(key) for key in ORIGIN_KEYS}
+            origin = _origin(result)
             text = json.dumps(origin, sort_keys=True)
-            origins.setdefault(text, origin | {"results": 0})["results"] += 1
+            origins.setdefault(text, origin)["results"] += 1
     return list(origins.values())
+
+
+def _origin(result: Result) -> Origin:
+    """Return the origin of a result, not yet counted; one of an older version may lack keys."""
+    return {
+        "versions": result.get("versions"),
+        "git_commit": result.get("git_commit"),
+        "image_digest": result.get("image_digest"),
+        "device": result.get("device"),
+        "dtype": result.get("dtype"),
+        "machines": result.get("machines"),
+        "threads": result.get("threads"),
+        "results": 0,
+    }

@@ -1,21 +1,34 @@
 """The entry of one model in report.json: its trials, its folds and its finals."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import cast
 
 import numpy as np
 
 from job.experiment.experiment import NEWEST
 from job.learning import evaluate
+from job.learning.result_format import FinalEvaluation, Scores
 from job.report.cost import cost
 from job.report.gaps import count_states
 from job.report.metrics import BOOTSTRAP_SEED
+from job.report.model_format import (
+    FinalRun,
+    Finals,
+    FoldEntry,
+    Folds,
+    ModelEntry,
+    OutOfFold,
+    Ranges,
+    Selection,
+    Trials,
+)
 from job.report.results import Collected, Model, Predictions, Task
 from job.report.trials import best, importances
 
-SCORES = ("accuracy", "precision", "recall", "f1", "roc_auc", "balanced_accuracy", "log_loss")
+SCORES = tuple(Scores.__annotations__)
 
 
-def entry(model: Model, collected: Collected) -> dict:
+def entry(model: Model, collected: Collected) -> ModelEntry:
     """Return what report.json holds about one model."""
     return {
         "trial": _trials(model, collected),
@@ -26,23 +39,26 @@ def entry(model: Model, collected: Collected) -> dict:
     }
 
 
-def published(model: dict) -> dict | None:
+def published(model: ModelEntry) -> FinalRun | None:
     """Return the final of seed 0 from a model's entry, the one that is published, or None."""
     return next((run for run in model["final"]["runs"] if run["seed_index"] == 0), None)
 
 
-def _trials(model: Model, collected: Collected) -> dict:
+def _trials(model: Model, collected: Collected) -> Trials:
     counts = count_states(model.stage("trial"))
-    states = ("complete", "pruned", "failed", "waiting", "running")
     return {
         "tasks": len(model.stage("trial")),
-        **{state: counts.get(state, 0) for state in states},
+        "complete": counts.get("complete", 0),
+        "pruned": counts.get("pruned", 0),
+        "failed": counts.get("failed", 0),
+        "waiting": counts.get("waiting", 0),
+        "running": counts.get("running", 0),
         "best": best(model, collected),
         "importances": importances(model, collected),
     }
 
 
-def _selection(model: Model) -> dict | None:
+def _selection(model: Model) -> Selection | None:
     if not model.selection:
         return None
     return {
@@ -52,12 +68,12 @@ def _selection(model: Model) -> dict | None:
     }
 
 
-def _folds(model: Model, collected: Collected) -> dict:
+def _folds(model: Model, collected: Collected) -> Folds:
     tasks = model.stage("fold")
     complete = bool(tasks) and all(t.state == "complete" for t in tasks)
     count = collected.experiment.folds.count
     values = {score: [t.metrics.get(score) for t in tasks] for score in SCORES}
-    folds: dict[str, Any] = {
+    folds: Folds = {
         "n_train": round(collected.data.train * (count - 1) / count),
         "folds": [_fold(task) for task in tasks],
         "mean": None,
@@ -65,18 +81,23 @@ def _folds(model: Model, collected: Collected) -> dict:
         "out_of_fold": None,
     }
     if complete:
-        folds["mean"] = {score: _mean(values[score]) for score in SCORES}
-        folds["range"] = {score: _range(values[score]) for score in SCORES}
+        folds["mean"] = _by_score(lambda score: _mean(values[score]))
+        folds["range"] = cast("Ranges", {score: _range(values[score]) for score in SCORES})
         folds["out_of_fold"] = _out_of_fold(model, collected.data.train)
     return folds
 
 
-def _fold(task: Task) -> dict:
+def _by_score(value: Callable[[str], float | None]) -> Scores:
+    """Return a value for each score."""
+    return cast("Scores", {score: value(score) for score in SCORES})
+
+
+def _fold(task: Task) -> FoldEntry:
     return {
         "index": task.index,
         "state": task.state,
         "n": task.metrics.get("n"),
-        **{score: task.metrics.get(score) for score in SCORES},
+        **_by_score(task.metrics.get),
         "reason": task.reason or task.metrics.get("roc_auc_reason"),
     }
 
@@ -90,7 +111,7 @@ def _range(values: list) -> list[float] | None:
     return None if None in values else [min(values), max(values)]
 
 
-def _out_of_fold(model: Model, n_train: int) -> dict | None:
+def _out_of_fold(model: Model, n_train: int) -> OutOfFold | None:
     """Pool the folds' predictions; None unless they are every training row exactly once."""
     parts: list[Predictions] = []
     for task in model.stage("fold"):
@@ -114,7 +135,7 @@ def _out_of_fold(model: Model, n_train: int) -> dict | None:
     }
 
 
-def _finals(model: Model, collected: Collected) -> dict:
+def _finals(model: Model, collected: Collected) -> Finals:
     return {
         "n_train": collected.data.train,
         "n_test": collected.data.test,
@@ -127,11 +148,12 @@ def _finals(model: Model, collected: Collected) -> dict:
     }
 
 
-def _run(model: Model, task: Task) -> dict:
+def _run(model: Model, task: Task) -> FinalRun:
+    result = model.results.get(("final", task.index))
     return {
         "seed_index": task.index,
-        **dict.fromkeys(SCORES),
-        **task.metrics,
-        "seed": model.results.get(("final", task.index), {}).get("seed"),
+        **_by_score(lambda _: None),
+        **cast("FinalEvaluation", task.metrics),
+        "seed": result.get("seed") if result else None,
         "model": task.artifact.get("model.keras", {}).get("key"),
     }

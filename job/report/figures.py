@@ -5,12 +5,13 @@ from job.report.curves import as_matrix
 from job.report.drawing import Picture, style
 from job.report.entry import published
 from job.report.images import augmentation, mistakes, samples
+from job.report.report_format import Report
 from job.report.results import Collected, Model
 from job.report.scores import confusion, macro_rocs, reliability, roc
 from job.report.search import curves, history, search
 
 
-def draw(collected: Collected, summary: dict) -> dict[str, Picture]:
+def draw(collected: Collected, summary: Report) -> dict[str, Picture]:
     """Return every picture that the results suffice for, by file name."""
     with style():
         pictures = samples(collected)
@@ -23,7 +24,7 @@ def draw(collected: Collected, summary: dict) -> dict[str, Picture]:
         return pictures
 
 
-def _pictures_of(model: Model, collected: Collected, summary: dict) -> dict[str, Picture | None]:
+def _pictures_of(model: Model, collected: Collected, summary: Report) -> dict[str, Picture | None]:
     """Return a model's pictures by file name, in which {} is the place of its name."""
     classes = collected.data.classes
     entry = summary["models"][model.name]

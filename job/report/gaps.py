@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 
+from job.report.model_format import Folds, ModelEntry
 from job.report.results import Collected, Model, Task
 
 
@@ -25,7 +26,7 @@ def no_winner_ever(collected: Collected) -> str | None:
     return "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
 
 
-def missing(collected: Collected, models: dict) -> list[str]:
+def missing(collected: Collected, models: dict[str, ModelEntry]) -> list[str]:
     """Return one sentence for each thing that this report lacks.
 
     Args:
@@ -37,7 +38,7 @@ def missing(collected: Collected, models: dict) -> list[str]:
     return sentences + [f"{problem}." for problem in collected.problems]
 
 
-def _missing_of(model: Model, fold: dict) -> Iterator[str]:
+def _missing_of(model: Model, fold: Folds) -> Iterator[str]:
     reason = no_score_reason(model)
     if reason:
         yield f"{model.name} is out of the comparison: {reason}."

@@ -6,9 +6,10 @@ import io
 from job.report.absent import at, pair_at
 from job.report.entry import published
 from job.report.metrics import SCORE_OF_METRIC
+from job.report.report_format import Report
 
 
-def leaderboard(summary: dict) -> str:
+def leaderboard(summary: Report) -> str:
     """Return leaderboard.csv: models by mean fold score; test figures order nothing."""
     text = io.StringIO()
     rows = [_row(summary, name, rank) for rank, name in enumerate(by_rank(summary), 1)]
@@ -18,12 +19,12 @@ def leaderboard(summary: dict) -> str:
     return text.getvalue()
 
 
-def by_rank(summary: dict) -> list[str]:
+def by_rank(summary: Report) -> list[str]:
     """Return all models by mean fold score, then those without one in the order of the file."""
     return summary["order"] + [name for name in summary["models"] if name not in summary["order"]]
 
 
-def _row(summary: dict, name: str, rank: int) -> dict:
+def _row(summary: Report, name: str, rank: int) -> dict:
     """Return a model's row; without a mean fold score it has no rank."""
     model = summary["models"][name]
     key = SCORE_OF_METRIC[summary["metric"]]

@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from job.experiment.experiment import Experiment
 from job.experiment.serialize import toml
+from job.learning.result_format import ClassScores
 from job.report.absent import at, environment, pair_at, total
 from job.report.curves import as_matrix, calibration, confusions
 from job.report.drawing import MATRIX_MAX_CLASSES, Picture, shorten
@@ -20,6 +21,8 @@ from job.report.formatting import count, duration, interval, num, plain, plural,
 from job.report.images import mistake_entries
 from job.report.leaderboard import by_rank
 from job.report.metrics import SCORE_OF_METRIC
+from job.report.model_format import FinalRun
+from job.report.report_format import Report
 from job.report.results import Collected, Model, Task
 from job.report.search import varying
 from job.report.summary import ORIGINAL
@@ -41,7 +44,7 @@ SCORES = {
 }
 
 
-def render(collected: Collected, summary: dict, pictures: dict[str, Picture]) -> str:
+def render(collected: Collected, summary: Report, pictures: dict[str, Picture]) -> str:
     """Return the page; the same values give the same text.
 
     Args:
@@ -63,7 +66,7 @@ def render(collected: Collected, summary: dict, pictures: dict[str, Picture]) ->
         data=collected.data,
         key=SCORE_OF_METRIC[summary["metric"]],
         views=views,
-        winner=views.get(summary["winner"]),
+        winner=views.get(summary["winner"] or ""),
         runner_up=_runner_up(summary),
         samples=[name for name in pictures if name.startswith("samples-")],
         original=_original(summary),
@@ -93,7 +96,9 @@ def _read(name: str) -> str:
     return resources.files("job.report").joinpath(name).read_text(encoding="utf-8")
 
 
-def _view(collected: Collected, summary: dict, model: Model, pictures: dict[str, Picture]) -> dict:
+def _view(
+    collected: Collected, summary: Report, model: Model, pictures: dict[str, Picture]
+) -> dict:
     """Return what the page shows of one model, including its entry of report.json."""
     experiment = collected.experiment
     entry = summary["models"][model.name]
@@ -171,19 +176,19 @@ def _spread(model: Model) -> str:
     return f", from {num(min(values))} to {num(max(values))}" if values else ""
 
 
-def _device_s(summary: dict, model: str | None = None) -> float | None:
+def _device_s(summary: Report, model: str | None = None) -> float | None:
     """Return the seconds of all attempts together, of one model or of all."""
     return total(t.get("wall_s") for t in summary["times"] if model in (None, t["model"]))
 
 
-def _worst_classes(rows: list[dict]) -> list[dict]:
+def _worst_classes(rows: list[ClassScores]) -> list[ClassScores]:
     """Return the rows of the classes' table; of too many, those with the lowest F1."""
     if len(rows) <= MOST_CLASSES:
         return rows
     return sorted(rows, key=lambda row: (row.get("f1") is None, row.get("f1")))[:MOST_CLASSES]
 
 
-def _confusions(run: dict | None, classes: list[str]) -> list[dict]:
+def _confusions(run: FinalRun | None, classes: list[str]) -> list[dict]:
     matrix = as_matrix(at(run, "confusion_matrix"))
     if matrix is None:
         return []
@@ -202,7 +207,7 @@ def _mistakes(model: Model, classes: list[str], pictures: dict[str, Picture]) ->
     return [{**mistake, "picture": name} for mistake, name in pairs]
 
 
-def _runner_up(summary: dict) -> dict | None:
+def _runner_up(summary: Report) -> dict | None:
     """Return the second model by mean fold score.
 
     Returns:
@@ -227,7 +232,7 @@ def _runner_up(summary: dict) -> dict | None:
     }
 
 
-def _original(summary: dict) -> dict | None:
+def _original(summary: Report) -> dict | None:
     """Return what the figures of the original work allow the page to say about them."""
     rows = [r for r in summary["references"] if r["name"].lower().startswith(ORIGINAL)]
     if not rows:

@@ -16,6 +16,7 @@ from job.report.collect import collect
 from job.report.figures import draw
 from job.report.leaderboard import leaderboard
 from job.report.page import render
+from job.report.report_format import Report
 from job.report.results import Collected
 from job.report.summary import summarise, to_text
 from job.storage.paths import experiment_folder
@@ -24,7 +25,7 @@ from job.storage.store import Store
 log = logging.getLogger(__name__)
 
 
-def write(database: Database, store: Store, registered: Registered, out: Path) -> dict:
+def write(database: Database, store: Store, registered: Registered, out: Path) -> Report:
     """Write index.html, report.json, leaderboard.csv and the pictures to `out` and to the store.
 
     A second report replaces the first. The same rows and artifacts give the same bytes.
@@ -47,7 +48,7 @@ def write(database: Database, store: Store, registered: Registered, out: Path) -
     return summary
 
 
-def assemble(collected: Collected, summary: dict) -> dict[str, bytes]:
+def assemble(collected: Collected, summary: Report) -> dict[str, bytes]:
     """Return the content of every file of the report, by file name.
 
     index.html comes last, because it shows the others.

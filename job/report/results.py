@@ -8,6 +8,7 @@ import numpy as np
 from job.coordination.outcome import lost_s
 from job.experiment.experiment import Experiment
 from job.experiment.manifest import Prepared
+from job.learning.result_format import Result
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ class Model:
     selection: dict | None = None
     epochs: dict[tuple[str, int], list[dict]] = field(default_factory=dict)
     predictions: dict[tuple[str, int], Predictions] = field(default_factory=dict)
-    results: dict[tuple[str, int], dict] = field(default_factory=dict)
+    results: dict[tuple[str, int], Result] = field(default_factory=dict)
     augmentation: tuple[np.ndarray, np.ndarray] | None = None
     mistakes: dict[str, np.ndarray] | None = None
 

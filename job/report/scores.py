@@ -20,6 +20,8 @@ from job.report.drawing import (
 )
 from job.report.entry import published
 from job.report.formatting import num
+from job.report.model_format import FinalRun, ModelEntry
+from job.report.report_format import Report
 from job.report.results import Collected, Predictions
 
 DARK_CELL = 0.78  # from this share on a cell needs light letters
@@ -86,7 +88,7 @@ def _label_matrix(ax: Axes, classes: list[str]) -> None:
     ax.spines[:].set_visible(False)
 
 
-def roc(name: str, predictions: Predictions, run: dict, classes: list[str]) -> Picture | None:
+def roc(name: str, predictions: Predictions, run: FinalRun, classes: list[str]) -> Picture | None:
     """Draw one line per class, of up to 20, and the macro line over them.
 
     Returns:
@@ -114,7 +116,7 @@ def roc(name: str, predictions: Predictions, run: dict, classes: list[str]) -> P
     return svg(figure, f"ROC of {name} on the test part, one-vs-rest: {' and '.join(parts)}.")
 
 
-def macro_rocs(collected: Collected, summary: dict) -> Picture | None:
+def macro_rocs(collected: Collected, summary: Report) -> Picture | None:
     """Draw the macro lines of all models in one picture, if two models have one."""
     lines = {}
     for name, model in collected.models.items():
@@ -135,7 +137,7 @@ def macro_rocs(collected: Collected, summary: dict) -> Picture | None:
     return svg(figure, f"Macro ROC lines on the test part: {', '.join(areas)}.")
 
 
-def _with_area(name: str, entry: dict) -> str:
+def _with_area(name: str, entry: ModelEntry) -> str:
     area = (published(entry) or {}).get("roc_auc")
     return name if area is None else f"{name} (AUC {num(area)})"
 

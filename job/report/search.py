@@ -6,8 +6,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
+from job.report.absent import pair_at
 from job.report.drawing import ACCENT, INK, SECOND, SOFT, SVG_MAX_POINTS, Picture, axes, legend, svg
 from job.report.formatting import num, plain
+from job.report.model_format import ModelEntry
+from job.report.report_format import Report
 from job.report.results import Model
 
 NAMES = {"learning_rate": "learning rate", "batch_size": "batch size"}
@@ -17,7 +20,7 @@ MOST_TICKS = 8  # of an axis; closer ones would run into each other
 Place = Callable[[dict, float], tuple[float, float] | None]
 
 
-def history(model: Model, entry: dict, summary: dict) -> Picture | None:
+def history(model: Model, entry: ModelEntry, summary: Report) -> Picture | None:
     """Draw every trial's value, the best so far, and the interval of the best."""
     complete = model.scored_trials()
     pruned = model.scored_trials("pruned")
@@ -29,7 +32,7 @@ def history(model: Model, entry: dict, summary: dict) -> Picture | None:
     best_so_far = better.accumulate(values)
     figure, ax = axes(5.2, 3.0)
     many = len(complete) > SVG_MAX_POINTS
-    interval = entry["trial"]["best"]["interval"]
+    interval = pair_at(entry, "trial", "best", "interval")
     if interval:
         ax.axhspan(*interval, color=ACCENT, alpha=0.12, lw=0, label="95 % interval of the best")
     ax.plot(indices, values, "o", color=ACCENT, ms=5, alpha=0.75, label="complete", rasterized=many)
@@ -64,7 +67,7 @@ def varying(model: Model, fixed: dict) -> dict[str, list]:
     }
 
 
-def search(model: Model, entry: dict, summary: dict, fixed: dict) -> Picture | None:
+def search(model: Model, entry: ModelEntry, summary: Report, fixed: dict) -> Picture | None:
     """Draw learning rate against batch size, the value as depth of color.
 
     Where only one of them varies, draw the value against it; where neither does, nothing.

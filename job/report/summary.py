@@ -5,7 +5,7 @@ No mean is taken over missing values.
 
 import json
 import math
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -14,33 +14,23 @@ from job.report.cost import attempts, cost, openings, times, versions
 from job.report.entry import entry
 from job.report.gaps import missing, no_score_reason
 from job.report.metrics import BOOTSTRAP_SEED, SCORE_OF_METRIC
+from job.report.model_format import ModelEntry
+from job.report.report_format import Data, Difference, Reference, Report
 from job.report.results import Collected, Predictions
 
 ORIGINAL = "original work"  # its references' names begin with it, in any case
 ORIGINAL_N = 100  # the original's two decimals fit about this many images
-DATA_KEYS = (
-    "source",
-    "train",
-    "validation",
-    "test",
-    "classes",
-    "id",
-    "image_shape",
-    "train_counts",
-    "test_counts",
-    "duplicates",
-    "groups",
-)
+DATA_KEYS = tuple(Data.__annotations__)
 
 
-def summarise(collected: Collected) -> dict:
+def summarise(collected: Collected) -> Report:
     """Return the content of report.json."""
     experiment = collected.experiment
     metric = experiment.search.metric
     models = {name: entry(model, collected) for name, model in collected.models.items()}
     order = _order(models, SCORE_OF_METRIC[metric], experiment.direction)
     winner = _winner(collected, models, order)
-    summary = {
+    summary: Report = {
         "schema": 1,
         "experiment": experiment.name,
         "experiment_id": collected.id,
@@ -54,7 +44,7 @@ def summarise(collected: Collected) -> dict:
         "notes": [*experiment.notes, *collected.data.notes],
         "missing": missing(collected, models),
         "references": [reference(r) for r in experiment.references],
-        "data": {key: getattr(collected.data, key) for key in DATA_KEYS},
+        "data": cast("Data", {key: getattr(collected.data, key) for key in DATA_KEYS}),
         "models": models,
         "differences": differences(collected, winner),
         "openings": openings(collected),
@@ -63,29 +53,30 @@ def summarise(collected: Collected) -> dict:
         "cost": cost(collected),
         "times": times(collected),
     }
-    return {key: _finite(value) for key, value in summary.items()}
+    return _finite(summary)
 
 
-def to_text(summary: dict) -> str:
+def to_text(summary: Report) -> str:
     """Return the text of report.json. Raises: ValueError for NaN, which never gets into it."""
     return json.dumps(summary, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
 
 
-def reference(row: dict) -> dict:
+def reference(row: dict) -> Reference:
     """Return a published figure as the experiment's file gives it.
 
     A figure of the original work gets the interval that about 100 images would give it.
     """
-    accuracy = row.get("accuracy")
-    if not row["name"].lower().startswith(ORIGINAL) or accuracy is None:
-        return dict(row)
+    published = cast("Reference", dict(row))
+    accuracy = published.get("accuracy")
+    if not published["name"].lower().startswith(ORIGINAL) or accuracy is None:
+        return published
     hits = accuracy * ORIGINAL_N
     if not math.isclose(hits, round(hits), abs_tol=1e-6):
-        return dict(row)
-    return row | {"interval_if_100": evaluate.wilson(round(hits), ORIGINAL_N)}
+        return published
+    return {**published, "interval_if_100": evaluate.wilson(round(hits), ORIGINAL_N)}
 
 
-def _order(models: dict, key: str, direction: str) -> list[str]:
+def _order(models: dict[str, ModelEntry], key: str, direction: str) -> list[str]:
     """Return the models that have a mean fold score, best first; ties by the order of the file."""
     means = {name: (model["fold"]["mean"] or {}).get(key) for name, model in models.items()}
     known = {name: mean for name, mean in means.items() if mean is not None}
@@ -93,14 +84,14 @@ def _order(models: dict, key: str, direction: str) -> list[str]:
     return sorted(known, key=lambda name: sign * known[name])
 
 
-def _winner(collected: Collected, models: dict, order: list[str]) -> str | None:
+def _winner(collected: Collected, models: dict[str, ModelEntry], order: list[str]) -> str | None:
     """Return the first of the order once no other model can overtake it."""
     unscored = [name for name in models if name not in order]
     undecided = [name for name in unscored if not no_score_reason(collected.models[name])]
     return order[0] if order and not undecided else None
 
 
-def differences(collected: Collected, winner: str | None) -> list[dict]:
+def differences(collected: Collected, winner: str | None) -> list[Difference]:
     """Return the winner's test accuracy minus that of each other model, with its interval.
 
     Both are of seed 0, over the same resamples of the test images.
@@ -110,24 +101,24 @@ def differences(collected: Collected, winner: str | None) -> list[dict]:
     if first is None:
         return []
     return [
-        {"model": name, **_difference(first, other)}
+        _difference(first, name, other)
         for name, other in finals.items()
         if name != winner and other is not None
     ]
 
 
-def _difference(first: Predictions, other: Predictions) -> dict:
+def _difference(first: Predictions, name: str, other: Predictions) -> Difference:
     a = first.rows.argsort(kind="stable")
     b = other.rows.argsort(kind="stable")
     labels = first.labels[a]
     same_rows = np.array_equal(first.rows[a], other.rows[b])
     if not same_rows or not np.array_equal(labels, other.labels[b]):
         reason = "its test rows are not the winner's"
-        return {"difference": None, "interval": None, "reason": reason}
+        return {"model": name, "difference": None, "interval": None, "reason": reason}
     paired = evaluate.paired_difference(
         labels, first.probabilities[a], other.probabilities[b], BOOTSTRAP_SEED
     )
-    return {**paired, "reason": None}
+    return {"model": name, **paired, "reason": None}
 
 
 def _finite(value: Any) -> Any:

@@ -5,13 +5,14 @@ import math
 from job.coordination import study
 from job.learning import evaluate
 from job.report.metrics import BOOTSTRAP_SEED, SCORE_OF_METRIC
+from job.report.model_format import Best, Importances
 from job.report.results import Collected, Model, Task
 
 MIN_TRIALS = 20  # with fewer complete trials, a forest of trees learns noise
 MOST_TRIALS = 400  # fANOVA takes 3 s for these; for 2,000 it takes minutes and says the same
 
 
-def best(model: Model, collected: Collected) -> dict | None:
+def best(model: Model, collected: Collected) -> Best | None:
     """Return the best complete trial so far.
 
     Returns:
@@ -50,7 +51,7 @@ def _interval(model: Model, trial: Task, value: float, collected: Collected) -> 
     )
 
 
-def importances(model: Model, collected: Collected) -> dict:
+def importances(model: Model, collected: Collected) -> Importances:
     """Return the importance of each searched parameter, or why there is none.
 
     Returns:

@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 from job.coordination.database import Database
 from job.storage.store import open_store
+from tests.support.formats import expect_format
 from tests.support.site import Site
 
 
@@ -60,5 +61,6 @@ class Long:
     def bits(self, index: int) -> dict:
         """Return what must be equal in any two results of a trial."""
         result = json.loads(self.store.get(self.task(index)["artifact"]["result.json"]["key"]))
+        expect_format("result", result)
         hashes = ("weights_sha256", "history_sha256", "predictions_sha256")
         return {key: result[key] for key in (*hashes, "value", "parameters", "step")}
