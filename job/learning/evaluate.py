@@ -10,17 +10,16 @@ from job.learning.result_format import ByClass, ClassScores, Evaluation, Interva
 from job.learning.roc import aucs
 from job.learning.scores import class_scores, counted_classes, row_losses, weighted_scores
 
+REPEATS = 2000
+CHUNK = 200  # resamples at once: 200 x 10,000 rows of float32 are 8 MB
+Z95 = 1.959963984540054
+
 
 class Paired(TypedDict):
     """The difference of two accuracies, -1 to 1, and its 95 % interval, [low, high]."""
 
     difference: float
     interval: list[float]
-
-
-REPEATS = 2000
-CHUNK = 200  # resamples at once: 200 x 10,000 rows of float32 are 8 MB
-Z95 = 1.959963984540054
 
 
 def score(metric: str, labels: np.ndarray, probabilities: np.ndarray, *, method: int) -> float:
