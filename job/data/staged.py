@@ -8,6 +8,7 @@ import hashlib
 from pathlib import Path
 
 from job.coordination.registered import Registered
+from job.storage import paths
 from job.storage.store import Object, Store, sha256_of
 
 
@@ -57,9 +58,8 @@ def objects(registered: Registered) -> dict[str, dict]:
         Key -> sha256, size and etag, as far as they are known.
     """
     data = registered.data
-    folder = f"data/{data.id}"
-    entries = {f"{folder}/{name}": entry for name, entry in data.files.items()}
-    entries |= {f"{folder}/{name}": {} for name in ("manifest.json", "samples.npz")}
+    files = data.files | {name: {} for name in (paths.MANIFEST, paths.SAMPLES)}
+    entries = {paths.data_file(data.id, name): entry for name, entry in files.items()}
     entries |= {entry["key"]: entry for entry in (registered.splits, *registered.weights.values())}
     return {
         key: entry | data.objects.get(key, {}) if isinstance(entry, dict) else entry

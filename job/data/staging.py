@@ -17,6 +17,7 @@ from job.errors import Invalid, Missing
 from job.experiment.manifest import Manifest
 from job.experiment.parameters import Table
 from job.sentences import UNREADABLE
+from job.storage import paths
 from job.storage.cache import Cache
 from job.storage.store import Store
 
@@ -55,7 +56,7 @@ def stage(source: Source, train: Part, test: Part) -> Staged:
     }
     identity = json.dumps([source.classes, hashes], sort_keys=True)
     k = len(source.classes)
-    files["samples.npz"] = _samples(train, k)
+    files[paths.SAMPLES] = _samples(train, k)
     height, width, channels = train.images.shape[1:]
     manifest = Manifest(
         id=hashlib.sha256(identity.encode()).hexdigest()[:16],
@@ -87,15 +88,15 @@ def _count_groups(train: Part, test: Part) -> dict[str, int] | None:
 def _arrays(train: Part, test: Part, related: Related) -> dict[str, np.ndarray]:
     """Return the arrays of a data set by the names of their files."""
     arrays = {
-        "train-images.npy": train.images,
-        "train-labels.npy": train.labels.astype(np.int64),
-        "train-groups.npy": related.train,
-        "test-images.npy": test.images,
-        "test-labels.npy": test.labels.astype(np.int64),
-        "test-copies.npy": related.copies,
+        paths.TRAIN_IMAGES: train.images,
+        paths.TRAIN_LABELS: train.labels.astype(np.int64),
+        paths.TRAIN_GROUPS: related.train,
+        paths.TEST_IMAGES: test.images,
+        paths.TEST_LABELS: test.labels.astype(np.int64),
+        paths.TEST_COPIES: related.copies,
     }
     if related.test is not None:
-        arrays["test-groups.npy"] = related.test
+        arrays[paths.TEST_GROUPS] = related.test
     return arrays
 
 
@@ -124,13 +125,11 @@ def upload(store: Store, staged: Staged) -> dict[str, dict]:
     Returns:
         The objects of the data set, key -> sha256, size and etag (see `staged`).
     """
-    folder = f"data/{staged.manifest.id}"
-    manifest = _manifest_of(store, f"{folder}/manifest.json", staged.manifest)
-    content = staged.files | {"manifest.json": manifest}
-    return {
-        f"{folder}/{name}": put_whole(store, f"{folder}/{name}", body)
-        for name, body in content.items()
-    }
+    data = staged.manifest.id
+    manifest = _manifest_of(store, paths.data_file(data, paths.MANIFEST), staged.manifest)
+    content = staged.files | {paths.MANIFEST: manifest}
+    keys = {name: paths.data_file(data, name) for name in content}
+    return {keys[name]: put_whole(store, keys[name], body) for name, body in content.items()}
 
 
 def _manifest_of(store: Store, key: str, manifest: Manifest) -> bytes:
@@ -161,7 +160,8 @@ def _without_names(manifest: Table) -> Table:
 def manifest_in(store: Store, data: Manifest) -> bool:
     """Tell whether a staged data set is in the store, by its manifest."""
     try:
-        return json.loads(store.get(f"data/{data.id}/manifest.json"))["id"] == data.id
+        manifest = json.loads(store.get(paths.data_file(data.id, paths.MANIFEST)))
+        return manifest.id == data.id
     except (Missing, *UNREADABLE):
         return False
 
@@ -189,7 +189,7 @@ def needed(fixed_by: str) -> Iterator[None]:
 
 def training_part(cache: Cache, data: Manifest) -> tuple[np.ndarray, np.ndarray]:
     """Return the training part: images (uint8 [n, h, w, 3], mapped) and labels (int64 [n])."""
-    return _open(cache, data, "train-images.npy"), _open(cache, data, "train-labels.npy")
+    return _open(cache, data, paths.TRAIN_IMAGES), _open(cache, data, paths.TRAIN_LABELS)
 
 
 def open_test_part(
@@ -202,9 +202,9 @@ def open_test_part(
         in the training part too).
     """
     attempt.opened_test_part()
-    images = _open(cache, data, "test-images.npy")
-    labels = _open(cache, data, "test-labels.npy")
-    return images, labels, _open(cache, data, "test-copies.npy")
+    images = _open(cache, data, paths.TEST_IMAGES)
+    labels = _open(cache, data, paths.TEST_LABELS)
+    return images, labels, _open(cache, data, paths.TEST_COPIES)
 
 
 def frozen_splits(cache: Cache, entry: dict) -> tuple[np.ndarray, np.ndarray]:
@@ -222,4 +222,4 @@ def frozen_splits(cache: Cache, entry: dict) -> tuple[np.ndarray, np.ndarray]:
 
 def _open(cache: Cache, data: Manifest, name: str) -> np.ndarray:
     with needed(STAGED_AGAIN):
-        return cache.array(f"data/{data.id}/{name}", data.files[name]["sha256"])
+        return cache.array(paths.data_file(data.id, name), data.files[name]["sha256"])

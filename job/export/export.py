@@ -16,6 +16,7 @@ from job.export.trained import ABOUT, FORMATS, Trained, digest, factory_of, of_f
 from job.files import settle
 from job.report.report_format import Report
 from job.report.results import Collected
+from job.storage import paths
 from job.storage.cache import Cache
 from job.text import printable
 
@@ -54,7 +55,7 @@ def export(
     """
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise UsageError(f"--out {out} already exists: name a new folder, or remove it")
-    entry = artifact["model.keras"]
+    entry = artifact[paths.MODEL]
     stored = cache.file(entry["key"], entry["sha256"])
     try:
         out.parent.mkdir(parents=True, exist_ok=True)

@@ -23,6 +23,7 @@ from job.experiment.experiment import Experiment
 from job.experiment.manifest import ALL_BITS
 from job.learning import custom_source
 from job.sentences import first_line, nearest, show
+from job.storage import paths
 from job.storage.cache import Cache
 from job.storage.store import sha256_of
 
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 SQL = queries("trained")
 ABOUT = "model.json"  # describes an exported folder to programs
 # format -> what holds the model in an exported folder
-FORMATS = {"keras": "model.keras", "saved_model": "saved_model"}
+FORMATS = {"keras": paths.MODEL, "saved_model": "saved_model"}
 
 Predict = Callable[[np.ndarray], np.ndarray]  # uint8 [n, h, w, 3] -> float32 [n, k]
 
@@ -83,7 +84,7 @@ def published(database: Database, registered: Registered, model: str) -> dict:
 
 def of_experiment(cache: Cache, registered: Registered, model: str, row: dict) -> Trained:
     """Return the published model of an experiment; its file comes from the store."""
-    entry = row["artifact"]["model.keras"]
+    entry = row["artifact"][paths.MODEL]
     if parameters := registered.experiment.factories().get(model):
         custom_source.check(model, parameters)
     net = load(cache.file(entry["key"], entry["sha256"]), factory_of(registered.experiment, model))

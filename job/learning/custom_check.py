@@ -19,6 +19,7 @@ from job.learning.checkpoint import Snapshot, hash_arrays
 from job.learning.models import custom
 from job.learning.train import Examples, Hooks, predict, train
 from job.sentences import first_line
+from job.storage import paths
 
 SEED = 7
 STEPS = 3
@@ -151,7 +152,7 @@ def _predict_reloaded(net: keras.Model, factory: str, images: np.ndarray) -> np.
         JobError: it cannot be saved or loaded.
     """
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.keras"
+        path = Path(folder) / paths.MODEL
         try:
             net.save(path)
             loaded = keras.saving.load_model(path, compile=False)

@@ -8,13 +8,13 @@ hash that Keras names, or one that an experiment of this database recorded.
 import json
 import logging
 import os
-import re
 from pathlib import Path
 
 from job.data.downloads import download, has_hash, is_url, kept, shown
 from job.data.staged import put_whole
 from job.errors import Invalid, Missing
 from job.experiment.backbones import BACKBONES, BASE_URL
+from job.storage import paths
 from job.storage.cache import Cache
 from job.storage.store import Store, sha256_of
 
@@ -193,9 +193,7 @@ def _way_out(model: str, parameters: dict, place: str | None) -> str:
 def upload(store: Store, model: str, parameters: dict, path: Path) -> dict:
     """Write a weights file to the store unless it is there; return its key, sha256, size, etag."""
     digest = sha256_of(path)
-    # Keras tells its current layout, `.weights.h5`, from the older one, `.h5`, by the ending.
-    ending = ".weights.h5" if path.name.endswith(".weights.h5") else ".h5"
-    entry = {"key": f"weights/{digest}{ending}", "sha256": digest}
+    entry = {"key": paths.weights_file(digest, path.name), "sha256": digest}
     stored = put_whole(store, entry["key"], path)
     store.put(_pointer(model, parameters), json.dumps(entry).encode())
     return entry | stored
@@ -209,8 +207,8 @@ def staged(store: Store, model: str, parameters: dict) -> dict | None:
     pointer = _pointer(model, parameters)
     try:
         entry = json.loads(store.get(pointer))
-        key = re.fullmatch(r"weights/([0-9a-f]{64})(\.weights)?\.h5", entry["key"])
-        if key and key[1] == entry["sha256"]:
+        digest = paths.hash_of_weights(entry["key"])
+        if digest and digest == entry["sha256"]:
             return {"key": entry["key"], "sha256": entry["sha256"]}
     except Missing:
         return None
@@ -224,4 +222,4 @@ def staged(store: Store, model: str, parameters: dict) -> dict | None:
 
 def _pointer(model: str, parameters: dict) -> str:
     """Return the key of the object that names the file staged last for a model."""
-    return f"weights/{names(model, parameters)[0]}.json"
+    return paths.weights_pointer(names(model, parameters)[0])

@@ -14,6 +14,7 @@ from job.experiment.experiment import Experiment
 from job.experiment.manifest import Prepared
 from job.report.results import Attempt, Collected, Model, Predictions, Task
 from job.sentences import UNREADABLE, first_line
+from job.storage import paths
 from job.storage.store import Store
 
 SQL = queries("report")
@@ -69,9 +70,9 @@ def _read_artifacts(store: Store, model: Model, problems: list[str]) -> None:
     for task in model.stage("fold", "complete") + model.stage("final", "complete"):
         key = (task.stage, task.index)
         where = f"{model.name} {task.stage} {task.index}"
-        if content := _read(store, task, "predictions.npz", where, problems):
+        if content := _read(store, task, paths.PREDICTIONS, where, problems):
             model.predictions[key] = _predictions(content)
-        if content := _read(store, task, "result.json", where, problems):
+        if content := _read(store, task, paths.RESULT, where, problems):
             model.results[key] = json.loads(content)
         if key == ("final", 0):
             _read_images(store, model, task, where, problems)
@@ -79,13 +80,13 @@ def _read_artifacts(store: Store, model: Model, problems: list[str]) -> None:
 
 def _read_images(store: Store, model: Model, task: Task, where: str, problems: list[str]) -> None:
     """Read the images that the published final stored; one of an older version stored none."""
-    if "augmentation.npz" in task.artifact and (
-        content := _read(store, task, "augmentation.npz", where, problems)
+    if paths.AUGMENTATION in task.artifact and (
+        content := _read(store, task, paths.AUGMENTATION, where, problems)
     ):
         arrays = _arrays(content, "originals", "variants")
         model.augmentation = (arrays["originals"], arrays["variants"])
-    if "mistakes.npz" in task.artifact and (
-        content := _read(store, task, "mistakes.npz", where, problems)
+    if paths.MISTAKES in task.artifact and (
+        content := _read(store, task, paths.MISTAKES, where, problems)
     ):
         names = ("images", "rows", "labels", "predictions", "confidence")
         model.mistakes = _arrays(content, *names)
@@ -97,7 +98,7 @@ def read_best_trial(store: Store, model: Model, collected: Collected) -> None:
     if best is None or collected.experiment.search.metric == "accuracy":
         return
     where = f"{model.name} trial {best.index}"
-    if content := _read(store, best, "predictions.npz", where, collected.problems):
+    if content := _read(store, best, paths.PREDICTIONS, where, collected.problems):
         model.predictions[("trial", best.index)] = _predictions(content)
 
 
@@ -122,7 +123,8 @@ def _read(store: Store, task: Task, file: str, where: str, problems: list[str]) 
 
 def _read_samples(store: Store, data: Prepared, problems: list[str]) -> np.ndarray | None:
     try:
-        return _arrays(store.get(f"data/{data.id}/samples.npz"), "images")["images"]
+        content = store.get(paths.data_file(data.id, paths.SAMPLES))
+        return _arrays(content, "images")["images"]
     except Missing:
         problems.append("The samples of the data set are not in the store")
         return None

@@ -24,6 +24,7 @@ from job.report.model_format import (
 )
 from job.report.results import Collected, Model, Predictions, Task
 from job.report.trials import best, importances
+from job.storage import paths
 
 SCORES = tuple(Scores.__annotations__)
 
@@ -155,5 +156,5 @@ def _run(model: Model, task: Task) -> FinalRun:
         **_by_score(lambda _: None),
         **cast("FinalEvaluation", task.metrics),
         "seed": result.get("seed") if result else None,
-        "model": task.artifact.get("model.keras", {}).get("key"),
+        "model": task.artifact.get(paths.MODEL, {}).get("key"),
     }

@@ -19,7 +19,7 @@ from job.report.page import render
 from job.report.report_format import Report
 from job.report.results import Collected
 from job.report.summary import summarise, to_text
-from job.storage.paths import experiment_folder
+from job.storage.paths import report_file
 from job.storage.store import Store
 
 log = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ def write(database: Database, store: Store, registered: Registered, out: Path) -
     for name, content in files.items():
         _replace(Path(out), name, content)
     for name, content in files.items():
-        store.put(f"{experiment_folder(registered.id)}/report/{name}", content)
+        store.put(report_file(registered.id, name), content)
     log.info("report: %s", Path(out) / "index.html")
     return summary
 

@@ -1,7 +1,12 @@
 # pyright: strict
-"""The keys of a task's files in the store: the one place that knows their form.
+"""The keys of the store: the one place that knows their form.
 
-    experiments/ID/MODEL/STAGE/INDEX/ATTEMPT-OWNER/NAME
+    data/ID/NAME                     a staged data set, by its content
+    weights/SHA256.weights.h5        ImageNet weights, and a pointer of each model to its file
+    features/DATA/BASE/SHARD.npy     features of a frozen base, for all experiments
+    experiments/ID/report/NAME       a copy of the report
+    experiments/ID/MODEL/STAGE/INDEX/ATTEMPT-OWNER/NAME     files of an attempt
+    dropped/ID.json                  a note for `job gc`
 
 OWNER is the beginning of the name of the process that has the attempt. A database that was set
 back in time issues an attempt's number again, and two attempts of one number must not overwrite
@@ -13,13 +18,124 @@ from dataclasses import dataclass
 
 from job.experiment.task import Key
 
+# Files of a staged data set.
+MANIFEST = "manifest.json"
+SAMPLES = "samples.npz"
+TRAIN_IMAGES = "train-images.npy"
+TRAIN_LABELS = "train-labels.npy"
+TRAIN_GROUPS = "train-groups.npy"
+TEST_IMAGES = "test-images.npy"
+TEST_LABELS = "test-labels.npy"
+TEST_COPIES = "test-copies.npy"
+TEST_GROUPS = "test-groups.npy"
+# Files of a task, as its row names them.
+FEATURES = "features.npy"
+RESULT = "result.json"
+HISTORY = "history.csv"
+PREDICTIONS = "predictions.npz"
+MISTAKES = "mistakes.npz"
+AUGMENTATION = "augmentation.npz"
+MODEL = "model.keras"
+
 OWNER_LENGTH = 8
+HASH_LENGTH = 16  # of the sha256 in a key
 TOP = "experiments"
+NOTES = "dropped/"
 ATTEMPT = re.compile(rf"(?P<attempt>\d+)(-(?P<owner>[0-9a-f]{{{OWNER_LENGTH}}}))?", re.ASCII)
 TASK = rf"{TOP}/(?P<experiment>[^/]+)/(?P<model>[^/]+)/(?P<stage>[^/]+)/(?P<index>\d+)"
 KEY = re.compile(rf"{TASK}/{ATTEMPT.pattern}/(?P<name>.+)", re.ASCII)
-DROPPED = re.compile(r"dropped/(?P<experiment>[a-z0-9-]+)\.json")
+DROPPED = re.compile(rf"{NOTES}(?P<experiment>[a-z0-9-]+)\.json")
+WEIGHTS = re.compile(r"weights/(?P<sha256>[0-9a-f]{64})(\.weights)?\.h5")
 CHECKPOINT = re.compile(r"checkpoint-(?P<step>\d+)(-(?P<mark>[0-9a-f]+))?", re.ASCII)
+
+
+# --- data, weights and features: shared by experiments ---
+
+
+def data_file(data: str, name: str) -> str:
+    """Return the key of a file of a staged data set.
+
+    Args:
+        data: id of the data set.
+        name: of the file, such as `MANIFEST`; "" for the beginning of all its keys.
+    """
+    return f"data/{data}/{name}"
+
+
+def is_manifest(key: str) -> bool:
+    """Tell whether a staged object is the manifest of its data set."""
+    return key.endswith(f"/{MANIFEST}")
+
+
+def splits_file(data: str, sha256: str) -> str:
+    """Return the key of the frozen splits of a data set, by their hash."""
+    return data_file(data, f"splits-{sha256[:HASH_LENGTH]}.npz")
+
+
+def weights_file(sha256: str, file: str) -> str:
+    """Return the key of a file of weights.
+
+    Args:
+        sha256: of its bytes.
+        file: its name. Keras tells its current layout, `.weights.h5`, from the older one, `.h5`,
+            by the ending.
+    """
+    ending = ".weights.h5" if file.endswith(".weights.h5") else ".h5"
+    return f"weights/{sha256}{ending}"
+
+
+def weights_pointer(name: str) -> str:
+    """Return the key of the object that names the file staged last under one of our names."""
+    return f"weights/{name}.json"
+
+
+def hash_of_weights(key: str) -> str | None:
+    """Return the hash that a key of `weights_file` names, or None for any other key."""
+    match = WEIGHTS.fullmatch(key)
+    return match["sha256"] if match else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureShard:
+    """One shard of the features of a frozen base, and all that its bits depend on."""
+
+    data: str  # id of the data set
+    model: str
+    alpha: float | None  # of the base, None where it has none
+    weights: str  # sha256
+    input_size: int  # pixels
+    antialiased: bool  # while the images shrink to that size
+    index: int
+    shards: int
+    threads: int
+    machine: str  # a short name of the processor and the TensorFlow build
+
+    @property
+    def prefix(self) -> str:
+        """How the keys of the shard begin; the hash of its bytes follows."""
+        alpha = "" if self.alpha is None else f"-{self.alpha:g}"
+        shrunk = "-antialias" if self.antialiased else ""
+        base = f"{self.model}{alpha}-{self.weights[:12]}-{self.input_size}{shrunk}"
+        shard = f"{self.index}-of-{self.shards}-{self.threads}-{self.machine}"
+        return f"{features_folder(self.data)}{base}/{shard}-"
+
+
+def features_folder(data: str) -> str:
+    """Return how the keys of all features of a data set begin."""
+    return f"features/{data}/"
+
+
+def features_file(prefix: str, sha256: str) -> str:
+    """Return the key of the bytes of a shard, see `FeatureShard`."""
+    return f"{prefix}{sha256[:HASH_LENGTH]}.npy"
+
+
+def is_made_on(key: str, machine: str) -> bool:
+    """Tell whether the features of a key were made on a machine, see `FeatureShard`."""
+    return f"-{machine}-" in key
+
+
+# --- an experiment's own ---
 
 
 @dataclass(frozen=True)
@@ -97,13 +213,23 @@ def experiment_folder(experiment: str) -> str:
     return f"{TOP}/{experiment}"
 
 
+def report_file(experiment: str, name: str) -> str:
+    """Return the key of a file of an experiment's report."""
+    return f"{experiment_folder(experiment)}/report/{name}"
+
+
+def is_of_experiment(key: str) -> bool:
+    """Tell whether an object belongs to an experiment: a file of a task, or of the report."""
+    return key.startswith(f"{TOP}/")
+
+
 def note_of(experiment: str) -> str:
     """Return the key of the note that an experiment was dropped and may have left files.
 
     Args:
         experiment: id of the experiment.
     """
-    return f"dropped/{experiment}.json"
+    return f"{NOTES}{experiment}.json"
 
 
 def dropped(key: str) -> str | None:

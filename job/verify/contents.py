@@ -13,6 +13,7 @@ from job.errors import Missing
 from job.learning import provenance
 from job.randomness import derive
 from job.sentences import show
+from job.storage import paths
 from job.storage.store import Store
 from job.verify.collect import Recorded, Task, sentences
 from job.verify.objects import folder_number
@@ -21,7 +22,7 @@ from job.verify.staged import StagedArrays
 
 # Of a manifest, as the row of an experiment has them.
 MANIFEST_KEYS = ("id", "classes", "train", "test", "files")
-READ = ("result.json", "history.csv", "predictions.npz", "mistakes.npz")
+READ = (paths.RESULT, paths.HISTORY, paths.PREDICTIONS, paths.MISTAKES)
 
 
 class Contents:
@@ -53,14 +54,14 @@ class Contents:
         Equal pixels or data.groups make a group.
         """
         validation, folds, _ = self.arrays.splits()
-        groups = self.arrays.array("train-groups.npy")
+        groups = self.arrays.array(paths.TRAIN_GROUPS)
         for name, side in (("the validation part", validation), ("the folds", folds)):
             sides = np.unique(np.stack([groups, side]), axis=1)[0]
             torn = len(sides) - len(np.unique(groups))
             if torn:
                 yield f"tear {torn} groups of images apart: {name}"
-        if "test-groups.npy" in self.recorded.registered.data.files:
-            shared = np.intersect1d(groups, self.arrays.array("test-groups.npy"))
+        if paths.TEST_GROUPS in self.recorded.registered.data.files:
+            shared = np.intersect1d(groups, self.arrays.array(paths.TEST_GROUPS))
             if len(shared):
                 yield f"have {len(shared)} groups both in the training and in the test part"
 
@@ -68,7 +69,7 @@ class Contents:
         content = self.store.get(key)
         if "sha256" in entry and provenance.sha256(content) != entry["sha256"]:
             yield "has another hash than it was staged with"
-        if key.endswith("/manifest.json"):
+        if paths.is_manifest(key):
             manifest = json.loads(content)
             data = self.recorded.data
             if any(manifest[name] != data[name] for name in MANIFEST_KEYS):
@@ -93,16 +94,16 @@ class Contents:
         self, task: Task, contents: dict[str, bytes]
     ) -> Iterator[tuple[str, Iterator[str]]]:
         """Yield each readable file of a task with what is wrong in it."""
-        if "result.json" in contents:
-            yield "result.json", self._result(task, contents["result.json"])
-        if "history.csv" in contents:
-            yield "history.csv", _history(task, contents["history.csv"])
-        if "predictions.npz" in contents:
-            predictions = contents["predictions.npz"]
-            yield "predictions.npz", self.predictions.check(task, predictions)
+        if paths.RESULT in contents:
+            yield paths.RESULT, self._result(task, contents[paths.RESULT])
+        if paths.HISTORY in contents:
+            yield paths.HISTORY, _history(task, contents[paths.HISTORY])
+        if paths.PREDICTIONS in contents:
+            predictions = contents[paths.PREDICTIONS]
+            yield paths.PREDICTIONS, self.predictions.check(task, predictions)
             # A final of an older version has none.
-            if "mistakes.npz" in contents:
-                yield "mistakes.npz", check_mistakes(predictions, contents["mistakes.npz"])
+            if paths.MISTAKES in contents:
+                yield paths.MISTAKES, check_mistakes(predictions, contents[paths.MISTAKES])
 
     def _result(self, task: Task, content: bytes) -> Iterator[str]:
         """Check that the sealed result agrees with the row, the files and the experiment."""
@@ -119,7 +120,7 @@ class Contents:
         files = {
             name: {"sha256": entry["sha256"], "size": entry["size"]}
             for name, entry in task.files.items()
-            if name != "result.json"
+            if name != paths.RESULT
         }
         return {
             "experiment_id": registered.id,
@@ -136,8 +137,8 @@ class Contents:
             "threads": experiment.threads,
             "step": row["progress"],
             "files": files,
-            "predictions_sha256": task.files["predictions.npz"]["sha256"],
-            "history_sha256": task.files["history.csv"]["sha256"],
+            "predictions_sha256": task.files[paths.PREDICTIONS]["sha256"],
+            "history_sha256": task.files[paths.HISTORY]["sha256"],
         }
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
+from job.storage.paths import is_of_experiment
 from job.storage.store import Store
 from job.verify.collect import Recorded, sentences
 from job.verify.objects import Listing
@@ -54,7 +55,7 @@ def rows(recorded: Recorded, known: Secrets) -> Iterator[str]:
 def texts(store: Store, listing: Listing, known: Secrets) -> Iterator[str]:
     """Check that no result, history or report in the store holds a secret."""
     for key in listing.objects:
-        if key.startswith("experiments/") and key.endswith(TEXTS):
+        if is_of_experiment(key) and key.endswith(TEXTS):
             yield from sentences(key, _search_text(known, store.get(key)))
 
 

@@ -4,17 +4,17 @@ from collections.abc import Iterator
 
 from job.data import staged
 from job.errors import JobError
+from job.storage import paths
 from job.storage.cache import Cache
-from job.storage.paths import attempt_of, experiment_folder
 from job.storage.store import Object, Store
 from job.verify.collect import Recorded, Task, sentences
 
-TRIAL_FILES = ("predictions.npz", "history.csv", "result.json")
+TRIAL_FILES = (paths.PREDICTIONS, paths.HISTORY, paths.RESULT)
 FILES = {
-    "features": ("features.npy",),
+    "features": (paths.FEATURES,),
     "trial": TRIAL_FILES,
-    "fold": (*TRIAL_FILES, "model.keras"),
-    "final": (*TRIAL_FILES, "model.keras"),
+    "fold": (*TRIAL_FILES, paths.MODEL),
+    "final": (*TRIAL_FILES, paths.MODEL),
 }
 
 
@@ -24,7 +24,10 @@ class Listing:
     def __init__(self, store: Store, recorded: Recorded):
         self.store = store
         registered = recorded.registered
-        self.prefixes = (f"{experiment_folder(registered.id)}/", f"data/{registered.data.id}/")
+        self.prefixes = (
+            f"{paths.experiment_folder(registered.id)}/",
+            paths.data_file(registered.data.id, ""),
+        )
         self.objects = {o.key: o for prefix in self.prefixes for o in store.listing(prefix)}
 
     @property
@@ -82,10 +85,10 @@ def folder_number(recorded: Recorded, task: Task) -> int | None:
     """
     registered = recorded.registered
     if task.key.stage == "features":
-        folder = f"features/{registered.data.id}/"
+        folder = paths.features_folder(registered.data.id)
         return 0 if all(e["key"].startswith(folder) for e in task.files.values()) else None
     keys = {name: entry["key"] for name, entry in task.files.items()}
-    found = attempt_of(registered.id, task.key, keys)
+    found = paths.attempt_of(registered.id, task.key, keys)
     if found is None:
         return None
     number, owner = found
@@ -95,7 +98,7 @@ def folder_number(recorded: Recorded, task: Task) -> int | None:
 def named(recorded: Recorded, task: Task) -> list[str]:
     """Return the names of the files of a decided task that did not diverge."""
     augmented = task.key.stage == "final" and recorded.parameters(task).get("augment")
-    return [*FILES[task.key.stage], *(["augmentation.npz"] if augmented else [])]
+    return [*FILES[task.key.stage], *([paths.AUGMENTATION] if augmented else [])]
 
 
 def node_cache(recorded: Recorded, cache: Cache) -> Iterator[str]:

@@ -6,6 +6,7 @@ import numpy as np
 
 from job.learning import provenance
 from job.learning.checkpoint import Damaged
+from job.storage import paths
 from job.storage.store import Store
 from job.verify.collect import Recorded
 
@@ -29,13 +30,13 @@ class StagedArrays:
             with np.load(io.BytesIO(content), allow_pickle=False) as file:
                 validation = file["validation"]
                 folds = file["folds"]
-            self._splits = validation, folds, self.array("train-labels.npy")
+            self._splits = validation, folds, self.array(paths.TRAIN_LABELS)
         return self._splits
 
     def array(self, name: str) -> np.ndarray:
         """Return a staged array by its file name."""
         data = self.registered.data
-        content = self._read(f"data/{data.id}/{name}", data.files[name]["sha256"])
+        content = self._read(paths.data_file(data.id, name), data.files[name]["sha256"])
         return np.load(io.BytesIO(content), allow_pickle=False)
 
     def _read(self, key: str, sha256: str) -> bytes:

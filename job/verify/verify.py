@@ -15,6 +15,7 @@ from job.experiment.task import Key
 from job.learning.checkpoint import Damaged
 from job.sentences import UNREADABLE
 from job.settings import redact
+from job.storage import paths
 from job.storage.cache import Cache
 from job.storage.store import Store
 from job.verify import attempts, epochs, leaks, method, objects, plan
@@ -110,7 +111,7 @@ def choose(experiments: list[Recorded], count: int, seed: int) -> list[tuple[Rec
         (recorded, task.key)
         for recorded in experiments
         for task in recorded.tasks.values()
-        if task.files.keys() & {"result.json", "features.npy"}
+        if task.files.keys() & {paths.RESULT, paths.FEATURES}
     ]
     return random.Random(seed).sample(candidates, min(count, len(candidates)))
 

@@ -16,6 +16,7 @@ from job.learning.augment import warp
 from job.learning.backend import keras, tf
 from job.learning.train import predict
 from job.randomness import derive
+from job.storage import paths
 from job.work.context import Assignment
 
 SAME = 1e-5  # how far the saved model's predictions may differ from the stored ones
@@ -72,7 +73,7 @@ def model_file(
         JobError: the file, loaded again, predicts something else.
     """
     with assignment.cache.scratch() as folder:
-        path = Path(folder) / "model.keras"
+        path = Path(folder) / paths.MODEL
         model.save(path)
         content = path.read_bytes()
         loaded = keras.saving.load_model(path, compile=False)

@@ -12,6 +12,7 @@ from job.experiment.experiment import Experiment
 from job.experiment.manifest import Manifest, Prepared
 from job.experiment.parameters import corner
 from job.learning import provenance, weights
+from job.storage import paths
 from job.storage.cache import Cache
 
 log = logging.getLogger(__name__)
@@ -62,7 +63,7 @@ def stage(experiment: Experiment, origin: Origin, notice: str | None = None) -> 
     stored = staging.upload(store, data)
     content = splits.content
     digest = provenance.sha256(content)
-    key = f"data/{manifest.id}/splits-{digest[:16]}.npz"
+    key = paths.splits_file(manifest.id, digest)
     stored[key] = staged.put_whole(store, key, content)
     uploaded = {
         model: weights.upload(store, model, experiment.fixed(model), path)

@@ -14,6 +14,7 @@ from job.experiment.task import Key
 from job.learning import custom_source, provenance
 from job.learning.checkpoint import hash_arrays
 from job.learning.result_format import Machine
+from job.storage import paths
 from job.storage.cache import Cache
 from job.storage.store import Store
 from job.verify.replayed import Replayed
@@ -102,8 +103,8 @@ def _features(assignment: Assignment, task: DecidedTask, hooks: "Hooks") -> Repl
     from job.work.stages import made_here
     from job.work.training import shard
 
-    file = task.artifact["features.npy"]
-    if f"-{made_here()}-" not in file["key"]:
+    file = task.artifact[paths.FEATURES]
+    if not paths.is_made_on(file["key"], made_here()):
         why = "not comparable: made on another processor, or by another TensorFlow"
         return Replayed("not comparable", why)
     if provenance.sha256(npy(shard(assignment, hooks))) == file["sha256"]:
@@ -117,7 +118,7 @@ def _learned(assignment: Assignment, task: DecidedTask, hooks: "Hooks") -> Repla
 
     result = None
     if task.artifact:
-        result = provenance.unseal(assignment.store.get(task.artifact["result.json"]["key"]))
+        result = provenance.unseal(assignment.store.get(task.artifact[paths.RESULT]["key"]))
     here = provenance.machine()
     if result and not provenance.exact([*result["machines"], here]):
         trained = _names(result["machines"])

@@ -18,7 +18,7 @@ from job.learning.checkpoint import Damaged, hash_arrays
 from job.learning.interface import Outcome
 from job.learning.result_format import Metrics, Result
 from job.sentences import UNREADABLE
-from job.storage.paths import TaskFile, task_file
+from job.storage.paths import HISTORY, PREDICTIONS, RESULT, TaskFile, task_file
 from job.storage.store import Object
 from job.work.context import Context
 
@@ -53,7 +53,7 @@ def publish(
     Raises:
         JobError: a signal, a lost lease, or an outage that lasts too long.
     """
-    files = files | {"history.csv": provenance.history_csv(outcome.history)}
+    files = files | {HISTORY: provenance.history_csv(outcome.history)}
     result = _result(context, net, outcome, decision, files)
     artifact = {}
 
@@ -68,7 +68,7 @@ def publish(
             put(name, content)
     result["seconds"] = attempt.seconds | {"lost": round(attempt.lost_before(), 3)}
     with context.clock("upload"):
-        put("result.json", provenance.seal(result))
+        put(RESULT, provenance.seal(result))
         context.reports.flush()
     context.check()
     value = decision.value
@@ -96,8 +96,8 @@ def _result(
             for name, content in files.items()
         },
         "weights_sha256": hash_arrays([np.asarray(v) for v in net.weights]),
-        "history_sha256": provenance.sha256(files["history.csv"]),
-        "predictions_sha256": provenance.sha256(files["predictions.npz"]),
+        "history_sha256": provenance.sha256(files[HISTORY]),
+        "predictions_sha256": provenance.sha256(files[PREDICTIONS]),
         "versions": provenance.versions(),
         "git_commit": provenance.git_commit(),
         "image_digest": provenance.image_digest(),
@@ -132,7 +132,7 @@ def adopt(context: Context) -> bool:
 def _results(listed: dict[str, Object]) -> list[TaskFile]:
     """Return where the results of a task lie, newest attempt first."""
     files = [task_file(key) for key in listed]
-    results = [file for file in files if file and file.name == "result.json"]
+    results = [file for file in files if file and file.name == RESULT]
     return sorted(results, key=lambda f: (f.attempt, listed[f.key].modified), reverse=True)
 
 
@@ -208,7 +208,7 @@ def _verify(
         raise Damaged(f"it belongs to another task or experiment ({', '.join(differing)} differ)")
     if missing := [name for name in ADOPTED if name not in result]:
         raise Damaged(f"it lacks {', '.join(missing)}")
-    artifact = {"result.json": entry(listed[where.key], content)}
+    artifact = {RESULT: entry(listed[where.key], content)}
     bodies = {}
     try:
         for name, wanted in result["files"].items():
@@ -217,6 +217,6 @@ def _verify(
             if provenance.sha256(bodies[name]) != wanted["sha256"]:
                 raise Damaged(f"{name} does not have the hash it lists")
             artifact[name] = entry(listed[key], bodies[name])
-        return result, artifact, provenance.history_of(bodies["history.csv"])
+        return result, artifact, provenance.history_of(bodies[HISTORY])
     except UNREADABLE as exc:
         raise Damaged(f"it is not a result: {type(exc).__name__} {exc}") from exc

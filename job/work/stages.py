@@ -21,6 +21,7 @@ from job.learning.models import transfer
 from job.learning.result_format import Evaluation, FinalEvaluation, TrialScores, WithoutCopies
 from job.learning.train import Hooks, out_of_memory, predict, set_up
 from job.randomness import derive
+from job.storage import paths
 from job.storage.store import Object, Store
 from job.work import artifacts
 from job.work.context import Context
@@ -75,7 +76,7 @@ def features(context: Context) -> None:
         made = next(_made(context.store, prefix), None)
     stored, content = made or _make(context, prefix)
     rows = len(np.load(io.BytesIO(content), allow_pickle=False))
-    artifact = {"features.npy": entry(stored, content)}
+    artifact = {paths.FEATURES: entry(stored, content)}
     context.attempt.commit("complete", None, {"images": rows}, artifact, step=rows)
     clear(context)
 
@@ -115,7 +116,7 @@ def trial(context: Context) -> None:
         pruner = context.experiment.search.pruner
         reason = f"pruned after epoch {outcome.pruned_at + 1} by {pruner}"
         decision = Decision(metrics, outcome.value, "pruned", reason)
-    publish(context, learned.net, outcome, decision, {"predictions.npz": scored.predictions})
+    publish(context, learned.net, outcome, decision, {paths.PREDICTIONS: scored.predictions})
 
 
 def _score(name: str, context: Context, scored: Scored) -> float:
@@ -134,10 +135,8 @@ def fold(context: Context) -> None:
     model = whole(context, learned.net)
     checked = images[scored.rows[:CHECKED]]
     files = {
-        "predictions.npz": scored.predictions,
-        "model.keras": artifacts.model_file(
-            context, model, checked, scored.probabilities[:CHECKED]
-        ),
+        paths.PREDICTIONS: scored.predictions,
+        paths.MODEL: artifacts.model_file(context, model, checked, scored.probabilities[:CHECKED]),
     }
     publish(context, model, learned.outcome, Decision(metrics, learned.outcome.value), files)
 
@@ -185,34 +184,36 @@ def _final_files(
     content = artifacts.model_file(context, model, images[:CHECKED], probabilities[:CHECKED])
     rows = np.arange(len(labels))
     files = {
-        "predictions.npz": artifacts.predictions(probabilities, labels, rows),
-        "model.keras": content,
-        "mistakes.npz": artifacts.mistakes(images, labels, probabilities),
+        paths.PREDICTIONS: artifacts.predictions(probabilities, labels, rows),
+        paths.MODEL: content,
+        paths.MISTAKES: artifacts.mistakes(images, labels, probabilities),
     }
     if context.parameters.get("augment"):
-        files["augmentation.npz"] = artifacts.augmentation(context)
+        files[paths.AUGMENTATION] = artifacts.augmentation(context)
     return files
 
 
 def features_prefix(registered: Registered, model: str, index: int) -> str:
-    """Return how the keys of one shard begin; the hash of its bytes follows.
-
-    It names the data, the base, its weights, the input size, and all else that the bits depend on.
-    """
+    """Return how the keys of one shard begin, which name all that its bits depend on."""
     experiment = registered.experiment
     fixed = experiment.fixed(model)
     size = fixed["input_size"]
-    alpha = f"-{fixed['alpha']:g}" if "alpha" in fixed else ""
-    weights = registered.weights[model]["sha256"][:12]
-    antialiased = transfer.antialiased(registered.data.image_shape, size, experiment.method)
-    shrunk = "-antialias" if antialiased else ""
-    folder = f"features/{registered.data.id}/{model}{alpha}-{weights}-{size}{shrunk}"
-    shards = experiment.features.shards
-    return f"{folder}/{index}-of-{shards}-{experiment.threads}-{made_here()}-"
+    return paths.FeatureShard(
+        data=registered.data.id,
+        model=model,
+        alpha=fixed.get("alpha"),
+        weights=registered.weights[model]["sha256"],
+        input_size=size,
+        antialiased=transfer.antialiased(registered.data.image_shape, size, experiment.method),
+        index=index,
+        shards=experiment.features.shards,
+        threads=experiment.threads,
+        machine=made_here(),
+    ).prefix
 
 
 def _named(prefix: str, content: bytes) -> str:
-    return f"{prefix}{provenance.sha256(content)[:16]}.npy"
+    return paths.features_file(prefix, provenance.sha256(content))
 
 
 def made_here() -> str:

@@ -20,6 +20,7 @@ from job.learning.checkpoint import Damaged, Snapshot
 from job.learning.models import transfer
 from job.learning.models.build import build
 from job.learning.train import PREDICT_BATCH, Examples, Hooks, Outcome, batches, train
+from job.storage import paths
 from job.work import artifacts
 from job.work.context import Assignment
 
@@ -212,7 +213,7 @@ def _inputs(assignment: Assignment) -> np.ndarray:
             f"{assignment.key}: {len(shards)} of {experiment.features.shards} feature shards"
             " exist; the others run again"
         )
-    files = [artifact["features.npy"] for artifact in shards]
+    files = [artifact[paths.FEATURES] for artifact in shards]
     with staging.needed("`job repair` lets its task run again"):
         return assignment.cache.joined({file["key"]: file["sha256"] for file in files})
 
