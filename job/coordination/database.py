@@ -9,7 +9,6 @@ import copy
 import dataclasses
 import hashlib
 import logging
-import random
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, suppress
@@ -25,10 +24,10 @@ from job.coordination.address import SCRAM, read_url
 from job.coordination.connection import LIMITS, Burst, Cursor, Limits, Row, lend
 from job.coordination.place import Place, look, ready
 from job.coordination.trouble import first_words, translate
-from job.errors import Invalid, JobError, NotReady, Unreachable
+from job.errors import Invalid, NotReady, Unreachable
+from job.patience import Delays, Retry, Sleep, warn_with
 
-FIRST_DELAY_S = 0.2
-LONGEST_DELAY_S = 15.0
+DELAYS = Delays(first_s=0.2)
 
 T = TypeVar("T")
 Work = Callable[[Cursor], T]
@@ -43,7 +42,7 @@ class Database:
         self,
         url: str,
         outage_s: float = 900.0,
-        sleep: Callable[[float], object] = time.sleep,
+        sleep: Sleep = time.sleep,
         limits: Limits = LIMITS,
         auth: str = SCRAM,
     ):
@@ -131,29 +130,16 @@ class Database:
 
     def _patiently(self, work: Work[T], patience_s: float | None) -> T:
         """Return `work(cursor)`, retried while the server is away."""
-        started = time.monotonic()
-        delay = FIRST_DELAY_S
-        looked = False
         patience_s = self.outage_s if patience_s is None else patience_s
+        retry = Retry(DELAYS, patience_s, self._sleep, warn_with(log))
+        looked = False
         while True:
             try:
-                return self._once(work)
+                return retry.call(lambda: self._once(work), Unreachable)
             except psycopg2.errors.UndefinedTable as exc:
                 self._check_tables(exc, patience_s, looked)
                 # They may have come just now, all in one transaction.
                 looked = True
-                continue
-            except (psycopg2.Error, Unreachable) as exc:
-                error = self._translated(exc)
-                left_s = patience_s - (time.monotonic() - started)
-                if not isinstance(error, Unreachable) or left_s < delay:
-                    raise error from exc
-                log.warning("%s; trying again for %.0f s", error, left_s)
-            self._sleep(delay * random.uniform(0.5, 1.5))
-            delay = min(delay * 2, LONGEST_DELAY_S)
-
-    def _translated(self, exc: psycopg2.Error | Unreachable) -> JobError:
-        return translate(exc, self.where) if isinstance(exc, psycopg2.Error) else exc
 
     def _check_tables(self, exc: psycopg2.Error, patience_s: float, looked: bool) -> None:
         """Raise for a table that is missing, unless it may be there by now.
@@ -216,12 +202,20 @@ class Database:
         )
 
     def _once(self, work: Work[T]) -> T:
-        """Return `work(cursor)` on the connection of a burst, or on a new one."""
-        with (
-            self._burst.connected(self._dsn, self._limits) as connection,
-            connection.cursor(cursor_factory=Cursor) as cursor,
-        ):
-            return work(cursor)
+        """Return `work(cursor)` on the connection of a burst, or on a new one.
+
+        Raises: our error for one of psycopg2, except for a missing table.
+        """
+        try:
+            with (
+                self._burst.connected(self._dsn, self._limits) as connection,
+                connection.cursor(cursor_factory=Cursor) as cursor,
+            ):
+                return work(cursor)
+        except psycopg2.errors.UndefinedTable:
+            raise
+        except psycopg2.Error as exc:
+            raise translate(exc, self.where) from exc
 
     def check_schema(self) -> None:
         """Raise `NotReady` without tables and `Invalid` for another version of them."""

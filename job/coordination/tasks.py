@@ -8,7 +8,6 @@ process that finds no answer after a grace takes over.
 """
 
 import logging
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -23,6 +22,7 @@ from job.coordination.statements import queries
 from job.errors import Impossible, JobError, NotReady
 from job.experiment.task import Key
 from job.interrupt import INTERRUPT
+from job.patience import Delays, Retry
 
 SQL = queries("tasks")
 POLL_S = 2.0
@@ -49,18 +49,16 @@ def patiently(call: Callable[[], T], wait_s: float, poll_s: float = POLL_S) -> T
 
     What it waits for is logged when it changes.
     """
-    deadline = time.monotonic() + wait_s
-    logged = None
-    while True:
-        try:
-            return call()
-        except NotReady as exc:
-            if time.monotonic() + poll_s > deadline:
-                raise
-            if str(exc) != logged:
-                logged = str(exc)
-                log.info("%s; waiting", logged)
-        INTERRUPT.sleep(poll_s)
+    logged = ""
+
+    def tell(exc: Exception, _left_s: float) -> None:
+        nonlocal logged
+        if str(exc) != logged:
+            logged = str(exc)
+            log.info("%s; waiting", logged)
+
+    polls = Delays(first_s=poll_s, longest_s=poll_s, jitter=0)
+    return Retry(polls, wait_s, INTERRUPT.sleep, tell).call(call, NotReady)
 
 
 @dataclass(eq=False, repr=False)

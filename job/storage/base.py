@@ -2,8 +2,6 @@
 """What both kinds of store share: the description of an object, and patience during an outage."""
 
 import logging
-import random
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,9 +9,9 @@ from datetime import datetime
 from typing import Generic, TypeVar
 
 from job.errors import JobError, Unreachable
+from job.patience import Delays, Retry, Sleep, warn_with
 
-FIRST_DELAY_S = 0.5
-MAX_DELAY_S = 15.0
+DELAYS = Delays(first_s=0.5, last_try_at_deadline=True)
 
 T = TypeVar("T")
 E = TypeVar("E", bound=Exception)
@@ -44,7 +42,7 @@ class Patient(ABC, Generic[E]):
 
     _errors: tuple[type[E], ...]  # what `_translate` turns into ours
 
-    def __init__(self, url: str, outage_s: float, sleep: Callable[[float], object]):
+    def __init__(self, url: str, outage_s: float, sleep: Sleep):
         self.url = url
         self.outage_s = outage_s
         self._sleep = sleep
@@ -67,15 +65,5 @@ class Patient(ABC, Generic[E]):
     def _patiently(self, call: Callable[[], T], patience_s: float | None = None) -> T:
         """Return `call()`, retried for `patience_s` (default: `outage_s`) while `Unreachable`."""
         patience_s = self.outage_s if patience_s is None else patience_s
-        deadline = time.monotonic() + patience_s
-        delay = FIRST_DELAY_S
-        while True:
-            try:
-                return call()
-            except Unreachable as exc:
-                left = deadline - time.monotonic()
-                if left <= 0:
-                    raise
-                log.warning("%s; trying again for %.0f s", exc, left)
-            self._sleep(min(delay * random.uniform(0.5, 1.5), left))
-            delay = min(delay * 2, MAX_DELAY_S)
+        retry = Retry(DELAYS, patience_s, self._sleep, warn_with(log))
+        return retry.call(call, Unreachable)
