@@ -121,6 +121,20 @@ def store_of(settings: Settings) -> "Store":
     return open_store(settings.need("store_url"), settings.outage_s, INTERRUPT.sleep)
 
 
+def options_given(context: click.Context, but: tuple[str, ...]) -> list[str]:
+    """Return the options that a command was given, for a child that runs the same command.
+
+    Args:
+        context: of the command.
+        but: names of the options that the child gets anew.
+    """
+    return [
+        f"{option.opts[0]}={context.params[option.name]}"
+        for option in context.command.params
+        if option.name and option.name not in but and context.params[option.name] is not None
+    ]
+
+
 def say(*lines: str, err: bool = False) -> None:
     """Print lines for a person.
 

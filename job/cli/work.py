@@ -16,6 +16,7 @@ from job.cli.options import (
     announce,
     database_of,
     end,
+    options_given,
     say,
     store_of,
     where,
@@ -191,7 +192,8 @@ def _stage_command(stage: str, description: str) -> click.Command:
         logs.about(experiment=settings.experiment, stage=stage)
         task = element(index)
         if count:
-            end(in_turn(stage, task, count))
+            options = options_given(click.get_current_context(), but=("index", "count"))
+            end(in_turn(stage, task, count, options))
         else:
             work(settings, stage, task, model)
 

@@ -2,7 +2,7 @@
 
 import os
 import subprocess
-import sys
+from collections.abc import Sequence
 
 from job.child import command
 from job.errors import Impossible, Interrupted, JobError
@@ -13,7 +13,7 @@ CONTINUES = (0, JobError.exit_code, Impossible.exit_code)  # a task that ends so
 POLL_S = 0.2
 
 
-def in_turn(stage: str, asked: Element, count: int) -> int:
+def in_turn(stage: str, asked: Element, count: int, options: Sequence[str]) -> int:
     """Run `count` tasks as children, one after the other, and return one exit code for all.
 
     The next task also runs after an error (1) and after a task that can never be completed (70).
@@ -24,12 +24,12 @@ def in_turn(stage: str, asked: Element, count: int) -> int:
         stage: features, trial, fold or final.
         asked: the index I of the series, and where it came from.
         count: how many tasks; they are those from I * count on.
+        options: the other options of this process, for each child.
 
     Raises:
         Interrupted: a signal came between two tasks.
     """
     INTERRUPT.grace_s += MARGIN_S  # a child has a watchdog of its own, and leaves first
-    arguments = _own_arguments(stage)
     environ = dict(os.environ)
     environ.pop("JOB_INDEX_OFFSET", None)  # it is part of the index already
     codes = {0}
@@ -38,20 +38,11 @@ def in_turn(stage: str, asked: Element, count: int) -> int:
         if asked.from_scheduler:
             environ[asked.origin] = str(index)
         flags = [] if asked.from_scheduler else ["--index", str(index)]
-        code = _wait(subprocess.Popen(command(stage, *flags, *arguments), env=environ))
+        code = _wait(subprocess.Popen(command(stage, *flags, *options), env=environ))
         if code not in CONTINUES:
             return code
         codes.add(code)
     return next(code for code in (JobError.exit_code, Impossible.exit_code, 0) if code in codes)
-
-
-def _own_arguments(stage: str) -> list[str]:
-    """Return this process's arguments, without what each child gets anew."""
-    arguments = sys.argv[1:]
-    arguments.remove(stage)
-    for flag in ("--index", "--count"):
-        arguments = _without(arguments, flag)
-    return arguments
 
 
 def _wait(child: subprocess.Popen) -> int:
@@ -71,17 +62,3 @@ def _wait(child: subprocess.Popen) -> int:
         if INTERRUPT.signal and code == -INTERRUPT.signal:  # it had not taken over the signals yet
             return Interrupted.exit_code
         return code if code >= 0 else 128 - code
-
-
-def _without(arguments: list[str], flag: str) -> list[str]:
-    """Return the arguments without a flag and its value."""
-    others = []
-    is_value = False
-    for argument in arguments:
-        if is_value or argument.startswith(f"{flag}="):
-            is_value = False
-        elif argument == flag:
-            is_value = True
-        else:
-            others.append(argument)
-    return others
