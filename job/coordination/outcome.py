@@ -90,15 +90,18 @@ def lost_s(
     """Return the seconds of an attempt that came to nothing.
 
     That is none of an attempt that decided its task. Of an interrupted one it is all but the
-    training that it saved. Of one that erred or vanished nothing counts as saved: an upper bound.
+    training that it saved, with its validation. Of one that erred or vanished nothing counts as
+    saved: an upper bound.
 
     Args:
         outcome: how it ended, None while it runs.
         wall_s: the seconds from its start to its end, or to its last beat.
-        seconds: what it spent by part, as `train`.
+        seconds: what it spent by part, as `train` and `evaluate`.
         progressed: whether it made more durable than was.
     """
     if outcome in DECIDED or outcome is None:
         return 0.0
-    saved_s = seconds.get("train", 0.0) if outcome == "interrupted" and progressed else 0.0
+    saved_s = 0.0
+    if outcome == "interrupted" and progressed:
+        saved_s = seconds.get("train", 0.0) + seconds.get("evaluate", 0.0)
     return max(wall_s - saved_s, 0.0)

@@ -1,6 +1,7 @@
 """What a training takes and returns: examples, hooks and an outcome."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,12 +50,14 @@ class Hooks:
         report: called after each epoch with its number (from 0), metrics and value; returns
             whether to prune.
         score: maps labels and probabilities to the value; required for a validation part.
+        evaluating: returns a block in which the validation rows are scored, such as a clock.
     """
 
     offer: Callable[[Callable[[], Snapshot]], None] = _save_nothing
     check: Callable[[], None] = proceed
     report: Callable[[int, dict, float | None], bool] = _never_prune
     score: Callable[[np.ndarray, np.ndarray], float] | None = None
+    evaluating: Callable[[], AbstractContextManager[object]] = nullcontext
 
 
 @dataclass
@@ -67,7 +70,6 @@ class Outcome:
         pruned_at: the epoch (from 0) after which it was pruned; None if it is complete.
         value: of the last epoch.
         probabilities: of the validation rows after the last epoch, float32 [n, k].
-        evaluate_s: seconds spent on validation.
         dtype: in which the steps computed.
     """
 
@@ -76,5 +78,4 @@ class Outcome:
     pruned_at: int | None = None
     value: float | None = None
     probabilities: np.ndarray | None = None
-    evaluate_s: float = 0.0
     dtype: str = "float32"

@@ -8,7 +8,6 @@ is in the checkpoint.
 import logging
 import math
 import mmap
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -124,7 +123,6 @@ def train(
     state = _restore(snapshot, variables) if snapshot else _State()
     began = state.step
     pruned_at = None
-    evaluate_s = 0.0
     value = None
     probabilities = None
     if snapshot:
@@ -165,16 +163,15 @@ def train(
         if validation is not None:
             if hooks.score is None:
                 raise TypeError("a validation part needs hooks.score")
-            started = time.monotonic()
-            labels = validation.labels[validation.rows]
-            probabilities = predict(net, validation.inputs, validation.rows, hooks.check)
-            metrics |= {
-                "val_loss": float(row_losses(labels, probabilities, smoothing).mean()),
-                "val_accuracy": float((probabilities.argmax(1) == labels).mean()),
-            }
-            _check_finite(metrics["val_loss"], "validation loss", state.epoch, parameters)
-            value = hooks.score(labels, probabilities)
-            evaluate_s += time.monotonic() - started
+            with hooks.evaluating():
+                labels = validation.labels[validation.rows]
+                probabilities = predict(net, validation.inputs, validation.rows, hooks.check)
+                metrics |= {
+                    "val_loss": float(row_losses(labels, probabilities, smoothing).mean()),
+                    "val_accuracy": float((probabilities.argmax(1) == labels).mean()),
+                }
+                _check_finite(metrics["val_loss"], "validation loss", state.epoch, parameters)
+                value = hooks.score(labels, probabilities)
 
         # --- one epoch: its report ---
         if hooks.report(state.epoch, metrics, value):
@@ -192,9 +189,10 @@ def train(
     # --- the outcome ---
     log.info("training: over at step %d%s", state.step, "" if pruned_at is None else ", pruned")
     if validation is not None and probabilities is None:  # resumed after the last epoch
-        probabilities = predict(net, validation.inputs, validation.rows, hooks.check)
+        with hooks.evaluating():
+            probabilities = predict(net, validation.inputs, validation.rows, hooks.check)
         value = state.history[-1]["value"]
-    return Outcome(state.history, state.step, pruned_at, value, probabilities, evaluate_s, dtype)
+    return Outcome(state.history, state.step, pruned_at, value, probabilities, dtype)
 
 
 def predict(

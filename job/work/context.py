@@ -74,13 +74,16 @@ class Assignment:
 
     @contextmanager
     def clock(self, part: str) -> Iterator[None]:
-        """Count the seconds of one part of the worker's life."""
+        """Count the seconds of one part of the worker's life, without those of parts within it."""
+        seconds = self.attempt.seconds
+        counted = sum(seconds.values())
         started = time.monotonic()
         try:
             yield
         finally:
-            seconds = self.attempt.seconds
-            seconds[part] = round(seconds.get(part, 0.0) + time.monotonic() - started, 3)
+            within = sum(seconds.values()) - counted
+            own = time.monotonic() - started - within
+            seconds[part] = round(seconds.get(part, 0.0) + max(own, 0.0), 3)
 
 
 def _nothing() -> None:

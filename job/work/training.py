@@ -6,7 +6,7 @@ Imports TensorFlow. `stages` trains an attempt with it, `replay` a decided task.
 import logging
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +60,8 @@ class Learned:
 def learn(assignment: Assignment, hooks: Hooks) -> Learned:
     """Train this task's net on its rows of the training part, from the newest checkpoint on.
 
+    Validation is timed as a part of its own, within the training.
+
     Args:
         assignment: the task; of a trial, its parameters are chosen.
         hooks: what the training loop reports to and asks.
@@ -77,12 +79,10 @@ def learn(assignment: Assignment, hooks: Hooks) -> Learned:
         net = _net(assignment, inputs.shape[1:])
     training = Examples(inputs, labels, rows)
     validation = None if scored is None else Examples(inputs, labels, scored)
+    hooks = replace(hooks, evaluating=lambda: assignment.clock("evaluate"))
     assignment.begin()
     with assignment.clock("train"):
         outcome = _train(assignment, net, training, validation, hooks)
-    seconds = assignment.attempt.seconds
-    seconds["train"] = round(seconds["train"] - outcome.evaluate_s, 3)
-    seconds["evaluate"] = round(outcome.evaluate_s, 3)
     return Learned(net, outcome, _scored(validation, outcome))
 
 

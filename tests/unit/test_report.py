@@ -302,7 +302,7 @@ def test_lost_time_is_what_no_task_saved():
     def lost(outcome: str, **more) -> float:
         return Attempt("cnn", "trial", 0, 1, **times, outcome=outcome, **more).lost_s
 
-    seconds = {"train": 70.0}
+    seconds = {"train": 60.0, "evaluate": 10.0, "import": 5.0}
     assert lost("complete") == 0
     assert lost("interrupted", first_step=0, last_step=9, seconds=seconds) == 30
     assert lost("error", seconds=seconds) == 100

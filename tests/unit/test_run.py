@@ -1,9 +1,10 @@
-"""The order in which an attempt reports its epochs, without servers."""
+"""What an attempt reports and in which order, and how it counts its time, without servers."""
 
 import time
+from types import SimpleNamespace
 
 from job.coordination.attempt import UNJUDGED
-from job.work.context import Context
+from job.work.context import Assignment, Context
 
 
 class Slow:
@@ -28,3 +29,20 @@ def test_a_pruner_sees_the_epochs_before():
     for epoch, pruner in enumerate([None, None, "median"]):
         context.report(epoch, {}, 0.5, UNJUDGED | {"pruner": pruner})
     assert attempt.reported == [0, 1, 2]
+
+
+def test_a_part_within_another_counts_for_itself_alone():
+    """Validation within the training is no time of training, and parts add up to the whole."""
+    attempt = SimpleNamespace(seconds={"evaluate": 1.0})
+    assignment = Assignment(attempt, registered=None, store=None, cache=None)
+    began = time.monotonic()
+    with assignment.clock("train"):
+        for _ in range(2):
+            time.sleep(0.02)
+            with assignment.clock("evaluate"):
+                time.sleep(0.1)
+    took = time.monotonic() - began
+    seconds = attempt.seconds
+    assert seconds["evaluate"] >= 1.2
+    assert seconds["train"] >= 0.04
+    assert sum(seconds.values()) - 1.0 <= took + 0.005
