@@ -12,11 +12,11 @@ from jinja2 import Template
 
 from job.experiment.serialize import toml
 from job.export.trained import FORMATS
+from job.learning.evaluate import SCORE_OF_METRIC
 from job.report.absent import environment
 from job.report.curves import calibration
 from job.report.entry import published
 from job.report.formatting import count, interval, num, plain, share, some
-from job.report.metrics import SCORE_OF_METRIC
 from job.report.report_format import Report
 from job.report.results import Collected
 from job.settings import redact

@@ -10,6 +10,13 @@ from job.learning.result_format import ByClass, ClassScores, Evaluation, Interva
 from job.learning.roc import aucs
 from job.learning.scores import class_scores, counted_classes, row_losses, weighted_scores
 
+# metric of the search -> name of its score, here and in the report
+SCORE_OF_METRIC = {
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced_accuracy",
+    "f1_macro": "f1",
+    "log_loss": "log_loss",
+}
 REPEATS = 2000
 CHUNK = 200  # resamples at once: 200 x 10,000 rows of float32 are 8 MB
 Z95 = 1.959963984540054
@@ -26,16 +33,16 @@ def score(metric: str, labels: np.ndarray, probabilities: np.ndarray, *, method:
     """Return one objective.
 
     Args:
-        metric: accuracy, balanced_accuracy, f1_macro or log_loss.
+        metric: one of `SCORE_OF_METRIC`.
         labels: int64 [n], 0..k-1.
         probabilities: float32 [n, k], rows sum to 1.
         method: of the experiment, see METHODS in job.experiment.experiment.
     """
     if metric == "log_loss":
         return float(row_losses(labels, probabilities).mean())
-    name = "f1" if metric == "f1_macro" else metric
     ones = np.ones((1, len(labels)), np.float32)
-    return float(weighted_scores(ones, labels, probabilities, auc=False, method=method)[name][0])
+    scores = weighted_scores(ones, labels, probabilities, auc=False, method=method)
+    return float(scores[SCORE_OF_METRIC[metric]][0])
 
 
 def evaluate(

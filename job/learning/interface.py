@@ -1,8 +1,9 @@
 """What a training takes and returns: examples, hooks and an outcome."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -65,7 +66,7 @@ class Outcome:
     """How a training ended.
 
     Attributes:
-        history: the metrics of each epoch.
+        history: the rows of the epochs, see `history_row`.
         step: how many steps were trained, with those before a checkpoint.
         pruned_at: the epoch (from 0) after which it was pruned; None if it is complete.
         value: of the last epoch.
@@ -79,3 +80,16 @@ class Outcome:
     value: float | None = None
     probabilities: np.ndarray | None = None
     dtype: str = "float32"
+
+
+def history_row(epoch: int, metrics: Mapping[str, Any], value: float | None) -> dict[str, Any]:
+    """Return the row of an epoch in a history: its number, its metrics, and its value if any."""
+    row = {"epoch": epoch, **metrics}
+    if value is not None:
+        row["value"] = value
+    return row
+
+
+def metrics_of(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the metrics of such a row: all but the epoch's number and its value."""
+    return {name: value for name, value in row.items() if name not in ("epoch", "value")}

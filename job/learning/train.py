@@ -17,7 +17,7 @@ import numpy as np
 from job.errors import Diverged
 from job.learning.backend import keras, tf
 from job.learning.checkpoint import Damaged, Snapshot
-from job.learning.interface import Examples, Hooks, Outcome, proceed
+from job.learning.interface import Examples, Hooks, Outcome, history_row, metrics_of, proceed
 from job.learning.kernels import chosen_dtype
 from job.learning.scores import row_losses
 from job.learning.step import build_optimizer, build_step, class_weights, scale, step_seed
@@ -128,8 +128,7 @@ def train(
     if snapshot:
         log.info("resuming from the checkpoint at step %d", state.step)
     for past in state.history:
-        metrics = {k: v for k, v in past.items() if k not in ("epoch", "value")}
-        if hooks.report(past["epoch"], metrics, past.get("value")):
+        if hooks.report(past["epoch"], metrics_of(past), past.get("value")):
             pruned_at = past["epoch"]
 
     def take() -> Snapshot:
@@ -178,10 +177,7 @@ def train(
             pruned_at = state.epoch
         shown = ", ".join(f"{k} {v:.4g}" for k, v in metrics.items())
         log.info("epoch %d of %d: %s", state.epoch + 1, parameters["epochs"], shown)
-        row = {"epoch": state.epoch, **metrics}
-        if value is not None:
-            row["value"] = value
-        state.history.append(row)
+        state.history.append(history_row(state.epoch, metrics, value))
         state.epoch += 1
         state.batch = 0
         state.sums = _no_sums()

@@ -3,9 +3,9 @@
 import csv
 import io
 
+from job.learning.evaluate import SCORE_OF_METRIC
 from job.report.absent import at, pair_at
 from job.report.entry import published
-from job.report.metrics import SCORE_OF_METRIC
 from job.report.report_format import Report
 
 

@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from job.experiment.experiment import Experiment
 from job.experiment.serialize import toml
+from job.learning.evaluate import SCORE_OF_METRIC
 from job.learning.result_format import ClassScores
 from job.report.absent import at, environment, pair_at, total
 from job.report.curves import as_matrix, calibration, confusions
@@ -20,7 +21,6 @@ from job.report.entry import published
 from job.report.formatting import count, duration, interval, num, plain, plural, shape, share, some
 from job.report.images import mistake_entries
 from job.report.leaderboard import by_rank
-from job.report.metrics import SCORE_OF_METRIC
 from job.report.model_format import FinalRun
 from job.report.report_format import Report
 from job.report.results import Collected, Model, Task

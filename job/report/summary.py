@@ -13,7 +13,7 @@ from job.learning import evaluate
 from job.report.cost import attempts, cost, openings, times, versions
 from job.report.entry import entry
 from job.report.gaps import missing, no_score_reason
-from job.report.metrics import BOOTSTRAP_SEED, SCORE_OF_METRIC
+from job.report.metrics import BOOTSTRAP_SEED
 from job.report.model_format import ModelEntry
 from job.report.report_format import Data, Difference, Reference, Report
 from job.report.results import Collected, Predictions
@@ -28,7 +28,7 @@ def summarise(collected: Collected) -> Report:
     experiment = collected.experiment
     metric = experiment.search.metric
     models = {name: entry(model, collected) for name, model in collected.models.items()}
-    order = _order(models, SCORE_OF_METRIC[metric], experiment.direction)
+    order = _order(models, evaluate.SCORE_OF_METRIC[metric], experiment.direction)
     winner = _winner(collected, models, order)
     summary: Report = {
         "schema": 1,

@@ -4,7 +4,7 @@ import math
 
 from job.coordination import study
 from job.learning import evaluate
-from job.report.metrics import BOOTSTRAP_SEED, SCORE_OF_METRIC
+from job.report.metrics import BOOTSTRAP_SEED
 from job.report.model_format import Best, Importances
 from job.report.results import Collected, Model, Task
 
@@ -43,7 +43,7 @@ def _interval(model: Model, trial: Task, value: float, collected: Collected) -> 
     if predictions is None:
         return None
     return evaluate.bootstrap_interval(
-        SCORE_OF_METRIC[metric],
+        evaluate.SCORE_OF_METRIC[metric],
         predictions.labels,
         predictions.probabilities,
         BOOTSTRAP_SEED,

@@ -11,6 +11,7 @@ import numpy as np
 from job.data import staged
 from job.errors import Missing
 from job.learning import provenance
+from job.learning.interface import history_row
 from job.randomness import derive
 from job.sentences import show
 from job.storage import paths
@@ -169,10 +170,4 @@ def _history_of(task: Task) -> list[dict[str, Any]]:
     """Return the epoch rows of a task in the form of its history."""
     epochs = task.epochs
     rows = zip(epochs["epoch"], epochs["metrics"], epochs["value"], strict=True)
-    history: list[dict[str, Any]] = []
-    for epoch, metrics, value in rows:
-        row = {"epoch": epoch, **metrics}
-        if value is not None:
-            row["value"] = value
-        history.append(row)
-    return history
+    return [history_row(epoch, metrics, value) for epoch, metrics, value in rows]

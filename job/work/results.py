@@ -15,7 +15,7 @@ from job.errors import JobError, Missing
 from job.interrupt import INTERRUPT
 from job.learning import provenance
 from job.learning.checkpoint import Damaged, hash_arrays
-from job.learning.interface import Outcome
+from job.learning.interface import Outcome, metrics_of
 from job.learning.result_format import Metrics, Result
 from job.sentences import UNREADABLE
 from job.storage.paths import HISTORY, PREDICTIONS, RESULT, TaskFile, task_file
@@ -171,11 +171,6 @@ def _epochs(context: Context, history: list[dict], state: str) -> list[dict]:
         }
 
     return [row(past) for past in history]
-
-
-def metrics_of(past: dict) -> dict:
-    """Return the metrics of a row of the history: all but the epoch's number and its value."""
-    return {name: value for name, value in past.items() if name not in ("epoch", "value")}
 
 
 def entry(stored: Object, content: bytes) -> dict:

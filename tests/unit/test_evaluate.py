@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from job.experiment.experiment import NEWEST
+from job.experiment.experiment import METRICS, NEWEST
 from job.learning import evaluate, scores
 
 CLASSES = ["a", "b", "c", "d"]
@@ -21,6 +21,15 @@ def data():
     logits = rng.normal(size=(300, 4)) + 1.5 * np.eye(4)[labels]
     p = np.exp(logits)
     return labels, (p / p.sum(1, keepdims=True)).astype(np.float32)
+
+
+def test_every_metric_is_a_score(data):
+    """Each metric of the search is the score of this name in a fold's result."""
+    labels, p = data
+    result = evaluate.evaluate(labels, p, CLASSES, 1, method=NEWEST)
+    assert evaluate.SCORE_OF_METRIC.keys() == METRICS.keys()
+    for metric, name in evaluate.SCORE_OF_METRIC.items():
+        assert evaluate.score(metric, labels, p, method=NEWEST) == result[name]
 
 
 def test_equal_to_scikit_learn(data):
