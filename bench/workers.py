@@ -11,9 +11,9 @@ from job.coordination.tasks import Tasks
 from job.experiment.manifest import Prepared
 from job.experiment.specification import parse
 from job.experiment.task import Key
+from job.patience import Patience
 from job.settings import Settings
 from job.work.prepare import _register
-from job.work.worker import patience_s
 
 DATA = Prepared(
     id="bench",
@@ -88,13 +88,14 @@ class Ours:
 
     def take(self, index: int) -> Attempt:
         """Claim a trial and choose its parameters."""
-        self.database.outage_s = patience_s(self.settings)
+        patience = Patience(self.settings.outage_s, self.settings.wait_s)
         self.registered = self.registered or find(self.database, self.name)
+        database = self.database.with_patience(patience)
         mine = Tasks(
-            self.database, self.registered, self.worker, self.settings.lease_s, self.settings.wait_s
+            database, self.registered, self.worker, self.settings.lease_s, self.settings.wait_s
         )
         attempt = mine.claim(Key(self.model, "trial", index))
-        self.database.outage_s = self.settings.outage_s
+        patience.begin_work()
         study.choose(self.registered.experiment, attempt)
         return attempt
 

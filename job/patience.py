@@ -1,5 +1,5 @@
 # pyright: strict
-"""Trying again: one loop for all that may pass by itself, with growing waits and a deadline."""
+"""Patience: trying again what may pass by itself, by one loop, and for how long."""
 
 import logging
 import random
@@ -30,6 +30,37 @@ class Delays:
     longest_s: float = 15.0
     jitter: float = 0.5
     last_try_at_deadline: bool = False
+
+
+class Patience:
+    """How long each call to a server that is away is tried again; longer once work may be lost.
+
+    Before, leaving loses nothing, and a wait only holds a device.
+    """
+
+    def __init__(self, outage_s: float, idle_s: float | None = None):
+        """Set both times.
+
+        Args:
+            outage_s: seconds while work may be lost.
+            idle_s: seconds before `begin_work`, if that is shorter; None for no difference.
+        """
+        self._outage_s = outage_s
+        self._seconds = outage_s if idle_s is None else min(idle_s, outage_s)
+
+    @property
+    def seconds(self) -> float:
+        """How long a call that is made now is tried again."""
+        return self._seconds
+
+    def begin_work(self) -> None:
+        """Wait as long as an outage may last, from now on."""
+        self._seconds = self._outage_s
+
+
+def patience_of(outage_s: float | Patience) -> Patience:
+    """Return a patience, or one that never changes from a number of seconds."""
+    return outage_s if isinstance(outage_s, Patience) else Patience(outage_s)
 
 
 class Retry:

@@ -62,7 +62,7 @@ def watch(
     """Show the state again and again until everything is decided.
 
     Args:
-        database: Where the experiment is; its own patience is set to 0.
+        database: Where the experiment is.
         registered: The experiment.
         interval_s: Seconds between two updates, above 0.
         outage_s: Seconds for which the database may be unreachable.
@@ -73,7 +73,7 @@ def watch(
         Unreachable: An outage lasted longer than `outage_s`.
     """
     # `watch` waits for the end of an outage itself, and shows it.
-    database.outage_s = 0.0
+    database = database.with_patience(0.0)
     away_since = None
     with _screen(as_json) as screen:
         while True:

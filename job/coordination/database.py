@@ -25,7 +25,7 @@ from job.coordination.connection import LIMITS, Burst, Cursor, Limits, Row, lend
 from job.coordination.place import Place, look, ready
 from job.coordination.trouble import first_words, translate
 from job.errors import Invalid, NotReady, Unreachable
-from job.patience import Delays, Retry, Sleep, warn_with
+from job.patience import Delays, Patience, Retry, Sleep, patience_of, warn_with
 
 DELAYS = Delays(first_s=0.2)
 
@@ -41,14 +41,15 @@ class Database:
     def __init__(
         self,
         url: str,
-        outage_s: float = 900.0,
+        outage_s: float | Patience = 900.0,
         sleep: Sleep = time.sleep,
         limits: Limits = LIMITS,
         auth: str = SCRAM,
     ):
         """Args:
         url: postgresql://user:password@host:port/database; parameters such as sslmode after a `?`.
-        outage_s: how long to retry while the server is away, before `Unreachable`.
+        outage_s: how long to retry while the server is away, before `Unreachable`: seconds, or a
+            patience that may grow.
         sleep: how to wait; one that raises on a signal lets a worker leave during an outage.
         limits: how long to wait for each answer.
         auth: how a server on another machine must ask for the password, see `proof`.
@@ -58,7 +59,7 @@ class Database:
         address = read_url(url, auth)
         self.url = address.url
         self.where = address.where
-        self.outage_s = outage_s
+        self._patience = patience_of(outage_s)
         self._sleep = sleep
         self._dsn = address.dsn
         if address.connect_s is not None:
@@ -87,13 +88,19 @@ class Database:
         )
         return hasty
 
+    def with_patience(self, outage_s: float | Patience) -> "Database":
+        """Return the same database, for a caller that waits longer or less long."""
+        other = copy.copy(self)
+        other._patience = patience_of(outage_s)
+        return other
+
     def run(self, work: Work[T], patience_s: float | None = None) -> T:
         """Return `work(cursor)`, run in one transaction, and again while the server is away.
 
         Args:
             work: must be idempotent. It may run more than once, because a lost connection does
                 not tell whether the commit was done. What it raises rolls the transaction back.
-            patience_s: how long to retry; `outage_s` by default.
+            patience_s: how long to retry; by default as long as any transaction.
 
         Raises: Unreachable; Invalid, also when some tables are missing; NotReady without tables;
             JobError.
@@ -130,7 +137,7 @@ class Database:
 
     def _patiently(self, work: Work[T], patience_s: float | None) -> T:
         """Return `work(cursor)`, retried while the server is away."""
-        patience_s = self.outage_s if patience_s is None else patience_s
+        patience_s = self._patience.seconds if patience_s is None else patience_s
         retry = Retry(DELAYS, patience_s, self._sleep, warn_with(log))
         looked = False
         while True:

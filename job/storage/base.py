@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Generic, TypeVar
 
 from job.errors import JobError, Unreachable
-from job.patience import Delays, Retry, Sleep, warn_with
+from job.patience import Delays, Patience, Retry, Sleep, patience_of, warn_with
 
 DELAYS = Delays(first_s=0.5, last_try_at_deadline=True)
 
@@ -37,14 +37,14 @@ class Patient(ABC, Generic[E]):
 
     Attributes:
         url: of the store, without secrets.
-        outage_s: how long each call is retried, before `Unreachable`.
+        patience: how long each call is retried, before `Unreachable`.
     """
 
     _errors: tuple[type[E], ...]  # what `_translate` turns into ours
 
-    def __init__(self, url: str, outage_s: float, sleep: Sleep):
+    def __init__(self, url: str, outage_s: float | Patience, sleep: Sleep):
         self.url = url
-        self.outage_s = outage_s
+        self.patience = patience_of(outage_s)
         self._sleep = sleep
 
     @abstractmethod
@@ -63,7 +63,7 @@ class Patient(ABC, Generic[E]):
             raise self._translate(exc, key) from exc
 
     def _patiently(self, call: Callable[[], T], patience_s: float | None = None) -> T:
-        """Return `call()`, retried for `patience_s` (default: `outage_s`) while `Unreachable`."""
-        patience_s = self.outage_s if patience_s is None else patience_s
+        """Return `call()`, retried for `patience_s` (default: `patience`) while `Unreachable`."""
+        patience_s = self.patience.seconds if patience_s is None else patience_s
         retry = Retry(DELAYS, patience_s, self._sleep, warn_with(log))
         return retry.call(call, Unreachable)

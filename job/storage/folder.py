@@ -13,6 +13,7 @@ from typing import BinaryIO, TypeVar
 
 from job import files
 from job.errors import BROKEN, Invalid, JobError, Missing, Unreachable, on_this_node
+from job.patience import Patience, Sleep
 from job.storage.base import Object, Patient
 from job.storage.keys import path_below
 
@@ -40,7 +41,7 @@ class FolderStore(Patient[OSError]):
 
     _errors = (OSError,)
 
-    def __init__(self, root: Path, outage_s: float, sleep: Callable[[float], object]):
+    def __init__(self, root: Path, outage_s: float | Patience, sleep: Sleep):
         super().__init__(f"file://{root}", outage_s, sleep)
         self.root = root
         self._seen = False

@@ -2,13 +2,13 @@
 """The store in an S3 bucket."""
 
 import io
-from collections.abc import Callable
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
 from job.errors import JobError, Missing
+from job.patience import Patience, Sleep
 from job.storage import s3_client
 from job.storage.base import Object, Patient
 from job.storage.keys import check_key
@@ -28,8 +28,8 @@ class S3Store(Patient[Exception]):
         self,
         bucket: str,
         prefix: str,
-        outage_s: float,
-        sleep: Callable[[float], object],
+        outage_s: float | Patience,
+        sleep: Sleep,
         connect_s: float = 5.0,
         read_s: float = 20.0,
         one_put: int = ONE_PUT,

@@ -8,12 +8,12 @@ or none. Errors are `Missing` for no such object, `Unreachable` for what waiting
 
 import hashlib
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
 from job.errors import Invalid
+from job.patience import Patience, Sleep
 from job.settings import redact
 from job.storage.base import Object
 from job.storage.folder import FolderStore
@@ -74,19 +74,17 @@ class Store(Protocol):
 
         Args:
             keys: of the objects.
-            patience_s: how long to retry; default `outage_s`.
+            patience_s: how long to retry; default: as long as any call.
         """
 
 
-def open_store(
-    url: str, outage_s: float = 900.0, sleep: Callable[[float], object] = time.sleep
-) -> Store:
+def open_store(url: str, outage_s: float | Patience = 900.0, sleep: Sleep = time.sleep) -> Store:
     """Return the store that a URL names.
 
     Args:
         url: s3://bucket/prefix or file:///folder.
         outage_s: how long each call is retried while the store is out of reach, before
-            `Unreachable`.
+            `Unreachable`: seconds, or a patience that may grow.
         sleep: waits for a number of seconds; it may raise to end the wait, as on a signal.
 
     Raises:

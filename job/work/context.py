@@ -1,7 +1,7 @@
 """What a task trains on, and what an attempt at it writes to. Without TensorFlow."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,6 +16,7 @@ from job.interrupt import INTERRUPT
 from job.learning import provenance
 from job.learning.checkpoint import Checkpoints, Snapshot
 from job.learning.result_format import Identity
+from job.patience import Patience
 from job.randomness import derive
 from job.storage import paths
 from job.storage.cache import Cache
@@ -86,17 +87,13 @@ class Assignment:
             seconds[part] = round(seconds.get(part, 0.0) + max(own, 0.0), 3)
 
 
-def _nothing() -> None:
-    """Do nothing."""
-
-
 @dataclass(frozen=True)
 class Context(Assignment):
     """One attempt at a task: what it trains on, and where it writes."""
 
     attempt: Attempt
     checkpoint_s: float  # seconds between two checkpoints
-    began: Callable[[], None] = _nothing  # called when everything is read and the work begins
+    patience: Patience  # of the store
 
     @property
     def folder(self) -> str:
@@ -156,7 +153,7 @@ class Context(Assignment):
 
     def begin(self) -> None:
         """Note that everything is read and the training begins."""
-        self.began()
+        self.patience.begin_work()
 
     @cached_property
     def reports(self) -> Background[Epoch]:

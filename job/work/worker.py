@@ -25,6 +25,7 @@ from job.errors import (
 from job.experiment.task import Element, Key, beyond, resolve
 from job.interrupt import INTERRUPT
 from job.learning import custom_source
+from job.patience import Patience
 from job.sentences import lacks_memory, outside
 from job.settings import Settings, redact
 
@@ -49,7 +50,7 @@ def work(settings: Settings, stage: str, element: Element, model: str | None) ->
         MemoryError: no memory is left.
     """
     url = settings.need("database_url")
-    patience = patience_s(settings)
+    patience = _patience(settings)
     database = Database(url, patience, INTERRUPT.sleep, auth=settings.database_auth)
     registered = found(settings, database)
     key = resolve(registered.experiment, stage, element, model)
@@ -63,7 +64,7 @@ def work(settings: Settings, stage: str, element: Element, model: str | None) ->
         return
     logs.about(attempt=attempt.number)
     log.info("element %d = %s, attempt %d", element.index, key, attempt.number)
-    database.outage_s = settings.outage_s
+    patience.begin_work()
     _do_and_note(settings, registered, attempt)
 
 
@@ -112,12 +113,9 @@ def _do(settings: Settings, registered: Registered, attempt: Attempt) -> None:
         raise
 
 
-def patience_s(settings: Settings) -> float:
-    """Return how many seconds to wait for a server before a task is claimed.
-
-    A device is held meanwhile, and no work can be lost yet. So the wait is shorter than later.
-    """
-    return min(settings.wait_s, settings.outage_s)
+def _patience(settings: Settings) -> Patience:
+    """Return the patience with a server: before there is work to lose, no longer than `wait_s`."""
+    return Patience(settings.outage_s, settings.wait_s)
 
 
 def found(settings: Settings, database: Database, wait_s: float | None = None) -> Registered:
@@ -141,10 +139,10 @@ def found(settings: Settings, database: Database, wait_s: float | None = None) -
 
     with suppress(Missing):
         store_url = settings.need("store_url")
-        store = open_store(store_url, patience_s(settings), INTERRUPT.sleep)
+        store = open_store(store_url, _patience(settings), INTERRUPT.sleep)
         store.get("asked-whether-we-may")
-    patience = settings.wait_s if wait_s is None else wait_s
-    return tasks.patiently(lambda: find(database, name), patience)
+    wait_s = settings.wait_s if wait_s is None else wait_s
+    return tasks.patiently(lambda: find(database, name), wait_s)
 
 
 def _adopt_or_do(settings: Settings, registered: Registered, attempt: Attempt) -> None:
@@ -154,14 +152,12 @@ def _adopt_or_do(settings: Settings, registered: Registered, attempt: Attempt) -
     from job.work.context import Context
     from job.work.results import adopt
 
-    store = open_store(settings.need("store_url"), patience_s(settings), INTERRUPT.sleep)
+    # The database's patience has grown with the claim. This one grows with the first step: the
+    # store cannot hold up any work before.
+    patience = _patience(settings)
+    store = open_store(settings.need("store_url"), patience, INTERRUPT.sleep)
     cache = Cache(store, settings.cache_dir, settings.cache_gb)
-
-    def be_patient() -> None:
-        # Both kinds of store have it; their protocol does not declare it.
-        store.outage_s = settings.outage_s  # pyright: ignore[reportAttributeAccessIssue]
-
-    context = Context(attempt, registered, store, cache, settings.checkpoint_s, be_patient)
+    context = Context(attempt, registered, store, cache, settings.checkpoint_s, patience)
     if attempt.number > 1 and adopt(context):
         return
     if custom := registered.experiment.factories().get(attempt.key.model):

@@ -506,10 +506,11 @@ def test_a_download_that_is_cut(proxy, two, tmp_path):
         store.download("k", tmp_path / "k")
         assert proxy.fault == "pass"
         assert (tmp_path / "k").read_bytes() == content
-    store.outage_s = 0
+    impatient, near = two(outage_s=0)
+    near.put("k", content)
     proxy.set("cut", side="server", after=MB, times=1000)
     with pytest.raises(Unreachable):
-        store.download("k", tmp_path / "no")
+        impatient.download("k", tmp_path / "no")
     assert [p.name for p in tmp_path.iterdir() if p.name.startswith("no")] == []
 
 

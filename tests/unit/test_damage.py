@@ -15,6 +15,7 @@ from job.experiment.specification import parse
 from job.experiment.task import Key
 from job.learning import provenance
 from job.learning.weights import upload
+from job.patience import Patience
 from job.report.collect import _read_samples
 from job.storage.cache import Cache
 from job.storage.folder import FolderStore
@@ -115,7 +116,7 @@ def context_of(store, tmp_path):
     cache = Cache(store, tmp_path / "cache", 1.0)
 
     def make(model: str) -> Context:
-        return Context(Decided(Key(model, "fold", 0)), registered, store, cache, 60)
+        return Context(Decided(Key(model, "fold", 0)), registered, store, cache, 60, Patience(0))
 
     return make
 

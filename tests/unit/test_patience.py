@@ -5,7 +5,8 @@ import time
 import pytest
 
 from job.errors import Invalid, Unreachable
-from job.patience import Delays, Retry
+from job.patience import Delays, Patience, Retry, patience_of
+from job.storage.folder import FolderStore
 
 
 class Waits(list):
@@ -104,3 +105,31 @@ def test_a_signal_ends_the_wait():
 
     with pytest.raises(KeyboardInterrupt):
         Retry(Delays(first_s=5), 60, interrupted, lambda *_: None).call(Fails(9), Unreachable)
+
+
+def test_patience_grows_once_there_is_work_to_lose():
+    """Before the work begins the shorter time counts, then that of an outage."""
+    for idle_s, before in ((60, 60), (9000, 900), (0, 0), (None, 900)):
+        patience = Patience(900, idle_s)
+        assert patience.seconds == before
+        patience.begin_work()
+        assert patience.seconds == 900
+    assert patience_of(5).seconds == 5
+    assert patience_of(patience) is patience
+
+
+def test_who_has_a_patience_follows_it(tmp_path):
+    """A store waits as long as its patience says at the call, longer once that has grown."""
+    waits = Waits()
+    patience = Patience(0.3, 0)
+    (tmp_path / "store").mkdir()
+    store = FolderStore(tmp_path / "store", patience, waits)
+    assert store.listing("") == []
+    (tmp_path / "store").rmdir()  # not mounted any more
+    with pytest.raises(Unreachable):
+        store.listing("")
+    assert waits == []
+    patience.begin_work()
+    with pytest.raises(Unreachable):
+        store.listing("")
+    assert 0 < sum(waits) <= 0.31

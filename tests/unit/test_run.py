@@ -4,6 +4,7 @@ import time
 from types import SimpleNamespace
 
 from job.coordination.attempt import UNJUDGED
+from job.patience import Patience
 from job.work.context import Assignment, Context
 
 
@@ -25,7 +26,8 @@ class Slow:
 def test_a_pruner_sees_the_epochs_before():
     """An epoch that a pruner judges is reported after those before it, sent in the background."""
     attempt = Slow()
-    context = Context(attempt, registered=None, store=None, cache=None, checkpoint_s=60)
+    places = {"registered": None, "store": None, "cache": None}
+    context = Context(attempt, **places, checkpoint_s=60, patience=Patience(0))
     for epoch, pruner in enumerate([None, None, "median"]):
         context.report(epoch, {}, 0.5, UNJUDGED | {"pruner": pruner})
     assert attempt.reported == [0, 1, 2]
