@@ -35,10 +35,6 @@ UNJUDGED: dict[str, Any] = {"pruner": None, "bracket": None, "sign": 1}
 log = logging.getLogger(__name__)
 
 
-def _do_nothing() -> None:
-    pass
-
-
 @dataclass(kw_only=True, eq=False, repr=False)
 class Attempt:
     """The right to work on a task, and every write that needs it.
@@ -54,7 +50,6 @@ class Attempt:
         step: the progress: steps (features: images) that are durable.
         seconds: what the attempt has spent so far, by part.
         lost: set once a renewal was refused.
-        progressed: called when more than before is durable.
     """
 
     database: Database
@@ -67,7 +62,6 @@ class Attempt:
     step: int
     seconds: dict[str, float] = field(default_factory=dict[str, float], init=False)
     lost: threading.Event = field(default_factory=threading.Event, init=False)
-    progressed: Callable[[], None] = field(default_factory=lambda: _do_nothing, init=False)
 
     @property
     def owner(self) -> str:
@@ -127,9 +121,7 @@ class Attempt:
 
         Even if the attempt vanishes after that, it has progressed.
         """
-        if step > self.step:
-            self.step = step
-            self.progressed()
+        self.step = max(step, self.step)
         self.renew()
 
     def check(self) -> None:

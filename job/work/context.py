@@ -1,7 +1,7 @@
 """What a task trains on, and what an attempt at it writes to. Without TensorFlow."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -87,6 +87,10 @@ class Assignment:
             seconds[part] = round(seconds.get(part, 0.0) + max(own, 0.0), 3)
 
 
+def _nothing() -> None:
+    """Do nothing."""
+
+
 @dataclass(frozen=True)
 class Context(Assignment):
     """One attempt at a task: what it trains on, and where it writes."""
@@ -94,6 +98,7 @@ class Context(Assignment):
     attempt: Attempt
     checkpoint_s: float  # seconds between two checkpoints
     patience: Patience  # of the store
+    progressed: Callable[[], None] = _nothing  # called when more than before is durable
 
     @property
     def folder(self) -> str:
@@ -144,8 +149,14 @@ class Context(Assignment):
             self.checkpoint_s,
             self._checkpoint_identity,
             provenance.machine,
-            self.attempt.durable,
+            self._durable,
         )
+
+    def _durable(self, step: int) -> None:
+        """Record that a checkpoint of this step has arrived."""
+        if step > self.attempt.step:
+            self.progressed()
+        self.attempt.durable(step)
 
     def snapshots(self) -> Iterator[Snapshot]:
         """Return what earlier attempts saved, newest first; the first attempt does not look."""

@@ -3,6 +3,7 @@
 import logging
 import traceback
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from job import logs
@@ -74,9 +75,6 @@ def _do_and_note(settings: Settings, registered: Registered, attempt: Attempt) -
     def release() -> None:
         attempt.release("left by the watchdog", patience_s=0.0)
 
-    path = settings.progress_file
-    if path:
-        attempt.progressed = lambda: _touch(path)
     with logs.warned() as warned:
         try:
             with INTERRUPT.last_words(release):
@@ -90,7 +88,7 @@ def _do(settings: Settings, registered: Registered, attempt: Attempt) -> None:
     try:
         with attempt.keep():
             _adopt_or_do(settings, registered, attempt)
-        attempt.progressed()
+        _touch(settings.progress_file)
     except LeaseLost:
         raise
     except (Interrupted, Unreachable, NotReady, Impossible, Invalid) as exc:
@@ -157,7 +155,10 @@ def _adopt_or_do(settings: Settings, registered: Registered, attempt: Attempt) -
     patience = _patience(settings)
     store = open_store(settings.need("store_url"), patience, INTERRUPT.sleep)
     cache = Cache(store, settings.cache_dir, settings.cache_gb)
-    context = Context(attempt, registered, store, cache, settings.checkpoint_s, patience)
+    progressed = partial(_touch, settings.progress_file)
+    context = Context(
+        attempt, registered, store, cache, settings.checkpoint_s, patience, progressed
+    )
     if attempt.number > 1 and adopt(context):
         return
     if custom := registered.experiment.factories().get(attempt.key.model):
@@ -200,8 +201,10 @@ def _note(attempt: Attempt, sentences: list[str]) -> None:
         log.warning("the warnings are only in this log: %s", exc)
 
 
-def _touch(path: str) -> None:
-    """Touch the progress file; a missing folder does not end the work."""
+def _touch(path: str | None) -> None:
+    """Touch the progress file, if there is one; a missing folder does not end the work."""
+    if not path:
+        return
     try:
         Path(path).touch()
     except OSError as exc:
