@@ -2,10 +2,9 @@
 
 from copy import deepcopy
 
-from formats import validator
-from made import ONE_MODEL, make
-
 from job.report.summary import summarise
+from tests.support.formats import validator
+from tests.support.made_reports import ONE_MODEL, make
 
 # Objects whose keys are names of models, parameters or packages.
 OPEN = {"models", "parameters", "values", "versions"}
