@@ -15,6 +15,7 @@ import click
 import schemas
 
 from job.cli.cli import GROUPS, job
+from job.coordination.schema import SCHEMA_VERSION
 from job.errors import EXIT_CODES
 from job.experiment.parameters import AUGMENT, CUSTOM, MODELS, Choice, Kind, Range
 from job.experiment.specification import SECTIONS
@@ -197,7 +198,7 @@ def augment() -> str:
 def tables() -> str:
     """Return the tables of the database: columns, types, and what the schema says of them."""
     schema = (ROOT / "job" / "coordination" / "sql" / "schema.sql").read_text()
-    parts = []
+    parts = [f"Schema version {SCHEMA_VERSION}.\n"]
     for name, body in re.findall(r"^create table (\w+) \((.*?)\);$", schema, re.M | re.S):
         parts.append(f"### {name}\n")
         parts.append(table("column|type|meaning", _columns(body)))

@@ -107,7 +107,7 @@ GROUPS = {
     "Inspect": ("status", "list", "dashboard", "verify"),
     "Use a model": ("predict", "export"),
     "Repair and clean up": ("retry", "repair", "gc", "drop"),
-    "Provide a database": ("serve",),
+    "Provide a database": ("serve", "migrate"),
 }
 
 

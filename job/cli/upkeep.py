@@ -1,4 +1,4 @@
-"""The commands that look after experiments: retry, verify, repair, gc, drop."""
+"""The commands that look after experiments: migrate, retry, verify, repair, gc, drop."""
 
 import json
 import secrets
@@ -224,4 +224,32 @@ def drop(settings, name):
     say(f"{name} is removed")
 
 
-COMMANDS = (retry, verify, repair, gc, drop)
+@click.command()
+@click.option("--dry-run", is_flag=True, help="print the SQL, change nothing")
+@where("database_url", or_local=True)
+def migrate(settings, dry_run):
+    """Bring the tables of an older version of this program up to date.
+
+    All of it is one transaction: it is done, or nothing is changed. `job prepare` does the same.
+    Let workers end first: those of the older version refuse the new tables.
+
+    Example: job migrate --dry-run
+    """
+    from job.coordination.schema import SCHEMA_VERSION
+
+    database = database_of(settings)
+    migrations = database.migrate(dry_run)
+    for migration in migrations:
+        if dry_run:
+            say(f"-- {migration.name}.sql", *migration.sql.splitlines(), "")
+        else:
+            say(f"applied: {migration.name}")
+    if dry_run and migrations:
+        say(
+            f"-- {len(migrations)} to apply, to schema version {SCHEMA_VERSION}; nothing is changed"
+        )
+    else:
+        say(f"the tables in {database.where} have schema version {SCHEMA_VERSION}")
+
+
+COMMANDS = (migrate, retry, verify, repair, gc, drop)

@@ -19,15 +19,18 @@ import psycopg2.errors
 import psycopg2.extras
 from psycopg2 import extensions
 
-from job.coordination import schema
+from job.coordination import migrations, schema
 from job.coordination.address import SCRAM, read_url
 from job.coordination.connection import LIMITS, Burst, Cursor, Limits, Row, lend
+from job.coordination.migrations import Migration
 from job.coordination.place import Place, look, ready
 from job.coordination.trouble import first_words, translate
 from job.errors import Invalid, NotReady, Unreachable
 from job.patience import Delays, Patience, Retry, Sleep, patience_of, warn_with
 
 DELAYS = Delays(first_s=0.2)
+# The longest silence of the server while it changes tables: an index of a hundred million rows.
+MIGRATION_S = 3600.0
 
 T = TypeVar("T")
 Work = Callable[[Cursor], T]
@@ -225,7 +228,7 @@ class Database:
             raise translate(exc, self.where) from exc
 
     def check_schema(self) -> None:
-        """Raise `NotReady` without tables and `Invalid` for another version of them."""
+        """Raise `NotReady` without tables, and `Invalid` for another version of them."""
         self.check_version(self.rows("select version from job_schema"))
 
     def check_version(self, rows: Sequence[Row]) -> None:
@@ -233,10 +236,11 @@ class Database:
         schema.check_version(rows, self.where)
 
     def create_schema(self) -> None:
-        """Create the tables unless they are there, and the indexes that older ones lack.
+        """Create the tables unless they are there; migrate those of an older version.
 
         Any number of processes may do so at once.
-        Raises: Invalid for a server that is too old, or a place that is not ours alone.
+        Raises: Invalid for a server that is too old, a place that is not ours alone, or tables of
+            a version that cannot be migrated.
         """
 
         def work(cursor: Cursor) -> None:
@@ -244,13 +248,38 @@ class Database:
             alone(cursor, "schema")
             place = self._known_place()
             ready(cursor, place, self.where)
-            if schema.has_tables(cursor):
-                schema.complete(cursor, place, self.where)
-            else:
+            if not schema.has_tables(cursor):
                 schema.make(cursor, place, self.where)
 
         self.run(work)
+        self.migrate()
         self.check_schema()
+
+    def migrate(self, dry_run: bool = False) -> list[Migration]:
+        """Bring the tables to the newest version, in one transaction; return what was applied.
+
+        Any number of processes may do so at once.
+
+        Args: dry_run: change nothing, and return what would be applied.
+        Raises: NotReady without tables; Invalid for tables of a version that cannot be migrated, or
+            of another role.
+        """
+        lacking = self.run(lambda cursor: migrations.pending(cursor, self.where))
+        if dry_run or not lacking:
+            return lacking
+
+        def work(cursor: Cursor) -> list[Migration]:
+            alone(cursor, "schema")
+            ready(cursor, self._known_place(), self.where)
+            return migrations.migrate(cursor, self.where)
+
+        return self._slow().run(work)
+
+    def _slow(self) -> "Database":
+        """Return the same database, for a statement that may take long, such as a new index."""
+        slow = copy.copy(self)
+        slow._limits = dataclasses.replace(self._limits, answer_s=MIGRATION_S)
+        return slow
 
     def may_prepare(self) -> None:
         """Raise `Invalid` where `create_schema` would be refused."""

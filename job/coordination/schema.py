@@ -5,28 +5,20 @@ import logging
 import re
 from collections.abc import Sequence
 from functools import cache
-from typing import NamedTuple
 
 from job.coordination.connection import Cursor, Row
 from job.coordination.place import OWN, Place
-from job.coordination.statements import queries, text
+from job.coordination.statements import text
 from job.errors import Invalid
 
-SCHEMA_VERSION = 3
+# Of schema.sql, and of the last migration.
+SCHEMA_VERSION = 4
+# The one that the first migration begins with.
+OLDEST_VERSION = 3
 # Our statements need 11; tried with 15 and 18.
 OLDEST_POSTGRESQL = 120000
 
-SQL = queries("place")
-
 log = logging.getLogger(__name__)
-
-
-class Index(NamedTuple):
-    """An index of schema.sql."""
-
-    name: str
-    table: str
-    statement: str
 
 
 def check_server(cursor: Cursor, where: str) -> None:
@@ -46,13 +38,39 @@ def check_version(rows: Sequence[Row], where: str) -> None:
         rows: what `job_schema` holds, with `version`.
         where: the database's URL without user, password and parameters.
     """
-    version = rows[0]["version"] if rows else "none"
-    if version != SCHEMA_VERSION:
+    version = check_reachable(rows, where)
+    if version < SCHEMA_VERSION:
         raise Invalid(
             f"the tables in {where} have schema version {version}, but this program expects"
-            f" {SCHEMA_VERSION}: use the version that made them, or an empty database and"
-            " `job prepare`"
+            f" {SCHEMA_VERSION}: run `job migrate`, or `job prepare` with an experiment's file"
         )
+
+
+def check_reachable(rows: Sequence[Row], where: str) -> int:
+    """Return the version of the tables. Raises: Invalid unless this program can migrate them.
+
+    Args:
+        rows: what `job_schema` holds, with `version`.
+        where: the database's URL without user, password and parameters.
+    """
+    if not rows:
+        raise Invalid(
+            f"the tables in {where} have no schema version: restore a backup, or use an empty"
+            " database and `job prepare`"
+        )
+    version = rows[0]["version"]
+    if version > SCHEMA_VERSION:
+        raise Invalid(
+            f"the tables in {where} have schema version {version}, but this program expects"
+            f" {SCHEMA_VERSION}: use the newer version of `job` that migrated them"
+        )
+    if version < OLDEST_VERSION:
+        raise Invalid(
+            f"the tables in {where} have schema version {version}, and this program can migrate"
+            f" from {OLDEST_VERSION} on: use the version of `job` that made them, or an empty"
+            " database and `job prepare`"
+        )
+    return version
 
 
 def has_tables(cursor: Cursor) -> bool:
@@ -79,25 +97,6 @@ def make(cursor: Cursor, place: Place, where: str) -> None:
     path = f"{place.schema}, pg_temp"
     cursor.execute(f"set local search_path = {path}; {text('functions')}; {text('schema')}")
     cursor.execute("insert into job_schema (version) values (%s)", (SCHEMA_VERSION,))
-
-
-def complete(cursor: Cursor, place: Place, where: str) -> None:
-    """Bring the tables of an earlier version up to date: their functions and indexes."""
-    cursor.execute(SQL["unfixed"], {"schema": place.schema})
-    if cursor.fetchone():
-        cursor.execute(text("functions"))
-    for index in _indexes():
-        cursor.execute(SQL["lacks_index"], {"name": index.name, "table": index.table})
-        if cursor.fetchone():
-            log.info("the database %s gets an index: %s", where, index.name)
-            cursor.execute(index.statement)
-
-
-@cache
-def _indexes() -> list[Index]:
-    """Return the indexes of schema.sql."""
-    matches = re.finditer(r"^create index (\w+) on (\w+) .*;", text("schema"), re.MULTILINE)
-    return [Index(m[1], m[2], m[0]) for m in matches]
 
 
 @cache

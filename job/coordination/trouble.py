@@ -96,8 +96,9 @@ def _permanent_state(state: str, first: str, where: str) -> Invalid | None:
         )
     if state in CHANGED:
         return Invalid(
-            f"the database {where} is not as `job prepare` made it: {first};"
-            " restore a backup, or use an empty database"
+            f"the database {where} is not as this version of `job` made it: {first};"
+            " if a newer one has migrated it, use that; otherwise restore a backup, or use an"
+            " empty database"
         )
     return None
 

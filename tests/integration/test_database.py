@@ -472,32 +472,6 @@ def test_a_burst_shares_one_connection(database_url):
     assert database.rows(backend) != third
 
 
-def test_an_older_database_gets_the_indexes_it_lacks(database_url):
-    """The owner's `prepare` adds missing indexes to an older database, and keeps existing ones.
-
-    A role that may only use the tables is not asked to add them.
-    """
-    database = Database(database_url)
-    database.create_schema()
-    names = ["epoch_values", "task_best", "task_states"]
-    indexes = f"select oid, relname from pg_class where relname in {tuple(names)} order by relname"
-    created = database.rows(indexes)
-    assert [row["relname"] for row in created] == names
-    database.create_schema()
-    assert database.rows(indexes) == created
-    database.rows("drop index task_states, epoch_values")
-    with role(database_url) as url:
-        name = url[len("postgresql://") :].partition(":")[0]
-        for right in ("usage on schema job", "select on all tables in schema job"):
-            database.rows(f"grant {right} to {name}")
-        Database(url).create_schema()
-        for right in ("select on all tables in schema job", "usage on schema job"):
-            database.rows(f"revoke {right} from {name}")
-    assert len(database.rows(indexes)) == 1
-    database.create_schema()
-    assert [row["relname"] for row in database.rows(indexes)] == names
-
-
 def test_preparers_wait_for_a_slow_one(database_url):
     """Preparers succeed after another one that holds the locks longer than a statement may wait."""
     database = Database(database_url)

@@ -52,17 +52,8 @@ left join pg_catalog.pg_namespace n on pg_catalog.quote_ident(n.nspname::text) =
 left join pg_catalog.pg_roles o on o.oid = n.nspowner
 where d.datname = pg_catalog.current_database()
 
--- name: unfixed
--- Functions of earlier versions that we may replace: they search for tables by the path of the role
--- that fires them.
-select 1 from pg_catalog.pg_proc p
-where p.proname in ('optuna_follows_task', 'optuna_follows_epoch')
-  and p.pronamespace = pg_catalog.to_regnamespace(%(schema)s::text)::oid
-  and p.proconfig is null and pg_catalog.pg_has_role(p.proowner, 'USAGE'::text)
-
--- name: lacks_index
--- Whether an index of a later version is missing, on a table that we may change.
-select from pg_catalog.pg_class
-where oid = pg_catalog.to_regclass(%(table)s::text)::oid
-  and pg_catalog.to_regclass(%(name)s::text) is null
-  and pg_catalog.pg_has_role(relowner, 'USAGE'::text)
+-- name: owner
+-- Whose our tables are, and whether we may change them.
+select o.rolname::text as owner, pg_catalog.pg_has_role(o.oid, 'USAGE'::text) as ours
+from pg_catalog.pg_class c join pg_catalog.pg_roles o on o.oid = c.relowner
+where c.oid = pg_catalog.to_regclass('job_schema'::text)::oid

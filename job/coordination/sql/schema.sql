@@ -1,5 +1,6 @@
--- Our tables, beside Optuna's in one database. The task decides. Optuna's rows follow it by
--- trigger, in the same transaction, so that no crash can come between them.
+-- Our tables as of the newest version, beside Optuna's in one database. The task decides. Optuna's
+-- rows follow it by trigger, in the same transaction, so that no crash can come between them.
+-- Whoever changes this file adds a migration that makes the same of the version before.
 
 create table job_schema (version int primary key);
 
@@ -97,12 +98,11 @@ create table opening (
 );
 
 -- For reads that would cost more with every finished trial: a sampler's, a pruner's, and what is
--- left. `job prepare` adds the indexes that an older database lacks.
+-- left.
 create index task_best on task (experiment, model, value) where stage = 'trial' and state = 'complete';
 create index task_spread on task (experiment, model, (mod(index::bigint * 2654435769, 4294967296))) where stage = 'trial' and parameters is not null;
-create index task_running on task (experiment, model) where stage = 'trial' and state = 'running';
 create index task_states on task (experiment, state, model, stage, index);
-create index epoch_rivals on epoch (experiment, model, epoch, bracket) where stage = 'trial';
+create index epoch_rivals on epoch (experiment, model, epoch, bracket) where bracket is not null;
 create index epoch_values on epoch (experiment, model, epoch, index) include (value) where stage = 'trial';
 
 create trigger optuna_follows_task after update of state, parameters, value, reason on task
