@@ -3,10 +3,10 @@
 All of it comes from the database, and every number is of one moment.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from job.coordination.connection import Cursor
+from job.coordination import snapshot
 from job.coordination.counts import STATES, Stages, by_stage, reachable, undecided
 from job.coordination.database import Database
 from job.coordination.estimate import expected_s, speeds, time_left
@@ -28,13 +28,15 @@ Rows = list[dict[str, Any]]
 def collect(database: Database, registered: Registered) -> dict[str, Any]:
     """Return the state of an experiment, as `job status --json` gives it."""
     experiment = registered.experiment
-    values = {
-        "experiment": registered.id,
-        "sign": experiment.sign,
-        "window_s": WINDOW_S,
-        "models": list(experiment.models),
-    }
-    rows = database.run(lambda cursor: _snapshot(cursor, (*TASKS, *RESULTS), values))
+    rows = snapshot.read(
+        database,
+        SQL,
+        (*TASKS, *RESULTS),
+        experiment=registered.id,
+        sign=experiment.sign,
+        window_s=WINDOW_S,
+        models=list(experiment.models),
+    )
     stages = by_stage(rows["states"])
     return {
         "experiment": experiment.name,
@@ -93,8 +95,7 @@ def _results(rows: Mapping[str, Rows], model: str, folds: int) -> dict[str, Any]
 def experiments(database: Database) -> list[dict[str, Any]]:
     """Return every experiment of the database, oldest first, as `job list --json` gives it."""
     database.check_schema()
-    names = ("experiments", "all_states", "scores")
-    rows = database.run(lambda cursor: _snapshot(cursor, names, {}))
+    rows = snapshot.read(database, SQL, ("experiments", "all_states", "scores"))
 
     def of(name: str, experiment: str) -> Rows:
         return [row for row in rows[name] if row["experiment"] == experiment]
@@ -148,13 +149,3 @@ def _best(scores: Rows, column: str, upwards: bool) -> dict[str, Any] | None:
         return None
     best = (max if upwards else min)(scored, key=lambda row: row[column])
     return {"model": best["model"], "value": best[column]}
-
-
-def _snapshot(cursor: Cursor, names: Sequence[str], values: Mapping[str, Any]) -> dict[str, Rows]:
-    """Return the rows of several statements, read at one moment: no number contradicts another."""
-    cursor.execute(SQL["snapshot"])
-    rows: dict[str, Rows] = {}
-    for name in names:
-        cursor.execute(SQL[name], values)
-        rows[name] = [dict(row) for row in cursor.fetchall()]
-    return rows

@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 
+from job.coordination import snapshot
 from job.coordination.database import Database
 from job.coordination.registered import Registered
 from job.coordination.statements import queries
@@ -18,11 +19,12 @@ from job.storage import paths
 from job.storage.store import Store
 
 SQL = queries("report")
+TABLES = ("tasks", "attempts", "epochs", "selections", "openings")
 
 
 def collect(database: Database, store: Store, registered: Registered) -> Collected:
     """Return everything that a report of this experiment is made of, as of one moment."""
-    rows = database.run(lambda cursor: _snapshot(cursor, registered.id))
+    rows = snapshot.read(database, SQL, TABLES, experiment=registered.id)
     collected = Collected(
         registered.id,
         registered.experiment,
@@ -37,16 +39,6 @@ def collect(database: Database, store: Store, registered: Registered) -> Collect
         read_best_trial(store, model, collected)
     collected.samples = _read_samples(store, registered.data, collected.problems)
     return collected
-
-
-def _snapshot(cursor, experiment: str) -> dict[str, list[dict]]:
-    """Read every table at one moment, so that no figure contradicts another."""
-    cursor.execute(SQL["snapshot"])
-    rows = {}
-    for name in ("tasks", "attempts", "epochs", "selections", "openings"):
-        cursor.execute(SQL[name], {"experiment": experiment})
-        rows[name] = [dict(row) for row in cursor.fetchall()]
-    return rows
 
 
 def _models(experiment: Experiment, rows: dict[str, list[dict]]) -> dict[str, Model]:

@@ -9,6 +9,7 @@ from job.coordination.attempt import UNDONE
 from job.coordination.database import Database
 from job.coordination.outcome import DECIDED
 from job.coordination.registered import Registered
+from job.coordination.snapshot import Rows, within
 from job.coordination.statements import queries
 from job.errors import Invalid, Missing, UsageError
 from job.experiment.experiment import Experiment
@@ -131,7 +132,7 @@ def read(
     database.check_schema()
     experiments: list[Recorded] = []
     unreadable: list[Promise] = []
-    for row, tables in database.run(lambda cursor: _snapshot(cursor, name, deep)):
+    for row, tables in within(database, SQL, lambda rows: _read_all(rows, name, deep)):
         try:
             data = Prepared.from_stored(row["data"])
         except UNREADABLE as exc:
@@ -174,15 +175,9 @@ def first_few(values: Iterable[object]) -> str:
     return text
 
 
-def _snapshot(cursor: Any, name: str | None, deep: bool) -> list[tuple[dict, dict[str, list]]]:
-    """Read every table as of one moment, so that no worker's later write contradicts it."""
-
-    def rows(statement: str, **values: object) -> list[dict]:
-        cursor.execute(SQL[statement], values)
-        return [dict(row) for row in cursor.fetchall()]
-
-    cursor.execute(SQL["snapshot"])
-    snapshot: list[tuple[dict, dict[str, list]]] = []
+def _read_all(rows: Rows, name: str | None, deep: bool) -> list[tuple[dict, dict[str, list]]]:
+    """Return the row of each experiment with the rows of its tables by name."""
+    found: list[tuple[dict, dict[str, list]]] = []
     for row in rows("experiments", name=name):
         own = {"experiment": row["id"]}
         tables = {
@@ -192,8 +187,8 @@ def _snapshot(cursor: Any, name: str | None, deep: bool) -> list[tuple[dict, dic
         tables["studies"] = rows("studies", name=row["name"])
         for study in tables["studies"]:
             study["trials"] = rows("trials", study=study["study_id"])
-        snapshot.append((row, tables))
-    return snapshot
+        found.append((row, tables))
+    return found
 
 
 def _assemble(row: dict[str, Any], data: Prepared, tables: dict[str, list]) -> Recorded:

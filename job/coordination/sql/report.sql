@@ -1,8 +1,5 @@
 -- What a report reads: all of one experiment, in one read-only snapshot. Nothing here writes.
 
--- name: snapshot
-set transaction isolation level repeatable read, read only
-
 -- name: tasks
 select model, stage, index, state, attempt, parameters, value, metrics, artifact, reason
 from task

@@ -1,9 +1,6 @@
 -- What `job status` and `job list` show. Nothing here writes. Everything is counted here: ten
 -- thousand tasks become a few rows.
 
--- name: snapshot
-set transaction isolation level repeatable read, read only
-
 -- name: states
 select stage, model, state, count(*)::int as tasks from task where experiment = %(experiment)s
 group by stage, model, state order by model

@@ -1,8 +1,5 @@
 -- What `job verify` and `job gc` read, each in one read-only snapshot. Nothing here writes.
 
--- name: snapshot
-set transaction isolation level repeatable read, read only
-
 -- name: experiments
 select id, name, spec, fingerprint, data, weights, splits from experiment
 where %(name)s::text is null or name = %(name)s

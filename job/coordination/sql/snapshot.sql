@@ -1,0 +1,2 @@
+-- name: one_moment
+set transaction isolation level repeatable read, read only
