@@ -1,6 +1,6 @@
--- Two indexes less to write. `task_states` finds the running trials as well as `task_running` did,
--- and only hyperband's epochs have rivals. It also brings what databases of version 3 may lack:
--- their later indexes, and trigger functions that search our tables only.
+-- Fewer indexes to write. `task_states` finds the running trials as well as `task_running` did, and
+-- only hyperband's epochs have rivals. It also adds what databases of version 3 may lack: indexes,
+-- and trigger functions that search our tables only.
 
 -- All at once: a worker's statement runs before all of this, or after it.
 lock table task, epoch in access exclusive mode;
