@@ -9,6 +9,7 @@ from job.coordination.attempt import UNDONE
 from job.coordination.database import Database
 from job.coordination.outcome import DECIDED
 from job.coordination.registered import Registered
+from job.coordination.rows import AttemptRow, OpeningRow, SelectionRow, TaskRow
 from job.coordination.snapshot import Rows, within
 from job.coordination.statements import queries
 from job.errors import Invalid, Missing, UsageError
@@ -28,35 +29,35 @@ MOST_SHOWN = 8
 
 @dataclass
 class Task:
-    """One task with its attempts and epochs; `row` is its row, columns by name."""
+    """One task with its attempts and epochs."""
 
     key: Key
-    row: dict[str, Any]
-    attempts: list[dict[str, Any]] = field(default_factory=list)
+    row: TaskRow
+    attempts: list[AttemptRow] = field(default_factory=list)
     # Column -> one value per epoch, in order.
     epochs: dict[str, list] = field(default_factory=lambda: {k: [] for k in EPOCH_COLUMNS})
 
     @property
     def decided(self) -> bool:
         """Tell whether the task is complete or pruned."""
-        return self.row["state"] in DECIDED
+        return self.row.state in DECIDED
 
     @property
     def diverged(self) -> bool:
         """Tell whether the loss of a trial was not finite: it ended as pruned, without files."""
-        return self.row["state"] == "pruned" and str(self.row["reason"]).startswith("diverged")
+        return self.row.state == "pruned" and str(self.row.reason).startswith("diverged")
 
     @property
-    def undone(self) -> list[dict[str, Any]]:
+    def undone(self) -> list[AttemptRow]:
         """The attempts that had decided the task before `job repair` reset it."""
-        return [a for a in self.attempts if str(a["reason"]).startswith(UNDONE)]
+        return [a for a in self.attempts if str(a.reason).startswith(UNDONE)]
 
     @property
     def first_finished(self) -> datetime | None:
         """When the task was first decided or failed; None if it never was."""
-        ends = [a["ended"] for a in self.undone]
-        if self.row["finished"] is not None:
-            ends.append(self.row["finished"])
+        ends = [a.ended for a in self.undone if a.ended is not None]
+        if self.row.finished is not None:
+            ends.append(self.row.finished)
         return min(ends, default=None)
 
     @property
@@ -65,12 +66,12 @@ class Task:
 
         Then an epoch that is trained again gives the same numbers.
         """
-        return provenance.exact([a["machine"] for a in self.attempts if a["machine"]])
+        return provenance.exact([a.machine for a in self.attempts if a.machine])
 
     @property
     def files(self) -> dict[str, dict[str, Any]]:
         """The files in the store that the row names, by name; {} while the task is not decided."""
-        artifact = self.row["artifact"]
+        artifact = self.row.artifact
         return artifact if self.decided and isinstance(artifact, dict) else {}
 
 
@@ -83,9 +84,9 @@ class Recorded:
     spec: dict[str, Any]
     data: dict[str, Any]
     tasks: dict[Key, Task]
-    # Model -> row.
-    selections: dict[str, dict[str, Any]]
-    openings: list[dict[str, Any]]
+    # By model.
+    selections: dict[str, SelectionRow]
+    openings: list[OpeningRow]
     # Model -> row of Optuna's study, with its directions and trials.
     studies: dict[str, dict[str, Any]]
 
@@ -102,7 +103,7 @@ class Recorded:
 
     def parameters(self, task: Task) -> dict[str, Any]:
         """Return all parameters of a task: the experiment's fixed ones and its own."""
-        return self.experiment.fixed(task.key.model) | (task.row["parameters"] or {})
+        return self.experiment.fixed(task.key.model) | (task.row.parameters or {})
 
 
 @dataclass
@@ -200,16 +201,15 @@ def _assemble(row: dict[str, Any], data: Prepared, tables: dict[str, list]) -> R
         row["weights"],
         row["splits"],
     )
-    tasks = {_key(task): Task(_key(task), task) for task in tables["tasks"]}
+    tasks = {_key(task): Task(_key(task), TaskRow(**task)) for task in tables["tasks"]}
     for attempt in tables["attempts"]:
-        tasks[_key(attempt)].attempts.append(attempt)
+        tasks[_key(attempt)].attempts.append(AttemptRow(**attempt))
     for epochs in tables["epochs"]:
         tasks[_key(epochs)].epochs = {column: epochs[column] or [] for column in EPOCH_COLUMNS}
-    selections = {selection["model"]: selection for selection in tables["selections"]}
+    selections = {found["model"]: SelectionRow(**found) for found in tables["selections"]}
+    openings = [OpeningRow(**found) for found in tables["openings"]]
     studies = {study["study_name"].partition("/")[2]: study for study in tables["studies"]}
-    return Recorded(
-        registered, row["spec"], row["data"], tasks, selections, tables["openings"], studies
-    )
+    return Recorded(registered, row["spec"], row["data"], tasks, selections, openings, studies)
 
 
 def _key(row: dict[str, Any]) -> Key:

@@ -35,7 +35,7 @@ def _epochs(recorded: Recorded, task: Task) -> Iterator[str]:
 
 
 def _count(task: Task, due: int) -> Iterator[str]:
-    state = task.row["state"]
+    state = task.row.state
     epochs = task.epochs["epoch"]
     count = len(epochs)
     if epochs != list(range(count)):
@@ -46,7 +46,7 @@ def _count(task: Task, due: int) -> Iterator[str]:
 
 def _pruning(task: Task) -> Iterator[str]:
     """Check that the last epoch, and no other, says that a trial was pruned there."""
-    state = task.row["state"]
+    state = task.row.state
     epochs = task.epochs["epoch"]
     marks = zip(epochs, task.epochs["pruned"], strict=True)
     pruned = [epoch for epoch, is_pruned in marks if is_pruned]
@@ -64,23 +64,23 @@ def _value(task: Task) -> Iterator[str]:
     """Check that a decided task has a value, and that it is the one of its last epoch."""
     if not task.decided:
         return
-    value = task.row["value"]
+    value = task.row.value
     if task.epochs["epoch"] and task.exact and not task.diverged:
         last = task.epochs["value"][-1]
         if last not in (None, value):
             yield f"has the value {value}, but its last epoch has {last}"
     if value is None and not task.diverged and task.key.stage != "features":
-        yield f"is {task.row['state']} without a value"
+        yield f"is {task.row.state} without a value"
 
 
 def _attempts_within(task: Task) -> Iterator[str]:
     """Check that no attempt reached a step beyond the progress of its task."""
-    progress = task.row["progress"]
+    progress = task.row.progress
     for a in task.attempts:
-        if not 0 <= a["first_step"] <= a["last_step"] <= progress:
+        if not 0 <= a.first_step <= a.last_step <= progress:
             yield (
-                f"is at step {progress}, but its attempt {a['number']} went"
-                f" from {a['first_step']} to {a['last_step']}"
+                f"is at step {progress}, but its attempt {a.number} went"
+                f" from {a.first_step} to {a.last_step}"
             )
 
 
@@ -90,6 +90,6 @@ def _within_plan(recorded: Recorded, task: Task, due: int) -> Iterator[str]:
     if "batch_size" not in parameters:
         return
     steps = math.ceil(recorded.registered.data.train / parameters["batch_size"]) * due
-    progress = task.row["progress"]
+    progress = task.row.progress
     if task.key.stage != "features" and progress > steps:
         yield f"is at step {progress}, beyond the {steps} of its plan"

@@ -44,12 +44,12 @@ def rows(recorded: Recorded, known: Secrets) -> Iterator[str]:
     experiment = [recorded.spec, recorded.data, registered.weights, registered.splits]
     yield from _search_row(known, "the experiment's row", experiment)
     for task in recorded.tasks.values():
-        yield from _search_row(known, str(task.key), task.row)
+        yield from _search_row(known, str(task.key), vars(task.row))
         for attempt in task.attempts:
-            subject = f"{task.key}, attempt {attempt['number']},"
-            yield from _search_row(known, subject, attempt)
+            subject = f"{task.key}, attempt {attempt.number},"
+            yield from _search_row(known, subject, vars(attempt))
     for selection in recorded.selections.values():
-        yield from _search_row(known, f"the selection of {selection['model']}", selection)
+        yield from _search_row(known, f"the selection of {selection.model}", vars(selection))
 
 
 def texts(store: Store, listing: Listing, known: Secrets) -> Iterator[str]:

@@ -92,7 +92,7 @@ def folder_number(recorded: Recorded, task: Task) -> int | None:
     if found is None:
         return None
     number, owner = found
-    return number if owner or 1 <= number <= task.row["attempt"] else None
+    return number if owner or 1 <= number <= task.row.attempt else None
 
 
 def named(recorded: Recorded, task: Task) -> list[str]:

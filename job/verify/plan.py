@@ -6,6 +6,7 @@ from typing import Any
 
 from job.coordination import study
 from job.coordination.outcome import DECIDED
+from job.coordination.rows import TaskRow
 from job.experiment.experiment import STAGES
 from job.verify.collect import Recorded, Task, first_few, sentences
 
@@ -15,7 +16,7 @@ OPTUNA_STATES = {"running": "RUNNING", "complete": "COMPLETE", "pruned": "PRUNED
 def describe_tasks(recorded: Recorded) -> str:
     """Return how many tasks each stage has, and how many of all are decided or failed."""
     stages = Counter(task.key.stage for task in recorded.tasks.values())
-    states = Counter(task.row["state"] for task in recorded.tasks.values())
+    states = Counter(task.row.state for task in recorded.tasks.values())
     tasks = ", ".join(f"{stages[stage]} {stage}" for stage in STAGES if stages[stage])
     failed = f", {states['failed']} failed" if states["failed"] else ""
     return f"{tasks} tasks, {sum(states[s] for s in DECIDED)} decided{failed}"
@@ -50,7 +51,7 @@ def _study(recorded: Recorded, model: str) -> Iterator[str]:
     direction = recorded.experiment.direction
     if [str(d).lower() for d in found["directions"]] != [direction]:
         yield f"has the direction {', '.join(map(str, found['directions']))}, not {direction}"
-    tasks = {t.row["optuna_trial_id"]: t for t in recorded.stage("trial", model)}
+    tasks = {t.row.optuna_trial_id: t for t in recorded.stage("trial", model)}
     planned = recorded.experiment.search.trials
     if len(found["trials"]) != planned:
         yield f"has {len(found['trials'])} trials, not {planned}"
@@ -70,27 +71,27 @@ def _trial(recorded: Recorded, task: Task, trial: dict[str, Any]) -> Iterator[st
     if trial["number"] != task.key.index:
         yield f"is bound to {task.key}: number and index differ"
     if trial["state"] != _optuna_state(row):
-        yield f"is {trial['state']}, but its task is {row['state']}"
-    value = [row["value"]] if task.decided and row["value"] is not None else []
+        yield f"is {trial['state']}, but its task is {row.state}"
+    value = [row.value] if task.decided and row.value is not None else []
     if (trial["values"] or []) != value:
-        yield f"has the value {trial['values']}, but its task has {row['value']}"
+        yield f"has the value {trial['values']}, but its task has {row.value}"
     space = study.distributions(recorded.experiment, task.key.model)
     parameters = {
         name: float(space[name].to_internal_repr(value))
-        for name, value in (row["parameters"] or {}).items()
+        for name, value in (row.parameters or {}).items()
     }
-    if task.decided and row["parameters"] is None:
+    if task.decided and row.parameters is None:
         yield f"is {trial['state']}, but its task has no parameters"
     if (trial["parameters"] or {}) != parameters:
-        yield f"has other parameters than its task ({row['parameters']})"
+        yield f"has other parameters than its task ({row.parameters})"
     if (trial["steps"] or {}) != _steps(task):
         yield "has intermediate values that differ from the epochs of its task"
 
 
-def _optuna_state(row: dict[str, Any]) -> str:
+def _optuna_state(row: TaskRow) -> str:
     """Return the state that Optuna has for the trial of a task."""
-    unstarted = "WAITING" if row["parameters"] is None else "RUNNING"
-    return OPTUNA_STATES.get(row["state"]) or unstarted
+    unstarted = "WAITING" if row.parameters is None else "RUNNING"
+    return OPTUNA_STATES.get(row.state) or unstarted
 
 
 def _steps(task: Task) -> dict[str, float]:

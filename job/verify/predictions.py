@@ -35,7 +35,7 @@ class Predictions:
             yield from self._test_part(labels, rows)
         else:
             yield from self._training_part(task, labels, rows)
-        if task.key.stage == "fold" and task.row["state"] == "complete":
+        if task.key.stage == "fold" and task.row.state == "complete":
             self.left_out[task.key.model][task.key.index] = rows
         yield from self._scores(task, labels, probabilities)
         yield from self._steps(task, len(rows))
@@ -59,7 +59,7 @@ class Predictions:
 
     def _scores(self, task: Task, labels: np.ndarray, probabilities: np.ndarray) -> Iterator[str]:
         """Check the metrics and the value of a task against its predictions."""
-        metrics = task.row["metrics"]
+        metrics = task.row.metrics
         method = self.recorded.experiment.method
         weights = np.ones((1, len(labels)), np.float32)
         auc = metrics.get("roc_auc") is not None
@@ -70,7 +70,7 @@ class Predictions:
             score = float(scores[name][0])
             if not _is_close(score, metrics[name]):
                 yield f"gives {name} {score:.6g}, but {metrics[name]:.6g} is stored"
-        value = task.row["value"]
+        value = task.row.score
         metric = self.recorded.experiment.search.metric
         score = evaluate.score(metric, labels, probabilities, method=method)
         if not _is_close(score, value):
@@ -83,10 +83,10 @@ class Predictions:
         left_out = 0 if task.key.stage == "final" else predicted
         trained = self.recorded.registered.data.train - left_out
         steps = math.ceil(trained / batch_size) * epochs
-        if task.row["progress"] != steps:
+        if task.row.progress != steps:
             yield (
                 f"comes from {trained} training images in {epochs} epochs, or {steps} steps,"
-                f" but the task is at step {task.row['progress']}"
+                f" but the task is at step {task.row.progress}"
             )
 
     def partition(self, model: str) -> Iterator[str]:

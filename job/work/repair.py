@@ -57,7 +57,7 @@ def losses(recorded: Recorded, store: Store, deep: bool) -> Iterator[Loss]:
             noted = {}
             why = f"its row's list of files cannot be read: {type(exc).__name__} {exc}"
         if why or noted != task.files:
-            yield Loss(task.key, why, task.row["artifact"], noted)
+            yield Loss(task.key, why, task.row.artifact, noted)
 
 
 def lost_data(recorded: Recorded, store: Store) -> list[str]:
