@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 from job.coordination.attempt import UNDONE
 from job.coordination.database import Database
@@ -19,6 +19,7 @@ from job.experiment.specification import from_stored
 from job.experiment.task import Key
 from job.learning import provenance
 from job.learning.checkpoint import Damaged
+from job.learning.result_format import Machine
 from job.sentences import UNREADABLE
 
 SQL = queries("verify")
@@ -66,7 +67,8 @@ class Task:
 
         Then an epoch that is trained again gives the same numbers.
         """
-        return provenance.exact([a.machine for a in self.attempts if a.machine])
+        machines = [a.machine for a in self.attempts if a.machine]
+        return provenance.exact(cast("list[Machine]", machines))
 
     @property
     def files(self) -> dict[str, dict[str, Any]]:

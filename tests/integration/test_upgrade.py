@@ -11,8 +11,6 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from refusal import role
-from wire import Wire, through
 
 from job.coordination import migrations, schema
 from job.coordination.database import Database
@@ -21,6 +19,8 @@ from job.coordination.tasks import Tasks
 from job.errors import Invalid, NotReady
 from job.experiment.task import Key
 from job.local.postgres import binaries
+from tests.support.refusals import role
+from tests.support.wire import Wire, through
 
 OLD = Path(__file__).parent / "schema_3"
 # All that makes up a table, but the order of its columns.
