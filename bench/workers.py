@@ -13,7 +13,7 @@ from job.experiment.specification import parse
 from job.experiment.task import Key
 from job.patience import Patience
 from job.settings import Settings
-from job.work.prepare import _register
+from job.work.prepare import register
 
 DATA = Prepared(
     id="bench",
@@ -72,7 +72,7 @@ def create(url: str, spec: dict) -> None:
     """Create the tables, tasks and studies, as `job prepare` does after it staged the data."""
     database = Database(url)
     database.create_schema()
-    _register(database, parse(spec), STAGED)
+    register(database, parse(spec), STAGED)
 
 
 class Ours:
@@ -121,5 +121,5 @@ class Burst(Ours):
 
     def nothing(self, index: int) -> None:
         """Take and finish a trial over one connection."""
-        with self.database.kept():
+        with self.database.burst():
             super().nothing(index)

@@ -104,7 +104,7 @@ def make_folder(path: Path) -> None:
     sync(path.parent)
 
 
-def opened(path: Path, flags: int = os.O_RDONLY, mode: int = 0o600) -> int:
+def open_regular(path: Path, flags: int = os.O_RDONLY, mode: int = 0o600) -> int:
     """Open a regular file and return its descriptor.
 
     A link is not followed. A pipe is refused rather than waited for.
@@ -137,7 +137,7 @@ def _not_regular(path: Path) -> Invalid:
     )
 
 
-def own_folder(path: Path, named: str) -> None:
+def make_private_folder(path: Path, named: str) -> None:
     """Make a folder that only this user may use, or check an existing one.
 
     An existing folder must belong to this user, and nobody else may write to it: in a folder
@@ -155,14 +155,14 @@ def own_folder(path: Path, named: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with suppress(FileExistsError):
         path.mkdir(mode=0o700)
-    check_own(path, named)
+    check_private_folder(path, named)
 
 
-def check_own(path: Path, named: str) -> None:
-    """Check an existing folder as `own_folder` does.
+def check_private_folder(path: Path, named: str) -> None:
+    """Check an existing folder as `make_private_folder` does.
 
     Raises:
-        Invalid: as `own_folder`.
+        Invalid: as `make_private_folder`.
         OSError: the folder is missing or cannot be read.
     """
     status = path.lstat()

@@ -92,7 +92,7 @@ class Warned(logging.Handler):
 
 
 @contextmanager
-def warned() -> Generator[Warned]:
+def collect_warnings() -> Generator[Warned]:
     """Collect the warnings of our own code within the block."""
     handler = Warned()
     logging.getLogger("job").addHandler(handler)

@@ -61,7 +61,7 @@ def show(value: object, limit: int = 80) -> str:
     return text if len(text) <= limit else text[: limit - 3] + "..."
 
 
-def outside(exc: Exception) -> JobError | None:
+def machine_error(exc: Exception) -> JobError | None:
     """Return the error that says what the machine lacks: memory, a package, disk space, a right.
 
     Returns:

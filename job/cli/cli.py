@@ -11,7 +11,7 @@ from job import __version__, logs
 from job.cli import local, overview, preflight, upkeep, use, work
 from job.errors import EXIT_CODES, Interrupted, JobError, NotReady, Unreachable
 from job.experiment.experiment import STAGES
-from job.sentences import outside
+from job.sentences import machine_error
 from job.settings import S3_VARIABLES, redact
 from job.text import printable_lines
 
@@ -47,7 +47,7 @@ def run(arguments: list[str]) -> int:
     except JobError as exc:
         return _explain(str(exc), exc.exit_code)
     except Exception as exc:
-        if known := outside(exc):
+        if known := machine_error(exc):
             return _explain(str(known), known.exit_code)
         return _report_bug(exc, arguments)
 

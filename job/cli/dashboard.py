@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from job.coordination.database import Database
-from job.coordination.study import reader
+from job.coordination.study import open_reader
 from job.errors import Invalid, UsageError
 from job.interrupt import INTERRUPT
 from job.local.server import INSTALL
@@ -57,7 +57,7 @@ def run_dashboard(database: Database, port: int) -> Iterator[str]:
         ) from exc
     database.check_schema()
     logging.getLogger("optuna_dashboard._bottle_util").addFilter(_drop_traceback)
-    app = _read_only(wsgi(reader(database)))
+    app = _read_only(wsgi(open_reader(database)))
     try:
         server = make_server(HOST, port, app, server_class=_Server, handler_class=_Handler)
     except OSError as exc:

@@ -133,7 +133,7 @@ def _replay(
     promises = []
     for recorded, key in drawn:
         train = partial(replay, database, store, recorded.registered, cache, key)
-        promise = promises_of.replayed(recorded, key, train)
+        promise = promises_of.replay_promise(recorded, key, train)
         promises.append(promise)
         tell(*promises_of.lines(promise))
     return promises
@@ -170,7 +170,7 @@ def repair(settings, deep, dry_run):
     for recorded in experiments:
         experiment = recorded.registered.id
         for loss in damage.losses(recorded, store, deep):
-            if dry_run or damage.again(database, recorded, loss):
+            if dry_run or damage.repair_task(database, recorded, loss):
                 say(f"{experiment}: {loss}")
                 count += bool(loss.why)
         for key in damage.lost_data(recorded, store):

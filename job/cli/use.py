@@ -102,7 +102,7 @@ def _load(settings, model: str, factory: str | None, trust: bool) -> "Trained":
     from job.export import trained
 
     if trained.is_export(Path(model)):
-        return trained.of_folder(Path(model), factory, trust)
+        return trained.from_folder(Path(model), factory, trust)
     if Path(model).exists() or "/" in model:
         raise UsageError(
             f"MODEL {model!r} is not a folder that `job export` wrote:"
@@ -115,8 +115,8 @@ def _load(settings, model: str, factory: str | None, trust: bool) -> "Trained":
             " give such a folder, or JOB_DATABASE_URL, or --local DIR after `job local`"
         )
     database, registered, cache = _open(settings)
-    row = trained.published(database, registered, model)
-    return trained.of_experiment(cache, registered, model, row)
+    row = trained.published_final(database, registered, model)
+    return trained.from_experiment(cache, registered, model, row)
 
 
 @click.command()
@@ -153,29 +153,29 @@ def export(settings, out, model, form):
 def _write_export(settings, out: Path, model: str | None, form: str) -> tuple[str, str]:
     """Write the folder; return the names of the model (default: the winner) and its experiment."""
     from job.export.export import export as write
-    from job.export.trained import published
+    from job.export.trained import published_final
     from job.report.collect import collect
-    from job.report.summary import summarise
+    from job.report.summary import summarize
 
     database, registered, cache = _open(settings)
     if model:
         # An early refusal: what follows reads the whole experiment.
-        published(database, registered, model)
+        published_final(database, registered, model)
     collected = collect(database, cache.store, registered)
-    summary = summarise(collected)
+    summary = summarize(collected)
     name = model or summary["winner"]
     if name is None:
         raise _no_winner(collected)
-    artifact = published(database, registered, name)["artifact"]
+    artifact = published_final(database, registered, name)["artifact"]
     write(cache, collected, summary, name, artifact, form, out)
     return name, registered.experiment.name
 
 
 def _no_winner(collected: "Collected") -> Impossible | NotReady:
     """Return the error for an experiment without a winner."""
-    from job.report.gaps import no_winner_ever
+    from job.report.gaps import no_winner_reason
 
-    if why := no_winner_ever(collected):
+    if why := no_winner_reason(collected):
         return Impossible(
             f"there will be no winner: {why}; `job retry` gives a failed task another chance"
         )

@@ -186,14 +186,14 @@ def _stage_command(stage: str, description: str) -> click.Command:
     )
     @where(*PLACES)
     def command(settings, index, model, count):
-        from job.work.series import in_turn
+        from job.work.series import run_in_turn
         from job.work.worker import work
 
         logs.about(experiment=settings.experiment, stage=stage)
         task = element(index)
         if count:
             options = options_given(click.get_current_context(), but=("index", "count"))
-            end(in_turn(stage, task, count, options))
+            end(run_in_turn(stage, task, count, options))
         else:
             work(settings, stage, task, model)
 
@@ -223,7 +223,7 @@ def report(settings, out, wait):
     """
     from job.coordination import status
     from job.coordination.tasks import patiently
-    from job.work.worker import found as find
+    from job.work.worker import wait_for_experiment as find
 
     database = database_of(settings)
     store = store_of(settings)

@@ -92,7 +92,7 @@ class Attempt:
             " nothing was written"
         )
 
-    def keep(self) -> Every:
+    def renewing(self) -> Every:
         """Renew the lease in the background; without the database the work continues.
 
         The time from one try to the next, and so from the end of an outage to a renewal, is shorter
@@ -116,7 +116,7 @@ class Attempt:
         except Exception as exc:  # the thread must not end
             log.warning("the lease of %s was not renewed: %s", self.key, exc)
 
-    def durable(self, step: int) -> None:
+    def record_step(self, step: int) -> None:
         """Record that a checkpoint of this step has arrived.
 
         Even if the attempt vanishes after that, it has progressed.
@@ -131,7 +131,7 @@ class Attempt:
                 f"{self.key}: attempt {self.number} has lost its lease to another attempt"
             )
 
-    def computes_on(self, machine: Mapping[str, Any]) -> None:
+    def record_machine(self, machine: Mapping[str, Any]) -> None:
         """Record the machine that computes this attempt's numbers, before the first of them."""
         self.write("computes_on", machine=json_value(machine))
 
@@ -177,7 +177,7 @@ class Attempt:
             return row["pruned"]
         return next(e["pruned"] for e in self.epochs() if e["epoch"] == epoch)
 
-    def lost_before(self) -> float:
+    def lost_before_s(self) -> float:
         """Return the seconds of earlier attempts at this task that came to nothing."""
         if self.number == 1:
             return 0.0
@@ -189,11 +189,11 @@ class Attempt:
         values: dict[str, Any] = self.values | {"stage": stage}
         return [row["artifact"] for row in self.database.rows(SQL["artifacts"], **values)]
 
-    def opened_test_part(self) -> None:
+    def record_opening(self) -> None:
         """Record that this attempt opens the test part."""
         self.write("opening")
 
-    def tell_again(self, epochs: Sequence[dict[str, Any]]) -> None:
+    def restore_records(self, epochs: Sequence[dict[str, Any]]) -> None:
         """Record what a complete result implies and the database lacks.
 
         That is its epochs and, of a final, that it opened the test part.
@@ -266,7 +266,7 @@ class Attempt:
                 raise self._lease_lost()
             end(cursor, values, look(cursor, values), "error", reason)
 
-        self._finish("error", lambda: self.database.run(work))
+        self._finish("error", lambda: self.database.transaction(work))
 
     def _end_values(self, reason: str | None) -> dict[str, Any]:
         """Return the SQL values of an end."""

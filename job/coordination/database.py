@@ -97,7 +97,7 @@ class Database:
         other._patience = patience_of(outage_s)
         return other
 
-    def run(self, work: Work[T], patience_s: float | None = None) -> T:
+    def transaction(self, work: Work[T], patience_s: float | None = None) -> T:
         """Return `work(cursor)`, run in one transaction, and again while the server is away.
 
         Args:
@@ -109,7 +109,7 @@ class Database:
             JobError.
         """
 
-        def transaction(cursor: Cursor) -> T:
+        def framed(cursor: Cursor) -> T:
             cursor.execute(f"{self._begin}; {self._here(cursor)}")
             try:
                 result = work(cursor)
@@ -120,14 +120,14 @@ class Database:
             cursor.execute("commit")
             return result
 
-        return self._patiently(transaction, patience_s)
+        return self._patiently(framed, patience_s)
 
     def rows(
         self, statement: str, patience_s: float | None = None, **values: Any
     ) -> list[dict[str, Any]]:
         """Return all rows of one statement, a transaction by itself.
 
-        As in `run`, it may be executed more than once.
+        As in `transaction`, it may be executed more than once.
         """
 
         def single(cursor: Cursor) -> list[dict[str, Any]]:
@@ -157,7 +157,7 @@ class Database:
         Args: looked: a look just before this one found tables.
         """
         self._place = None  # the tables may be elsewhere by now
-        if not self.run(schema.has_tables, patience_s):
+        if not self.transaction(schema.has_tables, patience_s):
             raise NotReady(
                 f"the database {self.where} has no tables yet:"
                 f" run `job prepare EXPERIMENT.toml`{self._aside()}"
@@ -168,14 +168,14 @@ class Database:
                 " ours are there; restore a backup, or use an empty database and `job prepare`"
             ) from exc
 
-    def kept(self) -> AbstractContextManager[None]:
+    def burst(self) -> AbstractContextManager[None]:
         """Return a block that keeps this thread's connection open.
 
         It is for a burst of transactions, with nothing between them that takes long.
         """
         return self._burst.keep()
 
-    def lent(self) -> extensions.connection:
+    def lend(self) -> extensions.connection:
         """Return a new connection for a library that manages transactions itself.
 
         Each of its transactions begins in the place of our tables.
@@ -245,13 +245,13 @@ class Database:
 
         def work(cursor: Cursor) -> None:
             schema.check_server(cursor, self.where)
-            alone(cursor, "schema")
+            lock_work(cursor, "schema")
             place = self._known_place()
             ready(cursor, place, self.where)
             if not schema.has_tables(cursor):
                 schema.make(cursor, place, self.where)
 
-        self.run(work)
+        self.transaction(work)
         self.migrate()
         self.check_schema()
 
@@ -264,16 +264,16 @@ class Database:
         Raises: NotReady without tables; Invalid for tables of a version that cannot be migrated, or
             of another role.
         """
-        lacking = self.run(lambda cursor: migrations.pending(cursor, self.where))
+        lacking = self.transaction(lambda cursor: migrations.pending(cursor, self.where))
         if dry_run or not lacking:
             return lacking
 
         def work(cursor: Cursor) -> list[Migration]:
-            alone(cursor, "schema")
+            lock_work(cursor, "schema")
             ready(cursor, self._known_place(), self.where)
             return migrations.migrate(cursor, self.where)
 
-        return self._slow().run(work)
+        return self._slow().transaction(work)
 
     def _slow(self) -> "Database":
         """Return the same database, for a statement that may take long, such as a new index."""
@@ -283,10 +283,10 @@ class Database:
 
     def may_prepare(self) -> None:
         """Raise `Invalid` where `create_schema` would be refused."""
-        self.run(lambda cursor: ready(cursor, self._known_place(), self.where))
+        self.transaction(lambda cursor: ready(cursor, self._known_place(), self.where))
 
 
-def alone(cursor: Cursor, name: str) -> None:
+def lock_work(cursor: Cursor, name: str) -> None:
     """Make this the only transaction at a kind of work, from here on.
 
     Raises: Unreachable, to be retried, when another is at it; one that waits holds no connection.

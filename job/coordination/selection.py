@@ -38,7 +38,7 @@ def select(database: Database, registered: Registered, model: str) -> Selection:
         return Selection(**rows[0])
     check_finished(database, registered, model, "trial")
     signed = values | {"sign": registered.experiment.sign}
-    selected = database.run(lambda cursor: _select_best(cursor, signed))
+    selected = database.transaction(lambda cursor: _select_best(cursor, signed))
     if selected is None:
         # A trial may have been retried in between.
         check_finished(database, registered, model, "trial")

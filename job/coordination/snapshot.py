@@ -43,4 +43,4 @@ def within(database: Database, statements: Mapping[str, str], look: Callable[[Ro
         cursor.execute(SQL["one_moment"])
         return look(rows)
 
-    return database.run(work)
+    return database.transaction(work)

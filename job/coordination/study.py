@@ -293,7 +293,7 @@ def importances(
     return {name: float(share) for name, share in shares.items()}
 
 
-def reader(database: Database) -> RDBStorage:
+def open_reader(database: Database) -> RDBStorage:
     """Return a storage for Optuna's dashboard.
 
     Every transaction is read-only, and the server refuses a write. Nothing is created.
@@ -305,7 +305,7 @@ def reader(database: Database) -> RDBStorage:
 
 def _storage(database: Database, skip_table_creation: bool = False, **engine: Any) -> RDBStorage:
     """Return Optuna's own storage on our database; it keeps no connection."""
-    kwargs = {"poolclass": NullPool, "creator": database.lent} | engine
+    kwargs = {"poolclass": NullPool, "creator": database.lend} | engine
     return RDBStorage(
         "postgresql+psycopg2://", engine_kwargs=kwargs, skip_table_creation=skip_table_creation
     )

@@ -84,7 +84,7 @@ class Tasks:
         """
 
         def once() -> Attempt | None:
-            with self.database.kept():
+            with self.database.burst():
                 return self._claim_once(key)
 
         return patiently(once, self.wait_s)
@@ -105,7 +105,7 @@ class Tasks:
             rows = self.database.rows(SQL["take"], **values)
             if rows:
                 return self._attempt(key, **rows[0])
-        owned = self.database.run(lambda cursor: self._own(cursor, key, values))
+        owned = self.database.transaction(lambda cursor: self._own(cursor, key, values))
         if isinstance(owned, Holder):
             raise NotReady(
                 f"{key} is owned by attempt {owned.number} on {owned.host};"
@@ -227,7 +227,7 @@ def retry(database: Database, registered: Registered, key: Key) -> None:
         # A try before this one was done, and its answer was lost.
         return done and cursor.fetchall()[0]["state"] != "failed"
 
-    if not database.run(work):
+    if not database.transaction(work):
         raise JobError(
             f"{key} cannot be retried: it has not failed for good, or the parameters of {key.model}"
             " are selected, which closes its trials; see `job status`"

@@ -21,7 +21,7 @@ def digest(path: Path, algorithm: str = "sha256") -> str:
         errors.Invalid: a link, a pipe or a folder.
         OSError: the file cannot be read.
     """
-    with open(files.opened(path), "rb") as file:
+    with open(files.open_regular(path), "rb") as file:
         return hashlib.file_digest(file, algorithm).hexdigest()
 
 
@@ -39,7 +39,7 @@ def matches_note(target: Path) -> bool:
     """Tell whether a copy has the hashes of its note; not so if either cannot be read."""
     with (
         contextlib.suppress(OSError, ValueError, errors.Invalid),
-        open(files.opened(_note_of(target))) as file,
+        open(files.open_regular(_note_of(target))) as file,
     ):
         return json.load(file) == _hashes(target)
     return False

@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 # --- URLs ---
 
 
-def shown(url: str) -> str:
+def redact(url: str) -> str:
     """Return a URL or path as a log may show it: no user, password, query or fragment."""
     if "://" not in url:
         return url
@@ -92,7 +92,7 @@ def download(url: str, target: Path, expected: str | None = None, way_out: str =
                 with open(part, "xb") as file:
                     file.writelines(_blocks(url, way_out))
             if expected and not has_hash(part, expected):
-                raise errors.Invalid(f"{shown(url)} has the {_wrong(part, expected)}: {way_out}")
+                raise errors.Invalid(f"{redact(url)} has the {_wrong(part, expected)}: {way_out}")
             files.settle(part, target)
     finally:
         with contextlib.suppress(OSError):
@@ -147,7 +147,7 @@ def _blocks(url: str, way_out: str) -> Iterator[bytes]:
 
     An OSError of the network becomes ours here, so that `writing` sees the disk's only.
     """
-    where = shown(url)
+    where = redact(url)
     missing = 0
     try:
         request = urllib.request.Request(url, headers={"User-Agent": "job"})
@@ -175,7 +175,7 @@ def _blocks(url: str, way_out: str) -> Iterator[bytes]:
 # --- the node's cache ---
 
 
-def kept(url: str, folder: Path, way_out: str = NAME_DATA) -> Path:
+def fetch_once(url: str, folder: Path, way_out: str = NAME_DATA) -> Path:
     """Return the copy of a URL in the node's cache, downloaded if needed.
 
     A copy is used even if the server has another file by now, which nothing would tell.
@@ -190,9 +190,9 @@ def kept(url: str, folder: Path, way_out: str = NAME_DATA) -> Path:
         errors.Invalid: as `download`.
     """
     target = copy_of(url, folder)
-    if is_usable(target, shown(url)):
+    if is_usable(target, redact(url)):
         return target
-    log.info("downloading %s to %s", shown(url), target)
+    log.info("downloading %s to %s", redact(url), target)
     download(url, target, way_out=way_out)
     digests.write_note(target, target)
     return target
@@ -215,7 +215,7 @@ def make_place(folder: Path, name: str) -> Path:
 def copy_of(url: str, folder: Path) -> Path:
     """Return where the copy of a URL is kept."""
     digest = hashlib.sha256(url.encode()).hexdigest()[:16]
-    return make_place(folder, f"downloads/{digest}-{PurePosixPath(shown(url)).name}")
+    return make_place(folder, f"downloads/{digest}-{PurePosixPath(redact(url)).name}")
 
 
 def is_usable(target: Path, name: str) -> bool:

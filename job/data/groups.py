@@ -129,7 +129,7 @@ def naming_key(groups: str) -> Iterator[None]:
     try:
         yield
     except errors.Invalid as exc:
-        raise errors.Invalid(f'data.groups = "{downloads.shown(groups)}": {exc}') from exc
+        raise errors.Invalid(f'data.groups = "{downloads.redact(groups)}": {exc}') from exc
 
 
 def number(named: dict[str, list[str]], images: dict[str, list[str]]) -> dict[str, np.ndarray]:
@@ -170,7 +170,7 @@ def _check_apart(named: dict[str, list[str]], images: dict[str, list[str]]) -> N
 def _content(groups: str, path: Path, cache: Path) -> bytes:
     """Return the CSV: from a URL, from the data by its name, or from this path."""
     if downloads.is_url(groups):
-        return downloads.kept(groups, cache).read_bytes()
+        return downloads.fetch_once(groups, cache).read_bytes()
     for member in archives.members(path):
         if not member.is_folder and groups in (member.name, member.name.partition("/")[2]):
             return member.read()

@@ -157,7 +157,7 @@ def _area(size: tuple[int, int]) -> tuple[int, tuple[int, int]]:
     return width * height, size
 
 
-def one(path: Path, shape: tuple[int, int, int], bits: int = 16) -> np.ndarray:
+def read_one(path: Path, shape: tuple[int, int, int], bits: int = 16) -> np.ndarray:
     """Read one image file as `read` does.
 
     Args:

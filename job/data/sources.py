@@ -55,7 +55,7 @@ def read(
         size = _size(image_size)
         return validate(_read(source, size, location or None, cache, groups))
     except (errors.Invalid, errors.Unreachable) as exc:
-        asked = f'{setting} = "{downloads.shown(location or source)}"'
+        asked = f'{setting} = "{downloads.redact(location or source)}"'
         raise type(exc)(f"{asked}: {exc}") from exc
 
 
@@ -90,7 +90,7 @@ def _read(
         classes, train, test = cifar10.read(archive)
         return fit("CIFAR-10", classes, train, test, size)
     path = _locate(location or source, cache)
-    name = PurePosixPath(downloads.shown(source)).name or path.resolve().name
+    name = PurePosixPath(downloads.redact(source)).name or path.resolve().name
     if path.suffix.lower() == ".npz":
         classes, train, test, notes = npz.read(path, groups)
         return fit(name, classes, train, test, size, notes)
@@ -123,7 +123,7 @@ def _archive(location: str, cache: Path) -> Path:
     It may hold other images, so its hash is not compared.
     """
     if downloads.is_url(location):
-        return downloads.kept(location, cache)
+        return downloads.fetch_once(location, cache)
     path = _existing(location)
     return _existing(str(path / cifar10.NAME)) if path.is_dir() else path
 
@@ -144,11 +144,11 @@ def _locate(where: str, cache: Path) -> Path:
 
 
 def _fetch(url: str, cache: Path) -> Path:
-    name = downloads.shown(url)
+    name = downloads.redact(url)
     if downloads.is_s3(url) and not _is_file(name):
         return buckets.fetch_folder(url, cache)
     _check_suffix(name)
-    return downloads.kept(url, cache)
+    return downloads.fetch_once(url, cache)
 
 
 def _is_file(name: str) -> bool:

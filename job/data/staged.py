@@ -67,7 +67,7 @@ def objects(registered: Registered) -> dict[str, dict]:
     }
 
 
-def look(store: Store, registered: Registered) -> tuple[dict[str, dict], list[str]]:
+def inspect(store: Store, registered: Registered) -> tuple[dict[str, dict], list[str]]:
     """Check the objects of an experiment in the store.
 
     Returns:

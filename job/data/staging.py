@@ -30,7 +30,7 @@ STAGED_AGAIN = "`job prepare` stages it again"
 class Opener(Protocol):
     """An attempt that may open the test part."""
 
-    def opened_test_part(self) -> None:
+    def record_opening(self) -> None:
         """Record that the attempt opens the test part."""
 
 
@@ -201,7 +201,7 @@ def open_test_part(
         images (uint8 [n, h, w, 3], mapped), labels (int64 [n]), copies (bool [n]: the image is
         in the training part too).
     """
-    attempt.opened_test_part()
+    attempt.record_opening()
     images = _open(cache, data, paths.TEST_IMAGES)
     labels = _open(cache, data, paths.TEST_LABELS)
     return images, labels, _open(cache, data, paths.TEST_COPIES)

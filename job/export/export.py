@@ -12,7 +12,7 @@ import numpy as np
 
 from job.errors import Invalid, JobError, UsageError
 from job.export.card import card
-from job.export.trained import ABOUT, FORMATS, Trained, digest, factory_of, of_folder
+from job.export.trained import ABOUT, FORMATS, Trained, digest, factory_of, from_folder
 from job.files import settle
 from job.report.report_format import Report
 from job.report.results import Collected
@@ -110,7 +110,7 @@ def _fill(
         )
         return
     images = collected.samples.reshape(-1, *data.image_shape)
-    _check(of_folder(folder, factory, trust=True), images, predict(net, images))
+    _check(from_folder(folder, factory, trust=True), images, predict(net, images))
 
 
 def _about(collected: Collected, model: str, factory: str | None, form: str, sha256: str) -> dict:

@@ -49,7 +49,7 @@ class Trained:
     bits: int = ALL_BITS  # used bits of the 16-bit images it was trained on
 
 
-def published(database: Database, registered: Registered, model: str) -> dict:
+def published_final(database: Database, registered: Registered, model: str) -> dict:
     """Return state, parameters and artifact of a model's published final, the one of seed 0.
 
     Raises:
@@ -82,7 +82,7 @@ def published(database: Database, registered: Registered, model: str) -> dict:
     )
 
 
-def of_experiment(cache: Cache, registered: Registered, model: str, row: dict) -> Trained:
+def from_experiment(cache: Cache, registered: Registered, model: str, row: dict) -> Trained:
     """Return the published model of an experiment; its file comes from the store."""
     entry = row["artifact"][paths.MODEL]
     if parameters := registered.experiment.factories().get(model):
@@ -96,7 +96,7 @@ def of_experiment(cache: Cache, registered: Registered, model: str, row: dict) -
     )
 
 
-def of_folder(folder: Path, factory: str | None = None, trust: bool = False) -> Trained:
+def from_folder(folder: Path, factory: str | None = None, trust: bool = False) -> Trained:
     """Return the model that `job export` wrote into a folder.
 
     A folder may come from anywhere, and it holds its own sha256: that reveals a damaged copy, but

@@ -28,7 +28,7 @@ WHERE = (
 )
 
 
-def seal(experiment: Experiment) -> Experiment:
+def with_source_hashes(experiment: Experiment) -> Experiment:
     """Return the experiment with the source hash of each of its custom models.
 
     Raises:

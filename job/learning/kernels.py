@@ -159,7 +159,7 @@ def _bfloat16_support() -> tuple[bool, str]:
     return False, f"the processor has none of {', '.join(sorted(BFLOAT16_CPU))}"
 
 
-def antialiases(net: keras.Model) -> bool:
+def resizes_with_antialiasing(net: keras.Model) -> bool:
     """Return whether a layer of a net resizes images with antialiasing."""
     return any(
         isinstance(layer, keras.layers.Resizing) and layer.antialias for layer in leaves(net)
@@ -176,7 +176,7 @@ def cpu_flags() -> set[str]:
     return set()
 
 
-def compiles(expected_steps: int, net: keras.Model) -> bool:
+def should_compile(expected_steps: int, net: keras.Model) -> bool:
     """Return whether XLA is to compile the step, and log the reason on a GPU.
 
     It is on a GPU if the training is long enough to repay the compilation. On a CPU a step compiled
@@ -186,7 +186,7 @@ def compiles(expected_steps: int, net: keras.Model) -> bool:
     if not tf.config.list_physical_devices("GPU"):
         return False
     # Not covered by tests from here on: they run on CPUs.
-    if antialiases(net):
+    if resizes_with_antialiasing(net):
         log.info("XLA: off, because it cannot compile the way this net shrinks its images")
         return False
     pays = expected_steps >= XLA_STEPS

@@ -91,7 +91,7 @@ def machine() -> Machine:
     return {"cpu": cpu_model(), "tensorflow": versions()["tensorflow"], "device": device()}
 
 
-def exact(machines: list[Machine]) -> bool:
+def is_exact(machines: list[Machine]) -> bool:
     """Return whether these machines are one and the same CPU, whose results repeat bit for bit."""
     return all(m == machines[0] and m["device"] == "cpu" for m in machines)
 

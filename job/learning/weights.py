@@ -10,7 +10,7 @@ import logging
 import os
 from pathlib import Path
 
-from job.data.downloads import download, has_hash, is_url, kept, shown
+from job.data.downloads import download, fetch_once, has_hash, is_url, redact
 from job.data.staged import put_whole
 from job.errors import Invalid, Missing
 from job.experiment.backbones import BACKBONES, BASE_URL
@@ -110,7 +110,7 @@ def _from_mirror(url: str, model: str, parameters: dict, cache_dir: Path) -> Pat
     reasons = []
     for name in (ours, keras):
         try:
-            path = kept(
+            path = fetch_once(
                 f"{url}/{name}", cache_dir, "name another by --weights (make local: WEIGHTS=)"
             )
         except Invalid as exc:
@@ -120,7 +120,8 @@ def _from_mirror(url: str, model: str, parameters: dict, cache_dir: Path) -> Pat
             return path
         reasons.append(f"{name} is not used: {_other_hash(model)}")
     raise Invalid(
-        f"--weights (or JOB_WEIGHTS) = {shown(url)}: expected {ours} below it: {'; '.join(reasons)}"
+        f"--weights (or JOB_WEIGHTS) = {redact(url)}: expected {ours} below it:"
+        f" {'; '.join(reasons)}"
     )
 
 
@@ -161,7 +162,7 @@ def _from_store(
     cache: Cache, model: str, parameters: dict, recorded: frozenset[str]
 ) -> Path | None:
     """Return the file that was staged last, if its hash is recorded or the one that Keras names."""
-    entry = staged(cache.store, model, parameters)
+    entry = find_staged(cache.store, model, parameters)
     if entry is None:
         return None
     try:
@@ -199,7 +200,7 @@ def upload(store: Store, model: str, parameters: dict, path: Path) -> dict:
     return entry | stored
 
 
-def staged(store: Store, model: str, parameters: dict) -> dict | None:
+def find_staged(store: Store, model: str, parameters: dict) -> dict | None:
     """Return key and sha256 of the file staged last for any experiment, or None.
 
     Both are what an object of the store says, which anybody with write access to it may change.

@@ -66,7 +66,7 @@ def _leave_models_out(
     for model in experiment.pretrained():
         parameters = experiment.fixed(model)
         found = weights.find(model, parameters, weights_place, cache_dir)
-        if found is not None or reachable(weights.url(model, parameters)):
+        if found is not None or is_reachable(weights.url(model, parameters)):
             continue
         del spec["models"][model]
         spec["reference"] = [entry for entry in spec["reference"] if entry["model"] != model]
@@ -84,7 +84,7 @@ def _lacks_data(experiment: Experiment, location: str | None, cache_dir: Path) -
         experiment.data.source == "cifar10"
         and location is None
         and cifar10.cached(cache_dir) is None
-        and not reachable(cifar10.URL)
+        and not is_reachable(cifar10.URL)
     )
 
 
@@ -100,7 +100,7 @@ def _use_digits(spec: dict, experiment: Experiment) -> str:
     )
 
 
-def reachable(url: str) -> bool:
+def is_reachable(url: str) -> bool:
     """Return whether a download is feasible.
 
     The first megabyte must arrive within 10 s, at a rate that ends within 3 minutes.

@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from job.errors import Invalid, NotReady
-from job.files import own_folder
+from job.files import make_private_folder
 
 # In an OUT that holds nothing but the output of `job local`; `make clean` removes no other.
 MARK = ".job-local"
@@ -48,7 +48,7 @@ def hold(out: Path) -> Iterator[None]:
 
 def _prepare(out: Path) -> None:
     """Make the folder and what is in it; mark it if it holds nothing else."""
-    own_folder(out, "OUT")
+    make_private_folder(out, "OUT")
     names = set(os.listdir(out))
     if not names or (".lock" in names and names <= UNMARKED):
         (out / MARK).write_text(MARKED)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from job.errors import JobError, NotReady
-from job.sentences import outside
+from job.sentences import machine_error
 from job.settings import SETTINGS, redact
 
 
@@ -33,7 +33,7 @@ def check_one(what: str, look: Callable[..., Finding], *arguments: Any) -> Findi
     except JobError as exc:
         return Finding(what, redact(str(exc)), exc.exit_code)
     except Exception as exc:
-        if known := outside(exc):
+        if known := machine_error(exc):
             return Finding(what, redact(str(known)), known.exit_code)
         raise
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from job.coordination.database import Database
 from job.errors import Invalid, JobError, NotReady
-from job.files import check_own
+from job.files import check_private_folder
 from job.interrupt import INTERRUPT
 from job.preflight.findings import Finding, not_set
 from job.preflight.launch import probe
@@ -65,7 +65,7 @@ class Places:
         """Write into the cache folder, or the nearest existing one above it. Raises: Invalid."""
         folder = self.settings.cache_dir
         if os.path.lexists(folder):
-            check_own(folder, "JOB_CACHE_DIR")
+            check_private_folder(folder, "JOB_CACHE_DIR")
         existing = next(p for p in (folder, *folder.absolute().parents) if p.exists())
         _check_writable(folder, existing)
         free = shutil.disk_usage(existing).free / 1e9

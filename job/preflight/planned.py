@@ -8,7 +8,7 @@ from job.data import cifar10, downloads, parts, sources, staging
 from job.errors import JobError, NotReady
 from job.experiment.experiment import Experiment
 from job.learning import weights
-from job.local.fallback import reachable
+from job.local.fallback import is_reachable
 from job.preflight.costs import costs, device_time
 from job.preflight.findings import Finding
 from job.preflight.launch import probe
@@ -115,8 +115,8 @@ class Planned:
             where = cifar10.URL
         elif data.image_size and data.train:
             self.facts = Facts(_shape_of(data.image_size), 10, data.train)
-        shown = downloads.shown(where)
-        if not downloads.is_s3(where) and not reachable(where):
+        shown = downloads.redact(where)
+        if not downloads.is_s3(where) and not is_reachable(where):
             raise JobError(
                 f"{shown} cannot be downloaded from this machine within minutes:"
                 " name a file with --data"
@@ -134,16 +134,16 @@ class Planned:
         place = self.weights_place
         self.weights_files[model] = None
         if place and downloads.is_url(place):
-            shown = downloads.shown(place)
+            shown = downloads.redact(place)
             return Finding(what, f"{shown}: `job prepare` downloads {file_name} from it")
         if path := weights.find(model, parameters, place, self.settings.cache_dir):
             self.weights_files[model] = str(path)
             return Finding(what, str(path))
         store = self.places.store
-        if store and weights.staged(store, model, parameters):
+        if store and weights.find_staged(store, model, parameters):
             return Finding(what, "in the store, from an earlier experiment")
         url = weights.url(model, parameters)
-        if not reachable(url):
+        if not is_reachable(url):
             raise JobError(
                 f"{url} cannot be downloaded from this machine within minutes:"
                 f" pass a folder that holds {file_name} with --weights"

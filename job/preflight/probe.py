@@ -18,7 +18,7 @@ from job.experiment.experiment import Experiment
 from job.experiment.parameters import Range, Space, corner
 from job.experiment.specification import from_stored
 from job.learning import provenance
-from job.sentences import outside
+from job.sentences import machine_error
 
 if TYPE_CHECKING:
     import numpy as np
@@ -197,7 +197,7 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
     except JobError as exc:
         return {"error": str(exc), "code": exc.exit_code}
     except Exception as exc:
-        if known := outside(exc):
+        if known := machine_error(exc):
             return {"error": str(known), "code": known.exit_code}
         return {"error": _describe(exc), "code": 1}
 

@@ -18,7 +18,7 @@ def no_score_reason(model: Model) -> str | None:
     return None
 
 
-def no_winner_ever(collected: Collected) -> str | None:
+def no_winner_reason(collected: Collected) -> str | None:
     """Return why no model can get a mean fold score without `job retry`, or None if one can."""
     reasons = {name: no_score_reason(model) for name, model in collected.models.items()}
     if not all(reasons.values()):

@@ -18,7 +18,7 @@ from job.report.leaderboard import leaderboard
 from job.report.page import render
 from job.report.report_format import Report
 from job.report.results import Collected
-from job.report.summary import summarise, to_text
+from job.report.summary import summarize, to_text
 from job.storage.paths import report_file
 from job.storage.store import Store
 
@@ -38,7 +38,7 @@ def write(database: Database, store: Store, registered: Registered, out: Path) -
         Unreachable: its disk is full.
     """
     collected = collect(database, store, registered)
-    summary = summarise(collected)
+    summary = summarize(collected)
     files = assemble(collected, summary)
     for name, content in files.items():
         _replace(Path(out), name, content)

@@ -23,7 +23,7 @@ ORIGINAL_N = 100  # the original's two decimals fit about this many images
 DATA_KEYS = tuple(Data.__annotations__)
 
 
-def summarise(collected: Collected) -> Report:
+def summarize(collected: Collected) -> Report:
     """Return the content of report.json."""
     experiment = collected.experiment
     metric = experiment.search.metric

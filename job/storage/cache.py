@@ -71,7 +71,7 @@ class Cache(CacheFolder):
         """Return a .npy object as a read-only memory map; raises as `file`."""
         return np.load(self.file(key, sha256), mmap_mode="r", allow_pickle=False)
 
-    def joined(self, keys: dict[str, str]) -> np.ndarray:
+    def join(self, keys: dict[str, str]) -> np.ndarray:
         """Return the rows of several .npy objects as one read-only memory map; raises as `file`.
 
         Args:
@@ -84,7 +84,7 @@ class Cache(CacheFolder):
         path = self._fetch(key, None, lambda partial: self._join(keys, partial))
         return np.load(path, mmap_mode="r", allow_pickle=False)
 
-    def damaged(self, known: dict[str, str]) -> Iterator[str]:
+    def find_damaged(self, known: dict[str, str]) -> Iterator[str]:
         """Yield a sentence for each cached file whose hash is wrong, reading all in full.
 
         Nothing is changed. A file that was joined here has the hash of when it was joined.
@@ -113,7 +113,7 @@ class Cache(CacheFolder):
         with (
             self._guard(),
             contextlib.suppress(FileNotFoundError),
-            locks.closing(files.opened(path)) as file,
+            locks.closing(files.open_regular(path)) as file,
         ):
             stamped = _hash_of(self._stamp_of(path))
             expected = sha256 or stamped
@@ -153,7 +153,7 @@ class Cache(CacheFolder):
             while True:
                 if path not in IN_USE:
                     try:
-                        IN_USE[path] = files.opened(path)
+                        IN_USE[path] = files.open_regular(path)
                     except FileNotFoundError:
                         return False
                 locks.lock(IN_USE[path], fcntl.LOCK_SH)
@@ -174,7 +174,7 @@ class Cache(CacheFolder):
         with (
             self._guard(),
             contextlib.suppress(FileNotFoundError),
-            locks.closing(files.opened(lock_file(path))) as note,
+            locks.closing(files.open_regular(lock_file(path))) as note,
         ):
             return stamps.read(note)
         return None
@@ -245,7 +245,7 @@ class Cache(CacheFolder):
         _remove_all(partial)
         try:
             yield partial
-            IN_USE[path] = files.opened(partial)
+            IN_USE[path] = files.open_regular(partial)
             fcntl.flock(IN_USE[path], fcntl.LOCK_SH)
             os.replace(partial, path)
         finally:

@@ -29,7 +29,7 @@ def own(folder: Path) -> None:
         Invalid: it is another user's, others may write to it, or it is not a folder.
         OSError: it cannot be made.
     """
-    files.own_folder(folder, "JOB_CACHE_DIR")
+    files.make_private_folder(folder, "JOB_CACHE_DIR")
     if folder == SETTINGS["cache_dir"].default and folder.stat().st_mode & OTHERS:
         folder.chmod(0o700)  # an earlier version let everybody read the images
 
@@ -82,7 +82,7 @@ class CacheFolder:
         """
         with self._guard():
             path.parent.mkdir(parents=True, exist_ok=True)
-            handle = files.opened(locks.lock_file(path), os.O_RDWR | os.O_CREAT)
+            handle = files.open_regular(locks.lock_file(path), os.O_RDWR | os.O_CREAT)
         with locks.closing(handle):
             locks.lock(handle, fcntl.LOCK_EX)
             yield handle

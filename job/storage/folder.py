@@ -132,7 +132,7 @@ class FolderStore(Patient[OSError]):
 
     def _open(self, key: str) -> BinaryIO:
         try:
-            return open(files.opened(self._path(key)), "rb")
+            return open(files.open_regular(self._path(key)), "rb")
         except FileNotFoundError as exc:
             raise Missing(f"{self.url} has no {key}") from exc
 

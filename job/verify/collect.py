@@ -68,7 +68,7 @@ class Task:
         Then an epoch that is trained again gives the same numbers.
         """
         machines = [a.machine for a in self.attempts if a.machine]
-        return provenance.exact(cast("list[Machine]", machines))
+        return provenance.is_exact(cast("list[Machine]", machines))
 
     @property
     def files(self) -> dict[str, dict[str, Any]]:

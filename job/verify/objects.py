@@ -55,7 +55,7 @@ def bytes_first(recorded: Recorded, listing: Listing) -> Iterator[str]:
 
 
 def _task(recorded: Recorded, task: Task, listing: Listing) -> Iterator[str]:
-    for name in named(recorded, task):
+    for name in required_files(recorded, task):
         if name not in task.files:
             yield f"names no {name}"
     if folder_number(recorded, task) is None:
@@ -95,7 +95,7 @@ def folder_number(recorded: Recorded, task: Task) -> int | None:
     return number if owner or 1 <= number <= task.row.attempt else None
 
 
-def named(recorded: Recorded, task: Task) -> list[str]:
+def required_files(recorded: Recorded, task: Task) -> list[str]:
     """Return the names of the files of a decided task that did not diverge."""
     augmented = task.key.stage == "final" and recorded.parameters(task).get("augment")
     return [*FILES[task.key.stage], *([paths.AUGMENTATION] if augmented else [])]
@@ -108,7 +108,7 @@ def node_cache(recorded: Recorded, cache: Cache) -> Iterator[str]:
     }
     known = {key: entry["sha256"] for key, entry in entries.items() if "sha256" in entry}
     try:
-        yield from cache.damaged(known)
+        yield from cache.find_damaged(known)
     except JobError as exc:
         # The folder is not this user's alone, or its disk is broken.
         yield str(exc)

@@ -23,7 +23,7 @@ from job.verify.collect import Promise, Recorded, read
 from job.verify.contents import Contents
 from job.verify.replayed import Replayed
 
-__all__ = ["Promise", "Recorded", "check", "choose", "entry", "lines", "read", "replayed"]
+__all__ = ["Promise", "Recorded", "check", "choose", "entry", "lines", "read", "replay_promise"]
 
 
 def check(
@@ -116,7 +116,7 @@ def choose(experiments: list[Recorded], count: int, seed: int) -> list[tuple[Rec
     return random.Random(seed).sample(candidates, min(count, len(candidates)))
 
 
-def replayed(recorded: Recorded, key: Key, replay: Callable[[], Replayed]) -> Promise:
+def replay_promise(recorded: Recorded, key: Key, replay: Callable[[], Replayed]) -> Promise:
     """Return the promise that one task, trained again, gives the same bits.
 
     A task that needs what the store has lost is a violation too.

@@ -156,7 +156,7 @@ class Context(Assignment):
         """Record that a checkpoint of this step has arrived."""
         if step > self.attempt.step:
             self.progressed()
-        self.attempt.durable(step)
+        self.attempt.record_step(step)
 
     def snapshots(self) -> Iterator[Snapshot]:
         """Return what earlier attempts saved, newest first; the first attempt does not look."""

@@ -8,7 +8,7 @@ import logging
 import secrets
 
 from job.coordination import study
-from job.coordination.database import Database, alone, json_value
+from job.coordination.database import Database, json_value, lock_work
 from job.coordination.registered import Registered, find
 from job.coordination.statements import queries
 from job.data import staged
@@ -48,7 +48,7 @@ def prepare(
         Invalid: an experiment of this name differs, or data or weights are unusable.
         Unreachable: database, store or a download is away for too long.
     """
-    experiment = custom_source.seal(experiment)
+    experiment = custom_source.with_source_hashes(experiment)
     _warn(experiment.name, experiment.notes)
     database.create_schema()
     known = _find(database, experiment.name)
@@ -61,7 +61,7 @@ def prepare(
     if known:
         _stage_what_is_lost(database, known, experiment, origin)
     else:
-        _register(database, experiment, stage(experiment, origin, notice))
+        register(database, experiment, stage(experiment, origin, notice))
     return find(database, experiment.name)
 
 
@@ -81,7 +81,7 @@ def _stage_what_is_lost(
     database: Database, known: Registered, experiment: Experiment, origin: Origin
 ) -> None:
     """Stage again what the store has lost of an experiment, if anything, and let it grow."""
-    stored, lost = staged.look(origin.cache.store, known)
+    stored, lost = staged.inspect(origin.cache.store, known)
     inputs = {"data": known.data, "weights": known.weights, "splits": known.splits}
     if lost:
         inputs = stage_again(known, experiment, lost, origin)
@@ -92,12 +92,12 @@ def _stage_what_is_lost(
             experiment.name,
         )
         _warn(experiment.name, known.data.notes)
-    _register(database, experiment, inputs)
+    register(database, experiment, inputs)
     if stored != known.data.objects:
         database.rows(SQL["set_stored"], id=known.id, stored=json_value(stored))
 
 
-def _register(database: Database, experiment: Experiment, inputs: dict) -> None:
+def register(database: Database, experiment: Experiment, inputs: dict) -> None:
     """Create experiment, tasks and studies, or let them grow, in one locked transaction.
 
     Args:
@@ -119,7 +119,7 @@ def _register(database: Database, experiment: Experiment, inputs: dict) -> None:
     }
 
     def work(cursor) -> None:
-        alone(cursor, "prepare")
+        lock_work(cursor, "prepare")
         cursor.execute(SQL["add_experiment"], new)
         cursor.execute(SQL["locked"], {"name": experiment.name})
         row = cursor.fetchone()
@@ -133,7 +133,7 @@ def _register(database: Database, experiment: Experiment, inputs: dict) -> None:
         for model, study_id in study.create(database, experiment).items():
             study.add_trials(cursor, row["id"], model, study_id, spec["search"]["trials"])
 
-    database.run(work)
+    database.transaction(work)
 
 
 def _check_same(row: dict, experiment: Experiment, data: str) -> None:
@@ -173,11 +173,11 @@ def drop(database: Database, store: Store, name: str) -> None:
     store.put(note, json.dumps({"experiment": name}).encode())
 
     def work(cursor) -> None:
-        alone(cursor, "prepare")
+        lock_work(cursor, "prepare")
         cursor.execute(SQL["drop"], {"id": registered.id})
         study.drop(database, registered.experiment)
 
-    database.run(work)
+    database.transaction(work)
     folder = f"{experiment_folder(registered.id)}/"
     store.delete([o.key for o in store.listing(folder, halves=True)])
     if at_work:

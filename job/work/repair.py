@@ -18,7 +18,7 @@ from job.learning import provenance
 from job.sentences import UNREADABLE
 from job.storage.store import Store
 from job.verify.collect import Task
-from job.verify.objects import Listing, named
+from job.verify.objects import Listing, required_files
 from job.verify.verify import Recorded
 
 SQL = queries("repair")
@@ -65,10 +65,10 @@ def lost_data(recorded: Recorded, store: Store) -> list[str]:
 
     `job prepare` stages them again.
     """
-    return staged.look(store, recorded.registered)[1]
+    return staged.inspect(store, recorded.registered)[1]
 
 
-def again(database: Database, recorded: Recorded, loss: Loss) -> bool:
+def repair_task(database: Database, recorded: Recorded, loss: Loss) -> bool:
     """Let a task wait again, or note its files' new etags; return whether this was done.
 
     It is not done to a task that has changed since the loss was found.
@@ -89,14 +89,16 @@ def again(database: Database, recorded: Recorded, loss: Loss) -> bool:
         done = cursor.fetchone() is not None or done
         return done
 
-    return database.run(work)
+    return database.transaction(work)
 
 
 def _lost(
     recorded: Recorded, task: Task, listing: Listing, noted: dict, deep: bool
 ) -> Iterator[str]:
     """Yield what a task has lost; write the store's size and etag of equal bytes into `noted`."""
-    yield from (f"it names no {name}" for name in named(recorded, task) if name not in task.files)
+    yield from (
+        f"it names no {name}" for name in required_files(recorded, task) if name not in task.files
+    )
     for name, entry in task.files.items():
         stored = listing.find(entry["key"])
         if stored is None:

@@ -120,7 +120,7 @@ def _learned(assignment: Assignment, task: DecidedTask, hooks: "Hooks") -> Repla
     if task.artifact:
         result = provenance.unseal(assignment.store.get(task.artifact[paths.RESULT]["key"]))
     here = provenance.machine()
-    if result and not provenance.exact([*result["machines"], here]):
+    if result and not provenance.is_exact([*result["machines"], here]):
         trained = _names(result["machines"])
         why = f"not comparable: trained on {trained}, this is {_names([here])}"
         return Replayed("not comparable", why)

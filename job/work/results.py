@@ -66,7 +66,7 @@ def publish(
     with context.clock("upload"):
         for name, content in files.items():
             put(name, content)
-    result["seconds"] = attempt.seconds | {"lost": round(attempt.lost_before(), 3)}
+    result["seconds"] = attempt.seconds | {"lost": round(attempt.lost_before_s(), 3)}
     with context.clock("upload"):
         put(RESULT, provenance.seal(result))
         context.reports.flush()
@@ -140,8 +140,8 @@ def _commit(context: Context, result: Result, artifact: dict, history: list[dict
     """Commit a verified result, and record what it implies."""
     attempt = context.attempt
     state = result["state"]
-    attempt.computes_on(result["machines"][-1])
-    attempt.tell_again(_epochs(context, history, state))
+    attempt.record_machine(result["machines"][-1])
+    attempt.restore_records(_epochs(context, history, state))
     attempt.commit(
         state, result["value"], result["metrics"], artifact, result["reason"], result["step"]
     )

@@ -13,7 +13,7 @@ CONTINUES = (0, JobError.exit_code, Impossible.exit_code)  # a task that ends so
 POLL_S = 0.2
 
 
-def in_turn(stage: str, asked: Element, count: int, options: Sequence[str]) -> int:
+def run_in_turn(stage: str, asked: Element, count: int, options: Sequence[str]) -> int:
     """Run `count` tasks as children, one after the other, and return one exit code for all.
 
     The next task also runs after an error (1) and after a task that can never be completed (70).

@@ -44,7 +44,7 @@ def do(context: Context) -> None:
     set_up(context.experiment.threads)
     machine = provenance.machine()
     log.info("device: %(device)s (%(cpu)s, TensorFlow %(tensorflow)s)", machine)
-    context.attempt.computes_on(machine)
+    context.attempt.record_machine(machine)
     stages = {"features": features, "trial": trial, "fold": fold, "final": final}
     try:
         stages[context.key.stage](context)
@@ -204,7 +204,7 @@ def features_prefix(registered: Registered, model: str, index: int) -> str:
         alpha=fixed.get("alpha"),
         weights=registered.weights[model]["sha256"],
         input_size=size,
-        antialiased=transfer.antialiased(registered.data.image_shape, size, experiment.method),
+        antialiased=transfer.is_antialiased(registered.data.image_shape, size, experiment.method),
         index=index,
         shards=experiment.features.shards,
         threads=experiment.threads,

@@ -111,8 +111,12 @@ def _train(
     hooks: Hooks,
 ) -> Outcome:
     """Train from the newest whole checkpoint, or from the start."""
-    fixed = transfer.fixed(net) if assignment.key.model in assignment.registered.weights else ()
-    compiled = kernels.compiles(_expected_steps(assignment, len(training)), net)
+    fixed = (
+        transfer.fixed_variables(net)
+        if assignment.key.model in assignment.registered.weights
+        else ()
+    )
+    compiled = kernels.should_compile(_expected_steps(assignment, len(training)), net)
 
     def train_from(snapshot: Snapshot | None) -> Outcome:
         return train(
@@ -215,7 +219,7 @@ def _inputs(assignment: Assignment) -> np.ndarray:
         )
     files = [artifact[paths.FEATURES] for artifact in shards]
     with staging.needed("`job repair` lets its task run again"):
-        return assignment.cache.joined({file["key"]: file["sha256"] for file in files})
+        return assignment.cache.join({file["key"]: file["sha256"] for file in files})
 
 
 def _weights(assignment: Assignment) -> Path | None:

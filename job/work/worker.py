@@ -27,7 +27,7 @@ from job.experiment.task import Element, Key, beyond, resolve
 from job.interrupt import INTERRUPT
 from job.learning import custom_source
 from job.patience import Patience
-from job.sentences import lacks_memory, outside
+from job.sentences import lacks_memory, machine_error
 from job.settings import Settings, redact
 
 RELEASE_PATIENCE_S = 3.0
@@ -53,7 +53,7 @@ def work(settings: Settings, stage: str, element: Element, model: str | None) ->
     url = settings.need("database_url")
     patience = _patience(settings)
     database = Database(url, patience, INTERRUPT.sleep, auth=settings.database_auth)
-    registered = found(settings, database)
+    registered = wait_for_experiment(settings, database)
     key = resolve(registered.experiment, stage, element, model)
     if key is None:
         total = sum(registered.experiment.task_counts(stage).values())
@@ -75,7 +75,7 @@ def _do_and_note(settings: Settings, registered: Registered, attempt: Attempt) -
     def release() -> None:
         attempt.release("left by the watchdog", patience_s=0.0)
 
-    with logs.warned() as warned:
+    with logs.collect_warnings() as warned:
         try:
             with INTERRUPT.last_words(release):
                 _do(settings, registered, attempt)
@@ -86,7 +86,7 @@ def _do_and_note(settings: Settings, registered: Registered, attempt: Attempt) -
 def _do(settings: Settings, registered: Registered, attempt: Attempt) -> None:
     """Do a claimed task, and end the attempt according to its outcome."""
     try:
-        with attempt.keep():
+        with attempt.renewing():
             _adopt_or_do(settings, registered, attempt)
         _touch(settings.progress_file)
     except LeaseLost:
@@ -104,7 +104,7 @@ def _do(settings: Settings, registered: Registered, attempt: Attempt) -> None:
                 f"{attempt.key}: out of memory;"
                 " give the task more, or search smaller batches and widths"
             ) from exc
-        if known := outside(exc):  # another node may have it
+        if known := machine_error(exc):  # another node may have it
             _release(attempt, known)
             raise known from exc
         attempt.error(redact("".join(traceback.format_exception_only(exc)).strip()))
@@ -116,7 +116,9 @@ def _patience(settings: Settings) -> Patience:
     return Patience(settings.outage_s, settings.wait_s)
 
 
-def found(settings: Settings, database: Database, wait_s: float | None = None) -> Registered:
+def wait_for_experiment(
+    settings: Settings, database: Database, wait_s: float | None = None
+) -> Registered:
     """Return the experiment, as the database has it; wait for `job prepare`.
 
     It does not wait if the store refuses us: `job prepare` would be refused, too.

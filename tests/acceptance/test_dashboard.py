@@ -14,7 +14,7 @@ from job.coordination.tasks import Tasks
 from job.experiment import serialize
 from job.experiment.specification import parse
 from job.experiment.task import Key
-from job.work.prepare import _register
+from job.work.prepare import register
 from tests.support.site import Child
 from tests.support.staged import STAGED
 
@@ -53,7 +53,7 @@ def _lived(url: str) -> Database:
     """
     database = Database(url, 10)
     database.create_schema()
-    _register(database, parse(SPEC), STAGED)
+    register(database, parse(SPEC), STAGED)
     registered = find(database, "small")
 
     def attempt(index: int):
@@ -161,7 +161,7 @@ def test_it_changes_nothing(site):
     with pytest.raises(urllib.error.HTTPError):
         _get(f"{url}api/studies", Host="rebound.example")
     assert database.rows(EVERYTHING) == before
-    storage = study.reader(database)
+    storage = study.open_reader(database)
     for change in (
         lambda: storage.delete_study(summary["study_id"]),
         lambda: storage.set_study_user_attr(summary["study_id"], "a", 1),

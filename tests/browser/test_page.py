@@ -9,7 +9,7 @@ import pytest
 
 from job.report.figures import draw
 from job.report.page import render
-from job.report.summary import summarise
+from job.report.summary import summarize
 from tests.support.made_reports import ONE_MODEL, SPEC, make
 
 HERE = Path(__file__).parent
@@ -37,7 +37,7 @@ BROKEN = """<!doctype html><title>broken</title><body style="margin:0">
 
 def page_of(collected) -> str:
     """Return the report page of a collected experiment."""
-    summary = summarise(collected)
+    summary = summarize(collected)
     return render(collected, summary, draw(collected, summary))
 
 

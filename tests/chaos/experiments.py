@@ -190,7 +190,7 @@ class Subject:
                 for r in map(dict, cursor.fetchall())
             }
 
-        return self.database.run(work, patience_s)
+        return self.database.transaction(work, patience_s)
 
 
 def trials_of_random(minutes: float) -> int:

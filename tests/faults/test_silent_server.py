@@ -18,7 +18,7 @@ from job.errors import NotReady
 from job.experiment.specification import parse
 from job.experiment.task import Key
 from job.local.embedded import Postgres
-from job.work.prepare import _register
+from job.work.prepare import register
 from tests.support.servers import stopped
 from tests.support.staged import STAGED
 
@@ -60,7 +60,7 @@ def test_the_living_are_not_robbed(trouble, tmp_path):
     with Postgres(tmp_path / "own") as server:
         database = Database(server.url, 60)
         database.create_schema()
-        _register(database, parse(SPEC), STAGED)
+        register(database, parse(SPEC), STAGED)
         attempt = worker(database, "owner").claim(TRIAL)
         claimants = [worker(database, f"claimant {i}") for i in range(4)]
         trouble(server)
@@ -71,7 +71,7 @@ def test_the_living_are_not_robbed(trouble, tmp_path):
                     claimant.claim(TRIAL)
 
         look()
-        with attempt.keep():
+        with attempt.renewing():
             until = time.monotonic() + LEASE_S * 2 / 3  # twice the grace
             while time.monotonic() < until:
                 look()

@@ -57,7 +57,7 @@ logging.basicConfig(level="INFO", format="%(message)s", stream=sys.stdout)
 cache = Cache(Announced(Path(sys.argv[1]), 5, None), Path(sys.argv[2]), float(sys.argv[3]))
 print("ready", flush=True)
 for line in sys.stdin:
-    print("has", hashlib.sha256(cache.joined(json.loads(line))).hexdigest(), flush=True)
+    print("has", hashlib.sha256(cache.join(json.loads(line))).hexdigest(), flush=True)
 """
 
 SIZE = 1000  # bytes of each file in the cache
@@ -375,14 +375,14 @@ def entry(node, *names) -> dict[str, str]:
 def test_what_is_damaged_is_fetched_anew(node, cache, damage, caplog):
     """A damaged cached file is removed with a warning and downloaded again at its next use.
 
-    Before that, `damaged` names it.
+    Before that, `find_damaged` names it.
     """
     for name in "ab":
-        assert np.array_equal(cache.joined(entry(node, name)), node.made[name][0])
-    assert list(cache.damaged(entry(node, *"abc"))) == []
+        assert np.array_equal(cache.join(entry(node, name)), node.made[name][0])
+    assert list(cache.find_damaged(entry(node, *"abc"))) == []
     a_tick_after(node.path("a"))
     damage(node.path("a"))
-    assert list(cache.damaged(entry(node, *"abc"))) == [
+    assert list(cache.find_damaged(entry(node, *"abc"))) == [
         f"{node.path('a')} has changed since it came into the cache: "
         "delete it, and the next task fetches it again"
     ]
@@ -391,7 +391,7 @@ def test_what_is_damaged_is_fetched_anew(node, cache, damage, caplog):
     assert [r.message for r in caplog.records] == [
         f"{node.path('a')} was damaged in the cache: it is removed and fetched again"
     ]
-    assert list(cache.damaged(entry(node, *"abc"))) == []
+    assert list(cache.find_damaged(entry(node, *"abc"))) == []
 
 
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
@@ -401,12 +401,12 @@ def test_what_was_joined_and_is_damaged_is_joined_anew(node, cache, damage):
     No database has their hash, because they were joined on this node.
     """
     both = np.concatenate([node.made[name][0] for name in "ab"])
-    assert np.array_equal(cache.joined(entry(node, *"ab")), both)
+    assert np.array_equal(cache.join(entry(node, *"ab")), both)
     (joined,) = (node.folder / "data").glob("*.npy")
     a_tick_after(joined)
     damage(joined)
-    assert len(list(cache.damaged(entry(node, *"ab")))) == 1
-    assert np.array_equal(cache.joined(entry(node, *"ab")), both)
+    assert len(list(cache.find_damaged(entry(node, *"ab")))) == 1
+    assert np.array_equal(cache.join(entry(node, *"ab")), both)
     assert cache.store.downloads == ["data/a", "data/b"]
 
 
@@ -424,18 +424,18 @@ def test_what_is_hashed_once_is_not_hashed_again(node, cache, monkeypatch):
         return digest(file)
 
     monkeypatch.setattr(module, "_digest", counted_digest)
-    cache.joined(entry(node, "a"))
+    cache.join(entry(node, "a"))
     for _ in range(3):
-        cache.joined(entry(node, "a"))
+        cache.join(entry(node, "a"))
     assert len(hashed) == 0
     a_tick_after(node.path("a"))
     node.path("a").chmod(0o640)
     node.path(".a.lock").touch()
     for _ in range(3):
-        cache.joined(entry(node, "a"))
+        cache.join(entry(node, "a"))
     assert len(hashed) == 1
     node.path(".a.lock").write_bytes(b"")
-    cache.joined(entry(node, "a"))
+    cache.join(entry(node, "a"))
     assert (len(hashed), cache.store.downloads) == (2, ["data/a"])
 
 
@@ -450,7 +450,7 @@ def test_a_store_with_other_bytes(node, cache):
         "`job verify --deep` names what is damaged, `job prepare` stages"
     )
     with pytest.raises(Invalid, match=expected):
-        cache.joined(entry(node, "a"))
+        cache.join(entry(node, "a"))
     assert (cache.store.downloads, node.files()) == (["data/a", "data/a"], "")
 
 
@@ -471,7 +471,7 @@ def test_no_key_leads_out_of_the_cache(node, cache, key, tmp_path):
     """A key from any row or object names only a file below the cache, not even by a link."""
     victim = tmp_path / "victim"
     victim.write_bytes(b"mine")
-    cache.joined(entry(node, "a"))
+    cache.join(entry(node, "a"))
     (node.folder / "link").symlink_to(tmp_path)
     (node.folder / "data" / "link").symlink_to(victim)
     with pytest.raises(Invalid):
@@ -486,12 +486,12 @@ def test_a_lock_that_is_a_link(node, cache, tmp_path):
     """A link in place of a lock file empties no file; a pipe there blocks nobody."""
     victim = tmp_path / "victim"
     victim.write_bytes(b"mine")
-    cache.joined(entry(node, "a"))
+    cache.join(entry(node, "a"))
     node.path(".b.lock").symlink_to(victim)
     os.mkfifo(node.path(".c.lock"))
     for name in "bc":
         with pytest.raises(Invalid, match=f"{name}.lock is not one of our files"):
-            cache.joined(entry(node, name))
+            cache.join(entry(node, name))
     assert victim.read_bytes() == b"mine"
 
 
@@ -500,11 +500,11 @@ def test_the_cache_is_ours_alone(node, cache, monkeypatch):
 
     A cache that belongs to another user, or a link that another user made, is refused, too.
     """
-    cache.joined(entry(node, "a"))
+    cache.join(entry(node, "a"))
     assert node.folder.stat().st_mode & 0o777 == 0o700
 
     def use(folder: Path) -> None:
-        Cache(node.store, folder, 1).joined(entry(node, "a"))
+        Cache(node.store, folder, 1).join(entry(node, "a"))
 
     node.folder.chmod(0o755)
     use(node.folder)
@@ -549,7 +549,7 @@ def test_a_disk_of_this_node_alone(node, cache, code, monkeypatch):
 
     Another node may succeed.
     """
-    cache.joined(entry(node, "a"))
+    cache.join(entry(node, "a"))
     number = getattr(errno, code)
 
     # A test cannot break a disk; tests/system mounts a read-only one.
@@ -559,7 +559,7 @@ def test_a_disk_of_this_node_alone(node, cache, code, monkeypatch):
     monkeypatch.setattr(os, "replace", fails)
     at_fault = f"this node, {os.uname().nodename}, is at fault, another may succeed"
     with pytest.raises(Unreachable, match=f"{os.strerror(number)}.: {at_fault}"):
-        cache.joined(entry(node, "b"))
+        cache.join(entry(node, "b"))
     assert node.files() == "a"
 
 

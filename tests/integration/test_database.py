@@ -15,11 +15,11 @@ import psycopg2
 import pytest
 
 from job.coordination.connection import Limits
-from job.coordination.database import Database, alone
+from job.coordination.database import Database, lock_work
 from job.errors import Invalid, JobError, Unreachable
 from job.experiment.specification import parse
 from job.local.embedded import Postgres
-from job.work.prepare import _register
+from job.work.prepare import register
 from tests.support.refusals import refused, refused_in, role, sockets
 from tests.support.servers import stopped
 from tests.support.staged import STAGED
@@ -63,7 +63,7 @@ class Ledger:
                 between()
                 cursor.execute("update counter set n = n + 1")
 
-        self.database.run(work)
+        self.database.transaction(work)
 
     def count(self) -> int:
         return self.database.rows("select n from counter")[0]["n"]
@@ -177,8 +177,8 @@ def test_a_network_that_swallows(database_url, postgres):
     with closing(Wire(postgres.ports[0], obey)) as wire:
         database = Database(through(database_url, wire), 30, limits=Limits(answer_s=2))
         with pytest.raises(Unreachable, match="cannot be reached: no answer for 2 s"):
-            database.run(work, patience_s=0)
-        assert database.run(work) == 42
+            database.transaction(work, patience_s=0)
+        assert database.transaction(work) == 42
 
 
 def test_a_stopped_server(own):
@@ -256,8 +256,8 @@ def test_what_waiting_can_mend(database_url, state):
         return "done"
 
     with pytest.raises(Unreachable, match="in trouble"):
-        Database(database_url, 0).run(work)
-    assert Database(database_url, 30).run(work) == "done"
+        Database(database_url, 0).transaction(work)
+    assert Database(database_url, 30).transaction(work) == "done"
     assert len(failures) == 2
 
 
@@ -276,11 +276,11 @@ def test_every_kind_of_trouble_has_its_end(database_url, kind, states):
     """Temporary trouble exits with 69, permanent trouble with 78, the task's own with 1."""
     database = Database(database_url, 0)
     kinds = {}
-    with database.kept():
+    with database.burst():
         for state in states.split():
             statement = raise_error(state)
             with pytest.raises(JobError, match="the database postgresql://") as caught:
-                database.run(lambda cursor: cursor.execute(statement))
+                database.transaction(lambda cursor: cursor.execute(statement))
             kinds[state] = type(caught.value)
     assert kinds == dict.fromkeys(states.split(), kind)
 
@@ -391,7 +391,7 @@ def work(cursor):
     if len(tries) == 1:
         os.kill(os.getpid(), signal.SIGSTOP)
     cursor.execute("update counter set n = %s", (n + 10,))
-Database(sys.argv[1], 30, limits=Limits(idle_s=2)).run(work)
+Database(sys.argv[1], 30, limits=Limits(idle_s=2)).transaction(work)
 print(tries)
 """
 
@@ -410,7 +410,7 @@ def test_a_worker_paused_in_the_middle(database_url):
         os.waitid(os.P_PID, child.pid, os.WSTOPPED | os.WNOWAIT)
         expected = "cannot serve us now: canceling statement due to lock timeout"
         with pytest.raises(Unreachable, match=expected):
-            ledger.database.run(lock, patience_s=0)
+            ledger.database.transaction(lock, patience_s=0)
         ledger.raise_by(1)
     finally:
         os.kill(child.pid, signal.SIGCONT)
@@ -427,7 +427,7 @@ def test_preparers_of_an_empty_database_are_more_than_it_has_room_for(database_u
 
     def prepare(database: Database) -> None:
         database.create_schema()
-        _register(database, parse(SPEC), STAGED)
+        register(database, parse(SPEC), STAGED)
 
     with role(database_url, "connection limit 3") as url:
         name = url[len("postgresql://") :].partition(":")[0]
@@ -455,10 +455,10 @@ def test_a_burst_shares_one_connection(database_url):
         cursor.execute(backend)
         return cursor.fetchall()
 
-    with database.kept():
+    with database.burst():
         first = database.rows(backend)
-        with database.kept():
-            assert database.run(ask) == first
+        with database.burst():
+            assert database.transaction(ask) == first
         assert database.rows(backend) == first
         assert in_thread(lambda: database.rows(backend)).result(10) != first
         with pytest.raises(JobError, match="division by zero"):
@@ -480,17 +480,17 @@ def test_preparers_wait_for_a_slow_one(database_url):
 
     def slow(cursor):
         for name in ("schema", "prepare"):
-            alone(cursor, name)
+            lock_work(cursor, name)
         locked.set()
         for _ in range(20):
             cursor.execute("select pg_sleep(1)")
 
-    holder = in_thread(lambda: database.run(slow))
+    holder = in_thread(lambda: database.transaction(slow))
     assert locked.wait(10)
     started = time.monotonic()
     waiters = [
         in_thread(database.create_schema),
-        *(in_thread(lambda: _register(database, parse(SPEC), STAGED)) for _ in range(2)),
+        *(in_thread(lambda: register(database, parse(SPEC), STAGED)) for _ in range(2)),
     ]
     holder.result(60)
     for waiter in waiters:

@@ -12,7 +12,7 @@ from job.experiment.specification import parse
 from job.experiment.task import Key
 from job.storage.store import FolderStore, open_store
 from job.verify.garbage import garbage
-from job.work.prepare import _register, drop
+from job.work.prepare import drop, register
 from tests.support.staged import STAGED
 
 SPEC = {
@@ -30,7 +30,7 @@ LEASE_S = 100
 def database(database_url):
     database = Database(database_url, outage_s=5)
     database.create_schema()
-    _register(database, parse(SPEC), STAGED)
+    register(database, parse(SPEC), STAGED)
     return database
 
 

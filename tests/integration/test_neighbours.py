@@ -23,7 +23,7 @@ from job.report.collect import collect
 from job.storage.store import FolderStore
 from job.verify import collect as recorded
 from job.verify.garbage import garbage
-from job.work.prepare import _register, drop
+from job.work.prepare import drop, register
 from tests.support.refusals import role
 from tests.support.staged import STAGED
 
@@ -112,7 +112,7 @@ def execute(url: str, *statements: str) -> None:
 def prepared(url: str) -> Database:
     database = Database(url, outage_s=5)
     database.create_schema()
-    _register(database, parse(SPEC), STAGED)
+    register(database, parse(SPEC), STAGED)
     return database
 
 
@@ -137,18 +137,18 @@ def live(database: Database, owner: Database, reader: Database, store: FolderSto
     for index in range(3):
         attempt = worker.claim(Key("cnn", "trial", index))
         study.choose(registered.experiment, attempt)
-        attempt.computes_on({"cpu": "x"})
+        attempt.record_machine({"cpu": "x"})
         for epoch, pruner in enumerate(("median", "hyperband", None)):
             rule = UNJUDGED | {"pruner": pruner, "bracket": 0, "sign": 1}
             attempt.report(epoch, {"loss": 0.5}, 0.25 * index, rule)
-        attempt.durable(2)
+        attempt.record_step(2)
         attempt.note(["a note"], 5)
         if index == 1:
             attempt.release("a signal")
             attempt = worker.claim(Key("cnn", "trial", index))
             attempt.error("a fault")
             attempt = worker.claim(Key("cnn", "trial", index))
-            assert attempt.lost_before() >= 0
+            assert attempt.lost_before_s() >= 0
         attempt.commit("complete", 0.25 * index, {}, {})
     assert worker.selection("cnn").trial == 2
     fold = worker.claim(Key("cnn", "fold", 0))
@@ -159,10 +159,10 @@ def live(database: Database, owner: Database, reader: Database, store: FolderSto
     for stage, indices in (("fold", range(2)), ("final", range(1))):
         for index in indices:
             attempt = worker.claim(Key("cnn", stage, index))
-            attempt.opened_test_part()
+            attempt.record_opening()
             attempt.commit("complete", 0.5, {}, {})
     assert status.experiments(reader) and status.collect(reader, registered)["experiment"]
-    assert trained.published(reader, registered, "cnn")["state"] == "complete"
+    assert trained.published_final(reader, registered, "cnn")["state"] == "complete"
     assert collect(reader, store, registered)
     assert recorded.read(reader, "small", deep=True)[1] == []
     assert garbage(reader, store, None, 60) == []

@@ -238,10 +238,10 @@ def test_what_the_store_has_lost_is_staged_again(staging, damage):
         store.delete([key])
         if change := DAMAGES[damage]:
             store.put(key, change(content))
-    assert sorted(staged.look(store, known)[1]) == list(before)[::2]
+    assert sorted(staged.inspect(store, known)[1]) == list(before)[::2]
     again = go()
     assert {o.key: store.get(o.key) for o in store.listing("data/")} == before
-    assert staged.look(store, again) == (again.data.objects, [])
+    assert staged.inspect(store, again) == (again.data.objects, [])
 
 
 def test_an_etag_of_another_time_is_no_damage(staging):

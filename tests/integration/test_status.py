@@ -23,7 +23,7 @@ from job.coordination.registered import Worker, find
 from job.coordination.tasks import Tasks
 from job.experiment.specification import parse
 from job.experiment.task import Key
-from job.work.prepare import _register
+from job.work.prepare import register
 from tests.support.proxy import Proxy
 from tests.support.staged import STAGED
 from tests.support.waiting import wait_for
@@ -45,7 +45,7 @@ class Life:
         self.url = url
         self.database = Database(url, 10)
         self.database.create_schema()
-        _register(self.database, parse(SPEC), STAGED)
+        register(self.database, parse(SPEC), STAGED)
         self.registered = find(self.database, "small")
 
     def claim(self, stage: str, index: int, host: str = "node1", lease_s: float = 60) -> Attempt:
@@ -143,7 +143,7 @@ def test_the_numbers_are_the_databases(life):
     life.trial(2, 0.9, state="pruned")
     life.claim("trial", 3).release("SIGTERM")
     # It has no parameters, so its number of images is unknown.
-    life.claim("trial", 3, host="node7", lease_s=100).durable(5)
+    life.claim("trial", 3, host="node7", lease_s=100).record_step(5)
     state = life.collect()
     by_state = {"waiting": 0, "running": 1, "complete": 2, "pruned": 1, "failed": 0}
     assert state["stages"]["trial"]["cnn"] == by_state

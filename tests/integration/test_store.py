@@ -446,7 +446,7 @@ def test_a_folder_that_is_broken_on_this_node(tmp_path, code, monkeypatch):
     def fails(*_):
         raise OSError(number, os.strerror(number), "k")
 
-    monkeypatch.setattr(files, "opened", fails)
+    monkeypatch.setattr(files, "open_regular", fails)
     at_fault = f"this node, {os.uname().nodename}, is at fault"
     with pytest.raises(Unreachable, match=f"{os.strerror(number)} .k.: {at_fault}"):
         store.get("k")

@@ -22,7 +22,7 @@ from job.coordination.tasks import Tasks
 from job.errors import Invalid, Unreachable
 from job.experiment.specification import parse
 from job.experiment.task import Key
-from job.work.prepare import _register
+from job.work.prepare import register
 from tests.support.promises import ConnectionPerThread
 from tests.support.refusals import role
 from tests.support.staged import STAGED
@@ -58,9 +58,9 @@ def database(database_url):
         connection.close()
 
 
-def register(database, **search):
+def register_study(database, **search):
     experiment = parse(spec(**search))
-    _register(database, experiment, STAGED)
+    register(database, experiment, STAGED)
     return experiment, find(database, "small")
 
 
@@ -92,7 +92,9 @@ def run(database, registered, index):
 
 def test_optuna_reads_what_we_wrote(database):
     """Optuna's own API returns our parameters, values, steps and states; N tasks are N trials."""
-    experiment, registered = register(database, enqueue=[{"learning_rate": 0.05, "batch_size": 16}])
+    experiment, registered = register_study(
+        database, enqueue=[{"learning_rate": 0.05, "batch_size": 16}]
+    )
     run(database, registered, 0)
     claim(database, registered, 3)
     storage = database.url.replace("postgresql://", "postgresql+psycopg2://")
@@ -117,7 +119,7 @@ def test_optuna_reads_what_we_wrote(database):
 
 def test_every_task_draws_its_own_point(database):
     """Trials claimed at the same time draw different points, and the same ones when repeated."""
-    _, registered = register(database)
+    _, registered = register_study(database)
     first = [claim(database, registered, i).parameters for i in range(8)]
     assert len({p["learning_rate"] for p in first}) == 8
     reset = "parameters = null, state = 'waiting', owner = null, lease_until = null"
@@ -131,7 +133,7 @@ def test_suggestions_are_optunas_own(database, pruner):
 
     Both see the same finished, pruned and running trials.
     """
-    experiment, registered = register(database, pruner=pruner)
+    experiment, registered = register_study(database, pruner=pruner)
     for index in range(20):
         run(database, registered, index)
     claim(database, registered, 20)
@@ -231,7 +233,7 @@ def prune_both(database, draw, epochs, value_of, *, trials, pruner, min_epochs, 
     Some trials end early, some do not.
     """
     search |= {"trials": trials, "pruner": pruner, "min_epochs": min_epochs}
-    experiment, registered = register(database, epochs=epochs, sampler="random", **search)
+    experiment, registered = register_study(database, epochs=epochs, sampler="random", **search)
     theirs = optuna.create_study(
         study_name="small/cnn",
         direction=experiment.direction,
@@ -267,7 +269,7 @@ def test_a_long_study_is_shown_in_part(database, monkeypatch):
 
     It sees no failed trial, and not its own.
     """
-    experiment, registered = register(database, trials=600)
+    experiment, registered = register_study(database, trials=600)
     database.rows(
         """
         update task set value = mod(index * 7, 601),
@@ -301,7 +303,7 @@ def test_a_trial_is_few_messages(database, database_url, monkeypatch, name):
 
     They are counted from finding our tables to the commit.
     """
-    register(database, pruner=name)
+    register_study(database, pruner=name)
     for index in range(12):
         run(database, find(database, "small"), index)
     sent = []
@@ -330,7 +332,7 @@ def test_a_trial_is_few_messages(database, database_url, monkeypatch, name):
 )
 def test_trouble_that_optuna_meets_is_told_as_ours(database, state, kind, words):
     """Whatever SQLAlchemy raises, permanent trouble is refused and the rest is retried."""
-    experiment, _ = register(database)
+    experiment, _ = register_study(database)
     database.rows(
         f"""
         create function trouble() returns trigger language plpgsql as $$
@@ -348,17 +350,17 @@ def test_optuna_takes_the_host_that_answers(database, database_url):
 
     `prepare`, `drop` and the dashboard use them.
     """
-    experiment, _ = register(database)
+    experiment, _ = register_study(database)
     head, _, tail = database_url.rpartition("@")
     several = Database(f"{head}@127.0.0.1:1,{tail}", 0)
     assert study.create(several, experiment).keys() == {"cnn"}
-    assert [s.study_name for s in study.reader(several).get_all_studies()] == ["small/cnn"]
+    assert [s.study_name for s in study.open_reader(several).get_all_studies()] == ["small/cnn"]
 
 
 @pytest.mark.parametrize("call", [study.create, study.drop])
 def test_no_connection_left_for_optuna(database, database_url, call):
     """Optuna's own calls are retried while our transaction holds the only connection."""
-    experiment, _ = register(database)
+    experiment, _ = register_study(database)
     with role(database_url, "connection limit 1") as url, closing(psycopg2.connect(url)):
         with pytest.raises(Unreachable, match="too many connections for role"):
             call(Database(url, 0), experiment)

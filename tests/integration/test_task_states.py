@@ -258,7 +258,7 @@ class Machine(RuleBasedStateMachine):
     @rule(attempt=attempts, step=steps)
     def renew(self, attempt, step):
         before = self.digest()
-        attempt.durable(step or 0)
+        attempt.record_step(step or 0)
         if self.mine(attempt):
             assert not attempt.lost.is_set()
             self.leased(attempt.key)

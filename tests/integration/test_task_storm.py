@@ -56,7 +56,7 @@ class Storm:
         try:
             match draw.choice(ACTIONS):
                 case "renew":
-                    attempt.durable(draw.choice([0, epoch]))
+                    attempt.record_step(draw.choice([0, epoch]))
                 case "parameters":
                     choose(attempt, draw.random())
                 case "report":

@@ -14,7 +14,7 @@ from job.coordination.tasks import Tasks
 from job.errors import Impossible, Invalid, JobError, LeaseLost, NotReady
 from job.experiment.specification import parse
 from job.experiment.task import Key
-from job.work.prepare import _register
+from job.work.prepare import register
 from tests.support.staged import STAGED
 from tests.support.wire import Wire, through
 
@@ -32,7 +32,7 @@ TRIAL = Key("cnn", "trial", 0)
 def database(database_url):
     database = Database(database_url, outage_s=5)
     database.create_schema()
-    _register(database, parse(SPEC), STAGED)
+    register(database, parse(SPEC), STAGED)
     return database
 
 
@@ -143,8 +143,8 @@ def test_an_old_attempt_cannot_write(database):
         lambda: old.commit("complete", 1.0, {}, {}),
         lambda: old.release("x"),
         lambda: old.error("x"),
-        old.opened_test_part,
-        lambda: old.tell_again(epochs),
+        old.record_opening,
+        lambda: old.restore_records(epochs),
     ):
         with pytest.raises(LeaseLost):
             write()
@@ -207,7 +207,7 @@ def test_a_renewal_that_hangs_is_made_again_within_the_grace(database, database_
 
     with closing(Wire(postgres.ports[0], obey)) as wire:
         there = Database(through(database_url, wire), 30)
-        with worker(there, lease_s=6).claim(TRIAL).keep():
+        with worker(there, lease_s=6).claim(TRIAL).renewing():
             deadline = time.monotonic() + 10
             while len(heard) < 2 and time.monotonic() < deadline:
                 time.sleep(0.02)
@@ -296,7 +296,7 @@ def test_interruptions_and_progress_do_not_count(database):
         worker(database).claim(TRIAL).release("interrupted")
     for epoch in range(5):
         attempt = worker(database).claim(TRIAL)
-        attempt.durable(epoch + 1)
+        attempt.record_step(epoch + 1)
         attempt.error("boom")
     assert state(database)["state"] == "waiting"
     assert state(database)["counted"] == 0
@@ -317,7 +317,7 @@ def test_only_what_is_durable_is_progress(database):
 def test_progress_before_an_interruption_is_not_the_next_attempts(database):
     """Three errors fail the task even after an interrupted attempt that progressed."""
     attempt = worker(database).claim(TRIAL)
-    attempt.durable(5)
+    attempt.record_step(5)
     attempt.release("interrupted")
     for _ in range(3):
         worker(database).claim(TRIAL).error("boom")
@@ -329,7 +329,7 @@ def test_progress_ends_the_row_of_counted_attempts(database):
     for _ in range(2):
         worker(database).claim(TRIAL).error("boom")
     attempt = worker(database).claim(TRIAL)
-    attempt.durable(5)
+    attempt.record_step(5)
     attempt.release("interrupted")
     assert state(database)["counted"] == 0
 
@@ -441,7 +441,7 @@ def test_progress_by_a_checkpoint_counts(database):
     """An attempt that vanishes after a checkpoint has progressed, even within its first epoch."""
     for step in (10, 20, 30, 40):
         attempt = worker(database, f"w{step}").claim(TRIAL)
-        attempt.durable(step)
+        attempt.record_step(step)
         end_lease(database, called_in=True)
     assert (state(database)["counted"], state(database)["progress"]) == (0, 40)
     for name in ("x", "y"):
@@ -489,4 +489,4 @@ def test_a_database_that_lost_some_tables_is_not_called_empty(database, gone):
     if gone != "trials":  # Optuna creates its tables again, empty
         with pytest.raises(Invalid, match=expected):
             database.create_schema()
-            _register(database, parse(SPEC), STAGED)
+            register(database, parse(SPEC), STAGED)

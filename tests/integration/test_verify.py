@@ -762,7 +762,7 @@ def test_replay_draws_with_a_seed_and_says_what_came_out(copy):
         Replayed("differs", "other bits"),
     )
     answers = [
-        verify.replayed(experiments[0], Key("cnn", "trial", 0), lambda r=replayed: r)
+        verify.replay_promise(experiments[0], Key("cnn", "trial", 0), lambda r=replayed: r)
         for replayed in outcomes
     ]
     assert [line for answer in answers for line in verify.lines(answer)] == [
@@ -867,9 +867,9 @@ def test_what_is_lost_is_named_and_repaired(copy, own_store, loss):
     damaged = sorted((stage, index) for stage, index, _ in files)
     assert sorted({(loss.key.stage, loss.key.index) for loss in losses}) == damaged
     assert all(words in loss.why for loss in losses), [loss.why for loss in losses]
-    assert [repair.again(copy, recorded, loss) for loss in losses] == [True] * 4
+    assert [repair.repair_task(copy, recorded, loss) for loss in losses] == [True] * 4
     # Each task is reset only once.
-    assert [repair.again(copy, recorded, loss) for loss in losses] == [False] * 4
+    assert [repair.repair_task(copy, recorded, loss) for loss in losses] == [False] * 4
     assert broken(copy, own_store, True) == {}
     assert [copy.rows(k) for k in kept] == before
     states = copy.rows(
@@ -891,7 +891,7 @@ def test_etags_of_another_time_are_noted(copy, own_store):
     (loss,) = repair.losses(recorded, own_store, False)
     expected = "cnn final 0: its files have new etags and the same bytes; the etags are noted"
     assert str(loss) == expected
-    assert repair.again(copy, recorded, loss)
+    assert repair.repair_task(copy, recorded, loss)
     assert broken(copy, own_store, True) == {}
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from job.errors import Invalid, Unreachable
 from job.learning import weights
-from job.local.fallback import reachable
+from job.local.fallback import is_reachable
 from job.storage.cache import Cache
 from job.storage.store import open_store
 
@@ -197,9 +197,9 @@ def test_a_mirror_of_keras_files(cache, tmp_path):
 
 def test_the_probe_of_make_local(cache):
     """`make local` asks for the first megabyte before it relies on a download."""
-    assert reachable(weights.url("mobilenetv2", ALPHA))
-    assert not reachable(weights.url("vgg16", {}))
-    assert not reachable("http://127.0.0.1:9/x")
+    assert is_reachable(weights.url("mobilenetv2", ALPHA))
+    assert not is_reachable(weights.url("vgg16", {}))
+    assert not is_reachable("http://127.0.0.1:9/x")
 
 
 def test_a_mirror(cache, tmp_path):

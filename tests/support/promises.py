@@ -10,7 +10,7 @@ from job.coordination.database import Database
 from job.coordination.registered import find
 from job.experiment.specification import parse
 from job.experiment.task import Key
-from job.work.prepare import _register
+from job.work.prepare import register
 from tests.support.staged import STAGED
 
 SPEC = {
@@ -171,7 +171,7 @@ class ConnectionPerThread(Database):
 def prepared(database_url: str):
     """Yield a database with six tasks, guarded by HISTORY, and the registered experiment."""
     Database(database_url).create_schema()
-    _register(Database(database_url), parse(SPEC), STAGED)
+    register(Database(database_url), parse(SPEC), STAGED)
     database = ConnectionPerThread(database_url + "?options=-csynchronous_commit%3Doff")
     database.rows(HISTORY)
     try:

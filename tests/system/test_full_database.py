@@ -40,7 +40,7 @@ def test_a_full_disk_under_the_database(server):
     sentence = "cannot serve us now: could not extend file .*: No space left on device"
     with pytest.raises(Unreachable, match=sentence):
         for key in range(100):
-            database.run(lambda cursor: cursor.execute(insert, {"key": key}), patience_s=0)
+            database.transaction(lambda cursor: cursor.execute(insert, {"key": key}), patience_s=0)
     waits = threading.Event()
     patient = Database(server.url, outage_s=60, sleep=lambda s: (waits.set(), time.sleep(s)))
 

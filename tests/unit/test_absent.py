@@ -20,14 +20,14 @@ from job.report.formatting import num
 from job.report.leaderboard import leaderboard
 from job.report.page import render
 from job.report.results import Collected
-from job.report.summary import summarise, to_text
+from job.report.summary import summarize, to_text
 from tests.support.made_reports import ONE_MODEL, make, text_of
 
 ABOUT = {"format": "keras", "factory": None, "sha256": "0" * 64}
 SEARCH = {"metric": "balanced_accuracy", "trials": 6}
 TWO_MODELS = ONE_MODEL | {"models": {"cnn": {}, "vgg16": {"input_size": 32}}, "search": SEARCH}
 NAMES = {"cnn", "vgg16"}  # keys that are names: what holds below one of them holds below each
-# What `summarise` always writes. The values below these branches may be missing.
+# What `summarize` always writes. The values below these branches may be missing.
 BRANCHES = re.compile(
     r"data|data\.classes(\.\*)?"
     r"|models|models\.\*|models\.\*\.(trial|fold|final|cost)|models\.\*\.trial\.importances"
@@ -44,7 +44,7 @@ def finished():
     """Return a finished experiment with two models, and its summary."""
     collected = make(train=80, test=40, spec=TWO_MODELS)
     collected.samples = None
-    summary = summarise(collected)
+    summary = summarize(collected)
     values = {"learning_rate": 0.75, "batch_size": 0.25}
     importances = {"trials": 20, "values": values, "reason": None}
     summary["models"]["cnn"]["trial"]["importances"] = importances
@@ -147,7 +147,7 @@ def test_a_class_without_images_or_predictions_is_named():
     p = np.eye(4, dtype=np.float32)[np.arange(40) // 2 % 2]
     scored = evaluate.evaluate(labels, p, made.data.classes, 1, method=2)
     made.models["cnn"].tasks["final"][0].metrics.update(scored)
-    page, text = render_texts(made, summarise(made))
+    page, text = render_texts(made, summarize(made))
     named = "Neither in the test part nor ever predicted: emu|x, bee."
     assert f"{named} No score is defined there" in page
     assert named.replace("|", "\\|") in text
@@ -217,7 +217,7 @@ def finished_without(missing) -> Collected:
 def test_values_of_rows_and_files_may_be_absent(missing):
     """Whichever values a row or a file lacks, the report and the card are written."""
     collected = finished_without([(GIVEN[name], removed) for name, removed in missing])
-    check(render_texts(collected, summarise(collected)))
+    check(render_texts(collected, summarize(collected)))
 
 
 @pytest.mark.parametrize("removed", [False, True], ids=["None", "removed"])
@@ -225,7 +225,7 @@ def test_values_of_rows_and_files_may_be_absent(missing):
 def test_pictures_are_drawn_from_what_exists(removed):
     """With every optional value missing, all files are written, and no picture shows None."""
     collected = finished_without([(path, removed) for path in GIVEN.values()])
-    files = report.assemble(collected, summarise(collected))
+    files = report.assemble(collected, summarize(collected))
     drawn = [content.decode() for name, content in files.items() if name.endswith(".svg")]
     check([text_of(files["index.html"].decode()), *drawn])
 

@@ -52,11 +52,11 @@ class Decided:
         self.told = None
         self.committed = None
 
-    def computes_on(self, machine):
+    def record_machine(self, machine):
         """Check that the machine is named."""
         assert machine
 
-    def tell_again(self, epochs):
+    def restore_records(self, epochs):
         """Record the epochs."""
         self.told = epochs
 
@@ -64,7 +64,7 @@ class Decided:
         """Record the result."""
         self.committed = what
 
-    def durable(self, step):
+    def record_step(self, step):
         """Ignore that a checkpoint arrived."""
 
     def artifacts(self, stage):

@@ -81,11 +81,11 @@ def test_the_depth_of_a_set_is_that_of_its_largest_value(tmp_path, bits, value, 
 def test_an_image_to_predict_has_the_depth_of_the_training_data(tmp_path):
     """One image scales by the bits of the training data; one with more is refused, not clipped."""
     (tmp_path / "1.png").write_bytes(gray_16_bit([2048] * 5, 12))
-    assert pictures.one(tmp_path / "1.png", (4, 5, 3), 12)[1, 1].tolist() == [128] * 3
-    assert pictures.one(tmp_path / "1.png", (4, 5, 3))[1, 1].tolist() == [8] * 3
+    assert pictures.read_one(tmp_path / "1.png", (4, 5, 3), 12)[1, 1].tolist() == [128] * 3
+    assert pictures.read_one(tmp_path / "1.png", (4, 5, 3))[1, 1].tolist() == [8] * 3
     words = r"has values up to 4095: the model was trained on 10 bits, 0..1023"
     with pytest.raises(Invalid, match=words):
-        pictures.one(tmp_path / "1.png", (4, 5, 3), 10)
+        pictures.read_one(tmp_path / "1.png", (4, 5, 3), 10)
 
 
 @pytest.mark.parametrize(("bits", "flat"), [(12, 128), (16, 8)])
@@ -348,7 +348,7 @@ def test_a_large_photo_without_a_size_is_refused(tmp_path):
 def test_a_photo_of_108_megapixels(tmp_path):
     """A phone's photo of 108 megapixels becomes 224 px."""
     (tmp_path / "1.jpg").write_bytes(encoded(Image.new("L", (12000, 9000), 77), "JPEG"))
-    assert (pictures.one(tmp_path / "1.jpg", (224, 224, 3)) == 77).all()
+    assert (pictures.read_one(tmp_path / "1.jpg", (224, 224, 3)) == 77).all()
 
 
 JPEG_SIZE = b"\0\x08\0\x08"

@@ -101,12 +101,14 @@ def make_link(copy, _):
 def test_a_copy_that_is_not_what_came(tmp_path, server, harm, caplog):
     """A cached download that was altered, or lacks a valid note of its hashes, is fetched again."""
     server.files["/a.zip"] = b"abc"
-    (copy,) = {downloads.kept(f"{server.url}/a.zip", tmp_path / "cache") for _ in range(2)}
+    (copy,) = {downloads.fetch_once(f"{server.url}/a.zip", tmp_path / "cache") for _ in range(2)}
     assert len(server.asked) == 1
     assert (tmp_path / "cache").stat().st_mode & 0o777 == 0o700
     harm(copy, copy.with_name(f".{copy.name}.hashes"))
     for _ in range(2):
-        assert downloads.kept(f"{server.url}/a.zip", tmp_path / "cache").read_bytes() == b"abc"
+        assert (
+            downloads.fetch_once(f"{server.url}/a.zip", tmp_path / "cache").read_bytes() == b"abc"
+        )
     assert len(server.asked) == 2
     assert not copy.is_symlink()
     warnings = [r.message for r in caplog.records if r.levelname == "WARNING"]
@@ -118,10 +120,10 @@ def test_a_copy_that_is_not_what_came(tmp_path, server, harm, caplog):
 def test_no_download_goes_into_a_folder_of_others(tmp_path, server):
     """A cache that others may write is refused before anything is read from or written to it."""
     server.files["/a.zip"] = b"abc"
-    downloads.kept(f"{server.url}/a.zip", tmp_path / "cache")
+    downloads.fetch_once(f"{server.url}/a.zip", tmp_path / "cache")
     (tmp_path / "cache").chmod(0o777)
     with pytest.raises(errors.Invalid, match="others may write there"):
-        downloads.kept(f"{server.url}/a.zip", tmp_path / "cache")
+        downloads.fetch_once(f"{server.url}/a.zip", tmp_path / "cache")
     with pytest.raises(errors.Invalid, match="others may write there"):
         cifar10.official(tmp_path / "cache")
 
@@ -216,7 +218,7 @@ def test_a_cache_that_cannot_be_written(tmp_path, server):
 )
 def test_no_secret_of_a_url_is_shown(url, shown):
     """User, password, query and fragment of a URL appear in no message."""
-    assert downloads.shown(url) == shown
+    assert downloads.redact(url) == shown
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from job.data import downloads
 from job.errors import Invalid, Unreachable
 from job.local.server import write_private
 from job.report.report import _replace
-from job.sentences import outside
+from job.sentences import machine_error
 from job.storage import stamps
 from job.storage.folder import FolderStore
 from tests.support.waiting import a_tick_after
@@ -122,7 +122,7 @@ def test_whose_a_disk_s_trouble_is(code, kind):
     A disk's failure names its node.
     """
     number = getattr(errno, code)
-    error = outside(OSError(number, os.strerror(number), "/some/file"))
+    error = machine_error(OSError(number, os.strerror(number), "/some/file"))
     assert type(error) is kind
     assert "/some/file" in str(error)
     assert (os.uname().nodename in str(error)) == (code in ("EROFS", "EIO"))
@@ -133,7 +133,7 @@ def test_modes(tmp_path):
     before = os.umask(0)
     try:
         write_private(tmp_path / "secret", "abc")
-        files.own_folder(tmp_path / "own", "x")
+        files.make_private_folder(tmp_path / "own", "x")
     finally:
         os.umask(before)
     assert stat.S_IMODE((tmp_path / "secret").stat().st_mode) == 0o600

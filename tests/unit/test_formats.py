@@ -2,7 +2,7 @@
 
 from copy import deepcopy
 
-from job.report.summary import summarise
+from job.report.summary import summarize
 from tests.support.formats import validator
 from tests.support.made_reports import ONE_MODEL, make
 
@@ -23,7 +23,7 @@ def objects(value, key: str = ""):
 
 def test_every_key_is_required_and_no_other_allowed():
     """A report without one of its keys, with one more, or with another type is not valid."""
-    report = summarise(make(["cat", "dog"], train=40, test=20, spec=ONE_MODEL))
+    report = summarize(make(["cat", "dog"], train=40, test=20, spec=ONE_MODEL))
     valid = validator("report").is_valid
     assert valid(report)
     tried = set()

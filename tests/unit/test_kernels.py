@@ -150,7 +150,7 @@ def test_xla_is_kept_from_what_it_cannot_compile():
             keras.layers.Dense(3, "softmax"),
         ]
         net = keras.Sequential([keras.Input((12, 12, 3)), *layers])
-        assert kernels.antialiases(net) == antialias
+        assert kernels.resizes_with_antialiasing(net) == antialias
     with training_kernels(net, "mixed_bfloat16"):
         assert np.isfinite(np.asarray(net(images / np.float32(255)))).all()
     train(net, PARAMETERS, examples, examples, 1, hooks, method=2)
@@ -160,4 +160,4 @@ def test_xla_is_kept_from_what_it_cannot_compile():
 
 def test_no_xla_on_a_cpu():
     """XLA is not used on a CPU, where it makes convolutions slower, however long the training."""
-    assert not kernels.compiles(10**9, cnn.build(SHAPE, (16, 16, 3), 10))
+    assert not kernels.should_compile(10**9, cnn.build(SHAPE, (16, 16, 3), 10))

@@ -81,7 +81,7 @@ def test_fine_tuning_trains_the_last_layers_and_no_normalization():
     changed = {v.path for v in base if (before[v.path] != np.asarray(v)).any()}
     assert changed == {"block_16_project/kernel", "Conv_1/kernel"}
     trained = {id(v) for v in net.trainable_variables}
-    assert {id(v) for v in transfer.fixed(net)} == {id(v) for v in base} - trained
+    assert {id(v) for v in transfer.fixed_variables(net)} == {id(v) for v in base} - trained
     too_many = parameters | {"unfreeze": 900}
     words = "unfreeze = 900: mobilenetv2 has 52 layers that can be trained"
     with pytest.raises(Invalid, match=words):
@@ -128,8 +128,8 @@ def test_images_that_grow_are_the_same_by_both_methods(shape):
     two = transfer.base("mobilenetv2", parameters, shape, None, method=2)
     two.set_weights(one.get_weights())
     np.testing.assert_array_equal(np.asarray(one(images)), np.asarray(two(images)))
-    assert not transfer.antialiased(shape, 48, 2)
-    assert transfer.antialiased((24, 49, 3), 48, 2)
+    assert not transfer.is_antialiased(shape, 48, 2)
+    assert transfer.is_antialiased((24, 49, 3), 48, 2)
 
 
 def test_a_frozen_base_is_frozen():

@@ -173,9 +173,9 @@ def test_the_source_is_what_is_imported(folder):
 def test_an_experiment_keeps_its_source(folder):
     """A sealed experiment names its source; a file or a worker with another source is refused."""
     (folder / "mine.py").write_text(HEAD + NET)
-    sealed = custom_source.seal(parse_with(folder, "epochs = 2"))
+    sealed = custom_source.with_source_hashes(parse_with(folder, "epochs = 2"))
     own = sealed.models["mine"]
-    assert custom_source.seal(parse(sealed.spec)) == sealed
+    assert custom_source.with_source_hashes(parse(sealed.spec)) == sealed
     custom_source.check("mine", own)
     (folder / "mine.py").write_text(HEAD + NET + "\n")
     sealed_source = own["source"]
@@ -184,7 +184,7 @@ def test_an_experiment_keeps_its_source(folder):
         r" .*mine.py and what it imports are [0-9a-f]+ here"
     )
     with pytest.raises(Invalid, match=words):
-        custom_source.seal(parse(sealed.spec))
+        custom_source.with_source_hashes(parse(sealed.spec))
     words = (
         f"model mine was prepared with the source {sealed_source},"
         " but .*mine.py .* are .* here: give this worker"
@@ -327,6 +327,6 @@ def test_prepare_refuses_a_bad_model(folder, what):
         (folder / "mine.py").write_text(head + text)
     with pytest.raises(Invalid, match=words) as caught:
         experiment = parse_with(folder, "epochs = 2\nkind = ['a', 'b']")
-        custom_source.seal(experiment)
+        custom_source.with_source_hashes(experiment)
         custom_check.prove(experiment, "mine", (8, 8, 3), 3)
     assert "\n" not in str(caught.value)

@@ -22,7 +22,7 @@ from job.cli.use import predict as command
 from job.data import pictures
 from job.errors import Interrupted, Invalid, UsageError
 from job.export.predict import BATCH, answers, images, write
-from job.export.trained import ABOUT, Trained, digest, of_folder
+from job.export.trained import ABOUT, Trained, digest, from_folder
 from job.interrupt import INTERRUPT
 
 NOBODY = 65534
@@ -95,7 +95,7 @@ def test_a_file_that_may_not_be_read_does_not_stop_the_others():
             arguments = ["model", str(top / "closed.png")]
             paths = command.make_context("predict", arguments).params["paths"]
             with pytest.raises(Invalid, match=r"closed.png' cannot be read"):
-                pictures.one(images(paths)[0], (8, 8, 3))
+                pictures.read_one(images(paths)[0], (8, 8, 3))
         finally:
             os.setresuid(me, me, me)
     finally:
@@ -111,7 +111,7 @@ def test_an_endless_file_is_no_image(tmp_path):
     with open(tmp_path / "large.png", "wb") as file:
         file.truncate(201_000_000)
     with pytest.raises(Invalid, match="more than 200,000,000 bytes"):
-        pictures.one(tmp_path / "large.png", (4, 6, 3))
+        pictures.read_one(tmp_path / "large.png", (4, 6, 3))
 
 
 def test_any_name_is_written(model, photo, capsys):
@@ -149,9 +149,9 @@ def test_a_folder_cannot_name_code_to_run(tmp_path, monkeypatch):
         " give --factory foreign:build"
     )
     with pytest.raises(Invalid, match=words):
-        of_folder(tmp_path)
+        from_folder(tmp_path)
     assert not Path("ran").exists()
-    trained = of_folder(tmp_path, "foreign:build")
+    trained = from_folder(tmp_path, "foreign:build")
     assert trained.probabilities(np.zeros((3, 4, 6, 3), np.uint8)).shape == (3, 2)
     assert trained.bits == 16, "of exports before 12 bits were known"
     assert Path("ran").exists()
@@ -194,7 +194,7 @@ def test_a_saved_model_is_run_by_who_trusts_it(tmp_path, photo):
         and "is a SavedModel, a program that reads and writes files as this user" in done.stderr
     ), done.stderr
     assert not (tmp_path / "ran").exists()
-    trained = of_folder(tmp_path, trust=True)
+    trained = from_folder(tmp_path, trust=True)
     assert trained.probabilities(np.zeros((1, 4, 6, 3), np.uint8)).shape == (1, 2)
     assert (tmp_path / "ran").exists()
 
@@ -220,7 +220,7 @@ def test_a_keras_file_runs_no_code(tmp_path, layer):
     make_export(tmp_path, "keras", tmp_path / "model.keras")
     words = "cannot be loaded as a Keras model: .* risk of arbitrary code execution"
     with pytest.raises(Invalid, match=words) as caught:
-        of_folder(tmp_path)
+        from_folder(tmp_path)
     assert "safe_mode" not in str(caught.value)
     assert "enable_unsafe" not in str(caught.value)
 
@@ -248,7 +248,7 @@ def test_what_a_folder_says_of_itself(tmp_path, photo, wrong, words):
     about = json.loads((tmp_path / ABOUT).read_text()) | wrong
     (tmp_path / ABOUT).write_text(json.dumps(about))
     with pytest.raises(Invalid, match=re.escape(words)):
-        list(answers(of_folder(tmp_path), [photo], 1))
+        list(answers(from_folder(tmp_path), [photo], 1))
 
 
 def test_16_bits_are_scaled_like_the_training_data(model, tmp_path):

@@ -32,9 +32,9 @@ from tests.support.formats import expect_format
 from tests.support.made_reports import ONE_MODEL, SPEC, START, make, text_of
 
 
-def summarise(collected: Collected) -> dict:
+def summarize(collected: Collected) -> dict:
     """Return the content of report.json, which is what its schema says."""
-    made = summaries.summarise(collected)
+    made = summaries.summarize(collected)
     expect_format("report", made)
     return made
 
@@ -43,13 +43,13 @@ def summarise(collected: Collected) -> dict:
 def finished() -> tuple[dict, dict[str, bytes]]:
     """Return the summary and the files of a finished experiment."""
     collected = make()
-    summary = summarise(collected)
+    summary = summarize(collected)
     return summary, report.assemble(collected, summary)
 
 
 def page_of(collected: Collected, pictures: bool = False) -> str:
     """Return the page. Drawing takes seconds, so pictures are optional."""
-    summary = summarise(collected)
+    summary = summarize(collected)
     return render(collected, summary, draw(collected, summary) if pictures else {})
 
 
@@ -62,7 +62,7 @@ def remove_fold(collected: Collected, state: str = "waiting") -> Collected:
     return collected
 
 
-def test_report_json_is_what_was_summarised():
+def test_report_json_is_what_was_summarized():
     """report.json holds the summary, which has every key of its schema, since programs read it."""
     summary, files = finished()
     assert json.loads(files["report.json"]) == summary
@@ -83,7 +83,7 @@ def test_order_is_by_mean_fold_score_not_by_test_score():
 
 def test_log_loss_is_better_when_lower():
     """With `metric = "log_loss"` the lowest mean wins."""
-    summary = summarise(make(spec=SPEC | {"search": SPEC["search"] | {"metric": "log_loss"}}))
+    summary = summarize(make(spec=SPEC | {"search": SPEC["search"] | {"metric": "log_loss"}}))
     means = [summary["models"][name]["fold"]["mean"]["log_loss"] for name in summary["order"]]
     assert means == sorted(means)
     assert summary["selected_by"] == "fold mean log_loss"
@@ -99,7 +99,7 @@ def test_the_test_score_of_the_metric_is_at_the_top():
     top = text_of(page_of(collected)).partition("Intervals account for")[0]
     assert "its balanced_accuracy is 0.613" in top.replace("0.612", "0.613")
     assert top.count("0.501–0.712") == 3, "sentence, figure, table"
-    rows = list(csv.DictReader(io.StringIO(leaderboard(summarise(collected)))))
+    rows = list(csv.DictReader(io.StringIO(leaderboard(summarize(collected)))))
     assert {row["model"]: row["test_score"] for row in rows}["mobilenetv2"] == "0.6125"
     assert "test balanced_accuracy" not in text_of(page_of(make())).lower()
 
@@ -120,7 +120,7 @@ def test_mean_and_out_of_fold_are_of_all_folds():
 def test_a_missing_fold_is_never_averaged_away():
     """Without one fold a model has no mean, no range and no pooled accuracy, and nobody wins."""
     collected = remove_fold(make())
-    summary = summarise(collected)
+    summary = summarize(collected)
     fold = summary["models"]["mobilenetv2"]["fold"]
     assert fold["mean"] is None
     assert fold["range"] is None
@@ -136,7 +136,7 @@ def test_a_missing_fold_is_never_averaged_away():
 def test_a_failed_model_leaves_the_comparison_with_a_reason():
     """If a model can no longer get a mean, the best of the others wins and the page says why."""
     collected = remove_fold(make(), "failed")
-    summary = summarise(collected)
+    summary = summarize(collected)
     assert summary["winner"] == "vgg16"
     words = (
         "mobilenetv2 is out of the comparison: fold 1 failed for good"
@@ -152,7 +152,7 @@ def test_incomplete_out_of_fold_rows_are_not_pooled():
     part = collected.models["cnn"].predictions[("fold", 0)]
     shorter = Predictions(part.probabilities[1:], part.labels[1:], part.rows[1:])
     collected.models["cnn"].predictions[("fold", 0)] = shorter
-    summary = summarise(collected)
+    summary = summarize(collected)
     assert summary["models"]["cnn"]["fold"]["out_of_fold"] is None
     assert any("cnn has no pooled out-of-fold accuracy" in m for m in summary["missing"])
 
@@ -181,7 +181,7 @@ def test_rows_without_their_artifacts_have_a_report():
         model.results = {}
         model.augmentation = None
     collected.problems.append("cnn final 0: predictions.npz is not in the store under x")
-    summary = summarise(collected)
+    summary = summarize(collected)
     assert summary["winner"] == "mobilenetv2"
     assert summary["differences"] == []
     assert "cnn final 0: predictions.npz is not in the store under x." in page_of(collected)
@@ -282,7 +282,7 @@ def test_class_names_are_text_everywhere():
 def test_many_classes_give_a_table_of_confusions():
     """Over 20 classes no matrix is drawn: the 20 most frequent confusions are listed."""
     collected = make([f"class {i}" for i in range(24)], train=96, test=96)
-    files = report.assemble(collected, summarise(collected))
+    files = report.assemble(collected, summarize(collected))
     assert "confusion-cnn.svg" not in files
     assert "The most frequent confusions of cnn" in files["index.html"].decode()
     assert len(files["index.html"]) < 5_000_000
@@ -291,7 +291,7 @@ def test_many_classes_give_a_table_of_confusions():
 def test_equal_rows_give_equal_bytes():
     """A report written twice is the same to the last byte: no dates, no random ids."""
     collected = make()
-    assert report.assemble(collected, summarise(collected)) == finished()[1]
+    assert report.assemble(collected, summarize(collected)) == finished()[1]
 
 
 def test_lost_time_is_what_no_task_saved():
@@ -326,7 +326,7 @@ def test_nan_never_reaches_report_json():
     """report.json is JSON: what is not a number is null."""
     collected = make()
     collected.models["cnn"].tasks["final"][0].metrics["log_loss"] = float("nan")
-    summary = summarise(collected)
+    summary = summarize(collected)
     assert summary["models"]["cnn"]["final"]["runs"][0]["log_loss"] is None
     assert json.loads(to_text(summary)) == summary
 
@@ -385,7 +385,7 @@ def test_importances_come_from_20_complete_trials_on():
     With fewer trials the page says why there is none.
     """
     few = make(trials=20, spec=ONE_MODEL)  # one of them is pruned
-    assert summarise(few)["models"]["cnn"]["trial"]["importances"] == {
+    assert summarize(few)["models"]["cnn"]["trial"]["importances"] == {
         "trials": 19,
         "values": None,
         "reason": "19 complete trials are too few, 20 are needed",
@@ -398,7 +398,7 @@ def test_importances_come_from_20_complete_trials_on():
         return 0.5 + 0.1 * np.log10(trial.parameters["learning_rate"])
 
     revalue(enough.models["cnn"], by_rate)
-    found = summarise(enough)["models"]["cnn"]["trial"]["importances"]
+    found = summarize(enough)["models"]["cnn"]["trial"]["importances"]
     assert list(found["values"]) == ["learning_rate", "batch_size"]
     assert found["values"]["learning_rate"] > 0.8
     assert sum(found["values"].values()) == pytest.approx(1)
@@ -409,7 +409,7 @@ def test_equal_trials_have_no_importances():
     """Equal values give a sentence, not an error."""
     collected = make(trials=25, spec=ONE_MODEL)
     revalue(collected.models["cnn"], lambda _: 0.5)
-    found = summarise(collected)["models"]["cnn"]["trial"]["importances"]
+    found = summarize(collected)["models"]["cnn"]["trial"]["importances"]
     assert found["values"] is None
     assert found["reason"] == "all complete trials have the same value"
 
@@ -471,7 +471,7 @@ def test_a_picture_of_roc_says_what_is_drawn():
     assert "one-vs-rest: the macro average, AUC 0." in many
     assert "ROC, one-vs-rest, macro average of all classes." in many
     lacking = make(classes, train=96, test=95 - 72, spec=ONE_MODEL)
-    assert "roc-cnn.svg" not in draw(lacking, summarise(lacking))
+    assert "roc-cnn.svg" not in draw(lacking, summarize(lacking))
 
 
 def test_the_lines_of_all_models_have_their_areas_in_words():
@@ -497,7 +497,7 @@ def test_trials_within_the_interval_of_the_best_are_counted():
     model = collected.models["cnn"]
     revalue(model, lambda trial: (0.60, 0.59, 0.40, 0.30, 0.60, 0.10)[trial.index])
     model.selection = None
-    best = summarise(collected)["models"]["cnn"]["trial"]["best"]
+    best = summarize(collected)["models"]["cnn"]["trial"]["best"]
     assert (best["index"], best["value"], best["within"]) == (0, 0.60, 1)  # trial 4 is pruned
     assert best["interval"][0] < 0.59
     assert best["interval"][0] > 0.40
@@ -519,7 +519,7 @@ def test_the_best_trial_of_another_metric_has_an_interval_from_its_predictions(t
     collected = make(spec=SPEC | {"search": SPEC["search"] | {"metric": "log_loss"}})
     model = collected.models["cnn"]
     store = open_store(f"file://{tmp_path}", 5)
-    assert summarise(collected)["models"]["cnn"]["trial"]["best"]["interval"] is None
+    assert summarize(collected)["models"]["cnn"]["trial"]["best"]["interval"] is None
     stored = model.predictions[("fold", 0)]
     buffer = io.BytesIO()
     np.savez(buffer, probabilities=stored.probabilities, labels=stored.labels, rows=stored.rows)
@@ -529,7 +529,7 @@ def test_the_best_trial_of_another_metric_has_an_interval_from_its_predictions(t
     lowest = min(model.stage("trial", "complete"), key=lambda t: t.value)
     lowest.artifact["predictions.npz"] = entry
     read_best_trial(store, model, collected)
-    best = summarise(collected)["models"]["cnn"]["trial"]["best"]
+    best = summarize(collected)["models"]["cnn"]["trial"]["best"]
     assert best["index"] == lowest.index
     sampled = ("log_loss", stored.labels, stored.probabilities, 0)
     assert best["interval"] == evaluate.bootstrap_interval(*sampled, method=NEWEST)
@@ -537,7 +537,7 @@ def test_the_best_trial_of_another_metric_has_an_interval_from_its_predictions(t
 
 def test_the_time_of_every_attempt_is_accounted_for():
     """A stage's parts add up to its attempts' time, and the stages to the experiment's."""
-    times = summarise(make())["times"]
+    times = summarize(make())["times"]
     stages = ("trial", "fold", "final")
     every = {(model, stage) for model in SPEC["models"] for stage in stages}
     assert {(t["model"], t["stage"]) for t in times} == every
@@ -548,7 +548,7 @@ def test_the_time_of_every_attempt_is_accounted_for():
         assert t["wall_s"] == 60 * t["attempts"]
     collected = make()
     collected.attempts.append(replace(collected.attempts[0], outcome="vanished"))
-    summary = summarise(collected)
+    summary = summarize(collected)
     lost = {m: summary["models"][m]["cost"]["lost_s"] for m in SPEC["models"]}
     by_stages = dict.fromkeys(SPEC["models"], 0)
     for t in summary["times"]:

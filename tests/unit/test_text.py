@@ -18,7 +18,7 @@ from job.data.describe import lines
 from job.data.names import list_some, quote
 from job.export.card import card
 from job.export.predict import Answer, write
-from job.report.summary import summarise
+from job.report.summary import summarize
 from tests.support.made_reports import make
 
 PACKAGE = Path(__file__).parents[2] / "job"
@@ -114,7 +114,7 @@ def test_names_in_a_model_card_are_no_markup():
     collected = make(names)
     collected.data = replace(collected.data, source=names[0])
     about = {"format": "keras", "sha256": "0" * 64, "factory": None}
-    made = card(collected, summarise(collected), "cnn", about)
+    made = card(collected, summarize(collected), "cnn", about)
     table = made.partition("| class |")[2].splitlines()[2:6]
     assert "<img" not in made
     assert made.count("&lt;img src=x onerror=alert(1)&gt;") == 3

@@ -136,7 +136,7 @@ class World:
             return False
 
         hooks = Hooks(taken.append, check, report, accuracy)
-        fixed = transfer.fixed(net) if "unfreeze" in parameters else ()
+        fixed = transfer.fixed_variables(net) if "unfreeze" in parameters else ()
         snapshot = checkpoint.unpack(self.bundle) if self.bundle else None
         try:
             run = (net, parameters, *parts(inputs), 7, hooks, snapshot, fixed)
@@ -171,7 +171,7 @@ def test_fine_tuning_resumes_bit_for_bit():
     calm = World(tuned).run()
     world = World(tuned)
     assert world.run(stop_at=5) is None
-    frozen = sum(v.numpy().nbytes for v in transfer.fixed(tuned()[0]))
+    frozen = sum(v.numpy().nbytes for v in transfer.fixed_variables(tuned()[0]))
     trained = sum(a.nbytes for a in checkpoint.unpack(world.bundle)[0])
     assert frozen > trained > len(world.bundle) - 20_000
     assert world.run() == calm  # the frozen part comes from a file; here from its seed

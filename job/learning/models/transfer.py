@@ -36,7 +36,7 @@ def base(
     inputs = keras.Input(image_shape, name="image")
     x = inputs
     if tuple(image_shape[:2]) != (size, size):
-        antialias = antialiased(image_shape, size, method)
+        antialias = is_antialiased(image_shape, size, method)
         x = keras.layers.Resizing(size, size, interpolation="bilinear", antialias=antialias)(x)
     net = network(model, size, parameters)
     if weights is not None:
@@ -49,7 +49,7 @@ def base(
     return result
 
 
-def antialiased(image_shape: tuple[int, ...], size: int, method: int) -> bool:
+def is_antialiased(image_shape: tuple[int, ...], size: int, method: int) -> bool:
     """Return whether the images of a base are resized with antialiasing.
 
     They are where they become smaller, but never by method 1. Without antialiasing, each new pixel
@@ -128,7 +128,7 @@ def fine_tuning_model(
     return net
 
 
-def fixed(net: keras.Model) -> list[keras.Variable]:
+def fixed_variables(net: keras.Model) -> list[keras.Variable]:
     """Return the variables that no step changes: those of the frozen layers of a joined model."""
     variables = []
     for part in net.layers:
