@@ -11,6 +11,7 @@ from tests.support.databases import create_database, drop_database
 from tests.support.experiments import LONG, SMALL, TINY, TRIAL, write_images
 from tests.support.long_trials import Long
 from tests.support.prepared import Prepared
+from tests.support.servers import HastyPostgres
 from tests.support.site import new_site
 
 
@@ -23,10 +24,11 @@ def nobody_leaves():
 
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory):
-    """An embedded PostgreSQL."""
-    from job.local.embedded import Postgres
+    """An embedded PostgreSQL that does not wait for the disk: most tests make and drop a database.
 
-    with Postgres(tmp_path_factory.mktemp("servers")) as server:
+    A test that cuts the power, or ends the server, starts one of its own.
+    """
+    with HastyPostgres(tmp_path_factory.mktemp("servers")) as server:
         yield server
 
 

@@ -1,4 +1,4 @@
-"""A server that is stopped, and an address of this machine."""
+"""Servers of tests: one without durability, one that is stopped, and an address of this machine."""
 
 import os
 import signal
@@ -7,6 +7,13 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from job.local.embedded import Postgres
+
+
+class HastyPostgres(Postgres):
+    """A PostgreSQL that loses what it wrote last if the machine stops."""
+
+    def _command(self) -> list:
+        return [*super()._command(), "-c", "fsync=off", "-c", "full_page_writes=off"]
 
 
 @contextmanager
