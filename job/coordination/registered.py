@@ -10,11 +10,12 @@ from typing import Any
 
 from job.coordination.database import Database
 from job.coordination.statements import queries
-from job.errors import NotReady
+from job.errors import Invalid, NotReady
 from job.experiment.experiment import Experiment
 from job.experiment.manifest import Prepared
 from job.experiment.specification import from_stored
 from job.experiment.task import Key
+from job.sentences import UNREADABLE
 
 SQL = queries("tasks")
 # The last two tell apart the processes that srun starts side by side.
@@ -40,7 +41,7 @@ class Registered:
 def find(database: Database, name: str) -> Registered:
     """Return an experiment by name.
 
-    Raises: NotReady before `job prepare`; Invalid for tables of another version.
+    Raises: NotReady before `job prepare`; Invalid for tables of another version, or a damaged row.
     """
     rows = database.rows(SQL["experiment"], name=name)
     database.check_version(rows)
@@ -50,14 +51,20 @@ def find(database: Database, name: str) -> Registered:
             f"experiment '{name}' (from JOB_EXPERIMENT or --experiment) is not in the database yet:"
             " run `job prepare` with its file"
         )
-    return Registered(
-        id=row["id"],
-        experiment=from_stored(row["spec"]),
-        fingerprint=row["fingerprint"],
-        data=Prepared.from_stored(row["data"]),
-        weights=row["weights"],
-        splits=row["splits"],
-    )
+    try:
+        return Registered(
+            id=row["id"],
+            experiment=from_stored(row["spec"]),
+            fingerprint=row["fingerprint"],
+            data=Prepared.from_stored(row["data"]),
+            weights=row["weights"],
+            splits=row["splits"],
+        )
+    except UNREADABLE as exc:
+        raise Invalid(
+            f"the row of experiment '{name}' in {database.where} cannot be read"
+            f" ({type(exc).__name__}: {exc}): restore a backup of the database"
+        ) from exc
 
 
 def scheduler_job(environ: Mapping[str, str]) -> str | None:

@@ -115,6 +115,13 @@ def test_an_experiment_dropped_during_a_claim(database, monkeypatch):
         late.claim(TRIAL)
 
 
+def test_a_damaged_row(database):
+    """An experiment whose row lacks what every version wrote is one sentence and permanent."""
+    database.rows("update experiment set data = data - 'classes'")
+    with pytest.raises(Invalid, match="the row of experiment 'small' in .* 'classes'.* backup"):
+        find(database, "small")
+
+
 def test_done_is_done(database):
     """A decided task is not claimed again."""
     complete(database, 0, 0.5)
