@@ -161,7 +161,7 @@ def manifest_in(store: Store, data: Manifest) -> bool:
     """Tell whether a staged data set is in the store, by its manifest."""
     try:
         manifest = json.loads(store.get(paths.data_file(data.id, paths.MANIFEST)))
-        return manifest.id == data.id
+        return manifest["id"] == data.id
     except (Missing, *UNREADABLE):
         return False
 
