@@ -223,7 +223,7 @@ def is_of_experiment(key: str) -> bool:
     return key.startswith(f"{TOP}/")
 
 
-def note_of(experiment: str) -> str:
+def drop_note(experiment: str) -> str:
     """Return the key of the note that an experiment was dropped and may have left files.
 
     Args:
@@ -232,8 +232,8 @@ def note_of(experiment: str) -> str:
     return f"{NOTES}{experiment}.json"
 
 
-def dropped(key: str) -> str | None:
-    """Return the id of the experiment whose note (see `note_of`) has this key, or None."""
+def dropped_experiment(key: str) -> str | None:
+    """Return the id of the experiment whose note (see `drop_note`) has this key, or None."""
     match = DROPPED.fullmatch(key)
     return match["experiment"] if match else None
 

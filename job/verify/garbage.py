@@ -15,7 +15,7 @@ from job.errors import UsageError
 from job.experiment.task import Key
 from job.learning.checkpoint import KEPT
 from job.storage.folder import HALF
-from job.storage.paths import NOTES, TaskFile, dropped, experiment_folder, task_file
+from job.storage.paths import NOTES, TaskFile, dropped_experiment, experiment_folder, task_file
 from job.storage.store import Object, Store
 
 SQL = queries("verify")
@@ -79,7 +79,7 @@ def _notes(store: Store, name: str | None) -> dict[str, Object]:
     """Return the notes of dropped experiments: id -> object."""
     notes: dict[str, Object] = {}
     for note in store.listing(NOTES):
-        experiment = dropped(note.key)
+        experiment = dropped_experiment(note.key)
         if experiment and (name is None or experiment.rpartition("-")[0] == name):
             notes[experiment] = note
     return notes

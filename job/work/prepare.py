@@ -16,7 +16,7 @@ from job.errors import Invalid, NotReady, UsageError
 from job.experiment.experiment import STAGES, Experiment
 from job.learning import custom_source
 from job.storage.cache import Cache
-from job.storage.paths import experiment_folder, note_of
+from job.storage.paths import drop_note, experiment_folder
 from job.storage.store import Store
 from job.work.growth import check_changes, check_growth, keep_method, merge
 from job.work.inputs import Origin, stage, stage_again
@@ -168,7 +168,7 @@ def drop(database: Database, store: Store, name: str) -> None:
         raise UsageError(
             f"there is no experiment '{name}' in the database: nothing to remove"
         ) from exc
-    note = note_of(registered.id)
+    note = drop_note(registered.id)
     at_work = bool(database.rows(SQL["at_work"], id=registered.id))
     store.put(note, json.dumps({"experiment": name}).encode())
 

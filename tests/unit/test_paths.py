@@ -13,8 +13,8 @@ from job.storage.paths import (
     attempt_folder,
     attempt_of,
     checkpoint_name,
-    dropped,
-    note_of,
+    drop_note,
+    dropped_experiment,
     task_file,
     task_folder,
 )
@@ -76,10 +76,10 @@ def test_the_attempt_of_all_files(folder, expected):
 
 def test_the_note_of_a_drop():
     """The key of a drop's note names the experiment, and no other key does."""
-    assert dropped(note_of("small-0a1b2c3d")) == "small-0a1b2c3d"
+    assert dropped_experiment(drop_note("small-0a1b2c3d")) == "small-0a1b2c3d"
     for key in ("a/b.json", "../x.json", "x"):
-        assert dropped(f"dropped/{key}") is None
-    assert dropped("experiments/dropped/x.json") is None
+        assert dropped_experiment(f"dropped/{key}") is None
+    assert dropped_experiment("experiments/dropped/x.json") is None
 
 
 DIGEST = "0123456789abcdef" * 4
@@ -137,8 +137,8 @@ def test_the_keys_of_an_experiment():
     assert task_folder("e-1", TASK) == "experiments/e-1/cnn/trial/7"
     assert paths.report_file("e-1", "index.html") == "experiments/e-1/report/index.html"
     assert paths.is_of_experiment("experiments/e-1/report/index.html")
-    assert note_of("e-1") == "dropped/e-1.json"
-    assert not paths.is_of_experiment(note_of("e-1"))
+    assert drop_note("e-1") == "dropped/e-1.json"
+    assert not paths.is_of_experiment(drop_note("e-1"))
 
 
 def test_one_file_holds_the_keys():
