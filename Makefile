@@ -12,7 +12,7 @@ WORKERS ?=
 # The recipes read these from the shell, because a value may hold spaces.
 export EXPERIMENT OUT DATA WEIGHTS WORKERS
 
-.PHONY: help env local dashboard test test-system test-slurm test-image test-browser chaos bench bench-scale image docs lint lock clean
+.PHONY: help env local dashboard test test-fast test-system test-slurm test-image test-browser chaos bench bench-scale image docs lint lock clean
 help: ## print this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-12s %s\n", $$1, $$2}'
 	@echo 'make local takes EXPERIMENT=, DATA=, WEIGHTS=, OUT=, WORKERS=; make test takes TESTS='
@@ -38,6 +38,9 @@ dashboard: $(STAMP) ## serve Optuna's dashboard, read-only, for the output of `m
 TESTS ?= tests/acceptance tests/faults tests/integration tests/unit tests/k8s
 test: $(STAMP) ## run the tests that need only PyPI
 	$(VENV)/bin/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(TESTS)
+
+test-fast: $(STAMP) ## run the tests that need no server, in less than a minute: for each save
+	$(VENV)/bin/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile -m 'not slow' tests/unit
 
 test-system: $(STAMP) ## run the tests that mount disks; as root; needs Debian's postgresql, openssl, locales, iproute2
 	$(VENV)/bin/python -m pytest tests/system

@@ -474,7 +474,8 @@ def test_a_burst_shares_one_connection(database_url):
 
 def test_preparers_wait_for_a_slow_one(database_url):
     """Preparers succeed after another one that holds the locks longer than a statement may wait."""
-    database = Database(database_url)
+    limits = Limits(lock_s=1, answer_s=2)
+    database = Database(database_url, limits=limits)
     database.create_schema()
     locked = threading.Event()
 
@@ -482,8 +483,8 @@ def test_preparers_wait_for_a_slow_one(database_url):
         for name in ("schema", "prepare"):
             lock_work(cursor, name)
         locked.set()
-        for _ in range(20):
-            cursor.execute("select pg_sleep(1)")
+        for _ in range(10):
+            cursor.execute("select pg_sleep(0.5)")
 
     holder = in_thread(lambda: database.transaction(slow))
     assert locked.wait(10)
@@ -495,5 +496,5 @@ def test_preparers_wait_for_a_slow_one(database_url):
     holder.result(60)
     for waiter in waiters:
         waiter.result(120)
-    assert time.monotonic() - started > 15
+    assert time.monotonic() - started > 2 * limits.answer_s
     assert database.rows("select count(*)::int as n from task") == [{"n": 3 + 2 + 1}]

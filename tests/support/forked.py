@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import job
@@ -20,20 +21,47 @@ import job
 ALONE = {"PYTHONUNBUFFERED": "1"}
 # Variables that no import reads. Any other one may count while modules are imported.
 READ_LATER = ("AWS_", "JOB_", "PG", "SLURM_", "NO_PROXY", "no_proxy", "TMPDIR")
+# Packages that commands import when they need them.
+LATE = (
+    "alembic.command",
+    "boto3.s3.inject",
+    "botocore.retries.standard",
+    "matplotlib.backends.backend_agg",
+    "matplotlib.backends.backend_svg",
+    "optuna.storages._rdb.storage",
+    "pygments.lexers",
+    "s3transfer.download",
+    "sklearn.datasets",
+    "sqlalchemy.dialects.postgresql.psycopg2",
+    "sqlalchemy.orm",
+)
 BEGAN = dict(os.environ)  # before this process imported TensorFlow, which sets some
 ROOT = str(Path(__file__).parents[2])
 
 MODULES = [module.name for module in pkgutil.walk_packages(job.__path__, "job.")]
+INSTALLED = {*packages_distributions(), "job"}
 SERVER = multiprocessing.get_context("forkserver")
 SERVER.set_forkserver_preload(
-    ["job.learning.backend", *(name for name in MODULES if not name.endswith("__main__"))]
+    ["job.learning.backend", *(name for name in MODULES if not name.endswith("__main__")), *LATE]
 )
 
 
 def possible(environ: dict) -> bool:
     """Return whether no import could tell this environment from that of the server."""
-    differ = {name for name, _ in environ.items() ^ BEGAN.items()}
-    return all(name.startswith(READ_LATER) for name in differ)
+    differ = {name for name, _ in environ.items() ^ BEGAN.items()} - {"PYTHONPATH"}
+    return all(name.startswith(READ_LATER) for name in differ) and not _shadows(environ)
+
+
+def _shadows(environ: dict) -> bool:
+    """Return whether PYTHONPATH has a module that the server has imported by now, or would."""
+    names = {path.stem for folder in _python_path(environ) for path in Path(folder).glob("*")}
+    return not names.isdisjoint(
+        {"sitecustomize", "usercustomize", *sys.stdlib_module_names, *INSTALLED}
+    )
+
+
+def _python_path(environ: dict) -> list[str]:
+    return [folder for folder in environ.get("PYTHONPATH", "").split(os.pathsep) if folder]
 
 
 class Forked:
@@ -82,7 +110,8 @@ def _run(arguments: list[str], environ: dict, folder: Path, out: Path, err: Path
     os.environ.clear()
     os.environ.update(environ)
     tempfile.tempdir = None  # an import may have set it
-    sys.path[:] = [place for place in sys.path if place not in ("", ROOT)]
+    ours = [place for place in sys.path if place not in ("", ROOT)]
+    sys.path[:] = [*_python_path(environ), *ours]
     sys.argv[:] = ["job", *arguments]
     from job.__main__ import main
 

@@ -9,6 +9,7 @@ import pytest
 
 from job.learning.backend import UNNEEDED, hide
 
+pytestmark = pytest.mark.slow
 IMPORTED = """
 import sys
 from job.work import stages

@@ -13,6 +13,7 @@ from job.learning.kernels import leaves, training_kernels
 from job.learning.models import cnn
 from job.learning.train import Examples, Hooks, train
 
+pytestmark = pytest.mark.slow
 SHAPE = {"blocks": 2, "width": 8, "units": 16, "dropout": 0.0}
 PARAMETERS = SHAPE | {
     "learning_rate": 0.003,

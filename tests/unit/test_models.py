@@ -15,6 +15,7 @@ from job.learning import weights
 from job.learning.models import cnn, transfer
 from job.learning.train import Examples, Hooks, predict, train
 
+pytestmark = pytest.mark.slow
 IMAGES = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3), dtype=np.uint8)
 # Networks that are quick to build.
 QUICK = ("mobilenetv2", "vgg19", "convnexttiny", "mobilenetv3small", "mobilenet", "xception")

@@ -28,6 +28,7 @@ from job.learning.train import (
 from job.randomness import generator
 from job.work.artifacts import predictions
 
+pytestmark = pytest.mark.slow
 STEPS = 12  # of 3 epochs over 60 images in batches of 16
 SHORT = {"learning_rate": 0.01, "batch_size": 16, "epochs": 3}
 DECAYED = SHORT | {"schedule": "cosine", "weight_decay": 0.01, "label_smoothing": 0.1}
