@@ -1,15 +1,16 @@
-"""Check the figures of a report on real CIFAR-10 (quick.toml).
+"""Check the figures of a report on real CIFAR-10 (.ci/cifar10.toml).
 
 A broken net, split or score would miss these bounds. Each bound is three standard errors
-(3 x 1.1 points at n = 2,000) below the accuracy in docs/measured/accuracy.md.
+(3 x 1.1 points at n = 2,000) below the accuracy of 2026-11-29 on two cores of an AMD EPYC:
+mobilenetv2 0.728, vgg16 0.594, cnn 0.480.
 """
 
 import json
 import sys
 from pathlib import Path
 
-LEAST = {"mobilenetv2": 0.71, "vgg16": 0.57, "cnn": 0.57}
-TRIALS = {"tasks": 4, "complete": 4, "pruned": 0, "failed": 0}
+LEAST = {"mobilenetv2": 0.69, "vgg16": 0.56, "cnn": 0.44}
+TRIALS = {"tasks": 2, "complete": 2, "pruned": 0, "failed": 0}
 
 report = json.loads(Path(sys.argv[1]).read_text())
 for model, least in LEAST.items():
@@ -21,5 +22,5 @@ for model, least in LEAST.items():
     assert accuracy >= least, f"{model}: test accuracy {accuracy} is below {least}"
     assert entry["trial"] == entry["trial"] | TRIALS, entry["trial"]
     assert sum(map(sum, run["confusion_matrix"])) == entry["final"]["n_test"] == 2000
-assert report["data"]["train"] == 5000
+assert report["data"]["train"] == 2500
 assert report["winner"] == max(LEAST, key=lambda m: report["models"][m]["fold"]["mean"]["accuracy"])
