@@ -65,7 +65,7 @@ def test_a_node_goes_down(desk, long_trials):
     finally:
         if os.path.exists(f"/proc/{pid}"):
             os.kill(pid, signal.SIGCONT)
-    desk.until(element, "not by us")
+    desk.until(element, "not requeued here")
     job = desk.cluster.wait(element, "COMPLETED")
     desk.cluster.run("scontrol", "update", f"nodename={node}", "state=resume")
     assert job["NodeList"] != node
