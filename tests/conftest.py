@@ -10,7 +10,7 @@ from job.interrupt import INTERRUPT
 from tests.support.databases import create_database, drop_database
 from tests.support.experiments import LONG, SMALL, TINY, TRIAL, write_images
 from tests.support.long_trials import Long
-from tests.support.prepared import Prepared
+from tests.support.prepared import PreparedOnce
 from tests.support.servers import HastyPostgres
 from tests.support.site import new_site
 
@@ -81,7 +81,7 @@ def weights(tmp_path_factory):
 @pytest.fixture(scope="session")
 def prepare(postgres, s3, tmp_path_factory):
     """Prepare an experiment at a site: `job prepare` runs once per session, then it is copied."""
-    prepared = Prepared(postgres, s3, tmp_path_factory)
+    prepared = PreparedOnce(postgres, s3, tmp_path_factory)
     yield prepared
     prepared.drop()
 

@@ -10,7 +10,7 @@ from tests.support.experiments import write_images
 from tests.support.site import Site, new_site
 
 
-class Prepared:
+class PreparedOnce:
     """Prepare each experiment once per test session, at a site of its own, and copy it to others.
 
     A copy has the rows and the objects of the original, its id among them, in a database and below
@@ -19,7 +19,6 @@ class Prepared:
 
     def __init__(self, postgres, s3, folders):
         self.postgres = postgres
-        self.bucket = s3.bucket
         self.s3 = s3
         self.folders = folders
         self.originals: dict[tuple[str, ...], Site] = {}
@@ -56,12 +55,12 @@ class Prepared:
 
     def _copy_objects(self, source: str, target: str) -> None:
         pages = self.client.get_paginator("list_objects_v2")
-        for page in pages.paginate(Bucket=self.bucket, Prefix=f"{source}/"):
+        for page in pages.paginate(Bucket=self.s3.bucket, Prefix=f"{source}/"):
             for found in page["Contents"]:
                 self.client.copy_object(
-                    Bucket=self.bucket,
+                    Bucket=self.s3.bucket,
                     Key=target + found["Key"].removeprefix(source),
-                    CopySource={"Bucket": self.bucket, "Key": found["Key"]},
+                    CopySource={"Bucket": self.s3.bucket, "Key": found["Key"]},
                 )
 
     def drop(self) -> None:
