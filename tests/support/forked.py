@@ -42,7 +42,12 @@ MODULES = [module.name for module in pkgutil.walk_packages(job.__path__, "job.")
 INSTALLED = {*packages_distributions(), "job"}
 SERVER = multiprocessing.get_context("forkserver")
 SERVER.set_forkserver_preload(
-    ["job.learning.backend", *(name for name in MODULES if not name.endswith("__main__")), *LATE]
+    [
+        "job.learning.backend",
+        *(name for name in MODULES if not name.endswith("__main__")),
+        *LATE,
+        __name__,  # or each child would import it, and read the metadata of every package again
+    ]
 )
 
 
