@@ -3,6 +3,8 @@
 A session has one PostgreSQL and one S3; each test has a database and a prefix of its own.
 """
 
+import importlib
+
 import pytest
 
 from job.coordination.database import Database
@@ -11,8 +13,13 @@ from tests.support.databases import create_database, drop_database
 from tests.support.experiments import LONG, SMALL, TINY, TRIAL, write_images
 from tests.support.long_trials import Long
 from tests.support.prepared import PreparedOnce
-from tests.support.servers import HastyPostgres
+from tests.support.servers import HastyPostgres, folder_in_memory
 from tests.support.site import new_site
+
+
+def pytest_collection_finish():
+    """Spare the garbage collection what the test files have imported."""
+    importlib.import_module("tests.support.frozen")
 
 
 @pytest.fixture(autouse=True)
@@ -23,12 +30,12 @@ def nobody_leaves():
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory):
-    """An embedded PostgreSQL that does not wait for the disk: most tests make and drop a database.
+def postgres():
+    """An embedded PostgreSQL that needs no disk: most tests make and drop a database.
 
     A test that cuts the power, or ends the server, starts one of its own.
     """
-    with HastyPostgres(tmp_path_factory.mktemp("servers")) as server:
+    with folder_in_memory() as folder, HastyPostgres(folder) as server:
         yield server
 
 
@@ -58,9 +65,15 @@ def s3_environ(s3, monkeypatch):
 
 
 @pytest.fixture
-def site(database_url, s3, s3_environ, tmp_path):
+def stub() -> bool:
+    """Whether the processes of the site train nets without TensorFlow; a folder may override it."""
+    return False
+
+
+@pytest.fixture
+def site(database_url, s3, s3_environ, tmp_path, stub):
     """A database, a store on S3, a cache: all that a worker needs. Nothing is prepared."""
-    site = new_site(database_url, s3, tmp_path)
+    site = new_site(database_url, s3, tmp_path, stub)
     yield site
     for child in site.children:
         child.process.kill()
@@ -119,16 +132,18 @@ def long_trials(site, prepare) -> Long:
 
 
 @pytest.fixture
-def calm_bits(postgres, s3, s3_environ, prepare, tmp_path_factory):
+def calm_bits(postgres, s3, s3_environ, prepare, tmp_path_factory, stub):
     """Return the bits of a trial of the long experiment that nothing disturbed, by its index."""
 
     def bits(index: int) -> dict:
-        if index not in prepare.calm_bits:
-            site = new_site(create_database(postgres.url), s3, tmp_path_factory.mktemp("calm"))
+        if (index, stub) not in prepare.calm_bits:
+            folder = tmp_path_factory.mktemp("calm")
+            site = new_site(create_database(postgres.url), s3, folder, stub)
             prepare(site, LONG)
             site.job(*TRIAL, index, check=0)
-            prepare.calm_bits[index] = Long(site, Database(site.database_url, 10)).bits(index)
+            bits = Long(site, Database(site.database_url, 10)).bits(index)
+            prepare.calm_bits[index, stub] = bits
             drop_database(site.database_url)
-        return prepare.calm_bits[index]
+        return prepare.calm_bits[index, stub]
 
     return bits

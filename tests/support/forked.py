@@ -17,6 +17,7 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import job
+from tests.support import stub_net
 
 ALONE = {"PYTHONUNBUFFERED": "1"}
 # Variables that no import reads. Any other one may count while modules are imported.
@@ -46,7 +47,10 @@ SERVER.set_forkserver_preload(
         "job.learning.backend",
         *(name for name in MODULES if not name.endswith("__main__")),
         *LATE,
-        __name__,  # or each child would import it, and read the metadata of every package again
+        # Or each child would import them, and read the metadata of every package again.
+        __name__,
+        stub_net.__name__,
+        "tests.support.frozen",
     ]
 )
 
@@ -72,11 +76,19 @@ def _python_path(environ: dict) -> list[str]:
 class Forked:
     """The part of subprocess.Popen that the tests use."""
 
-    def __init__(self, arguments: list[str], environ: dict, folder: Path, out: Path, err: Path):
+    def __init__(
+        self,
+        arguments: list[str],
+        environ: dict,
+        folder: Path,
+        out: Path,
+        err: Path,
+        stub: bool = False,
+    ):
         out.touch()
         err.touch()
         self._process = SERVER.Process(
-            target=_run, args=(arguments, environ, folder, out, err), daemon=True
+            target=_run, args=(arguments, environ, folder, out, err, stub), daemon=True
         )
         self._process.start()
         self.pid = self._process.pid
@@ -105,8 +117,10 @@ class Forked:
         self.send_signal(signal.SIGKILL)
 
 
-def _run(arguments: list[str], environ: dict, folder: Path, out: Path, err: Path) -> None:
-    """Run as `python -P -m job ARGUMENTS` in a folder; never return."""
+def _run(
+    arguments: list[str], environ: dict, folder: Path, out: Path, err: Path, stub: bool
+) -> None:
+    """Run as `python -P -m job ARGUMENTS` in a folder, with stub nets if asked; never return."""
     for number, file in ((1, out), (2, err)):
         opened = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         os.dup2(opened, number)
@@ -120,4 +134,6 @@ def _run(arguments: list[str], environ: dict, folder: Path, out: Path, err: Path
     sys.argv[:] = ["job", *arguments]
     from job.__main__ import main
 
+    if stub:
+        stub_net.install()
     main()

@@ -22,8 +22,8 @@ class PreparedOnce:
         self.s3 = s3
         self.folders = folders
         self.originals: dict[tuple[str, ...], Site] = {}
-        # The bits of an undisturbed trial of the long experiment, by its index.
-        self.calm_bits: dict[int, dict] = {}
+        # The bits of an undisturbed trial of the long experiment, by its index and kind of net.
+        self.calm_bits: dict[tuple[int, bool], dict] = {}
         self.client = boto3.client(
             "s3",
             endpoint_url=s3.endpoint,

@@ -16,13 +16,17 @@ from tests.support.waiting import wait_for
 
 @dataclass(frozen=True)
 class Site:
-    """A test's database, store and cache, and a way to call `job` on them."""
+    """A test's database, store and cache, and a way to call `job` on them.
+
+    With `stub`, forked processes train nets without TensorFlow; see `stub_net`.
+    """
 
     database_url: str
     store_url: str
     environ: dict
     folder: Path
     children: list = field(default_factory=list)
+    stub: bool = False
 
     def job(self, *arguments, check: int | None = None, **environ) -> subprocess.CompletedProcess:
         """Run `python -m job ...` to its end; with `check`, expect this exit code."""
@@ -55,13 +59,13 @@ class Site:
     ) -> "subprocess.Popen | forked.Forked":
         arguments = list(map(str, arguments))
         if forked.possible(environ):
-            return forked.Forked(arguments, environ, self.folder, out, err)
+            return forked.Forked(arguments, environ, self.folder, out, err, self.stub)
         with open(out, "ab") as to, open(err, "ab") as errors:
             command = [sys.executable, "-P", "-m", "job", *arguments]
             return subprocess.Popen(command, env=environ, stdout=to, stderr=errors, cwd=self.folder)
 
 
-def new_site(database_url: str, s3, folder: Path) -> Site:
+def new_site(database_url: str, s3, folder: Path, stub: bool = False) -> Site:
     """Return a site in a folder, with a new prefix in the bucket of an S3 server."""
     store_url = f"s3://{s3.bucket}/{uuid.uuid4().hex}"
     clean = {k: v for k, v in forked.BEGAN.items() if not k.startswith(("JOB_", "SLURM_"))}
@@ -71,7 +75,7 @@ def new_site(database_url: str, s3, folder: Path) -> Site:
         "JOB_CACHE_DIR": str(folder / "cache"),
         "JOB_WAIT_S": "1",
     }
-    return Site(database_url, store_url, clean | s3.variables | own, folder)
+    return Site(database_url, store_url, clean | s3.variables | own, folder, stub=stub)
 
 
 @dataclass(frozen=True)
