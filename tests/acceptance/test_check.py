@@ -29,13 +29,20 @@ count = 2
 [parameters]
 epochs = 1
 batch_size = [8, 16]
-[models.greedy]
-factory = "greedy:build"
+"""
+CNN = """
 [models.cnn]
 blocks = [1, 2]
 width = 2
 units = 4
 """
+TWO_GREEDY = """
+[models.greedy]
+factory = "greedy:build"
+[models.hungry]
+factory = "greedy:build"
+"""
+PLACES = ["database", "store", "cache", "device", "data"]
 GREEDY = """
 import os, signal
 def build(parameters, input_shape, classes):
@@ -44,40 +51,42 @@ def build(parameters, input_shape, classes):
 
 
 def test_every_place_and_every_model_has_its_line(unprepared):
-    """Each place and each model has a line, and the worst finding decides the exit code.
+    """Each place and each model has a line, with what a step takes and what all stages cost.
 
-    A model killed for its memory is named, and the check continues with the others.
+    The last line says that the cost leaves out the startup of 5 processes: 2 trials, 2 folds and a
+    final.
     """
-    (unprepared.folder / "looked.toml").write_text(FILE)
-    (unprepared.folder / "greedy.py").write_text(GREEDY)
-    # A user's file of this name must not take the place of our package in a child process.
-    (unprepared.folder / "job.py").write_text("raise SystemExit('a file of the user')")
+    (unprepared.folder / "looked.toml").write_text(FILE + CNN)
     before = open_store(unprepared.store_url, 5).listing("")
-    done = unprepared.job("check", "looked.toml", "--json", check=1)
+    done = unprepared.job("check", "looked.toml", "--json", check=0)
     found = {f["what"]: f for f in json.loads(done.stdout)}
-    places = ["database", "store", "cache", "device", "data"]
-    assert list(found) == [*places, "model greedy", "model cnn"], done.stdout
-    assert [f["what"] for f in found.values() if not f["ok"]] == ["model greedy"]
+    assert list(found) == [*PLACES, "model cnn", "together"], done.stdout
+    assert all(f["ok"] for f in found.values())
     assert "no tables yet, `job prepare` creates them" in found["database"]["text"]
     assert "200 training images of 32 x 32 (width x height), 10 classes" in found["data"]["text"]
     cnn = found["model cnn"]
     assert cnn["point"] == {"blocks": 2}
     assert set(cnn["step_s"]) == {"8", "16"} and all(s > 0 for s in cnn["step_s"].values())
     assert cnn["parameters"] > 0 and cnn["memory_bytes"] > 10**8 and 0 < cnn["device_hours"] < 1
-    assert "killed, apparently out of memory" in found["model greedy"]["text"]
+    assert found["together"]["text"].endswith("plus the startup of 5 processes")
     assert open_store(unprepared.store_url, 5).listing("") == before
 
 
-def test_the_starts_of_processes_are_counted(unprepared):
-    """The last line says that the device time leaves out the startup of 5 processes.
+def test_a_model_that_is_killed_is_named(unprepared):
+    """A model killed for its memory is named, and the check continues with the others.
 
-    They are 2 trials, 2 folds and a final.
+    The worst finding decides the exit code.
     """
-    file = FILE.replace('[models.greedy]\nfactory = "greedy:build"\n', "")
-    (unprepared.folder / "looked.toml").write_text(file)
-    *_, together = json.loads(unprepared.job("check", "looked.toml", "--json", check=0).stdout)
-    assert together["what"] == "together"
-    assert together["text"].endswith("plus the startup of 5 processes")
+    (unprepared.folder / "looked.toml").write_text(FILE + TWO_GREEDY)
+    (unprepared.folder / "greedy.py").write_text(GREEDY)
+    # A user's file of this name must not take the place of our package in a child process.
+    (unprepared.folder / "job.py").write_text("raise SystemExit('a file of the user')")
+    done = unprepared.job("check", "looked.toml", "--json", check=1)
+    found = {f["what"]: f for f in json.loads(done.stdout)}
+    assert list(found) == [*PLACES, "model greedy", "model hungry"], done.stdout
+    killed = [f["text"] for f in found.values() if not f["ok"]]
+    assert len(killed) == 2
+    assert all("killed, apparently out of memory" in text for text in killed)
 
 
 def test_what_is_away_has_its_reason():

@@ -9,6 +9,8 @@ it. tests/acceptance and the storm disturb real nets.
 import io
 import math
 import time
+from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
@@ -103,8 +105,10 @@ def build_step(net: Net, optimizer: Optimizer, *_):
     return step
 
 
-def predict_function(net: Net, inputs: np.ndarray):
-    """Return the inference of the net, as `job.learning.train` does."""
+def predict_function(keras_function: Callable, net, inputs: np.ndarray) -> Callable:
+    """Return the inference of a net; a frozen base is a Keras model still."""
+    if not isinstance(net, Net):
+        return keras_function(net, inputs)
     return lambda x: Variable(net.probabilities(flat(x)))
 
 
@@ -130,5 +134,5 @@ def install() -> None:
     train.build_optimizer = lambda parameters, *_: Optimizer(parameters["learning_rate"])
     train.build_step = build_step
     train.step_seed = lambda seed, step: [seed % 2**32, step]
-    train._predict_function = predict_function
+    train._predict_function = partial(predict_function, train._predict_function)
     artifacts.model_file = model_file
