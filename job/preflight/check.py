@@ -44,10 +44,11 @@ class Preflight:
         yield check_one("device", places.check_device)
         if self.experiment is not None:
             planned = Planned(places, self.experiment, self.location, self.weights_place)
-            yield from _experiment_findings(self.experiment, planned)
+            yield from experiment_findings(self.experiment, planned)
 
 
-def _experiment_findings(experiment: Experiment, planned: Planned) -> Iterator[Finding]:
+def experiment_findings(experiment: Experiment, planned: Planned) -> Iterator[Finding]:
+    """Yield the findings about data, weights and models, and the cost of all stages."""
     yield check_one("data", planned.check_data)
     for model in experiment.pretrained():
         yield check_one(f"weights {model}", planned.check_weights, model)

@@ -4,9 +4,11 @@ import json
 from itertools import islice
 
 from job.experiment.specification import parse
-from job.preflight.check import Preflight
+from job.preflight.check import Preflight, experiment_findings
 from job.preflight.costs import costs
 from job.preflight.findings import Finding, line, worst
+from job.preflight.places import Places
+from job.preflight.planned import Planned
 from job.settings import Settings
 from job.storage.store import open_store
 
@@ -119,8 +121,8 @@ def test_data_that_cannot_be_split_are_refused():
     It says which fraction is enough.
     """
     experiment = parse(SPEC | {"data": {"source": "digits", "train": 20}})
-    preflight = Preflight(Settings.read({}, {}), experiment, None, None)
-    found = next(f for f in preflight.findings() if f.what == "data")
+    planned = Planned(Places(Settings.read({}, {})), experiment, None, None)
+    found = next(experiment_findings(experiment, planned))
     assert found.code == 78, found.text
     assert "data.validation = 0.2: 4 of 20 images" in found.text
     assert "0.5" in found.text
@@ -131,8 +133,8 @@ def test_what_the_machine_refuses_is_a_line_of_its_own():
     spec = {"name": "s", "data": {"source": "cifar10"}, "models": {"mobilenetv2": {}}}
     data = "/" + "x" * 5000
     weights = "/" + "y" * 5000
-    preflight = Preflight(Settings.read({}, {}), parse(spec), data, weights)
-    found = {f.what: f for f in islice(preflight.findings(), 6)}
+    planned = Planned(Places(Settings.read({}, {})), parse(spec), data, weights)
+    found = {f.what: f for f in islice(experiment_findings(parse(spec), planned), 2)}
     assert (found["data"].code, found["weights mobilenetv2"].code) == (78, 78)
     assert "File name too long" in found["weights mobilenetv2"].text
 

@@ -22,7 +22,7 @@ threads = 1
 source = "cifar10"
 train = 5000
 [search]
-trials = 2
+trials = 1
 [folds]
 count = 2
 [models.cnn]
@@ -159,13 +159,13 @@ def test_from_nothing_to_a_report(folder):
     assert again.returncode == 0, text
     assert "This is NOT CIFAR-10" in text
     assert "vgg16 is LEFT OUT" in text
-    noted = "trials = 2: random search; TPE starts after 10"
+    noted = "trials = 1: random search; TPE starts after 10"
     assert f"prepare: small-digits: {noted}" in text, "what a command warns of is seen"
     report = json.loads((folder / "out" / "report" / "report.json").read_text())
     expect_format("report", report)
     assert report["experiment"] == "small-digits"
     assert list(report["models"]) == ["cnn"]
-    assert report["models"]["cnn"]["trial"]["complete"] == 2
+    assert report["models"]["cnn"]["trial"]["complete"] == 1
     page = (folder / "out" / "report" / "index.html").read_text()
     assert "This is NOT CIFAR-10" in page
     assert f"<li>{noted}</li>" in page

@@ -93,7 +93,8 @@ def test_from_a_bucket_to_the_report(xrays):
     for arguments in (
         ("prepare", "xrays.toml"),
         ("trial", "--index", 0),
-        ("fold", "--index", "0", "--count", "2"),
+        ("fold", "--index", "0"),
+        ("fold", "--index", "1"),
         ("final", "--index", 0),
     ):
         xrays.job(*arguments, check=0)
