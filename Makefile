@@ -36,8 +36,9 @@ dashboard: $(STAMP) ## serve Optuna's dashboard, read-only, for the output of `m
 
 # Long files first: an idle process takes the next file, so no process ends alone with a long one.
 TESTS ?= tests/acceptance tests/faults tests/integration tests/unit tests/k8s
+# Tests also wait: two workers per core of a small machine keep it busy.
 test: $(STAMP) ## run the tests that need only PyPI
-	$(VENV)/bin/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(TESTS)
+	$(VENV)/bin/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder $(TESTS)
 
 test-fast: $(STAMP) ## run the tests that need no server, in less than a minute: for each save
 	$(VENV)/bin/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile -m 'not slow' tests/unit

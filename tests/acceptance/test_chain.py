@@ -147,8 +147,8 @@ def check_answers(answers, probabilities):
 @pytest.mark.parametrize("form", ["saved_model", "keras"])
 def test_an_export_gives_the_stored_predictions(finished, database, store, report, photos, form):
     """An exported model, the winner unless one is named, predicts without servers or `job`."""
-    model = report["winner"] if form == "keras" else "mobilenetv2"
-    named = () if form == "keras" else ("--model", model)
+    model = report["winner"] if form == "saved_model" else "mobilenetv2"
+    named = () if form == "saved_model" else ("--model", model)
     out = finished.folder / form
     scratch = finished.folder / f"tmp-{form}"
     scratch.mkdir()

@@ -13,14 +13,14 @@ from tests.support.proxy import Proxy
 from tests.support.waiting import wait_for
 
 
-@pytest.mark.parametrize("away_s", [3, 18])
+@pytest.mark.parametrize("away_s", [3, 12])
 def test_a_restart_of_postgresql(long_trials, away_s, tmp_path):
-    """PostgreSQL is away for 3 s or 18 s (three leases): one attempt finishes and loses nothing.
+    """PostgreSQL is away for 3 s or 12 s (three leases): one attempt finishes and loses nothing.
 
     A rival that arrives before the owner is back does not take the task.
     """
     with Postgres(tmp_path / "own") as server:
-        environ = {"JOB_DATABASE_URL": server.url, "JOB_LEASE_S": 6}
+        environ = {"JOB_DATABASE_URL": server.url, "JOB_LEASE_S": 4}
         long_trials.site.job("prepare", "long.toml", check=0, JOB_DATABASE_URL=server.url)
         child = long_trials.site.start(*TRIAL, 0, **environ)
         child.until("saved at step")
