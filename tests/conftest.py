@@ -3,6 +3,7 @@
 A session has one PostgreSQL and one S3; each test has a database and a prefix of its own.
 """
 
+import gc
 import importlib
 
 import pytest
@@ -12,14 +13,17 @@ from job.interrupt import INTERRUPT
 from tests.support.databases import create_database, drop_database
 from tests.support.experiments import LONG, SMALL, TINY, TRIAL, write_images
 from tests.support.long_trials import Long
-from tests.support.prepared import PreparedOnce
+from tests.support.prepared import PreparedOnce, RegisteredOnce
 from tests.support.servers import HastyPostgres, folder_in_memory
 from tests.support.site import new_site
 
+gc.disable()  # until the test files are imported
+
 
 def pytest_collection_finish():
-    """Spare the garbage collection what the test files have imported."""
-    importlib.import_module("tests.support.frozen")
+    """Spare this process what the test files have imported, and what it will read again."""
+    importlib.import_module("tests.support.preloaded")
+    gc.enable()
 
 
 @pytest.fixture(autouse=True)
@@ -97,6 +101,14 @@ def prepare(postgres, s3, tmp_path_factory):
     prepared = PreparedOnce(postgres, s3, tmp_path_factory)
     yield prepared
     prepared.drop()
+
+
+@pytest.fixture(scope="session")
+def registered(postgres):
+    """Register an experiment in a database: once per session and specification, then copied."""
+    registered = RegisteredOnce(postgres)
+    yield registered
+    registered.drop()
 
 
 @pytest.fixture

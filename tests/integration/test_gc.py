@@ -8,12 +8,10 @@ import pytest
 from job.coordination.database import Database
 from job.coordination.registered import Worker, find
 from job.coordination.tasks import Tasks
-from job.experiment.specification import parse
 from job.experiment.task import Key
 from job.storage.store import FolderStore, open_store
 from job.verify.garbage import garbage
-from job.work.prepare import drop, register
-from tests.support.staged import STAGED
+from job.work.prepare import drop
 
 SPEC = {
     "name": "small",
@@ -27,11 +25,9 @@ LEASE_S = 100
 
 
 @pytest.fixture
-def database(database_url):
-    database = Database(database_url, outage_s=5)
-    database.create_schema()
-    register(database, parse(SPEC), STAGED)
-    return database
+def database(database_url, registered):
+    registered(database_url, SPEC)
+    return Database(database_url, outage_s=5)
 
 
 @pytest.fixture

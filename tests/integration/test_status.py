@@ -21,11 +21,8 @@ from job.coordination.attempt import Attempt
 from job.coordination.database import Database
 from job.coordination.registered import Worker, find
 from job.coordination.tasks import Tasks
-from job.experiment.specification import parse
 from job.experiment.task import Key
-from job.work.prepare import register
 from tests.support.proxy import Proxy
-from tests.support.staged import STAGED
 from tests.support.waiting import wait_for
 
 SPEC = {
@@ -44,8 +41,6 @@ class Life:
     def __init__(self, url: str):
         self.url = url
         self.database = Database(url, 10)
-        self.database.create_schema()
-        register(self.database, parse(SPEC), STAGED)
         self.registered = find(self.database, "small")
 
     def claim(self, stage: str, index: int, host: str = "node1", lease_s: float = 60) -> Attempt:
@@ -84,7 +79,8 @@ class Life:
 
 
 @pytest.fixture
-def life(database_url) -> Life:
+def life(database_url, registered) -> Life:
+    registered(database_url, SPEC)
     return Life(database_url)
 
 

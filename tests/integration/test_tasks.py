@@ -29,11 +29,9 @@ TRIAL = Key("cnn", "trial", 0)
 
 
 @pytest.fixture
-def database(database_url):
-    database = Database(database_url, outage_s=5)
-    database.create_schema()
-    register(database, parse(SPEC), STAGED)
-    return database
+def database(database_url, registered):
+    registered(database_url, SPEC)
+    return Database(database_url, outage_s=5)
 
 
 def worker(database, name="a", lease_s=60.0, wait_s=0.0, scheduler=None) -> Tasks:

@@ -50,7 +50,7 @@ SERVER.set_forkserver_preload(
         # Or each child would import them, and read the metadata of every package again.
         __name__,
         stub_net.__name__,
-        "tests.support.frozen",
+        "tests.support.preloaded",
     ]
 )
 

@@ -1,13 +1,42 @@
 """Experiments in the state that `job prepare` leaves, prepared once and then copied."""
 
+import json
 import re
 
 import boto3
 from botocore.config import Config
 
+from job.coordination.database import Database
+from job.experiment.specification import parse
+from job.work.prepare import register
 from tests.support.databases import copy_database, create_database, drop_database
 from tests.support.experiments import write_images
 from tests.support.site import Site, new_site
+from tests.support.staged import STAGED
+
+
+class RegisteredOnce:
+    """Register each specification once per test session, without data, and copy its database."""
+
+    def __init__(self, postgres):
+        self.postgres = postgres
+        self.originals: dict[str, str] = {}
+
+    def __call__(self, url: str, spec: dict) -> None:
+        """Replace an empty database by one that has our tables and this experiment."""
+        key = json.dumps(spec)
+        if key not in self.originals:
+            original = create_database(self.postgres.url)
+            database = Database(original)
+            database.create_schema()
+            register(database, parse(spec), STAGED)
+            self.originals[key] = original
+        copy_database(url, self.originals[key])
+
+    def drop(self) -> None:
+        """Drop the databases of the originals."""
+        for url in self.originals.values():
+            drop_database(url)
 
 
 class PreparedOnce:

@@ -126,9 +126,12 @@ def flat(x: np.ndarray) -> np.ndarray:
 
 def install() -> None:
     """Let this process train such nets, and no others."""
+    from threadpoolctl import threadpool_limits
+
     from job.learning import kernels, train
     from job.work import artifacts, training
 
+    threadpool_limits(1)  # for so small products, threads of numpy only cost
     training.build = build
     kernels.should_compile = lambda steps, net: False
     train.build_optimizer = lambda parameters, *_: Optimizer(parameters["learning_rate"])
