@@ -11,9 +11,9 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-# Keras imports these where they are installed, for galleries and wrappers. That costs a fifth of
-# its import time and 85 MB.
-UNNEEDED = ("matplotlib", "sklearn")
+# Keras and TensorFlow import these where they are installed, for galleries, wrappers and sparse
+# input. That costs a quarter of the import time and 120 MB.
+UNNEEDED = ("matplotlib", "sklearn", "scipy")
 # Below a device, no keras.json is read or created.
 SETTINGS = {"KERAS_BACKEND": "tensorflow", "KERAS_HOME": os.devnull}
 IGNORED = (

@@ -15,9 +15,9 @@ IMPORTED = """
 import sys
 from job.work import stages
 from job.learning.backend import UNNEEDED
-print(sorted(name for name in UNNEEDED if name in sys.modules))
-import matplotlib.pyplot, sklearn.metrics
-print(sorted(name for name in UNNEEDED if name in sys.modules))
+print([name for name in UNNEEDED if name in sys.modules])
+import matplotlib.pyplot, scipy.sparse, sklearn.metrics
+print([name for name in UNNEEDED if name in sys.modules])
 """
 CONFIGURED = """
 import os
