@@ -1,3 +1,4 @@
+# pyright: strict
 """How long an experiment will take, and how fast it is now."""
 
 import math

@@ -1,3 +1,4 @@
+# pyright: strict
 """What a sampler learns of a model's trials."""
 
 from collections.abc import Mapping

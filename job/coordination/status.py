@@ -1,3 +1,4 @@
+# pyright: strict
 """What is done, what runs where, how long it will take.
 
 All of it comes from the database, and every number is of one moment.

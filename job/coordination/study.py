@@ -1,3 +1,4 @@
+# pyright: strict
 """Optuna: sampling, and its own rows for its dashboard; the only importer of optuna.
 
 The task decides, and Optuna's rows follow by trigger (schema.sql). What a sampler needs to know
@@ -168,8 +169,9 @@ def suggest(experiment: Experiment, key: Key, history: Sequence[PastTrial]) -> d
     study = optuna.create_study(
         storage=storage, direction=_direction(experiment), sampler=sampler(experiment, key)
     )
+    study_id = study._study_id  # pyright: ignore[reportPrivateUsage]: optuna has no public name
     for trial in history:
-        storage.create_new_trial(study._study_id, _frozen(trial, space))
+        storage.create_new_trial(study_id, _frozen(trial, space))
     if key.index < len(experiment.enqueue):
         enqueued = experiment.enqueue[key.index]
         study.enqueue_trial({name: v for name, v in enqueued.items() if name in space})
