@@ -3,7 +3,6 @@
 import signal
 
 from tests.support.experiments import EPOCHS, TRIAL
-from tests.support.waiting import wait_for
 
 # Nets without TensorFlow are ended more often, and elsewhere: tests/faults/test_interrupt.py.
 SIGNALS = ((signal.SIGTERM, "interrupted"), (signal.SIGKILL, "vanished"))
@@ -12,12 +11,8 @@ SIGNALS = ((signal.SIGTERM, "interrupted"), (signal.SIGKILL, "vanished"))
 def test_a_real_net_is_resumed_bit_for_bit(long_trials, calm_bits):
     """A trial that got TERM, and then KILL, has the bits of an undisturbed one."""
     calm = calm_bits(0)
-    for number, outcome in SIGNALS:
-        progress = long_trials.task(0)["progress"]
-        child = long_trials.site.start(*TRIAL, 0)
-        wait_for(lambda: long_trials.task(0)["progress"] > progress + 3)
-        child.send(number)
-        child.wait(check=75 if outcome == "interrupted" else -9)
+    for number, _ in SIGNALS:
+        long_trials.end_in_the_middle(0, number)
     assert len(long_trials.epochs(0)) < EPOCHS
     child = long_trials.site.start(*TRIAL, 0)
     child.wait(check=0)

@@ -14,7 +14,6 @@ from job.storage.paths import task_file
 from tests.support import forked
 from tests.support.experiments import EPOCHS, TRIAL
 from tests.support.proxy import Proxy
-from tests.support.waiting import wait_for
 
 GRACE_S = 5.0
 # One signal for each of the six attempts before the one that completes.
@@ -36,11 +35,7 @@ def test_a_killed_trial_is_resumed_bit_for_bit(long_trials, calm_bits):
     """
     calm = calm_bits(0)
     for number, _ in SIGNALS:
-        progress = long_trials.task(0)["progress"]
-        child = long_trials.site.start(*TRIAL, 0)
-        wait_for(lambda: long_trials.task(0)["progress"] > progress + 3)
-        child.send(number)
-        child.wait(check=-9 if number == signal.SIGKILL else 75)
+        long_trials.end_in_the_middle(0, number)
     assert len(long_trials.epochs(0)) < EPOCHS
     long_trials.site.job(*TRIAL, 0, check=0)
     assert long_trials.bits(0) == calm

@@ -1,13 +1,16 @@
 """The long experiment at its site: its rows, its objects, and the bits of its results."""
 
 import json
+import signal
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from job.coordination.database import Database
 from job.storage.store import open_store
+from tests.support.experiments import TRIAL
 from tests.support.formats import expect_format
 from tests.support.site import Site
+from tests.support.waiting import wait_for
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,14 @@ class Long:
         return self.database.rows(
             "select * from epoch where stage = 'trial' and index = %(i)s order by epoch", i=index
         )
+
+    def end_in_the_middle(self, index: int, number: signal.Signals) -> None:
+        """Start a trial, and end it by a signal once more than before is durable."""
+        progress = self.task(index)["progress"]
+        child = self.site.start(*TRIAL, index)
+        wait_for(lambda: self.task(index)["progress"] > progress + 3)
+        child.send(number)
+        child.wait(check=-9 if number == signal.SIGKILL else 75)
 
     def objects(self, index: int, name: str) -> list[str]:
         """Return the keys of a trial's objects that contain this name."""

@@ -2,8 +2,8 @@
 
 `install` puts it behind the functions by which `job` builds, steps, scores and saves a net. The
 loop, the checkpoints, the reports and the results are those of `job`. Tracing a real step costs a
-second of a processor per attempt. A step of this one only waits, so that there is time to disturb
-it. tests/acceptance and the storm disturb real nets.
+second of a processor per attempt. A step of this one mostly waits, so that there is time to disturb
+it. tests/acceptance/test_resume.py and the storm disturb real nets.
 """
 
 import io

@@ -1,6 +1,5 @@
 """Importing Keras: without packages that no task needs, and without a user's configuration."""
 
-import gc
 import json
 import os
 import subprocess
@@ -8,7 +7,7 @@ import sys
 
 import pytest
 
-from job.learning.backend import UNNEEDED, hide, pause_collection
+from job.learning.backend import UNNEEDED, hide
 
 pytestmark = pytest.mark.slow
 IMPORTED = """
@@ -88,19 +87,3 @@ def test_after_the_block_everything_is_as_it_was():
     finally:
         del sys.modules[UNNEEDED[0]]
         sys.modules.update({name: module for name, module in before.items() if module})
-
-
-@pytest.mark.parametrize("enabled", [True, False])
-def test_the_garbage_collection_pauses(enabled):
-    """It is off within the block and as before after it, and leaves out what the block made."""
-    before = gc.get_freeze_count()
-    try:
-        if not enabled:
-            gc.disable()
-        with pause_collection():
-            assert not gc.isenabled()
-            made = [[] for _ in range(1000)]
-        assert gc.isenabled() == enabled
-        assert gc.get_freeze_count() >= before + len(made)
-    finally:
-        gc.enable()
