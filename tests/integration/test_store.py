@@ -23,6 +23,7 @@ from job.storage.folder import FolderStore
 from job.storage.s3 import S3Store
 from job.storage.store import Store, open_store, sha256_of
 from tests.support.proxy import Proxy
+from tests.support.waiting import wait_for
 
 MB = 1_000_000
 
@@ -278,7 +279,12 @@ def test_s3_comes_back(proxy, two, fault):
     store, near = two()
     proxy.set(fault[0], status=fault[1])
     seen = proxy.connections
-    back = threading.Timer(1, lambda: proxy.set("pass"))
+
+    def come_back():
+        wait_for(lambda: proxy.connections - seen > 2)
+        proxy.set("pass")
+
+    back = threading.Thread(target=come_back)
     back.start()
     store.put("k", b"1")
     back.join()
