@@ -1,5 +1,6 @@
 """The cache of a node, which many processes share."""
 
+import contextlib
 import errno
 import fcntl
 import hashlib
@@ -8,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -242,6 +244,13 @@ def test_the_whole_outlives_its_parts(node):
     assert user.downloads() == []
 
 
+def open_files(pid: int) -> Iterator[str]:
+    """Yield what the descriptors of a process lead to. One may close while they are read."""
+    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            yield os.readlink(descriptor)
+
+
 def test_a_file_that_goes_while_it_is_taken(node):
     """A process that opened a file just before its eviction notices, and downloads it again."""
     node.visited("a")
@@ -249,9 +258,7 @@ def test_a_file_that_goes_while_it_is_taken(node):
         fcntl.flock(file, fcntl.LOCK_EX)  # as eviction does
         user = node.user()
         user.ask("a")
-        descriptors = Path(f"/proc/{user.process.pid}/fd")
-        path = str(node.path("a"))
-        wait_for(lambda: any(os.path.realpath(p) == path for p in descriptors.iterdir()))
+        wait_for(lambda: str(node.path("a")) in open_files(user.process.pid))
         node.path("a").unlink()
     user.check("a")
     assert (user.downloads(), node.files()) == (["a"], "a")
