@@ -26,7 +26,7 @@ trials = 1
 [folds]
 count = 2
 [models.cnn]
-epochs = 12
+epochs = 5
 width = 4
 blocks = 1
 units = 0
@@ -128,7 +128,7 @@ def trial_runs(folder):
     logs = [
         p.read_text(errors="replace") for p in (folder / "out" / "logs").glob("trial-cnn-*.log")
     ]
-    return any("epoch 1 of 12" in text for text in logs)
+    return any("epoch 1 of 5" in text for text in logs)
 
 
 def test_from_nothing_to_a_report(folder):

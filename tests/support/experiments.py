@@ -17,7 +17,7 @@ count = 2
 learning_rate = { low = 1e-3, high = 1e-2, log = true }
 batch_size = [16, 32]
 [models.cnn]
-epochs = 40
+epochs = 12
 blocks = 1
 width = 4
 units = 8
