@@ -99,10 +99,50 @@ batch_size = {low = 8, high = 16, step = 4}
     assert experiment.space("cnn")["batch_size"].whole
 
 
-def test_notes_say_what_has_no_effect(tmp_path):
-    """A note names a setting that has no effect."""
-    notes = load(write_experiment(tmp_path, THREE_TRIALS)).notes
-    assert notes == ("trials = 3: random search; TPE starts after 10",)
+TUNED = """
+[models.mobilenetv2]
+unfreeze = 1
+learning_rate = [1e-4, 0.01]
+batch_size = 32
+"""
+
+
+@pytest.mark.parametrize(
+    ("changed", "added", "expected"),
+    [
+        ("trials = 3", "", "trials = 3: random search; TPE starts after 10"),
+        (
+            'trials = 3\npruner = "median"',
+            "",
+            'pruner = "median" has no effect: it starts after 5 trials, there are 3',
+        ),
+        (
+            "trials = 1",
+            "[[search.enqueue]]\nbatch_size = 32\n" * 2,
+            "enqueue has 2 points for 1 trials: the last 1 are not tried",
+        ),
+        (
+            "trials = 3",
+            "[features]\nshards = 2\n",
+            "features.shards has no effect: no model has a frozen base",
+        ),
+        (
+            "trials = 3",
+            TUNED,
+            "mobilenetv2: unfreeze with learning rates up to 0.01: above 0.001 a pretrained base is"
+            " easily destroyed",
+        ),
+        (
+            "trials = 3",
+            TUNED.replace("[1e-4, 0.01]", "1e-4"),
+            "mobilenetv2 searches nothing: its 3 trials differ in their seeds only",
+        ),
+    ],
+)
+def test_notes_say_what_has_no_effect(tmp_path, changed, added, expected):
+    """A note names a setting that has no effect or is likely a mistake."""
+    text = THREE_TRIALS.replace("trials = 3", changed) + added
+    assert expected in load(write_experiment(tmp_path, text)).notes
 
 
 def test_a_size_is_a_side_or_two(tmp_path):
