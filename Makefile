@@ -12,7 +12,7 @@ WORKERS ?=
 # The recipes read these from the shell, because a value may hold spaces.
 export EXPERIMENT OUT DATA WEIGHTS WORKERS
 
-.PHONY: help env local dashboard test test-fast test-system test-slurm test-image test-browser chaos bench bench-scale image docs lint lock clean
+.PHONY: help env local dashboard test test-fast coverage test-system test-slurm test-image test-browser chaos bench bench-scale image docs lint lock clean
 help: ## print this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-12s %s\n", $$1, $$2}'
 	@echo 'make local takes EXPERIMENT=, DATA=, WEIGHTS=, OUT=, WORKERS=; make test takes TESTS='
@@ -37,11 +37,21 @@ dashboard: $(STAMP) ## serve Optuna's dashboard, read-only, for the output of `m
 # Long files first: an idle process takes the next file, so no process ends alone with a long one.
 TESTS ?= tests/acceptance tests/faults tests/integration tests/unit tests/k8s
 # Tests also wait: two workers per core of a small machine keep it busy.
+PYTEST = -m pytest -n 4 --dist loadfile --no-loadscope-reorder $(TESTS)
 test: $(STAMP) ## run the tests that need only PyPI
-	$(VENV)/bin/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder $(TESTS)
+	$(VENV)/bin/python $(PYTEST)
 
 test-fast: $(STAMP) ## run the tests that need no server, in less than a minute: for each save
 	$(VENV)/bin/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile -m 'not slow' tests/unit
+
+# A tracer takes memory, and time at the exit; these two tests limit them.
+UNTRACED = --deselect tests/acceptance/test_errors.py::test_no_memory_to_begin_with \
+  --deselect tests/faults/test_interrupt.py::test_the_second_signal_leaves_at_once
+coverage: $(STAMP) ## run these tests traced, and list the lines of five rooms that no process reached
+	$(VENV)/bin/coverage erase
+	$(VENV)/bin/coverage run $(PYTEST) $(UNTRACED)
+	$(VENV)/bin/coverage combine --quiet
+	$(VENV)/bin/coverage report
 
 test-system: $(STAMP) ## run the tests that mount disks; as root; needs Debian's postgresql, openssl, locales, iproute2
 	$(VENV)/bin/python -m pytest tests/system
