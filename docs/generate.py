@@ -1,8 +1,7 @@
 """Write the tables and schemas of docs/reference that the code knows: `make docs`.
 
 With `--check` nothing is written, and a stale file is an error. A page holds a table between
-`<!-- NAME: generated -->` and `<!-- end -->`. What a key of the experiment file means is here;
-types, bounds and defaults are the code's. A `*.schema.json` is generated as a whole.
+`<!-- NAME: generated -->` and `<!-- end -->`. A `*.schema.json` is generated as a whole.
 """
 
 import json
@@ -17,8 +16,9 @@ import schemas
 from job.cli.cli import GROUPS, job
 from job.coordination.schema import SCHEMA_VERSION
 from job.errors import EXIT_CODES
-from job.experiment.parameters import AUGMENT, CUSTOM, MODELS, Choice, Kind, Range
-from job.experiment.specification import SECTIONS
+from job.experiment.keys import SECTIONS
+from job.experiment.kinds import Choice, Kind, Range
+from job.experiment.parameters import AUGMENT, CUSTOM, MODELS
 from job.learning.result_format import SealedResult
 from job.report.report_format import Report
 from job.settings import SETTINGS
@@ -31,59 +31,6 @@ COLUMN = re.compile(
     r"\s*(?P<name>\w+) (?P<type>int|text|jsonb|timestamptz|boolean|double precision)\b"
     r"[^-]*(?:-- (?P<comment>.*))?"
 )
-
-SECTION_KEYS = {
-    "name": "1-40 of a-z, 0-9 and `-`",
-    "seed": "of all random numbers",
-    "threads": "TensorFlow's threads per task; they change the bits",
-    "method": "the [revision of the method](../explanation/method.md#revisions);"
-    " an existing experiment keeps its own",
-    "data.source": "`cifar10`, `digits`, or the path or URL of [your data](../guides/your-data.md);"
-    " a path is relative to the working directory",
-    "data.train": "images of a stratified slice of the training part; without it, all",
-    "data.test": "images of a stratified slice of the test part; without it, all",
-    "data.holdout": "fraction held out as test part where the source ships none",
-    "data.validation": "fraction of the training part on which trials are compared",
-    "data.image_size": "size to stage, in pixels; without it the native one, if all are equal",
-    "data.groups": "CSV `image,group` in or beside the data (of an `.npz`: its arrays);"
-    " each group is on one side of every split",
-    "search.trials": "trials per model",
-    "search.metric": "the score that decides",
-    "search.sampler": "what draws the parameters; TPE starts after 10 trials",
-    "search.pruner": "what ends weak trials early",
-    "search.min_epochs": "epochs before a trial is judged",
-    "features.shards": "tasks of the features stage, per model",
-    "folds.count": "folds, per model",
-    "final.seeds": "finals per model, each with a seed of its own",
-}
-MODEL_KEYS = {
-    "learning_rate": "the highest rate of the schedule",
-    "batch_size": "images per step",
-    "epochs": "passes over the training rows; every task trains all of them",
-    "schedule": "the rate stays, or falls to 0 along half a cosine",
-    "dropout": "fraction of the last hidden units that a step ignores",
-    "weight_decay": "decoupled, as in AdamW",
-    "label_smoothing": "fraction of each label that is spread over all classes",
-    "class_weights": "`balanced`: each class weighs the same in the loss, by the rows a split"
-    " trains on; then use `balanced_accuracy` as metric",
-    "dtype": "[precision](../guides/recipe.md#precision) in training",
-    "augment": "how training images are warped, see below; also for a base with `unfreeze`",
-    "blocks": "blocks of two convolutions and a pool",
-    "width": "filters of the first block; each further block has twice as many",
-    "units": "units of a hidden dense layer; 0 for none",
-    "input_size": "side in pixels of what the base sees; `inceptionv3` from 75, `xception` from 71",
-    "unfreeze": "how many of the base's last layers are trained too",
-    "alpha": "width of the base: 0.35, 0.5, 0.75, 1.0, 1.3 or 1.4",
-    "factory": "the function that builds the net: `package.module:function`",
-    "source": "hash of the factory's source; `prepare` fills it in",
-}
-AUGMENT_KEYS = {
-    "shift": "fraction of height and width",
-    "flip": "mirror half of the images horizontally",
-    "rotation": "degrees to either side",
-    "zoom": "fraction, in or out",
-    "shear": "fraction",
-}
 
 
 def table(heads: str, rows: Iterable[tuple[str, ...]]) -> str:
@@ -168,7 +115,7 @@ def sections() -> str:
         for section, keys in SECTIONS.items()
         for key, kind in keys.items()
     }
-    return _keys(kinds, SECTION_KEYS)
+    return _keys(kinds)
 
 
 def models() -> str:
@@ -176,23 +123,21 @@ def models() -> str:
     families = {"cnn": MODELS["cnn"], "frozen bases": MODELS["vgg16"], "custom models": CUSTOM}
     families["mobilenetv2"] = {"alpha": MODELS["mobilenetv2"]["alpha"]}
     rows = []
-    for key, meaning in MODEL_KEYS.items():
+    for key in dict.fromkeys(key for keys in families.values() for key in keys):
         kinds = {family: keys[key] for family, keys in families.items() if key in keys}
         defaults = {family: _default_of_key(kind) for family, kind in kinds.items()}
         having = "all" if len(kinds) == 3 else ", ".join(kinds)
         default = ", ".join(f"{value or 'none'} ({family})" for family, value in defaults.items())
         if len({*defaults.values()}) == 1:
             (default,) = {*defaults.values()}
-        expected = next(iter(kinds.values())).expected()
-        rows.append((f"`{key}`", having, meaning, expected, default))
-    known = {key for keys in families.values() for key in keys}
-    _expect_same(known, MODEL_KEYS)
+        kind = next(iter(kinds.values()))
+        rows.append((f"`{key}`", having, kind.help, kind.expected(), default))
     return table("key|models|meaning|value|default", rows)
 
 
 def augment() -> str:
     """Return the keys of `augment`."""
-    return _keys(AUGMENT, AUGMENT_KEYS)
+    return _keys(AUGMENT)
 
 
 def tables() -> str:
@@ -229,19 +174,13 @@ def result_keys() -> str:
     return schemas.tables(SealedResult, table)
 
 
-def _keys(kinds: dict[str, Kind], meanings: dict[str, str]) -> str:
-    """Return a table of keys in the order of their meanings."""
-    _expect_same(kinds, meanings)
+def _keys(kinds: dict[str, Kind]) -> str:
+    """Return a table of keys."""
     rows = [
-        (f"`{key}`", meaning, kinds[key].expected(), _default_of_key(kinds[key]))
-        for key, meaning in meanings.items()
+        (f"`{key}`", kind.help, kind.expected(), _default_of_key(kind))
+        for key, kind in kinds.items()
     ]
     return table("key|meaning|value|default", rows)
-
-
-def _expect_same(known: Iterable[str], meanings: dict[str, str]) -> None:
-    if differing := {*known} ^ {*meanings}:
-        raise SystemExit(f"docs/generate.py and the code differ in {', '.join(sorted(differing))}")
 
 
 def _default_of_key(kind: Kind) -> str:

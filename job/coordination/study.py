@@ -36,7 +36,7 @@ from job.coordination.statements import queries
 from job.coordination.trouble import Error, translate
 from job.errors import Invalid, JobError, Unreachable
 from job.experiment.experiment import TPE_STARTUP_TRIALS, Experiment
-from job.experiment.parameters import Choice, Range
+from job.experiment.kinds import Choice, Range
 from job.experiment.task import Key
 from job.randomness import derive
 from job.settings import redact

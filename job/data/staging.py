@@ -14,8 +14,8 @@ from job.data.dataset import Part, Source, groups_of
 from job.data.parts import Related, relate
 from job.data.staged import put_whole
 from job.errors import Invalid, Missing
+from job.experiment.kinds import Table
 from job.experiment.manifest import Manifest
-from job.experiment.parameters import Table
 from job.sentences import UNREADABLE
 from job.storage import paths
 from job.storage.cache import Cache

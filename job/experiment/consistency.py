@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from job.experiment.experiment import TPE_STARTUP_TRIALS, Experiment
-from job.experiment.parameters import Choice, Range
+from job.experiment.kinds import Choice, Range
 from job.sentences import expect
 
 # docs/measured/defaults.md

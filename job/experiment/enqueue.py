@@ -3,16 +3,7 @@
 
 from typing import Any
 
-from job.experiment.parameters import (
-    Choice,
-    Range,
-    Space,
-    Table,
-    contains,
-    is_list,
-    is_table,
-    to_json,
-)
+from job.experiment.kinds import Choice, Range, Space, Table, contains, is_list, is_table, to_json
 from job.sentences import expect, nearest, show
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeGuard
 
 from job.experiment.backbones import BACKBONES
-from job.experiment.parameters import Choice, Range, Space, Table, is_table, to_json
+from job.experiment.kinds import Choice, Range, Space, Table, is_table, to_json
 from job.experiment.sections import Data, Features, Final, Folds, Search, to_table
 from job.sentences import show
 

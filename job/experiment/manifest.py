@@ -8,7 +8,7 @@ lives here, where all of them may look. The values are those of its JSON, except
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from job.experiment.parameters import Table
+from job.experiment.kinds import Table
 
 # Of the pixels of 16-bit images.
 ALL_BITS = 16

@@ -5,15 +5,12 @@ import re
 from typing import Any
 
 from job.experiment.backbones import BACKBONES
-from job.experiment.parameters import AUGMENTED, CUSTOM, MODELS, Kind, Table, is_table
+from job.experiment.kinds import Kind, Table, is_table
+from job.experiment.parameters import AUGMENTED, CUSTOM, MODELS
 from job.experiment.reading import custom_kinds, read_parameter
 from job.sentences import expect, nearest, show
 
 NAME = re.compile(r"[a-z0-9-]{1,40}")
-# Newer than some experiments in databases. At these values a key is left out of the
-# specification, so that the experiment equals one without it.
-OFF = {"unfreeze": 0, "class_weights": "none", "dtype": "float32"}
-ALPHAS = (0.35, 0.5, 0.75, 1.0, 1.3, 1.4)
 
 
 def expect_table(value: Any, where: str) -> Table:
@@ -59,17 +56,9 @@ def _read_model(name: str, table: Table, shared: Table) -> Table:
         section = f"models.{name}" if key in table else "parameters"
         values = table if key in table else shared
         if key in values or kind.default is not None:
-            value = values.get(key, kind.default)
-            parameters[key] = read_parameter(kind, value, f"{section}.{key}")
-    for key, off in OFF.items():
-        if parameters.get(key) == off:
-            del parameters[key]
-    if name == "mobilenetv2":
-        alpha = parameters["alpha"]
-        expect(
-            alpha in ALPHAS,
-            f"models.{name}.alpha = {alpha}: expected one of {', '.join(map(str, ALPHAS))}",
-        )
+            value = read_parameter(kind, values.get(key, kind.default), f"{section}.{key}")
+            if kind.implied is None or value != kind.implied:
+                parameters[key] = value
     return parameters
 
 

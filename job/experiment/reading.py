@@ -6,16 +6,8 @@ import re
 from typing import Any
 
 from job.errors import Invalid
-from job.experiment.parameters import (
-    AUGMENT,
-    CUSTOM,
-    Choice,
-    Kind,
-    Range,
-    Table,
-    is_list,
-    is_table,
-)
+from job.experiment.kinds import Choice, Kind, Range, Table, is_list, is_table
+from job.experiment.parameters import AUGMENT, CUSTOM
 from job.sentences import expect, nearest, show
 
 CUSTOM_KEY = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,39}")

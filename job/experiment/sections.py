@@ -6,7 +6,7 @@ The fields are the keys of `specification.SECTIONS`, in its order: that of the c
 
 from dataclasses import dataclass
 
-from job.experiment.parameters import Table
+from job.experiment.kinds import Table
 
 
 @dataclass(frozen=True)

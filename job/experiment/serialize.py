@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 from job.experiment.experiment import IMPLIED
-from job.experiment.parameters import Table, is_list, is_table
+from job.experiment.kinds import Table, is_list, is_table
 
 
 def toml(spec: Table, says_method: bool = True) -> str:

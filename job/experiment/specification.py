@@ -9,62 +9,15 @@ from typing import Any
 from job.errors import Invalid
 from job.experiment.consistency import notes, refuse_contradictions
 from job.experiment.enqueue import read_enqueue
-from job.experiment.experiment import IMPLIED, METRICS, NEWEST, Experiment
+from job.experiment.experiment import IMPLIED, Experiment
+from job.experiment.keys import SECTIONS
+from job.experiment.kinds import Kind, Table, is_list
 from job.experiment.models import NAME, expect_table, read_models
-from job.experiment.parameters import (
-    MODELS,
-    Kind,
-    Table,
-    is_list,
-)
+from job.experiment.parameters import MODELS
 from job.experiment.sections import Data, Features, Final, Folds, Search
 from job.sentences import expect, nearest, show
 from job.settings import HARMLESS
 
-
-class Size(Kind):
-    """A side of a square in pixels, or [height, width]."""
-
-    def check(self, value: Any, where: str) -> Any:
-        """Return one side, or height and width, each checked. Raises: Invalid."""
-        check_side = super().check
-        if is_list(value) and len(value) == 2:
-            return (check_side(value[0], where), check_side(value[1], where))
-        return check_side(value, where)
-
-    def expected(self) -> str:
-        """Return the valid values in words."""
-        return f"{super().expected()}, the side of a square, or [height, width]"
-
-
-# One table: section -> key -> what it may be. `None` as default: optional.
-SECTIONS: dict[str, dict[str, Kind]] = {
-    "": {
-        "name": Kind(str, ...),
-        "seed": Kind(int, 0, low=0, high=2**31 - 1),
-        "threads": Kind(int, 2, low=1, high=1024),
-        "method": Kind(int, NEWEST, low=1, high=NEWEST),
-    },
-    "data": {
-        "source": Kind(str, ...),
-        "train": Kind(int, None, low=2, high=10**9),
-        "test": Kind(int, None, low=1, high=10**9),
-        "holdout": Kind(float, 0.2, low=0.01, high=0.9),
-        "validation": Kind(float, 0.2, low=0.01, high=0.9),
-        "image_size": Size(int, None, low=8, high=2048),
-        "groups": Kind(str, None),
-    },
-    "search": {
-        "trials": Kind(int, 10, low=1, high=1_000_000),
-        "metric": Kind(str, "accuracy", options=tuple(METRICS)),
-        "sampler": Kind(str, "tpe", options=("tpe", "random")),
-        "pruner": Kind(str, "none", options=("none", "median", "hyperband")),
-        "min_epochs": Kind(int, 1, low=1, high=100_000),
-    },
-    "features": {"shards": Kind(int, 1, low=1, high=10_000)},
-    "folds": {"count": Kind(int, 5, low=2, high=1000)},
-    "final": {"seeds": Kind(int, 1, low=1, high=1000)},
-}
 REFERENCE = ("accuracy", "precision", "recall", "f1", "roc_auc")
 SCORE = Kind(float, None, low=0, high=1)
 

@@ -12,7 +12,8 @@ import numpy as np
 
 from job.errors import Interrupted, Invalid, JobError
 from job.experiment.experiment import Experiment
-from job.experiment.parameters import Range, corner
+from job.experiment.kinds import Range
+from job.experiment.parameters import corner
 from job.learning import provenance
 from job.learning.backend import keras
 from job.learning.checkpoint import Snapshot, hash_arrays

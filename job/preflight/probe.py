@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from job.errors import Interrupted, JobError
 from job.experiment.experiment import Experiment
-from job.experiment.parameters import Range, Space, corner
+from job.experiment.kinds import Range, Space
+from job.experiment.parameters import corner
 from job.experiment.specification import from_stored
 from job.learning import provenance
 from job.sentences import machine_error

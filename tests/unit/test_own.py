@@ -7,7 +7,7 @@ import keras
 import pytest
 
 from job.errors import Invalid
-from job.experiment.parameters import Choice, Range
+from job.experiment.kinds import Choice, Range
 from job.experiment.specification import load, parse
 from job.learning import custom_check, custom_source
 from job.learning.provenance import layers

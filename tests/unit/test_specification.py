@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from job.errors import Invalid
-from job.experiment.parameters import Choice, Range
+from job.experiment.keys import SECTIONS
+from job.experiment.kinds import Choice, Range
 from job.experiment.sections import Data, Features, Final, Folds, Search
-from job.experiment.specification import SECTIONS, from_stored, load, parse
+from job.experiment.specification import from_stored, load, parse
 from tests.support.experiments import THREE_TRIALS, write_experiment
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.toml"))

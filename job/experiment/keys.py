@@ -1,0 +1,112 @@
+# pyright: strict, reportUnknownVariableType=false
+"""The keys of an experiment file outside its models, each declared once."""
+
+from typing import Any
+
+from job.experiment.experiment import METRICS, NEWEST
+from job.experiment.kinds import Kind, is_list
+
+
+class Size(Kind):
+    """A side of a square in pixels, or [height, width]."""
+
+    def check(self, value: Any, where: str) -> Any:
+        """Return one side, or height and width, each checked. Raises: Invalid."""
+        check_side = super().check
+        if is_list(value) and len(value) == 2:
+            return (check_side(value[0], where), check_side(value[1], where))
+        return check_side(value, where)
+
+    def expected(self) -> str:
+        """Return the valid values in words."""
+        return f"{super().expected()}, the side of a square, or [height, width]"
+
+
+# Section -> key -> what it may be; "" is the top level.
+SECTIONS: dict[str, dict[str, Kind]] = {
+    "": {
+        "name": Kind(str, ..., "1-40 of a-z, 0-9 and `-`"),
+        "seed": Kind(int, 0, "of all random numbers", low=0, high=2**31 - 1),
+        "threads": Kind(
+            int, 2, "TensorFlow's threads per task; they change the bits", low=1, high=1024
+        ),
+        "method": Kind(
+            int,
+            NEWEST,
+            "the [revision of the method](../explanation/method.md#revisions);"
+            " an existing experiment keeps its own",
+            low=1,
+            high=NEWEST,
+        ),
+    },
+    "data": {
+        "source": Kind(
+            str,
+            ...,
+            "`cifar10`, `digits`, or the path or URL of [your data](../guides/your-data.md);"
+            " a path is relative to the working directory",
+        ),
+        "train": Kind(
+            int,
+            None,
+            "images of a stratified slice of the training part; without it, all",
+            low=2,
+            high=10**9,
+        ),
+        "test": Kind(
+            int,
+            None,
+            "images of a stratified slice of the test part; without it, all",
+            low=1,
+            high=10**9,
+        ),
+        "holdout": Kind(
+            float,
+            0.2,
+            "fraction held out as test part where the source ships none",
+            low=0.01,
+            high=0.9,
+        ),
+        "validation": Kind(
+            float,
+            0.2,
+            "fraction of the training part on which trials are compared",
+            low=0.01,
+            high=0.9,
+        ),
+        "image_size": Size(
+            int,
+            None,
+            "size to stage, in pixels; without it the native one, if all are equal",
+            low=8,
+            high=2048,
+        ),
+        "groups": Kind(
+            str,
+            None,
+            "CSV `image,group` in or beside the data (of an `.npz`: its arrays);"
+            " each group is on one side of every split",
+        ),
+    },
+    "search": {
+        "trials": Kind(int, 10, "trials per model", low=1, high=1_000_000),
+        "metric": Kind(str, "accuracy", "the score that decides", options=tuple(METRICS)),
+        "sampler": Kind(
+            str,
+            "tpe",
+            "what draws the parameters; TPE starts after 10 trials",
+            options=("tpe", "random"),
+        ),
+        "pruner": Kind(
+            str, "none", "what ends weak trials early", options=("none", "median", "hyperband")
+        ),
+        "min_epochs": Kind(int, 1, "epochs before a trial is judged", low=1, high=100_000),
+    },
+    "features": {
+        "shards": Kind(int, 1, "tasks of the features stage, per model", low=1, high=10_000)
+    },
+    "folds": {"count": Kind(int, 5, "folds, per model", low=2, high=1000)},
+    "final": {
+        "seeds": Kind(int, 1, "finals per model, each with a seed of its own", low=1, high=1000)
+    },
+}
