@@ -41,12 +41,15 @@ def notes(experiment: Experiment) -> tuple[str, ...]:
 
 def _notes_on_models(experiment: Experiment) -> Iterator[str]:
     for model, parameters in experiment.models.items():
-        fastest = _largest(parameters["learning_rate"])
+        fastest = max(_possible(parameters["learning_rate"]))
         if parameters.get("unfreeze") and fastest > TUNING_RATE:
             yield (
                 f"{model}: unfreeze with learning rates up to {fastest:g}:"
                 f" above {TUNING_RATE:g} a pretrained base is easily destroyed"
             )
+        is_ours = "momentum" in parameters and "factory" not in parameters
+        if is_ours and "sgd" not in _possible(parameters.get("optimizer")):
+            yield f'{model}: momentum has no effect: only optimizer = "sgd" has it'
         if not experiment.space(model):
             trials = experiment.search.trials
             yield f"{model} searches nothing: its {trials} trials differ in their seeds only"
@@ -71,10 +74,10 @@ def _notes_on_search(experiment: Experiment) -> Iterator[str]:
         yield "features.shards has no effect: no model has a frozen base"
 
 
-def _largest(rate: Any) -> float:
-    """Return the largest value of a fixed, listed or ranged number."""
-    if isinstance(rate, Range):
-        return rate.high
-    if isinstance(rate, Choice):
-        return max(rate.values)
-    return rate
+def _possible(value: Any) -> tuple[Any, ...]:
+    """Return what a parameter may be: the value, all that are listed, or the ends of the range."""
+    if isinstance(value, Range):
+        return (value.low, value.high)
+    if isinstance(value, Choice):
+        return value.values
+    return (value,)

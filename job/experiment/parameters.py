@@ -25,13 +25,40 @@ COMMON = {
     "schedule": Kind(
         str,
         "cosine",
-        "the rate stays, or falls to 0 along half a cosine",
-        options=("constant", "cosine"),
+        "the rate stays, or falls to 0 along half a cosine or a line",
+        options=("constant", "cosine", "linear"),
     ),
+    "warmup": Kind(
+        float,
+        0.0,
+        "fraction of all steps in which the rate rises from 0",
+        low=0,
+        high=0.9,
+        implied=0.0,
+    ),
+    "optimizer": Kind(
+        str,
+        "adam",
+        "`adamw` is another name for `adam`: weight decay is decoupled in every optimizer",
+        options=("adam", "adamw", "sgd"),
+        implied="adam",
+    ),
+    # Without an implied value: a factory of an older experiment may have a key of this name.
+    "momentum": Kind(float, None, "of `sgd`, which is Nesterov's; 0.9 without it", low=0, high=1),
     "dropout": Kind(
         float, 0.3, "fraction of the last hidden units that a step ignores", low=0, high=0.95
     ),
-    "weight_decay": Kind(float, 0.0, "decoupled, as in AdamW", low=0, high=10),
+    "weight_decay": Kind(
+        float, 0.0, "of kernels and embeddings; other variables do not decay", low=0, high=10
+    ),
+    "clip_norm": Kind(
+        float,
+        0.0,
+        "the largest norm of all gradients together; larger ones are scaled down; 0 for none",
+        low=0,
+        high=1e6,
+        implied=0.0,
+    ),
     "label_smoothing": Kind(
         float, 0.0, "fraction of each label that is spread over all classes", low=0, high=0.9
     ),
@@ -128,6 +155,12 @@ AUGMENT = {
     "zoom": Kind(float, 0.0, "fraction, in or out", low=0, high=0.9),
     "shear": Kind(float, 0.0, "fraction", low=0, high=0.9),
 }
+
+
+def with_implied(parameters: Table) -> Table:
+    """Return a model's parameters with those that a specification leaves out."""
+    implied = {key: kind.implied for key, kind in COMMON.items() if kind.implied is not None}
+    return implied | parameters
 
 
 class Searched(Protocol):

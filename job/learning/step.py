@@ -1,4 +1,4 @@
-"""One training step: its loss, its optimizer and the graph that runs both."""
+"""One training step: its loss, and the graph that runs it and the optimizer."""
 
 from collections.abc import Callable
 
@@ -18,12 +18,12 @@ def class_weights(labels: np.ndarray, classes: int, parameters: dict) -> np.ndar
     Args:
         labels: int64 [n], of the rows trained on only, so that no split learns from another.
         classes: how many there are.
-        parameters: `class_weights`: "balanced", or "none", the default.
+        parameters: `class_weights`: "balanced" or "none".
 
     Returns:
         float32 [classes], or None where all weigh the same.
     """
-    if parameters.get("class_weights", "none") == "none":
+    if parameters["class_weights"] == "none":
         return None
     counts = np.bincount(labels, minlength=classes)
     return (len(labels) / (classes * np.maximum(counts, 1))).astype(np.float32)
@@ -91,38 +91,6 @@ def _cross_entropy(truth, probabilities, smoothing: float) -> tf.Tensor:
     return keras.losses.categorical_crossentropy(  # pyright: ignore[reportReturnType]
         truth, probabilities, label_smoothing=smoothing
     )
-
-
-def build_optimizer(
-    parameters: dict, total_steps: int, net: keras.Model, method: int
-) -> keras.optimizers.Optimizer:
-    """Return Adam, or AdamW where there is weight decay.
-
-    Only kernels and embeddings decay; biases, and the scales and shifts of normalizations, do not.
-    Those are the variables of rank 0 and 1, whatever their names, also in a custom model. By
-    method 1 all variables decay.
-    Source: He et al. 2019, "Bag of Tricks for Image Classification", 3.1, "no bias decay".
-
-    Args:
-        parameters: learning_rate, schedule ("constant" or "cosine") and weight_decay.
-        total_steps: after which the cosine schedule reaches 0.
-        net: whose variables it is to change.
-        method: of the experiment, see METHODS in job.experiment.experiment.
-    """
-    rate = parameters["learning_rate"]
-    if parameters["schedule"] == "cosine":
-        rate = keras.optimizers.schedules.CosineDecay(rate, total_steps)
-    # Keras takes a schedule, too; its default of 0.001 hides that from the type checker.
-    if not parameters["weight_decay"]:
-        return keras.optimizers.Adam(rate)  # pyright: ignore[reportArgumentType]
-    optimizer = keras.optimizers.AdamW(
-        rate,  # pyright: ignore[reportArgumentType]
-        weight_decay=parameters["weight_decay"],
-    )
-    if method >= 2:
-        exempt = [v for v in net.trainable_variables if len(v.shape) < 2]
-        optimizer.exclude_from_weight_decay(var_list=exempt)
-    return optimizer
 
 
 def step_seed(seed: int, step: int) -> tf.Tensor:

@@ -15,12 +15,14 @@ from typing import Any
 import numpy as np
 
 from job.errors import Diverged
+from job.experiment.parameters import with_implied
 from job.learning.backend import keras, tf
 from job.learning.checkpoint import Damaged, Snapshot
 from job.learning.interface import Examples, Hooks, Outcome, history_row, metrics_of, proceed
 from job.learning.kernels import chosen_dtype
+from job.learning.optimizer import build_optimizer
 from job.learning.scores import row_losses
-from job.learning.step import build_optimizer, build_step, class_weights, scale, step_seed
+from job.learning.step import build_step, class_weights, scale, step_seed
 from job.randomness import generator
 
 PREDICT_BATCH = 256
@@ -87,8 +89,7 @@ def train(
 
     Args:
         net: inputs (images of 0-1, or features) to probabilities.
-        parameters: learning_rate, batch_size, epochs, schedule, weight_decay, label_smoothing, and
-            perhaps augment, class_weights and dtype.
+        parameters: of the model (see COMMON in job.experiment.parameters), perhaps with augment.
         training: the rows to train on.
         validation: the rows to score, or None.
         seed: of order, augmentation and dropout; the caller seeds the initial weights.
@@ -106,8 +107,9 @@ def train(
         Exception: whatever a hook raises.
     """
     # --- the step and what it changes ---
+    parameters = with_implied(parameters)
     batch = parameters["batch_size"]
-    dtype = chosen_dtype(parameters.get("dtype", "float32"))
+    dtype = chosen_dtype(parameters["dtype"])
     steps_per_epoch = math.ceil(len(training) / batch)
     total = steps_per_epoch * parameters["epochs"]
     optimizer = build_optimizer(parameters, total, net, method)

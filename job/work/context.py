@@ -11,6 +11,7 @@ from job.background import Background
 from job.coordination.attempt import UNJUDGED, Attempt
 from job.coordination.registered import Registered
 from job.experiment.experiment import Experiment
+from job.experiment.parameters import with_implied
 from job.experiment.task import Key
 from job.interrupt import INTERRUPT
 from job.learning import provenance
@@ -133,7 +134,7 @@ class Context(Assignment):
         The scores of a result depend on the data's bits; a checkpoint has them only in its weights.
         """
         # The requested type: a training may resume on a machine that computes in another one.
-        dtype = self.parameters.get("dtype", "float32")
+        dtype = with_implied(self.parameters)["dtype"]
         return self.identity | {
             "data": self.registered.data.id,
             "splits": self.registered.splits["sha256"],

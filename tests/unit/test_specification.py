@@ -138,6 +138,11 @@ batch_size = 32
             TUNED.replace("[1e-4, 0.01]", "1e-4"),
             "mobilenetv2 searches nothing: its 3 trials differ in their seeds only",
         ),
+        (
+            "trials = 3",
+            "momentum = 0.5\n",
+            'cnn: momentum has no effect: only optimizer = "sgd" has it',
+        ),
     ],
 )
 def test_notes_say_what_has_no_effect(tmp_path, changed, added, expected):

@@ -11,12 +11,14 @@ from sklearn.utils.class_weight import compute_class_weight
 
 from job.errors import Interrupted
 from job.experiment.experiment import NEWEST
+from job.experiment.parameters import with_implied
 from job.learning import checkpoint
 from job.learning.evaluate import score
 from job.learning.kernels import training_kernels
 from job.learning.models import cnn, transfer
+from job.learning.optimizer import build_optimizer
 from job.learning.provenance import history_csv, sha256
-from job.learning.step import build_optimizer, class_weights
+from job.learning.step import class_weights
 from job.learning.train import (
     MAPPED_BYTES,
     Examples,
@@ -74,6 +76,13 @@ def head():
     return transfer.head(parameters, 20, 3), parameters, features
 
 
+def head_by_another_recipe():
+    """Return the head with parameters that specifications older than them imply."""
+    net, parameters, features = head()
+    parameters |= {"optimizer": "sgd", "momentum": 0.8, "clip_norm": 0.5}
+    return net, parameters | {"schedule": "linear", "warmup": 0.4}, features
+
+
 def tuned():
     """Return a net to fine-tune, its parameters and images."""
     parameters = {"input_size": 32, "units": 0, "dropout": 0.3, "unfreeze": 1}
@@ -124,7 +133,7 @@ class World:
 
         keras.utils.set_random_seed(5)
         net, parameters, inputs = self.build()
-        parameters = parameters | DECAYED
+        parameters = DECAYED | parameters
         taken = []
 
         def check():
@@ -151,7 +160,9 @@ class World:
         return weights, curve, outcome.probabilities.tobytes(), outcome.value, outcome.step
 
 
-@pytest.mark.parametrize("build", [conv_net, bfloat16_net, head, stateful_net])
+@pytest.mark.parametrize(
+    "build", [conv_net, bfloat16_net, head, head_by_another_recipe, stateful_net]
+)
 def test_stopped_at_every_step(build):
     """A training stopped after every step, and in a report, gives an undisturbed one's bits."""
     calm = World(build).run()
@@ -210,14 +221,13 @@ def test_predictions_are_the_same_bytes_under_every_python():
 
 
 def test_class_weights_are_those_of_scikit_learn():
-    """Class weights are n / (k * count) of the training rows, and none without the key."""
+    """Class weights are n / (k * count) of the training rows, and none without."""
     labels = np.array([0] * 50 + [1] * 30 + [2] * 20)
     rows = np.flatnonzero(np.arange(100) % 10 < 7)
     expected = compute_class_weight("balanced", classes=np.arange(3), y=labels[rows])
     weights = class_weights(labels[rows], 3, {"class_weights": "balanced"})
     assert weights == pytest.approx(expected)
     assert class_weights(labels[rows], 3, {"class_weights": "none"}) is None
-    assert class_weights(labels[rows], 3, {}) is None
 
 
 @pytest.mark.parametrize(("mode", "share"), [("none", 0.9), ("balanced", 0.5)])
@@ -308,7 +318,8 @@ def test_weight_decay_leaves_biases_and_normalization_alone():
     for method, decayed in ((2, {"kernel"}), (1, {"kernel", "bias", "gamma", "beta"})):
         copies = [type(layer).from_config(layer.get_config()) for layer in layers]
         net = keras.Sequential([keras.Input((8, 8, 3)), *copies])
-        optimizer = build_optimizer(PLAIN | {"weight_decay": 0.5}, 10, net, method)
+        parameters = with_implied(PLAIN | {"weight_decay": 0.5})
+        optimizer = build_optimizer(parameters, 10, net, method)
         optimizer.build(net.trainable_variables)
         for variable in net.trainable_variables:
             variable.assign(tf.ones_like(variable))
