@@ -50,6 +50,12 @@ def _notes_on_models(experiment: Experiment) -> Iterator[str]:
         is_ours = "momentum" in parameters and "factory" not in parameters
         if is_ours and "sgd" not in _possible(parameters.get("optimizer")):
             yield f'{model}: momentum has no effect: only optimizer = "sgd" has it'
+        mixes = [key for key in ("mixup", "cutmix") if max(_possible(parameters.get(key, 0)))]
+        if mixes and "balanced" in _possible(parameters.get("class_weights")):
+            yield (
+                f'{model}: class_weights = "balanced" with {" and ".join(mixes)}: a mixed image'
+                " weighs the mean of its two classes, so rare classes weigh less than alone"
+            )
         if not experiment.space(model):
             trials = experiment.search.trials
             yield f"{model} searches nothing: its {trials} trials differ in their seeds only"

@@ -90,20 +90,21 @@ def _built_in_kinds(name: str, table: Table, shared: Table) -> dict[str, Kind]:
             key in kinds,
             f"unknown key 'models.{name}.{key}'{hint}; {name} accepts {', '.join(kinds)}{reason}",
         )
-    expect(
-        "augment" not in shared or not frozen,
-        f"parameters.augment would apply to {name}: a frozen base sees clean images;"
-        " move it to [models.cnn]",
-    )
+    for key in AUGMENTED:
+        expect(
+            key not in shared or not frozen,
+            f"parameters.{key} would apply to {name}: a frozen base sees clean images;"
+            " move it to [models.cnn]",
+        )
     return kinds
 
 
 def _why_unknown(name: str, key: str, frozen: bool) -> str:
     """Return why a model cannot have a key that others have, as the end of a sentence."""
-    if key == "augment" and frozen:
+    if key in AUGMENTED and frozen:
         return (
             "; a frozen base sees clean images once and its features are stored,"
-            " so augment has no effect"
+            f" so {key} has no effect"
         )
     if key == "factory":
         return f"; {name} is a built-in model: give yours another name"

@@ -62,6 +62,23 @@ COMMON = {
     "label_smoothing": Kind(
         float, 0.0, "fraction of each label that is spread over all classes", low=0, high=0.9
     ),
+    "mixup": Kind(
+        float,
+        0.0,
+        "alpha: each image is mixed with another of its batch, and so is its label; 0 for none",
+        low=0,
+        high=10,
+        implied=0.0,
+    ),
+    "ema": Kind(
+        float,
+        0.0,
+        "decay per step of moving averages of the weights, which are scored and published;"
+        " 0 for none",
+        low=0,
+        high=0.99999,
+        implied=0.0,
+    ),
     "class_weights": Kind(
         str,
         "none",
@@ -85,7 +102,16 @@ AUGMENTED = {
         {},
         "how training images are warped, see below; also for a base with `unfreeze`",
         tunable=False,
-    )
+    ),
+    "cutmix": Kind(
+        float,
+        0.0,
+        "alpha: each image gets a rectangle of another of its batch, and that part of its label;"
+        " 0 for none; also for a base with `unfreeze`",
+        low=0,
+        high=10,
+        implied=0.0,
+    ),
 }
 CNN = (
     COMMON
@@ -159,7 +185,8 @@ AUGMENT = {
 
 def with_implied(parameters: Table) -> Table:
     """Return a model's parameters with those that a specification leaves out."""
-    implied = {key: kind.implied for key, kind in COMMON.items() if kind.implied is not None}
+    kinds = COMMON | AUGMENTED
+    implied = {key: kind.implied for key, kind in kinds.items() if kind.implied is not None}
     return implied | parameters
 
 

@@ -5,8 +5,10 @@ from collections.abc import Callable
 import numpy as np
 
 from job.learning.augment import warp
+from job.learning.averages import Averages
 from job.learning.backend import keras, tf
 from job.learning.kernels import training_kernels
+from job.learning.mixing import mix
 from job.randomness import derive
 
 
@@ -34,6 +36,7 @@ def build_step(
     optimizer: keras.optimizers.Optimizer,
     parameters: dict,
     weights: np.ndarray | None,
+    averages: Averages,
     dtype: str,
     compiled: bool,
 ) -> Callable:
@@ -46,8 +49,9 @@ def build_step(
     Args:
         net: inputs to probabilities.
         optimizer: built for the net.
-        parameters: `label_smoothing` and perhaps `augment`.
+        parameters: `label_smoothing`, what `mix` needs, and perhaps `augment`.
         weights: what `class_weights` returned.
+        averages: of the net's variables.
         dtype: what `kernels.chosen_dtype` returned.
         compiled: let XLA compile all of the step but the augmentation.
     """
@@ -62,22 +66,24 @@ def build_step(
     @tf.function(autograph=False)
     def step(x, labels, seed, sums):
         # XLA does not support the operation of the warp, so `learn` is compiled without it.
-        return learn(warp(x, amounts, seed) / 255.0 if amounts else scale(x), labels, sums)
+        x = warp(x, amounts, seed) / 255.0 if amounts else scale(x)
+        return learn(*mix(x, tf.one_hot(labels, classes), parameters, seed), sums)
 
-    def learn(x, labels, sums):
-        truth = tf.one_hot(labels, classes)
+    def learn(x, truth, sums):
         with tf.GradientTape() as tape, training_kernels(net, dtype):
             probabilities = net(x, training=True)
             losses = _cross_entropy(truth, probabilities, smoothing)
             weighted = losses
             if weights is not None:
-                weighted = losses * tf.gather(tf.constant(weights), labels)
+                weighted = losses * tf.linalg.matvec(truth, tf.constant(weights))
             # net.losses are a custom model's regularizers, which no curve shows.
             loss = sum(net.losses, tf.reduce_mean(weighted))
         optimizer.apply(tape.gradient(loss, net.trainable_variables), net.trainable_variables)
-        hits = tf.cast(tf.argmax(probabilities, axis=1) == labels, tf.float32)
+        averages.update(optimizer.iterations)
+        right = tf.argmax(probabilities, axis=1) == tf.argmax(truth, axis=1)
+        hits = tf.cast(right, tf.float32)
         return sums + tf.stack(
-            [tf.reduce_sum(losses), tf.reduce_sum(hits), tf.cast(tf.size(labels), tf.float32)]
+            [tf.reduce_sum(losses), tf.reduce_sum(hits), tf.cast(tf.size(hits), tf.float32)]
         )
 
     if compiled:

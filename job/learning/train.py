@@ -16,6 +16,7 @@ import numpy as np
 
 from job.errors import Diverged
 from job.experiment.parameters import with_implied
+from job.learning.averages import Averages
 from job.learning.backend import keras, tf
 from job.learning.checkpoint import Damaged, Snapshot
 from job.learning.interface import Examples, Hooks, Outcome, history_row, metrics_of, proceed
@@ -115,9 +116,11 @@ def train(
     optimizer = build_optimizer(parameters, total, net, method)
     optimizer.build(net.trainable_variables)
     weights = class_weights(training.labels[training.rows], net.output_shape[-1], parameters)
-    step = build_step(net, optimizer, parameters, weights, dtype, compiled)
     fixed_ids = {id(v) for v in fixed}
-    variables = [v for v in net.variables if id(v) not in fixed_ids] + optimizer.variables
+    changing = [v for v in net.variables if id(v) not in fixed_ids]
+    averages = Averages(changing, parameters["ema"])
+    step = build_step(net, optimizer, parameters, weights, averages, dtype, compiled)
+    variables = changing + optimizer.variables + averages.values
     # The validation loss is smoothed like the training loss, so that one curve can show both.
     smoothing = parameters["label_smoothing"] if method >= 2 else 0.0
 
@@ -164,7 +167,7 @@ def train(
         if validation is not None:
             if hooks.score is None:
                 raise TypeError("a validation part needs hooks.score")
-            with hooks.evaluating():
+            with hooks.evaluating(), averages.applied():
                 labels = validation.labels[validation.rows]
                 probabilities = predict(net, validation.inputs, validation.rows, hooks.check)
                 metrics |= {
@@ -185,6 +188,7 @@ def train(
         state.sums = _no_sums()
 
     # --- the outcome ---
+    averages.settle()
     log.info("training: over at step %d%s", state.step, "" if pruned_at is None else ", pruned")
     if validation is not None and probabilities is None:  # resumed after the last epoch
         with hooks.evaluating():

@@ -143,6 +143,12 @@ batch_size = 32
             "momentum = 0.5\n",
             'cnn: momentum has no effect: only optimizer = "sgd" has it',
         ),
+        (
+            "trials = 3",
+            'class_weights = "balanced"\nmixup = [0.0, 0.2]\ncutmix = 1.0\n',
+            'cnn: class_weights = "balanced" with mixup and cutmix: a mixed image weighs the mean'
+            " of its two classes, so rare classes weigh less than alone",
+        ),
     ],
 )
 def test_notes_say_what_has_no_effect(tmp_path, changed, added, expected):
@@ -231,6 +237,28 @@ WRONG = [
     (EPOCHS, "batch_size = []", "expected at least one value"),
     (EPOCHS, "batch_size = [[1, 2]]", "a choice lists plain values"),
     (EPOCHS, 'schedule = "cosin"', "(did you mean 'cosine'?)"),
+    (
+        EPOCHS,
+        'optimizer = "adamx"',
+        "\"adamx\" (did you mean 'adam'?): expected one of adam, adamw, sgd",
+    ),
+    (EPOCHS, "warmup = 1", "models.cnn.warmup = 1.0: expected a number from 0 to 0.9"),
+    (EPOCHS, "mixup = -1", "models.cnn.mixup = -1.0: expected a number from 0 to 10"),
+    (
+        CNN,
+        "[models.vgg16]\ncutmix = 1\n[models.cnn]",
+        "a frozen base sees clean images once and its features are stored, so cutmix has no effect",
+    ),
+    (
+        CNN,
+        "[parameters]\ncutmix = 1\n[models.vgg16]\n[models.cnn]",
+        "parameters.cutmix would apply to vgg16: a frozen base sees clean images",
+    ),
+    (
+        CNN,
+        "[models.mobilenetv2]\nalpha = 0.4\n[models.cnn]",
+        "models.mobilenetv2.alpha = 0.4: expected one of 0.35, 0.5, 0.75, 1.0, 1.3, 1.4",
+    ),
     (EPOCHS, "augment = {flop = true}", "models.cnn.augment.flop (did you mean 'flip'?)"),
     (EPOCHS, "augment = {shift = 3}", "augment.shift = 3.0: expected a number from 0 to 0.9"),
     (CNN, "[folds]\ncount = 1\n[models.cnn]", "folds.count = 1: expected a whole number from 2"),

@@ -64,9 +64,9 @@ def conv_net():
 
 
 def bfloat16_net():
-    """Return the CNN with parameters for bfloat16."""
+    """Return the CNN with parameters for bfloat16, and with CutMix."""
     net, parameters, images = conv_net()
-    return net, parameters | {"dtype": "mixed_bfloat16"}, images
+    return net, parameters | {"dtype": "mixed_bfloat16", "cutmix": 1.0}, images
 
 
 def head():
@@ -80,6 +80,7 @@ def head_by_another_recipe():
     """Return the head with parameters that specifications older than them imply."""
     net, parameters, features = head()
     parameters |= {"optimizer": "sgd", "momentum": 0.8, "clip_norm": 0.5}
+    parameters |= {"mixup": 0.4, "ema": 0.8}
     return net, parameters | {"schedule": "linear", "warmup": 0.4}, features
 
 
@@ -328,6 +329,39 @@ def test_weight_decay_leaves_biases_and_normalization_alone():
         shrunk = {v.name for v in net.trainable_variables if (np.asarray(v) < 1).all()}
         assert shrunk == decayed
         assert np.asarray(net.layers[-1].kernel) == pytest.approx(1 - 0.01 * 0.5)
+
+
+def test_averages_are_scored_and_published():
+    """With `ema` the training goes on as without; scored and published is the average by formula.
+
+    Batch statistics are averaged, too, and the state of random numbers is not.
+    """
+    _, parameters, inputs = head()
+    parameters |= PLAIN | {"weight_decay": 0.0, "label_smoothing": 0.0}
+    training, validation = parts(inputs)
+    runs = {}
+    for ema in (0.0, 0.5):
+        keras.utils.set_random_seed(5)
+        net = transfer.head(parameters, 20, 3)
+        begin = [np.array(v.numpy()) for v in net.variables]
+        seen = []
+        hooks = Hooks(score=no_score, offer=lambda take: seen.append(take()[0][: len(begin)]))
+        outcome = train(net, parameters | {"ema": ema}, training, validation, 7, hooks, method=2)
+        runs[ema] = (begin, seen, net, outcome)
+    assert checkpoint.hash_arrays(sum(runs[0.0][1], [])) == checkpoint.hash_arrays(
+        sum(runs[0.5][1], [])
+    )
+    begin, seen, net, outcome = runs[0.5]
+    averages = begin
+    for done, weights in enumerate(seen, 1):
+        decay = min(0.5, (1 + done) / (10 + done))
+        averages = [a + (w - a) * (1 - decay) for a, w in zip(averages, weights, strict=True)]
+    for variable, average, last in zip(net.variables, averages, seen[-1], strict=True):
+        is_number = "float" in str(variable.dtype)
+        assert np.asarray(variable) == pytest.approx(average if is_number else last, abs=1e-6)
+    again = predict(net, inputs, validation.rows)
+    assert np.array_equal(outcome.probabilities, again)
+    assert not np.array_equal(outcome.probabilities, runs[0.0][3].probabilities)
 
 
 def test_a_mapped_file_is_no_memory_of_the_process(tmp_path):
