@@ -180,6 +180,20 @@ AUGMENT = {
     "rotation": Kind(float, 0.0, "degrees to either side", low=0, high=180),
     "zoom": Kind(float, 0.0, "fraction, in or out", low=0, high=0.9),
     "shear": Kind(float, 0.0, "fraction", low=0, high=0.9),
+    "crop": Kind(
+        int, 0, "whole pixels to either side, as padding and a random crop do", low=0, high=1024
+    ),
+    "brightness": Kind(float, 0.0, "fraction of the pixels' values, up or down", low=0, high=0.9),
+    "contrast": Kind(
+        float, 0.0, "fraction of the distance to the mean gray, up or down", low=0, high=0.9
+    ),
+    "cutout": Kind(
+        float,
+        0.0,
+        "sides of a rectangle of the mean color, as a fraction of the image's",
+        low=0,
+        high=0.9,
+    ),
 }
 
 

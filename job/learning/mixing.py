@@ -1,6 +1,8 @@
 """Mixup and CutMix: each image gets a part of another one of its batch, and of its label."""
 
 from job.learning.backend import tf
+from job.learning.draws import reseed
+from job.learning.rectangles import rectangle
 
 
 def mix(x, truth, parameters: dict, seed):
@@ -14,19 +16,19 @@ def mix(x, truth, parameters: dict, seed):
         seed: int32 [2]; the same seed gives the same batch.
     """
     n = tf.shape(x)[0]
-    seeds = tf.random.stateless_uniform([4, 2], seed, 0, tf.int32.max, tf.int32)
-    partner = tf.argsort(tf.random.stateless_uniform(tf.stack([n]), seeds[0]))
+    partner = tf.argsort(tf.random.stateless_uniform(tf.stack([n]), reseed(seed, "partner")))
     other = tf.gather(x, partner)
     mixed = []
     if parameters["mixup"]:
-        mixed.append(_mixup(x, other, _kept(n, parameters["mixup"], seeds[1])))
+        mixed.append(_mixup(x, other, _kept(n, parameters["mixup"], seed)))
     if parameters["cutmix"]:
-        mixed.append(_cutmix(x, other, _kept(n, parameters["cutmix"], seeds[1]), seeds[2]))
+        kept = _kept(n, parameters["cutmix"], seed)
+        mixed.append(_cutmix(x, other, kept, reseed(seed, "place")))
     if not mixed:
         return x, truth
     images, kept = mixed[0]
     if len(mixed) == 2:
-        first = tf.random.stateless_uniform([], seeds[3]) < 0.5
+        first = tf.random.stateless_uniform([], reseed(seed, "method")) < 0.5
         images, kept = (tf.where(first, a, b) for a, b in zip(*mixed, strict=True))
     kept = kept[:, None]
     return images, kept * truth + (1 - kept) * tf.gather(truth, partner)
@@ -34,7 +36,8 @@ def mix(x, truth, parameters: dict, seed):
 
 def _kept(n, alpha: float, seed):
     """Return the part that each of n images keeps, float32 [n], from Beta(alpha, alpha)."""
-    gamma = tf.random.stateless_gamma(tf.stack([2, n]), seed, tf.constant(alpha))
+    shape = tf.stack([2, n])
+    gamma = tf.random.stateless_gamma(shape, reseed(seed, "part"), tf.constant(alpha))
     return gamma[0] / (gamma[0] + gamma[1])
 
 
@@ -51,15 +54,6 @@ def _cutmix(x, other, kept, seed):
     Source: Yun et al. 2019, "CutMix".
     """
     center = tf.random.stateless_uniform(tf.stack([2, tf.shape(x)[0]]), seed)
-    half = tf.sqrt(1 - kept) / 2
-    rows = _within(tf.shape(x)[1], center[0], half)
-    columns = _within(tf.shape(x)[2], center[1], half)
-    inside = rows[:, :, None] & columns[:, None, :]
+    inside = rectangle(x, center, tf.sqrt(1 - kept) / 2)
     own = 1 - tf.reduce_mean(tf.cast(inside, tf.float32), axis=[1, 2])
     return tf.where(inside[..., None], other, x), own
-
-
-def _within(size, center, half):
-    """Return which of `size` pixels lie within an interval of 0-1, bool [n, size]."""
-    place = (tf.range(tf.cast(size, tf.float32)) + 0.5) / tf.cast(size, tf.float32)
-    return tf.abs(place[None] - center[:, None]) < half[:, None]

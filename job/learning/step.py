@@ -4,12 +4,11 @@ from collections.abc import Callable
 
 import numpy as np
 
-from job.learning.augment import warp
+from job.learning.augment import augment
 from job.learning.averages import Averages
 from job.learning.backend import keras, tf
 from job.learning.kernels import training_kernels
 from job.learning.mixing import mix
-from job.randomness import derive
 
 
 def class_weights(labels: np.ndarray, classes: int, parameters: dict) -> np.ndarray | None:
@@ -66,7 +65,7 @@ def build_step(
     @tf.function(autograph=False)
     def step(x, labels, seed, sums):
         # XLA does not support the operation of the warp, so `learn` is compiled without it.
-        x = warp(x, amounts, seed) / 255.0 if amounts else scale(x)
+        x = augment(x, amounts, seed) / 255.0 if amounts else scale(x)
         return learn(*mix(x, tf.one_hot(labels, classes), parameters, seed), sums)
 
     def learn(x, truth, sums):
@@ -97,11 +96,6 @@ def _cross_entropy(truth, probabilities, smoothing: float) -> tf.Tensor:
     return keras.losses.categorical_crossentropy(  # pyright: ignore[reportReturnType]
         truth, probabilities, label_smoothing=smoothing
     )
-
-
-def step_seed(seed: int, step: int) -> tf.Tensor:
-    """Return the seed of a step's augmentation, int32 [2]."""
-    return tf.constant([derive(seed, "step", step), step], tf.int32)
 
 
 def scale(x):

@@ -19,11 +19,12 @@ from job.experiment.parameters import with_implied
 from job.learning.averages import Averages
 from job.learning.backend import keras, tf
 from job.learning.checkpoint import Damaged, Snapshot
+from job.learning.draws import step_seed
 from job.learning.interface import Examples, Hooks, Outcome, history_row, metrics_of, proceed
 from job.learning.kernels import chosen_dtype
 from job.learning.optimizer import build_optimizer
 from job.learning.scores import row_losses
-from job.learning.step import build_step, class_weights, scale, step_seed
+from job.learning.step import build_step, class_weights, scale
 from job.randomness import generator
 
 PREDICT_BATCH = 256

@@ -12,7 +12,7 @@ import numpy as np
 from job.data import pictures, staging
 from job.errors import JobError
 from job.learning import evaluate
-from job.learning.augment import warp
+from job.learning.augment import augment
 from job.learning.backend import keras, tf
 from job.learning.train import predict
 from job.randomness import derive
@@ -95,7 +95,8 @@ def augmentation(assignment: Assignment) -> bytes:
     amounts = assignment.parameters["augment"]
     seed = derive(assignment.seed, "shown")
     variants = [
-        warp(images, amounts, tf.constant([seed, i], tf.int32)).numpy() for i in range(SHOWN_IMAGES)
+        augment(images, amounts, tf.constant([seed, i], tf.int32)).numpy()
+        for i in range(SHOWN_IMAGES)
     ]
     return _npz(originals=images, variants=np.stack(variants, 1).round().astype(np.uint8))
 
