@@ -47,8 +47,9 @@ def _notes_on_models(experiment: Experiment) -> Iterator[str]:
                 f"{model}: unfreeze with learning rates up to {fastest:g}:"
                 f" above {TUNING_RATE:g} a pretrained base is easily destroyed"
             )
-        is_ours = "momentum" in parameters and "factory" not in parameters
-        if is_ours and "sgd" not in _possible(parameters.get("optimizer")):
+        # A custom model's factory may use its momentum for something else.
+        optimizers = _possible(parameters.get("optimizer"))
+        if "momentum" in parameters and "factory" not in parameters and "sgd" not in optimizers:
             yield f'{model}: momentum has no effect: only optimizer = "sgd" has it'
         mixes = [key for key in ("mixup", "cutmix") if max(_possible(parameters.get(key, 0)))]
         if mixes and "balanced" in _possible(parameters.get("class_weights")):

@@ -1,7 +1,7 @@
 # pyright: strict
 """The sections of an experiment file, as `specification` checked them.
 
-The fields are the keys of `specification.SECTIONS`, in its order: that of the canonical form.
+The fields are the keys of `keys.SECTIONS`, in its order: that of the canonical form.
 """
 
 from dataclasses import dataclass

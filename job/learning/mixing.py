@@ -15,6 +15,8 @@ def mix(x, truth, parameters: dict, seed):
             draws the part that it keeps; 0 for none.
         seed: int32 [2]; the same seed gives the same batch.
     """
+    if not parameters["mixup"] and not parameters["cutmix"]:
+        return x, truth
     n = tf.shape(x)[0]
     partner = tf.argsort(tf.random.stateless_uniform(tf.stack([n]), reseed(seed, "partner")))
     other = tf.gather(x, partner)
@@ -24,8 +26,6 @@ def mix(x, truth, parameters: dict, seed):
     if parameters["cutmix"]:
         kept = _kept(n, parameters["cutmix"], seed)
         mixed.append(_cutmix(x, other, kept, reseed(seed, "place")))
-    if not mixed:
-        return x, truth
     images, kept = mixed[0]
     if len(mixed) == 2:
         first = tf.random.stateless_uniform([], reseed(seed, "method")) < 0.5
@@ -36,9 +36,12 @@ def mix(x, truth, parameters: dict, seed):
 
 def _kept(n, alpha: float, seed):
     """Return the part that each of n images keeps, float32 [n], from Beta(alpha, alpha)."""
-    shape = tf.stack([2, n])
-    gamma = tf.random.stateless_gamma(shape, reseed(seed, "part"), tf.constant(alpha))
-    return gamma[0] / (gamma[0] + gamma[1])
+    # In float32 a small alpha gives numbers too small to tell apart, and their ratio 1/2.
+    alpha_64 = tf.constant(alpha, tf.float64)
+    gamma = tf.random.stateless_gamma(
+        tf.stack([2, n]), reseed(seed, "part"), alpha_64, dtype=tf.float64
+    )
+    return tf.cast(gamma[0] / (gamma[0] + gamma[1]), tf.float32)
 
 
 def _mixup(x, other, kept):

@@ -52,7 +52,7 @@ def build_step(
         weights: what `class_weights` returned.
         averages: of the net's variables.
         dtype: what `kernels.chosen_dtype` returned.
-        compiled: let XLA compile all of the step but the augmentation.
+        compiled: let XLA compile all of the step but augmentation and mixing.
     """
     classes = net.output_shape[-1]
     amounts = parameters.get("augment") or {}

@@ -42,6 +42,14 @@ def test_cutmix_is_a_rectangle(alpha):
     assert labels.sum(1) == pytest.approx(1, abs=1e-5)
 
 
+def test_a_small_alpha_mixes_little():
+    """However small alpha is, nearly every image stays as it is or becomes its partner."""
+    images, labels = mixed((2, 2, 1), mixup=0.01)
+    assert np.isfinite(images).all()
+    assert labels.sum(1) == pytest.approx(1, abs=1e-5)
+    assert (labels.max(1) > 0.99).mean() > 0.9
+
+
 def check_weights(labels, alpha):
     """Compare the weights of the own labels with Beta(alpha, alpha): its mean and variance."""
     own = np.diag(labels)[np.count_nonzero(labels, axis=1) == 2]
