@@ -7,6 +7,7 @@ With `--check` nothing is written, and a stale file is an error. A page holds a 
 import json
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -120,19 +121,27 @@ def sections() -> str:
 
 def models() -> str:
     """Return the keys of a model's table, and which models have each."""
-    families = {"cnn": MODELS["cnn"], "frozen bases": MODELS["vgg16"], "custom models": CUSTOM}
+    families = {"whitenet": MODELS["whitenet"], "cnn": MODELS["cnn"]}
+    families |= {"frozen bases": MODELS["vgg16"], "custom models": CUSTOM}
     families["mobilenetv2"] = {"alpha": MODELS["mobilenetv2"]["alpha"]}
     rows = []
     for key in dict.fromkeys(key for keys in families.values() for key in keys):
         kinds = {family: keys[key] for family, keys in families.items() if key in keys}
         defaults = {family: _default_of_key(kind) for family, kind in kinds.items()}
-        having = "all" if len(kinds) == 3 else ", ".join(kinds)
-        default = ", ".join(f"{value or 'none'} ({family})" for family, value in defaults.items())
-        if len({*defaults.values()}) == 1:
-            (default,) = {*defaults.values()}
+        having = "all" if len(kinds) == 4 else ", ".join(kinds)
         kind = next(iter(kinds.values()))
-        rows.append((f"`{key}`", having, kind.help, kind.expected(), default))
+        rows.append((f"`{key}`", having, kind.help, kind.expected(), _defaults(defaults)))
     return table("key|models|meaning|value|default", rows)
+
+
+def _defaults(values: dict[str, str]) -> str:
+    """Return the default that most families have, if any, then each other one with its family."""
+    usual, n = Counter(values.values()).most_common(1)[0]
+    if n == len(values):
+        return usual
+    common = [usual or "none"] if n > 1 else []
+    others = {family: value for family, value in values.items() if n == 1 or value != usual}
+    return "; ".join([*common, *(f"{value or 'none'} ({f})" for f, value in others.items())])
 
 
 def augment() -> str:

@@ -37,6 +37,8 @@ class Backbone:
     remote: str | None = None
     # Side of the smallest image, in pixels.
     least: int = 32
+    # Layers before the end whose means may be features, too; `depths` counts from the end.
+    earlier: tuple[str, ...] = ()
 
 
 HASHES = {
@@ -102,4 +104,35 @@ NETWORKS = {
     "vgg19": Backbone("VGG19", "vgg19", "caffe", f"vgg19{KERNELS}"),
     "xception": Backbone("Xception", "xception", "tf", f"xception{KERNELS}", least=71),
 }
-BACKBONES = {name: replace(network, hash=HASHES.get(name)) for name, network in NETWORKS.items()}
+# Where a stage ends, or the next layer that has a name of its own.
+EARLIER = {
+    "mobilenetv2": ("block_5_add", "block_9_add", "block_12_add", "block_15_add"),
+    "vgg16": ("block1_pool", "block2_pool", "block3_pool", "block4_pool"),
+    "convnexttiny": tuple(f"convnext_tiny_downsampling_block_{i}" for i in range(3)),
+    "densenet121": ("pool2_pool", "pool3_pool", "pool4_pool"),
+    "densenet169": ("pool2_pool", "pool3_pool", "pool4_pool"),
+    "efficientnetv2b0": ("block2b_add", "block3b_add", "block4c_add", "block5e_add"),
+    "efficientnetv2b3": ("block2c_add", "block3c_add", "block4e_add", "block5g_add"),
+    "efficientnetv2s": ("block2d_add", "block3d_add", "block4f_add", "block5i_add"),
+    "inceptionv3": ("mixed2", "mixed4", "mixed7", "mixed9"),
+    "mobilenet": tuple(f"conv_pw_{i}_relu" for i in (3, 5, 11, 12)),
+    "mobilenetv3large": tuple(f"expanded_conv_{i}_add" for i in (5, 9, 11, 14)),
+    "mobilenetv3small": tuple(f"expanded_conv_{i}_add" for i in (2, 5, 7, 10)),
+    "nasnetmobile": (
+        "normal_concat_3",
+        "reduction_concat_reduce_4",
+        "normal_concat_8",
+        "reduction_concat_reduce_8",
+    ),
+    "resnet50": ("conv2_block3_out", "conv3_block4_out", "conv4_block6_out", "conv5_block2_out"),
+    "resnet50v2": ("conv2_block2_out", "conv3_block3_out", "conv4_block5_out", "conv5_block2_out"),
+    "resnet101": ("conv2_block3_out", "conv3_block4_out", "conv4_block23_out", "conv5_block2_out"),
+    "vgg19": ("block1_pool", "block2_pool", "block3_pool", "block4_pool"),
+    "xception": tuple(f"block{i}_sepconv1_act" for i in (4, 5, 13, 14)),
+}
+BACKBONES = {
+    name: replace(network, hash=HASHES.get(name), earlier=EARLIER[name])
+    for name, network in NETWORKS.items()
+}
+# What `depths` is by default, where it is not 1 (docs/measured/defaults.md).
+DEPTHS = {"mobilenetv2": 5, "vgg16": 5}

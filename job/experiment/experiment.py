@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any, TypeGuard
 
-from job.experiment.backbones import BACKBONES
+from job.experiment.backbones import BACKBONES, DEPTHS
 from job.experiment.kinds import Choice, Range, Space, Table, is_table, to_json
 from job.experiment.sections import Data, Features, Final, Folds, Search, to_table
 from job.sentences import show
@@ -27,6 +27,7 @@ METHODS = {
     " weight decay skips biases and normalization parameters (variables of rank 0 and 1);"
     " macro averages skip a class that is neither present nor predicted;"
     " hyperband counts its brackets in whole numbers",
+    3: "a frozen mobilenetv2 or vgg16 gives features from five depths",
 }
 NEWEST = max(METHODS)
 # What a stored specification implies by leaving it out: the first versions had no such key.
@@ -101,6 +102,11 @@ class Experiment:
     def sign(self) -> int:
         """1 if a larger metric is better, else -1."""
         return 1 if self.direction == "maximize" else -1
+
+    def depths(self, model: str) -> int:
+        """Return how many depths of a model's frozen base its features come from."""
+        stated = self.models[model].get("depths")
+        return stated or (DEPTHS.get(model, 1) if self.method >= 3 else 1)
 
     def space(self, model: str) -> dict[str, Space]:
         """Return what the search chooses for a model."""

@@ -82,7 +82,10 @@ def _kinds(name: str, table: Table, shared: Table) -> dict[str, Kind]:
 def _built_in_kinds(name: str, table: Table, shared: Table) -> dict[str, Kind]:
     has_base = name in BACKBONES
     frozen = has_base and not table.get("unfreeze", shared.get("unfreeze"))
-    kinds = MODELS[name] | (AUGMENTED if has_base and not frozen else {})
+    kinds = dict(MODELS[name])
+    if has_base and not frozen:
+        kinds |= AUGMENTED
+        del kinds["depths"]
     for key in table:
         reason = _why_unknown(name, key, frozen)
         hint = "" if reason else nearest(key, kinds)
@@ -94,7 +97,7 @@ def _built_in_kinds(name: str, table: Table, shared: Table) -> dict[str, Kind]:
         expect(
             key not in shared or not frozen,
             f"parameters.{key} would apply to {name}: a frozen base sees clean images;"
-            " move it to [models.cnn]",
+            " move it to the models that train on images",
         )
     return kinds
 
@@ -106,6 +109,8 @@ def _why_unknown(name: str, key: str, frozen: bool) -> str:
             "; a frozen base sees clean images once and its features are stored,"
             f" so {key} has no effect"
         )
+    if key == "depths" and name in BACKBONES:
+        return "; only a frozen base has depths: with unfreeze, its last map is trained"
     if key == "factory":
         return f"; {name} is a built-in model: give yours another name"
     return ""

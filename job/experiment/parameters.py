@@ -79,6 +79,15 @@ COMMON = {
         high=0.99999,
         implied=0.0,
     ),
+    "views": Kind(
+        str,
+        "none",
+        "`mirror`: the prediction is the mean over an image and its mirror image, also in the"
+        " published model; the features of a frozen base are computed for both",
+        options=("none", "mirror"),
+        tunable=False,
+        implied="none",
+    ),
     "class_weights": Kind(
         str,
         "none",
@@ -128,6 +137,34 @@ CNN = (
         "units": Kind(int, 128, "units of a hidden dense layer; 0 for none", low=0, high=65536),
     }
 )
+
+
+def _with_defaults(kinds: dict[str, Kind], defaults: Table) -> dict[str, Kind]:
+    """Return kinds with other defaults. Their values are never left out of a specification."""
+    changed = {key: replace(kinds[key], default=v, implied=None) for key, v in defaults.items()}
+    return kinds | changed
+
+
+WHITENET = _with_defaults(
+    COMMON | AUGMENTED,
+    {
+        "learning_rate": Range(1e-3, 1e-2, log=True),
+        "optimizer": "adamw",
+        "schedule": "linear",
+        "warmup": 0.2,
+        "weight_decay": 0.05,
+        "label_smoothing": 0.1,
+        "dropout": 0.0,
+    },
+) | {
+    "blocks": replace(
+        CNN["blocks"],
+        default=None,
+        help="blocks of two convolutions and a pool; `whitenet` has by default as many as leave a"
+        " map of at most 7 pixels per side: 3 for images of up to 64 px, 5 for 224 px",
+    ),
+    "width": replace(CNN["width"], default=48),
+}
 TRANSFER = COMMON | {
     "units": replace(CNN["units"], default=0),
     "input_size": Kind(
@@ -136,6 +173,15 @@ TRANSFER = COMMON | {
         "side in pixels of what the base sees; `inceptionv3` from 75, `xception` from 71",
         low=32,
         high=1024,
+        tunable=False,
+    ),
+    "depths": Kind(
+        int,
+        None,
+        "how many maps of a frozen base the features are means of: its last one and, side by side,"
+        " those of earlier stages; without it 5 for `mobilenetv2` and `vgg16`, else 1",
+        low=1,
+        high=5,
         tunable=False,
     ),
     "unfreeze": Kind(
@@ -148,8 +194,12 @@ TRANSFER = COMMON | {
         implied=0,
     ),
 }
-MODELS = {"cnn": CNN} | {
-    name: TRANSFER | {"input_size": replace(TRANSFER["input_size"], low=backbone.least)}
+MODELS = {"whitenet": WHITENET, "cnn": CNN} | {
+    name: TRANSFER
+    | {
+        "input_size": replace(TRANSFER["input_size"], low=backbone.least),
+        "depths": replace(TRANSFER["depths"], high=1 + len(backbone.earlier)),
+    }
     for name, backbone in BACKBONES.items()
 }
 MODELS["mobilenetv2"]["alpha"] = Kind(

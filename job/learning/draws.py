@@ -4,7 +4,17 @@ from job.learning.backend import tf
 from job.randomness import derive
 
 # Each purpose has random numbers of its own. The order never changes, for the sake of the bits.
-PURPOSES = ("partner", "part", "place", "method", "crop", "brightness", "contrast", "cutout")
+PURPOSES = (
+    "partner",
+    "part",
+    "place",
+    "method",
+    "crop",
+    "brightness",
+    "contrast",
+    "cutout",
+    "view",
+)
 
 
 def step_seed(seed: int, step: int) -> tf.Tensor:

@@ -15,8 +15,8 @@ class Examples:
     """The rows of a part that a net trains on or is scored on.
 
     Attributes:
-        inputs: images, uint8 [n, height, width, channels], or features, float32 [n, d]; possibly
-            mapped.
+        inputs: images, uint8 [n, height, width, channels], or features, float32 [n, d] or of
+            each view [n, v, d]; possibly mapped.
         labels: int64 [n].
         rows: which of the n are used, int64.
     """

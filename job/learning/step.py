@@ -7,8 +7,12 @@ import numpy as np
 from job.learning.augment import augment
 from job.learning.averages import Averages
 from job.learning.backend import keras, tf
+from job.learning.draws import reseed
 from job.learning.kernels import training_kernels
 from job.learning.mixing import mix
+from job.learning.views import any_view
+
+FEATURES_OF_VIEWS = 3  # dimensions: [n, v, d]
 
 
 def class_weights(labels: np.ndarray, classes: int, parameters: dict) -> np.ndarray | None:
@@ -66,6 +70,8 @@ def build_step(
     def step(x, labels, seed, sums):
         # XLA does not support the operation of the warp, so `learn` is compiled without it.
         x = augment(x, amounts, seed) / 255.0 if amounts else scale(x)
+        if x.shape.rank == FEATURES_OF_VIEWS:
+            x = any_view(x, reseed(seed, "view"))
         return learn(*mix(x, tf.one_hot(labels, classes), parameters, seed), sums)
 
     def learn(x, truth, sums):

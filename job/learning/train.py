@@ -25,6 +25,7 @@ from job.learning.kernels import chosen_dtype
 from job.learning.optimizer import build_optimizer
 from job.learning.scores import row_losses
 from job.learning.step import build_step, class_weights, scale
+from job.learning.views import averaged
 from job.randomness import generator
 
 PREDICT_BATCH = 256
@@ -90,7 +91,7 @@ def train(
     """Train for `parameters["epochs"]` epochs, and score the validation rows after each.
 
     Args:
-        net: inputs (images of 0-1, or features) to probabilities.
+        net: inputs (images of 0-1, or features of one view) to probabilities.
         parameters: of the model (see COMMON in job.experiment.parameters), perhaps with augment.
         training: the rows to train on.
         validation: the rows to score, or None.
@@ -120,6 +121,7 @@ def train(
     fixed_ids = {id(v) for v in fixed}
     changing = [v for v in net.variables if id(v) not in fixed_ids]
     averages = Averages(changing, parameters["ema"])
+    scored = averaged(net, parameters)
     step = build_step(net, optimizer, parameters, weights, averages, dtype, compiled)
     variables = changing + optimizer.variables + averages.values
     # The validation loss is smoothed like the training loss, so that one curve can show both.
@@ -170,7 +172,7 @@ def train(
                 raise TypeError("a validation part needs hooks.score")
             with hooks.evaluating(), averages.applied():
                 labels = validation.labels[validation.rows]
-                probabilities = predict(net, validation.inputs, validation.rows, hooks.check)
+                probabilities = predict(scored, validation.inputs, validation.rows, hooks.check)
                 metrics |= {
                     "val_loss": float(row_losses(labels, probabilities, smoothing).mean()),
                     "val_accuracy": float((probabilities.argmax(1) == labels).mean()),
@@ -193,7 +195,7 @@ def train(
     log.info("training: over at step %d%s", state.step, "" if pruned_at is None else ", pruned")
     if validation is not None and probabilities is None:  # resumed after the last epoch
         with hooks.evaluating():
-            probabilities = predict(net, validation.inputs, validation.rows, hooks.check)
+            probabilities = predict(scored, validation.inputs, validation.rows, hooks.check)
         value = state.history[-1]["value"]
     return Outcome(state.history, state.step, pruned_at, value, probabilities, dtype)
 

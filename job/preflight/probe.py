@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from job.errors import Interrupted, JobError
 from job.experiment.experiment import Experiment
 from job.experiment.kinds import Range, Space
-from job.experiment.parameters import corner
+from job.experiment.parameters import corner, with_implied
 from job.experiment.specification import from_stored
 from job.learning import provenance
 from job.sentences import machine_error
@@ -63,6 +63,7 @@ def measure(
 
     from job.learning.models.build import build
     from job.learning.train import PREDICT_BATCH, predict, set_up
+    from job.learning.views import averaged
 
     set_up(experiment.threads)
     if model in experiment.factories():
@@ -71,7 +72,7 @@ def measure(
         custom_check.prove(experiment, model, image_shape, classes)
     point = costliest(experiment, model, image_shape, classes)
     images = np.random.default_rng(0).integers(0, 256, (PREDICT_BATCH, *image_shape), np.uint8)
-    inputs, features_s, base = _through_base(experiment, model, point, images, weights)
+    inputs, features_s, base = _through_base(experiment, model, images, weights)
 
     def time_batch(batch: int) -> tuple[Any, float]:
         net = build(experiment, model, point, inputs.shape[1:], classes, weights)
@@ -83,13 +84,14 @@ def measure(
     smallest = least(space["batch_size"]) if "batch_size" in space else largest
     net, seconds = time_batch(largest)
     step_s = {largest: seconds}
-    _, predict_s = _time_second(partial(predict, net, inputs))
+    scored = averaged(net, with_implied(point))
+    _, predict_s = _time_second(partial(predict, scored, inputs))
     memory = provenance.peak_memory()
     parameters = net.count_params()
     if base is not None:
         parameters += base.count_params()
     # The second network may need the memory of the first.
-    del net
+    del net, scored
     if smallest != largest:
         _, step_s[smallest] = time_batch(smallest)
     return {
@@ -138,7 +140,6 @@ def least(batch_sizes: Space) -> int:
 def _through_base(
     experiment: Experiment,
     model: str,
-    point: dict[str, Any],
     images: "np.ndarray",
     weights: Path | None,
 ) -> tuple["np.ndarray", float, Any]:
@@ -146,13 +147,12 @@ def _through_base(
 
     Without a frozen base these are the images, 0 and None.
     """
-    from job.learning.models import transfer
+    from job.learning.models.build import build_base
     from job.learning.train import predict
 
     if not experiment.frozen(model):
         return images, 0.0, None
-    shape = images.shape[1:]
-    base = transfer.base(model, point, shape, weights, method=experiment.method)
+    base = build_base(experiment, model, images.shape[1:], weights)
     features, seconds = _time_second(partial(predict, base, images))
     return features, seconds, base
 

@@ -105,6 +105,8 @@ class FeatureShard:
     weights: str  # sha256
     input_size: int  # pixels
     antialiased: bool  # while the images shrink to that size
+    views: str  # of an image: "none" or "mirror"
+    depths: int  # how many maps the features are means of
     index: int
     shards: int
     threads: int
@@ -115,9 +117,11 @@ class FeatureShard:
         """How the keys of the shard begin; the hash of its bytes follows."""
         alpha = "" if self.alpha is None else f"-{self.alpha:g}"
         shrunk = "-antialias" if self.antialiased else ""
-        base = f"{self.model}{alpha}-{self.weights[:12]}-{self.input_size}{shrunk}"
+        views = "" if self.views == "none" else f"-{self.views}"
+        depths = "" if self.depths == 1 else f"-depths{self.depths}"
+        made = f"{self.weights[:12]}-{self.input_size}{shrunk}{depths}{views}"
         shard = f"{self.index}-of-{self.shards}-{self.threads}-{self.machine}"
-        return f"{features_folder(self.data)}{base}/{shard}-"
+        return f"{features_folder(self.data)}{self.model}{alpha}-{made}/{shard}-"
 
 
 def features_folder(data: str) -> str:

@@ -26,7 +26,7 @@ def keep_method(experiment: Experiment, known: Experiment) -> Experiment:
         experiment.name,
         known.method,
         experiment.method,
-        METHODS[experiment.method],
+        "; ".join(METHODS[method] for method in range(known.method + 1, experiment.method + 1)),
     )
     return replace(experiment, method=known.method)
 

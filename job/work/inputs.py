@@ -182,11 +182,11 @@ def _check_models(
 def _check_weights(
     experiment: Experiment, shape: tuple, classes: int, weight_files: dict[str, Path]
 ) -> None:
-    from job.learning.models import build, transfer  # imports TensorFlow
+    from job.learning.models import build  # imports TensorFlow
 
     for model, path in weight_files.items():
         if experiment.frozen(model):
-            transfer.base(model, experiment.fixed(model), shape, path, method=experiment.method)
+            build.build_base(experiment, model, shape, path)
         else:
             largest = corner(experiment, model, max)
             build.build(experiment, model, largest, shape, classes, path)

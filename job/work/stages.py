@@ -15,6 +15,7 @@ from job.coordination import study
 from job.coordination.registered import Registered
 from job.data import staging
 from job.errors import Diverged, JobError, Missing
+from job.experiment.parameters import with_implied
 from job.learning import evaluate, provenance
 from job.learning.backend import keras, tf
 from job.learning.models import transfer
@@ -196,7 +197,7 @@ def _final_files(
 def features_prefix(registered: Registered, model: str, index: int) -> str:
     """Return how the keys of one shard begin, which name all that its bits depend on."""
     experiment = registered.experiment
-    fixed = experiment.fixed(model)
+    fixed = with_implied(experiment.fixed(model))
     size = fixed["input_size"]
     return paths.FeatureShard(
         data=registered.data.id,
@@ -205,6 +206,8 @@ def features_prefix(registered: Registered, model: str, index: int) -> str:
         weights=registered.weights[model]["sha256"],
         input_size=size,
         antialiased=transfer.is_antialiased(registered.data.image_shape, size, experiment.method),
+        views=fixed["views"],
+        depths=experiment.depths(model),
         index=index,
         shards=experiment.features.shards,
         threads=experiment.threads,

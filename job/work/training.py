@@ -14,12 +14,14 @@ import numpy as np
 from job.coordination import study
 from job.data import staging
 from job.errors import NotReady
+from job.experiment.parameters import with_implied
 from job.learning import evaluate, kernels
 from job.learning.backend import keras
 from job.learning.checkpoint import Damaged, Snapshot
 from job.learning.models import transfer
-from job.learning.models.build import build
+from job.learning.models.build import adapt, build, build_base
 from job.learning.train import PREDICT_BATCH, Examples, Hooks, Outcome, batches, train
+from job.learning.views import averaged
 from job.storage import paths
 from job.work import artifacts
 from job.work.context import Assignment
@@ -119,6 +121,8 @@ def _train(
     compiled = kernels.should_compile(_expected_steps(assignment, len(training)), net)
 
     def train_from(snapshot: Snapshot | None) -> Outcome:
+        if snapshot is None:
+            adapt(assignment.key.model, net, training, assignment.seed)
         return train(
             net,
             assignment.parameters,
@@ -153,7 +157,9 @@ def _expected_steps(assignment: Assignment, images: int) -> int:
 
 
 def shard(assignment: Assignment, hooks: Hooks) -> np.ndarray:
-    """Return the features of this task's shard, from the newest checkpoint on: float32 [n, k].
+    """Return the features of this task's shard, from the newest checkpoint on.
+
+    They are float32 [n, d], or of each view [n, v, d].
 
     Raises:
         Invalid: staged images or weights are missing or damaged.
@@ -230,16 +236,15 @@ def _weights(assignment: Assignment) -> Path | None:
 
 
 def _base(assignment: Assignment) -> keras.Model:
-    """Return the frozen base with its ImageNet weights."""
-    experiment = assignment.experiment
+    """Return the frozen base with its ImageNet weights, for all views."""
     model = assignment.key.model
     shape = assignment.registered.data.image_shape
-    fixed = experiment.fixed(model)
-    return transfer.base(model, fixed, shape, _weights(assignment), method=experiment.method)
+    return build_base(assignment.experiment, model, shape, _weights(assignment))
 
 
 def whole(assignment: Assignment, net: keras.Model) -> keras.Model:
-    """Return the end-to-end model: a frozen base is put before its head."""
+    """Return the end-to-end model of a net: with its frozen base, and for all views."""
+    net = averaged(net, with_implied(assignment.parameters))
     if assignment.experiment.frozen(assignment.key.model):
         return transfer.join(_base(assignment), net)
     return net

@@ -104,7 +104,7 @@ def test_an_experiment_goes_on_by_its_method(written):
     assert "method" not in before[0]["spec"], "what the first versions wrote"
     written(FILE.replace("trials = 3", "trials = 5"))
     again = site.job("prepare", "small.toml", check=0)
-    note = "small: continues with method 1, as it began; its file names none, which means method 2"
+    note = "small: continues with method 1, as it began; its file names none, which means method 3"
     assert note in again.stderr
     after = database.rows("select spec, fingerprint from experiment")
     assert after[0]["fingerprint"] == before[0]["fingerprint"]

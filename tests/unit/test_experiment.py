@@ -61,15 +61,15 @@ def test_a_file_follows_the_newest_method_unless_it_says_another():
     """
     tree = json.loads(FIRST)
     newest = parse(tree)
-    assert newest.method == newest.spec["method"] == NEWEST == 2
+    assert newest.method == newest.spec["method"] == NEWEST == 3
     assert newest.fingerprint != FINGERPRINT
     assert not newest.says_method
     assert from_stored(newest.spec) == newest
     first = parse(tree | {"method": 1})
     assert first.fingerprint == FINGERPRINT
     assert first.says_method
-    with pytest.raises(Invalid, match="method = 3: expected a whole number from 1 to 2"):
-        parse(tree | {"method": 3})
+    with pytest.raises(Invalid, match="method = 4: expected a whole number from 1 to 3"):
+        parse(tree | {"method": 4})
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -112,6 +112,8 @@ def test_the_keys_of_features():
         weights=DIGEST,
         input_size=96,
         antialiased=False,
+        views="none",
+        depths=1,
         index=1,
         shards=4,
         threads=2,
@@ -125,6 +127,9 @@ def test_the_keys_of_features():
     )
     assert replace(shard, model="resnet50", alpha=None).prefix == (
         "features/d/resnet50-0123456789ab-96/1-of-4-2-cafe0123-"
+    )
+    assert replace(shard, depths=5, views="mirror").prefix == (
+        "features/d/mobilenetv2-0.5-0123456789ab-96-depths5-mirror/1-of-4-2-cafe0123-"
     )
     assert key.startswith(paths.features_folder("d"))
     assert paths.is_made_on(key, "cafe0123")

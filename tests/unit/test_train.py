@@ -15,7 +15,8 @@ from job.experiment.parameters import with_implied
 from job.learning import checkpoint
 from job.learning.evaluate import score
 from job.learning.kernels import training_kernels
-from job.learning.models import cnn, transfer
+from job.learning.models import cnn, transfer, whitenet
+from job.learning.models.build import adapt
 from job.learning.optimizer import build_optimizer
 from job.learning.provenance import history_csv, sha256
 from job.learning.step import class_weights
@@ -68,6 +69,7 @@ def bfloat16_net():
     net, parameters, images = conv_net()
     augment = {"flip": True, "crop": 2, "brightness": 0.2, "contrast": 0.2, "cutout": 0.3}
     parameters |= {"dtype": "mixed_bfloat16", "cutmix": 1.0, "augment": augment}
+    parameters["views"] = "mirror"
     return net, parameters, images
 
 
@@ -81,7 +83,8 @@ def head():
 def head_by_another_recipe():
     """Return the head with parameters that specifications older than them imply."""
     net, parameters, features = head()
-    parameters |= {"optimizer": "sgd", "momentum": 0.8, "clip_norm": 0.5}
+    features = np.stack([features, -features], axis=1)  # of two views
+    parameters |= {"views": "mirror", "optimizer": "sgd", "momentum": 0.8, "clip_norm": 0.5}
     parameters |= {"mixup": 0.4, "ema": 0.8}
     return net, parameters | {"schedule": "linear", "warmup": 0.4}, features
 
@@ -122,6 +125,14 @@ def stateful_net():
     return keras.Sequential(layers), {}, images
 
 
+def whitened_net():
+    """Return the net that takes its first layer from its training images."""
+    parameters = {"blocks": 2, "width": 4, "dropout": 0.3, "augment": {"crop": 2, "flip": True}}
+    parameters |= {"optimizer": "adamw", "warmup": 0.2, "ema": 0.9}
+    images = np.random.default_rng(0).integers(0, 255, (80, 12, 12, 3), np.uint8)
+    return whitenet.build(parameters, (12, 12, 3), 3), parameters, images
+
+
 class World:
     """A process that trains until it is stopped, and the store that outlives it."""
 
@@ -152,6 +163,8 @@ class World:
         hooks = Hooks(taken.append, check, report, accuracy)
         fixed = transfer.fixed_variables(net) if "unfreeze" in parameters else ()
         snapshot = checkpoint.unpack(self.bundle) if self.bundle else None
+        if snapshot is None:
+            adapt(net.name, net, parts(inputs)[0], 7)
         try:
             run = (net, parameters, *parts(inputs), 7, hooks, snapshot, fixed)
             outcome = train(*run, method=NEWEST)
@@ -164,7 +177,7 @@ class World:
 
 
 @pytest.mark.parametrize(
-    "build", [conv_net, bfloat16_net, head, head_by_another_recipe, stateful_net]
+    "build", [conv_net, bfloat16_net, whitened_net, head, head_by_another_recipe, stateful_net]
 )
 def test_stopped_at_every_step(build):
     """A training stopped after every step, and in a report, gives an undisturbed one's bits."""

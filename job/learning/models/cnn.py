@@ -1,6 +1,7 @@
 """The convolutional net of the original work: blocks of convolutions, then dense layers."""
 
 from job.learning.backend import keras
+from job.learning.models.layers import convolve, normalize_and_activate
 
 
 def build(parameters: dict, input_shape: tuple[int, int, int], classes: int) -> keras.Model:
@@ -20,25 +21,15 @@ def build(parameters: dict, input_shape: tuple[int, int, int], classes: int) -> 
     x = inputs
     for block in range(parameters["blocks"]):
         filters = parameters["width"] * 2**block
-        x = _normalize_and_activate(_convolve(x, filters))
-        x = _convolve(x, filters)
+        x = normalize_and_activate(convolve(x, filters))
+        x = convolve(x, filters)
         if min(x.shape[1:3]) > 1:
             # The pool comes first, so that the normalization has a quarter of the work.
             x = keras.layers.MaxPooling2D()(x)
-        x = _normalize_and_activate(x)
+        x = normalize_and_activate(x)
     x = keras.layers.GlobalAveragePooling2D()(x)
     if parameters["units"]:
         x = keras.layers.Dense(parameters["units"], activation="relu")(x)
     x = keras.layers.Dropout(parameters["dropout"])(x)
     outputs = keras.layers.Dense(classes, activation="softmax", name="probabilities")(x)
     return keras.Model(inputs, outputs, name="cnn")
-
-
-def _convolve(x, filters: int):
-    return keras.layers.Conv2D(
-        filters, 3, padding="same", use_bias=False, kernel_initializer="he_normal"
-    )(x)
-
-
-def _normalize_and_activate(x):
-    return keras.layers.ReLU()(keras.layers.BatchNormalization(momentum=0.9)(x))

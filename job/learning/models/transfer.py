@@ -15,6 +15,7 @@ def base(
     weights: Path | None,
     *,
     method: int,
+    depths: int = 1,
 ) -> keras.Model:
     """Return the frozen base, which resizes, preprocesses and maps images to pooled features.
 
@@ -25,6 +26,8 @@ def base(
         weights: a file of the network without its top; None for random weights.
         method: of the experiment (see METHODS in job.experiment.experiment); it decides how images
             become smaller.
+        depths: how many maps the features are means of: the last one, and those that the table of
+            bases names before it.
 
     Returns:
         A net from images of 0-1, float32 [n, height, width, channels], to float32 [n, d].
@@ -42,11 +45,22 @@ def base(
     if weights is not None:
         _load(net, weights, model)
     net.trainable = False
-    x = net(preprocess(model, x), training=False)
-    x = keras.layers.GlobalAveragePooling2D()(x)
+    x = _means(model, net, preprocess(model, x), depths)
     result = keras.Model(inputs, x, name=f"{model}_features")
     result.trainable = False
     return result
+
+
+def _means(model: str, net: keras.Model, x, depths: int):
+    """Return the mean over each map at the end of a network, and at depths before, side by side."""
+    if depths == 1:
+        return keras.layers.GlobalAveragePooling2D()(net(x, training=False))
+    names = BACKBONES[model].earlier[1 - depths :]
+    ends = [*(net.get_layer(name).output for name in names), net.output]
+    deep = keras.Model(net.input, ends, name=net.name)
+    deep.trainable = False
+    means = [keras.layers.GlobalAveragePooling2D()(end) for end in deep(x, training=False)]
+    return keras.layers.Concatenate()(means)
 
 
 def is_antialiased(image_shape: tuple[int, ...], size: int, method: int) -> bool:
