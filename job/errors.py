@@ -13,7 +13,7 @@ import os
 BROKEN = {errno.EROFS, errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.EUCLEAN}
 
 EXIT_CODES = {
-    0: "decided: done now or before; a pruned or diverged trial is decided too",
+    0: "decided: done now or before; a pruned or infeasible trial is decided too",
     1: "error; the attempt counts",
     2: "usage: an invalid flag, argument or index",
     69: "database, store or disk out of reach for too long, or this node is at fault: run it again",
@@ -78,8 +78,16 @@ class Missing(JobError):
     """The store has no object under this key."""
 
 
-class Diverged(JobError):
-    """The loss is not finite: the trial ends as pruned, with the reason, and is not retried."""
+class Infeasible(JobError):
+    """Such parameters cannot be trained: a trial ends as pruned with this reason, and is decided.
+
+    The message begins with one of INFEASIBLE.
+    """
+
+
+DIVERGED = "diverged"
+OUT_OF_MEMORY = "out of memory"
+INFEASIBLE = (DIVERGED, OUT_OF_MEMORY)
 
 
 def on_this_node(what: str) -> Unreachable:

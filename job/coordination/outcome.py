@@ -6,6 +6,7 @@ from typing import Any
 
 from job.coordination.connection import Cursor
 from job.coordination.statements import queries
+from job.errors import INFEASIBLE
 
 SQL = queries("tasks")
 DECIDED = ("complete", "pruned")
@@ -82,6 +83,11 @@ def _verdict(errors: int, vanished: int, task: LockedTask, reason: str) -> str |
             " out of time before its first checkpoint?"
         )
     return None
+
+
+def is_infeasible(state: str, reason: str | None) -> bool:
+    """Tell whether a trial was pruned as its parameters cannot be trained: it has no files."""
+    return state == "pruned" and str(reason).startswith(INFEASIBLE)
 
 
 def lost_s(

@@ -188,6 +188,6 @@ class Result(Identity):
 
 
 class SealedResult(Result):
-    """A result with the hash that seals it. A trial that diverged and features have none."""
+    """A result with the hash that seals it. An infeasible trial and features have none."""
 
     sha256: Annotated[Sha256, "over all other keys, as JSON with sorted keys"]

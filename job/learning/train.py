@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from job.errors import Diverged
+from job.errors import DIVERGED, Infeasible
 from job.experiment.parameters import with_implied
 from job.learning.averages import Averages
 from job.learning.backend import keras, tf
@@ -65,14 +65,14 @@ def set_up(threads: int) -> None:
 
 
 def out_of_memory(exc: Exception) -> bool:
-    """Return whether TensorFlow ran out of memory.
+    """Return whether Python or TensorFlow ran out of memory.
 
     For a constant in a graph it then says that the constant cannot be parsed. No other cause makes
     it say so of our constants.
     """
     if isinstance(exc, tf.errors.InvalidArgumentError):
         return "Cannot parse tensor from proto" in str(exc)
-    return isinstance(exc, tf.errors.ResourceExhaustedError)
+    return isinstance(exc, (MemoryError, tf.errors.ResourceExhaustedError))
 
 
 def train(
@@ -105,7 +105,7 @@ def train(
             variables decay, and whether the validation loss is smoothed.
 
     Raises:
-        Diverged: a loss is not finite.
+        Infeasible: a loss is not finite.
         Damaged: the snapshot is of another net.
         Exception: whatever a hook raises.
     """
@@ -257,10 +257,10 @@ def _predict_function(net: keras.Model, inputs: np.ndarray):
 
 
 def _check_finite(loss: float, name: str, epoch: int, parameters: dict) -> None:
-    """Raise `Diverged` for a loss that is NaN or infinite."""
+    """Raise `Infeasible` for a loss that is NaN or infinite."""
     if not math.isfinite(loss):
-        raise Diverged(
-            f"the {name} is not finite in epoch {epoch}"
+        raise Infeasible(
+            f"{DIVERGED}: the {name} is not finite in epoch {epoch}"
             f" (learning rate {parameters['learning_rate']:g},"
             f" batch size {parameters['batch_size']})"
         )

@@ -7,13 +7,13 @@ out-of-memory kill names its model, and the other models are still measured.
 import json
 import sys
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from job.errors import Interrupted, JobError
+from job.errors import OUT_OF_MEMORY, Infeasible, Interrupted, JobError
 from job.experiment.experiment import Experiment
 from job.experiment.kinds import Range, Space
 from job.experiment.parameters import corner, with_implied
@@ -70,16 +70,18 @@ def measure(
         from job.learning import custom_check
 
         custom_check.prove(experiment, model, image_shape, classes)
+    space = experiment.space(model)
     point = costliest(experiment, model, image_shape, classes)
     images = np.random.default_rng(0).integers(0, 256, (PREDICT_BATCH, *image_shape), np.uint8)
     inputs, features_s, base = _through_base(experiment, model, images, weights)
 
     def time_batch(batch: int) -> tuple[Any, float]:
-        net = build(experiment, model, point, inputs.shape[1:], classes, weights)
         chosen = point | {"batch_size": batch, "epochs": 1}
-        return net, _time_step(net, chosen, inputs, classes, experiment.method)
+        keys = [*_searched(point, space), "batch_size"]
+        with _memory_suffices({key: chosen[key] for key in keys}):
+            net = build(experiment, model, point, inputs.shape[1:], classes, weights)
+            return net, _time_step(net, chosen, inputs, classes, experiment.method)
 
-    space = experiment.space(model)
     largest = point["batch_size"]
     smallest = least(space["batch_size"]) if "batch_size" in space else largest
     net, seconds = time_batch(largest)
@@ -96,7 +98,7 @@ def measure(
         _, step_s[smallest] = time_batch(smallest)
     return {
         "parameters": parameters,
-        "point": {k: v for k, v in point.items() if k in space and k not in NOT_THE_NET},
+        "point": {key: point[key] for key in _searched(point, space)},
         "step_s": step_s,
         "predict_s": predict_s,
         "predict_batch": PREDICT_BATCH,
@@ -104,6 +106,29 @@ def measure(
         "memory_bytes": memory,
         "device": provenance.device(),
     }
+
+
+def _searched(point: dict[str, Any], space: dict[str, Space]) -> list[str]:
+    """Return the keys of a point that are searched and change the net."""
+    return [key for key in point if key in space and key not in NOT_THE_NET]
+
+
+@contextmanager
+def _memory_suffices(point: dict[str, Any]) -> Iterator[None]:
+    """Raise `Infeasible` where a net or its step does not fit into the memory, naming the point."""
+    from job.learning.train import out_of_memory
+
+    try:
+        yield
+    except Exception as exc:
+        if not out_of_memory(exc):
+            raise
+        values = ", ".join(f"{key} {value}" for key, value in point.items())
+        raise Infeasible(
+            f"{OUT_OF_MEMORY} at the costliest point ({values}): a trial like it ends as"
+            " infeasible, a fold or final would fail;"
+            " give the process more, or search smaller batches and nets"
+        ) from exc
 
 
 def costliest(

@@ -5,6 +5,7 @@ from typing import cast
 
 import numpy as np
 
+from job.coordination.outcome import is_infeasible
 from job.experiment.experiment import NEWEST
 from job.learning import evaluate
 from job.learning.result_format import FinalEvaluation, Scores
@@ -51,6 +52,7 @@ def _trials(model: Model, collected: Collected) -> Trials:
         "tasks": len(model.stage("trial")),
         "complete": counts.get("complete", 0),
         "pruned": counts.get("pruned", 0),
+        "infeasible": sum(is_infeasible(t.state, t.reason) for t in model.stage("trial")),
         "failed": counts.get("failed", 0),
         "waiting": counts.get("waiting", 0),
         "running": counts.get("running", 0),

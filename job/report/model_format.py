@@ -39,7 +39,10 @@ class Trials(TypedDict):
 
     tasks: Annotated[Count, "trials in all"]
     complete: Annotated[Count, "trials that trained to the end"]
-    pruned: Annotated[Count, "trials that the pruner ended, or that diverged"]
+    pruned: Annotated[Count, "trials that the pruner ended, or that were infeasible"]
+    infeasible: Annotated[
+        Count, "of these, the trials that diverged or that the memory was too small for"
+    ]
     failed: Annotated[Count, "trials that failed for good"]
     waiting: Annotated[Count, "trials that nobody works on"]
     running: Annotated[Count, "trials that a process works on"]

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from job.coordination.attempt import UNDONE
 from job.coordination.database import Database
-from job.coordination.outcome import DECIDED
+from job.coordination.outcome import DECIDED, is_infeasible
 from job.coordination.registered import Registered
 from job.coordination.rows import AttemptRow, OpeningRow, SelectionRow, TaskRow
 from job.coordination.snapshot import Rows, within
@@ -44,9 +44,9 @@ class Task:
         return self.row.state in DECIDED
 
     @property
-    def diverged(self) -> bool:
-        """Tell whether the loss of a trial was not finite: it ended as pruned, without files."""
-        return self.row.state == "pruned" and str(self.row.reason).startswith("diverged")
+    def infeasible(self) -> bool:
+        """Tell whether a trial was pruned as its parameters cannot be trained: it has no files."""
+        return is_infeasible(self.row.state, self.row.reason)
 
     @property
     def undone(self) -> list[AttemptRow]:

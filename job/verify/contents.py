@@ -38,7 +38,7 @@ class Contents:
     def bytes_first(self) -> Iterator[str]:
         """Check that every file has the hash its row names, and matches its row."""
         for task in self.recorded.tasks.values():
-            if task.decided and not task.diverged:
+            if task.decided and not task.infeasible:
                 yield from sentences(task.key, self._task(task))
         for model in self.recorded.experiment.models:
             yield from sentences(model, self.predictions.partition(model))

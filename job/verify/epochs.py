@@ -51,11 +51,11 @@ def _pruning(task: Task) -> Iterator[str]:
     marks = zip(epochs, task.epochs["pruned"], strict=True)
     pruned = [epoch for epoch, is_pruned in marks if is_pruned]
     at_the_end = pruned == epochs[-1:]
-    if state == "pruned" and not task.diverged and not at_the_end:
+    if state == "pruned" and not task.infeasible and not at_the_end:
         shown = first_few(pruned) or "none"
         yield f"was pruned, but of {len(epochs)} epochs these are marked as pruned: {shown}"
         return
-    may_be_pruned = task.key.stage == "trial" and state != "complete" and not task.diverged
+    may_be_pruned = task.key.stage == "trial" and state != "complete" and not task.infeasible
     if pruned and not (at_the_end and may_be_pruned):
         yield f"is {state}, but epoch {pruned[0]} of {len(epochs)} is marked as its last"
 
@@ -65,11 +65,11 @@ def _value(task: Task) -> Iterator[str]:
     if not task.decided:
         return
     value = task.row.value
-    if task.epochs["epoch"] and task.exact and not task.diverged:
+    if task.epochs["epoch"] and task.exact and not task.infeasible:
         last = task.epochs["value"][-1]
         if last not in (None, value):
             yield f"has the value {value}, but its last epoch has {last}"
-    if value is None and not task.diverged and task.key.stage != "features":
+    if value is None and not task.infeasible and task.key.stage != "features":
         yield f"is {task.row.state} without a value"
 
 

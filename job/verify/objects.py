@@ -50,7 +50,7 @@ def describe_files(recorded: Recorded) -> str:
 def bytes_first(recorded: Recorded, listing: Listing) -> Iterator[str]:
     """Check that the store has every file of a decided task, with its size and etag."""
     for task in recorded.tasks.values():
-        if task.decided and not task.diverged:
+        if task.decided and not task.infeasible:
             yield from sentences(task.key, _task(recorded, task, listing))
 
 

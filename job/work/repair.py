@@ -48,7 +48,7 @@ def losses(recorded: Recorded, store: Store, deep: bool) -> Iterator[Loss]:
     """
     listing = Listing(store, recorded)
     for task in recorded.tasks.values():
-        if not task.decided or task.diverged:
+        if not task.decided or task.infeasible:
             continue
         try:
             noted = {name: dict(entry) for name, entry in task.files.items()}

@@ -9,7 +9,7 @@ from job.coordination.database import Database
 from job.coordination.registered import Registered
 from job.coordination.statements import queries
 from job.data.staging import npy
-from job.errors import Diverged, Invalid
+from job.errors import OUT_OF_MEMORY, Infeasible, Invalid
 from job.experiment.task import Key
 from job.learning import custom_source, provenance
 from job.learning.checkpoint import hash_arrays
@@ -32,14 +32,13 @@ class DecidedTask:
     """A decided task in place of an attempt: its stored parameters and decisions, no write."""
 
     def __init__(self, database: Database, registered: Registered, key: Key):
-        """Read the task's record. Args: key: a task that is decided."""
+        """Read the task's record. Args: key: a task that is decided, and has files."""
         self.key = key
         self._database = database
         self._values = registered.values(key)
         row = self._rows("record")[0]
         self.parameters: dict | None = row["parameters"]
-        self.artifact: dict = row["artifact"]  # empty if it diverged
-        self.reason: str | None = row["reason"]
+        self.artifact: dict = row["artifact"]
         self.pruned: dict[int, bool] = {e["epoch"]: e["pruned"] for e in self._rows("epochs")}
         self.seconds: dict[str, float] = {}
 
@@ -68,7 +67,7 @@ def replay(
         store: where the result is.
         registered: the experiment.
         cache: this node's, on that store.
-        key: a decided task.
+        key: a decided task with files, as `verify.choose` draws them.
 
     Raises:
         Damaged, Missing, Invalid: the store has lost what the task needs.
@@ -116,22 +115,18 @@ def _learned(assignment: Assignment, task: DecidedTask, hooks: "Hooks") -> Repla
     """Train a trial, fold or final again, and compare it."""
     from job.work.training import learn
 
-    result = None
-    if task.artifact:
-        result = provenance.unseal(assignment.store.get(task.artifact[paths.RESULT]["key"]))
+    result = provenance.unseal(assignment.store.get(task.artifact[paths.RESULT]["key"]))
     here = provenance.machine()
-    if result and not provenance.is_exact([*result["machines"], here]):
+    if not provenance.is_exact([*result["machines"], here]):
         trained = _names(result["machines"])
         why = f"not comparable: trained on {trained}, this is {_names([here])}"
         return Replayed("not comparable", why)
     try:
         learned = learn(assignment, hooks)
-    except Diverged as exc:
-        if task.reason == f"diverged: {exc}":
-            return SAME
-        return Replayed("differs", f"it diverged now: {exc}")
-    if result is None:
-        return Replayed("differs", f"it did not diverge now; the record says: {task.reason}")
+    except Infeasible as exc:
+        if str(exc).startswith(OUT_OF_MEMORY):
+            return Replayed("not comparable", f"not comparable here: {exc}")
+        return Replayed("differs", f"it is infeasible now: {exc}")
     return _compare(_hashes(assignment, learned), result)
 
 

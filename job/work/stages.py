@@ -14,7 +14,7 @@ import numpy as np
 from job.coordination import study
 from job.coordination.registered import Registered
 from job.data import staging
-from job.errors import Diverged, JobError, Missing
+from job.errors import Infeasible, JobError, Missing
 from job.experiment.parameters import with_implied
 from job.learning import evaluate, provenance
 from job.learning.backend import keras, tf
@@ -39,8 +39,7 @@ def do(context: Context) -> None:
 
     Raises:
         MemoryError: TensorFlow has no memory left.
-        JobError: the loss of a features task, fold or final is not finite, or what
-            `context.check` raises.
+        JobError: a fold or final is infeasible, or what `context.check` raises.
     """
     set_up(context.experiment.threads)
     machine = provenance.machine()
@@ -53,16 +52,16 @@ def do(context: Context) -> None:
         if not out_of_memory(exc):
             raise
         raise MemoryError(str(exc)) from exc
-    except Diverged as exc:
+    except Infeasible as exc:
         if context.key.stage != "trial":
             raise JobError(f"{context.key}: {exc}") from exc
         _prune(context, exc)
 
 
-def _prune(context: Context, why: Diverged) -> None:
-    """Commit a trial whose loss is not finite: pruned, without any file."""
+def _prune(context: Context, why: Infeasible) -> None:
+    """Commit a trial whose parameters cannot be trained: pruned, without any file."""
     context.reports.flush()
-    context.attempt.commit("pruned", None, {}, {}, reason=f"diverged: {why}")
+    context.attempt.commit("pruned", None, {}, {}, reason=str(why))
     log.info("%s ends as pruned: %s", context.key, why)
     clear(context)
 

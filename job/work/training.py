@@ -5,7 +5,8 @@ Imports TensorFlow. `stages` trains an attempt with it, `replay` a decided task.
 
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,15 +14,24 @@ import numpy as np
 
 from job.coordination import study
 from job.data import staging
-from job.errors import NotReady
+from job.errors import OUT_OF_MEMORY, Infeasible, NotReady
 from job.experiment.parameters import with_implied
 from job.learning import evaluate, kernels
-from job.learning.backend import keras
+from job.learning.backend import keras, tf
 from job.learning.checkpoint import Damaged, Snapshot
 from job.learning.models import transfer
 from job.learning.models.build import adapt, build, build_base
-from job.learning.train import PREDICT_BATCH, Examples, Hooks, Outcome, batches, train
+from job.learning.train import (
+    PREDICT_BATCH,
+    Examples,
+    Hooks,
+    Outcome,
+    batches,
+    out_of_memory,
+    train,
+)
 from job.learning.views import averaged
+from job.sentences import first_line
 from job.storage import paths
 from job.work import artifacts
 from job.work.context import Assignment
@@ -71,21 +81,33 @@ def learn(assignment: Assignment, hooks: Hooks) -> Learned:
     Raises:
         NotReady: a feature shard is missing.
         Invalid: staged data, weights or features are missing or damaged.
-        Diverged: the loss is not finite.
+        Infeasible: the loss is not finite, or the memory does not suffice.
     """
     with assignment.clock("stage"):
         inputs = _inputs(assignment)
         labels = np.asarray(staging.training_part(assignment.cache, assignment.registered.data)[1])
         rows, scored = _rows(assignment, len(labels))
-    with assignment.clock("build"):
+    with assignment.clock("build"), _memory_decides(assignment):
         net = _net(assignment, inputs.shape[1:])
     training = Examples(inputs, labels, rows)
     validation = None if scored is None else Examples(inputs, labels, scored)
     hooks = replace(hooks, evaluating=lambda: assignment.clock("evaluate"))
     assignment.begin()
-    with assignment.clock("train"):
+    with assignment.clock("train"), _memory_decides(assignment):
         outcome = _train(assignment, net, training, validation, hooks)
     return Learned(net, outcome, _scored(validation, outcome))
+
+
+@contextmanager
+def _memory_decides(assignment: Assignment) -> Iterator[None]:
+    """Raise `Infeasible` where the net or its step does not fit into the memory."""
+    try:
+        yield
+    except (MemoryError, tf.errors.OpError) as exc:
+        if not out_of_memory(exc):
+            raise
+        batch = assignment.parameters["batch_size"]
+        raise Infeasible(f"{OUT_OF_MEMORY} with batches of {batch}: {first_line(exc)}") from exc
 
 
 def _scored(validation: Examples | None, outcome: Outcome) -> Scored | None:

@@ -93,19 +93,24 @@ def test_the_store_refuses(unprepared):
     ids=["weights", "activations"],
 )
 def test_a_net_too_large_for_the_memory(unprepared, size, width, blocks, limit_kb):
-    """TensorFlow's error becomes one sentence, exit code 1, and the attempt counts."""
+    """A trial that does not fit is infeasible at once, as `job check` says before."""
     large = SMALL.replace("width = 2", f"width = {width}").replace(
         "blocks = 1", f"blocks = {blocks}"
     )
     (unprepared.folder / "small.toml").write_text(
         large.replace('"digits"', f'"digits"\nimage_size = {size}')
     )
+    job = ("-P", "-m", "job")
+    looked = run_limited(unprepared, limit_kb, *job, "check", "small.toml")
+    assert "out of memory at the costliest point (batch_size 256): a trial like it" in looked.stdout
     unprepared.job("prepare", "small.toml", check=0)
-    done = run_limited(unprepared, limit_kb, "-m", "job", "trial", "--index", "0")
-    assert sentence(done) == OUT_OF_MEMORY
-    assert done.returncode == 1
-    (row,) = Database(unprepared.database_url, 5).rows("select outcome, reason from attempt")
-    assert row == {"outcome": "error", "reason": "out of memory"}
+    done = run_limited(unprepared, limit_kb, *job, "trial", "--index", "0")
+    assert done.returncode == 0, done.stderr
+    database = Database(unprepared.database_url, 5)
+    (row,) = database.rows("select state, attempt, reason from task where stage = 'trial'")
+    assert (row["state"], row["attempt"]) == ("pruned", 1)
+    assert row["reason"].startswith("out of memory with batches of 256: ")
+    unprepared.job("verify", "--deep", check=0)
 
 
 def test_no_memory_to_begin_with(digits):
