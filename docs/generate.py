@@ -19,7 +19,7 @@ from job.coordination.schema import SCHEMA_VERSION
 from job.errors import EXIT_CODES
 from job.experiment.keys import SECTIONS
 from job.experiment.kinds import Choice, Kind, Range
-from job.experiment.parameters import AUGMENT, CUSTOM, MODELS
+from job.experiment.parameters import AUGMENT, CUSTOM, MODELS, UNFROZEN
 from job.learning.result_format import SealedResult
 from job.report.report_format import Report
 from job.settings import SETTINGS
@@ -123,6 +123,7 @@ def models() -> str:
     """Return the keys of a model's table, and which models have each."""
     families = {"whitenet": MODELS["whitenet"], "cnn": MODELS["cnn"]}
     families |= {"frozen bases": MODELS["vgg16"], "custom models": CUSTOM}
+    families["bases with unfreeze"] = {"base_rate": UNFROZEN["base_rate"]}
     families["mobilenetv2"] = {"alpha": MODELS["mobilenetv2"]["alpha"]}
     rows = []
     for key in dict.fromkeys(key for keys in families.values() for key in keys):

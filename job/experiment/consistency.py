@@ -49,8 +49,9 @@ def _notes_on_models(experiment: Experiment) -> Iterator[str]:
             )
         # A custom model's factory may use its momentum for something else.
         optimizers = _possible(parameters.get("optimizer"))
-        if "momentum" in parameters and "factory" not in parameters and "sgd" not in optimizers:
-            yield f'{model}: momentum has no effect: only optimizer = "sgd" has it'
+        has_momentum = {"sgd", "muon"} & {*optimizers}
+        if "momentum" in parameters and "factory" not in parameters and not has_momentum:
+            yield f"{model}: momentum has no effect: only the optimizers sgd and muon have it"
         mixes = [key for key in ("mixup", "cutmix") if max(_possible(parameters.get(key, 0)))]
         if mixes and "balanced" in _possible(parameters.get("class_weights")):
             yield (

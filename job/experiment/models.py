@@ -6,7 +6,7 @@ from typing import Any
 
 from job.experiment.backbones import BACKBONES
 from job.experiment.kinds import Kind, Table, is_table
-from job.experiment.parameters import AUGMENTED, CUSTOM, MODELS
+from job.experiment.parameters import AUGMENTED, CUSTOM, MODELS, UNFROZEN
 from job.experiment.reading import custom_kinds, read_parameter
 from job.sentences import expect, nearest, show
 
@@ -40,7 +40,7 @@ def read_models(tables: Any, shared: Table) -> dict[str, Table]:
 
 
 def _check_shared(shared: Table, models: list[str]) -> None:
-    known = {key for kinds in MODELS.values() for key in kinds}
+    known = {key for kinds in (UNFROZEN, *MODELS.values()) for key in kinds}
     for key in shared:
         expect(key in known, f"unknown key 'parameters.{key}'{nearest(key, known)}")
         expect(
@@ -84,7 +84,7 @@ def _built_in_kinds(name: str, table: Table, shared: Table) -> dict[str, Kind]:
     frozen = has_base and not table.get("unfreeze", shared.get("unfreeze"))
     kinds = dict(MODELS[name])
     if has_base and not frozen:
-        kinds |= AUGMENTED
+        kinds |= UNFROZEN
         del kinds["depths"]
     for key in table:
         reason = _why_unknown(name, key, frozen)
@@ -109,6 +109,8 @@ def _why_unknown(name: str, key: str, frozen: bool) -> str:
             "; a frozen base sees clean images once and its features are stored,"
             f" so {key} has no effect"
         )
+    if key == "base_rate" and frozen:
+        return "; only a base with unfreeze is trained"
     if key == "depths" and name in BACKBONES:
         return "; only a frozen base has depths: with unfreeze, its last map is trained"
     if key == "factory":

@@ -40,11 +40,17 @@ COMMON = {
         str,
         "adam",
         "`adamw` is another name for `adam`: weight decay is decoupled in every optimizer",
-        options=("adam", "adamw", "sgd"),
+        options=("adam", "adamw", "sgd", "muon"),
         implied="adam",
     ),
     # Without an implied value: a factory of an older experiment may have a key of this name.
-    "momentum": Kind(float, None, "of `sgd`, which is Nesterov's; 0.9 without it", low=0, high=1),
+    "momentum": Kind(
+        float,
+        None,
+        "Nesterov's, of `sgd` and `muon`; without it 0.9 and 0.95",
+        low=0,
+        high=1,
+    ),
     "dropout": Kind(
         float, 0.3, "fraction of the last hidden units that a step ignores", low=0, high=0.95
     ),
@@ -122,6 +128,17 @@ AUGMENTED = {
         implied=0.0,
     ),
 }
+# Of a base with `unfreeze`, beside what all models have.
+UNFROZEN = AUGMENTED | {
+    "base_rate": Kind(
+        float,
+        1.0,
+        "with `unfreeze`: the learning rate of the base, as a fraction of that of the head",
+        low=0,
+        high=1,
+        implied=1.0,
+    )
+}
 CNN = (
     COMMON
     | AUGMENTED
@@ -148,11 +165,11 @@ def _with_defaults(kinds: dict[str, Kind], defaults: Table) -> dict[str, Kind]:
 WHITENET = _with_defaults(
     COMMON | AUGMENTED,
     {
-        "learning_rate": Range(1e-3, 1e-2, log=True),
-        "optimizer": "adamw",
+        "learning_rate": Range(0.03, 0.3, log=True),
+        "optimizer": "sgd",
         "schedule": "linear",
         "warmup": 0.2,
-        "weight_decay": 0.05,
+        "weight_decay": 0.02,
         "label_smoothing": 0.1,
         "dropout": 0.0,
     },

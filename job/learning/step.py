@@ -10,6 +10,7 @@ from job.learning.backend import keras, tf
 from job.learning.draws import reseed
 from job.learning.kernels import training_kernels
 from job.learning.mixing import mix
+from job.learning.optimizer import apply
 from job.learning.views import any_view
 
 FEATURES_OF_VIEWS = 3  # dimensions: [n, v, d]
@@ -52,7 +53,7 @@ def build_step(
     Args:
         net: inputs to probabilities.
         optimizer: built for the net.
-        parameters: `label_smoothing`, what `mix` needs, and perhaps `augment`.
+        parameters: `label_smoothing`, what `mix` needs, perhaps `augment` and `base_rate`.
         weights: what `class_weights` returned.
         averages: of the net's variables.
         dtype: what `kernels.chosen_dtype` returned.
@@ -83,7 +84,8 @@ def build_step(
                 weighted = losses * tf.linalg.matvec(truth, tf.constant(weights))
             # net.losses are a custom model's regularizers, which no curve shows.
             loss = sum(net.losses, tf.reduce_mean(weighted))
-        optimizer.apply(tape.gradient(loss, net.trainable_variables), net.trainable_variables)
+        gradients = tape.gradient(loss, net.trainable_variables)
+        apply(optimizer, gradients, net, parameters.get("base_rate", 1.0))
         averages.update(optimizer.iterations)
         right = tf.argmax(probabilities, axis=1) == tf.argmax(truth, axis=1)
         hits = tf.cast(right, tf.float32)

@@ -5,7 +5,8 @@ import pytest
 
 from job.experiment.parameters import with_implied
 from job.learning.backend import keras, tf
-from job.learning.optimizer import build_optimizer, learning_rate
+from job.learning.models import transfer
+from job.learning.optimizer import apply, build_optimizer, learning_rate
 
 pytestmark = pytest.mark.slow
 RECIPE = {"learning_rate": 0.1, "schedule": "constant", "weight_decay": 0.0}
@@ -61,3 +62,50 @@ def moved(parameters: dict, gradients: list[float]) -> float:
 def test_a_step_of_each_optimizer(parameters, gradients, expected):
     """A weight moves by the formula of its optimizer; decay is by learning rate x weight_decay."""
     assert moved(parameters, gradients) == pytest.approx(expected, rel=1e-5)
+
+
+def test_muon_makes_updates_of_kernels_orthogonal():
+    """The update of a kernel, as a matrix, has nearly equal singular values, of Adam's size.
+
+    Biases and the output layer get Adam.
+    """
+    layers = [keras.Input((8, 8, 3)), keras.layers.Conv2D(16, 3), keras.layers.Flatten()]
+    net = keras.Sequential([*layers, keras.layers.Dense(4)])
+    kernel, bias, last, _ = net.trainable_variables
+    before = {v.path: np.array(v.value) for v in net.trainable_variables}
+    parameters = RECIPE | {"optimizer": "muon", "weight_decay": 0.0}
+    optimizer = build_optimizer(with_implied(parameters), 10, net, 2)
+    rng = np.random.default_rng(0)
+    gradients = [tf.constant(rng.normal(size=v.shape), tf.float32) for v in net.trainable_variables]
+    optimizer.apply(gradients, net.trainable_variables)
+
+    def update(variable) -> np.ndarray:
+        return (before[variable.path] - np.array(variable.value)) / RECIPE["learning_rate"]
+
+    sizes = np.linalg.svd(update(kernel).reshape(27, 16), compute_uv=False) / (0.2 * np.sqrt(27))
+    assert 0.6 < sizes.min() < sizes.max() < 1.3
+    assert np.abs(update(bias)) == pytest.approx(1, abs=0.01)
+    assert np.abs(update(last)) == pytest.approx(1, abs=0.01)
+
+
+def test_a_base_moves_less_than_its_head():
+    """With `base_rate` a variable of the base changes by that fraction, decay included."""
+    network = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4)])
+    inputs = keras.Input((3,))
+    bottom = keras.Model(inputs, network(inputs), name="bottom")
+    features = keras.Input((4,))
+    head = keras.Model(features, keras.layers.Dense(2)(features), name="head")
+    net = transfer.join(bottom, head)
+    parameters = with_implied(RECIPE | {"weight_decay": 0.5})
+    changes = {}
+    start = [np.asarray(v.value) for v in net.variables]
+    for rate in (1.0, 0.1):
+        for variable, value in zip(net.variables, start, strict=True):
+            variable.assign(value)
+        optimizer = build_optimizer(parameters, 10, net, 2)
+        gradients = [tf.ones_like(v) for v in net.trainable_variables]
+        apply(optimizer, gradients, net, rate)
+        now = [np.asarray(v.value) for v in net.variables]
+        changes[rate] = [b - a for a, b in zip(start, now, strict=True)]
+    for i, share in enumerate((0.1, 0.1, 1, 1)):
+        assert changes[0.1][i] == pytest.approx(share * changes[1.0][i], abs=1e-6)

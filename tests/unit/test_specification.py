@@ -141,7 +141,7 @@ batch_size = 32
         (
             "trials = 3",
             "momentum = 0.5\n",
-            'cnn: momentum has no effect: only optimizer = "sgd" has it',
+            "cnn: momentum has no effect: only the optimizers sgd and muon have it",
         ),
         (
             "trials = 3",

@@ -128,7 +128,7 @@ def stateful_net():
 def whitened_net():
     """Return the net that takes its first layer from its training images."""
     parameters = {"blocks": 2, "width": 4, "dropout": 0.3, "augment": {"crop": 2, "flip": True}}
-    parameters |= {"optimizer": "adamw", "warmup": 0.2, "ema": 0.9}
+    parameters |= {"optimizer": "muon", "warmup": 0.2, "ema": 0.9}
     images = np.random.default_rng(0).integers(0, 255, (80, 12, 12, 3), np.uint8)
     return whitenet.build(parameters, (12, 12, 3), 3), parameters, images
 

@@ -153,6 +153,12 @@ def fixed_variables(net: keras.Model) -> list[keras.Variable]:
     return variables
 
 
+def base_variables(net: keras.Model) -> list[keras.Variable]:
+    """Return the variables of the base of a joined model that training changes."""
+    bases = [p for p in net.layers if isinstance(p, keras.Model) and p.name != "head"]
+    return [variable for base in bases for variable in base.trainable_variables]
+
+
 def network(model: str, size: int, parameters: dict) -> keras.Model:
     """Return a network of keras.applications, without its top and with random weights.
 
