@@ -1,8 +1,10 @@
 """Describe the data as `prepare` would understand it: `job prepare --describe` writes nothing."""
 
+import math
 from collections.abc import Sequence
 from operator import itemgetter
 from pathlib import Path
+from statistics import NormalDist
 
 import numpy as np
 
@@ -13,6 +15,7 @@ from job.text import printable
 
 SHOWN_CLASSES = 20
 SHOWN_SIZES = 5
+CHANCE = 0.02  # a note is due if chance alone gives the best trial a larger lead in accuracy
 UNBALANCED = 3  # a note is due above this ratio of the largest to the smallest class
 
 
@@ -60,7 +63,12 @@ def describe(experiment: Experiment, location: str | None, cache_dir: Path) -> d
         "conflicts": _conflicts(related.equal, train.labels),
         "groups": _groups(train, test),
         "bytes": int(train.images.nbytes + test.images.nbytes),
-        "notes": [*experiment.notes, *source.notes, *unbalanced(train_counts, experiment)],
+        "notes": [
+            *experiment.notes,
+            *source.notes,
+            *unbalanced(train_counts, experiment),
+            *uncertain(int(made.validation.sum()), experiment),
+        ],
     }
 
 
@@ -114,6 +122,30 @@ def unbalanced(counts: Sequence[int], experiment: Experiment) -> list[str]:
         'and search.metric = "accuracy" counts the large ones most: '
         '"balanced_accuracy" counts each class the same, '
         'and class_weights = "balanced" gives each the same weight in training'
+    ]
+
+
+def uncertain(validation: int, experiment: Experiment) -> list[str]:
+    """Return a note if the validation part is too small to tell the trials apart.
+
+    The standard error of an accuracy is largest where that is 1/2. The lead that the best of equal
+    trials has by chance is the expected largest of as many normal numbers.
+    Source: Blom 1958, "Statistical Estimates and Transformed Beta-Variables".
+
+    Args:
+        validation: images that trials are scored on.
+        experiment: whose trials are compared.
+    """
+    trials = experiment.search.trials
+    error = 0.5 / math.sqrt(validation)
+    lead = error * NormalDist().inv_cdf((trials - 0.375) / (trials + 0.25)) if trials > 1 else 0.0
+    if lead <= CHANCE:
+        return []
+    return [
+        f"{validation:,} validation images: the standard error of an accuracy is up to"
+        f" {100 * error:.1f} points, and the best of {trials} equal trials leads by up to"
+        f" {100 * lead:.1f} points by chance; with a larger data.validation the search can tell"
+        " more trials apart"
     ]
 
 

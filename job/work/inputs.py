@@ -49,11 +49,13 @@ def stage(experiment: Experiment, origin: Origin, notice: str | None = None) -> 
     data = staging.stage(source, train, test)
     groups = data.groups
     splits = parts.make_splits(experiment, source.classes, train.labels, groups, test.labels)
-    manifest = replace(data.manifest, notes=_notes(data.manifest, experiment))
+    validation = int(splits.validation.sum())
+    manifest = replace(data.manifest, notes=_notes(data.manifest, validation, experiment))
     log.info(
-        "data: %s, %d training and %d test images of %d classes",
+        "data: %s, %d training (%d to compare trials on) and %d test images of %d classes",
         manifest.source,
         manifest.train,
+        validation,
         manifest.test,
         len(manifest.classes),
     )
@@ -70,7 +72,6 @@ def stage(experiment: Experiment, origin: Origin, notice: str | None = None) -> 
         for model, path in weight_files.items()
     }
     stored |= {entry["key"]: _only(entry, "sha256", "size", "etag") for entry in uploaded.values()}
-    validation = int(splits.validation.sum())
     prepared = Prepared(**vars(manifest), validation=validation, objects=stored, notice=notice)
     return {
         "data": prepared,
@@ -149,7 +150,7 @@ def _read(experiment: Experiment, origin: Origin) -> tuple[Source, Part, Part]:
     return replace(source, train=train, test=test), train, test
 
 
-def _notes(manifest: Manifest, experiment: Experiment) -> list[str]:
+def _notes(manifest: Manifest, validation: int, experiment: Experiment) -> list[str]:
     """Return what the owner of the data should know, a sentence each."""
     copies = manifest.duplicates["train_test"]
     copied = (
@@ -157,7 +158,8 @@ def _notes(manifest: Manifest, experiment: Experiment) -> list[str]:
         " the report adds the accuracy without them"
     )
     unbalanced = describe.unbalanced(manifest.train_counts, experiment)
-    return [*manifest.notes, *([copied] if copies else []), *unbalanced]
+    uncertain = describe.uncertain(validation, experiment)
+    return [*manifest.notes, *([copied] if copies else []), *unbalanced, *uncertain]
 
 
 def _check_models(

@@ -195,7 +195,8 @@ models.cnn.epochs = 1
     (site.folder / "small.toml").write_text(text)
     done = site.job("prepare", "small.toml", check=0)
     manifest = Database(site.database_url, 5).rows("select data from experiment")[0]["data"]
-    (note,) = manifest["notes"]
+    note, few = manifest["notes"]
+    assert few.startswith("6 validation images: the standard error of an accuracy is up to 20.4")
     assert "a/README.txt" in note and done.stderr.count("a/README.txt") == 1
     stored = json.loads(open_store(site.store_url, 5).get(f"data/{manifest['id']}/manifest.json"))
     assert stored["notes"] == [note]
