@@ -169,7 +169,7 @@ WHITENET = _with_defaults(
         "optimizer": "sgd",
         "schedule": "linear",
         "warmup": 0.2,
-        "weight_decay": 0.02,
+        "weight_decay": 0.05,
         "label_smoothing": 0.1,
         "dropout": 0.0,
     },

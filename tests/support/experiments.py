@@ -26,6 +26,7 @@ augment = { shift = 0.1, flip = true, rotation = 10, zoom = 0.1, shear = 0.1 }
 epochs = 3
 input_size = 32
 alpha = 0.35
+views = "mirror"
 """
 
 SMALL = """
