@@ -254,6 +254,13 @@ AUGMENT = {
     "contrast": Kind(
         float, 0.0, "fraction of the distance to the mean gray, up or down", low=0, high=0.9
     ),
+    "randaugment": Kind(
+        float,
+        0.0,
+        "strength of two operations that each image draws from RandAugment's 14; 0 for none",
+        low=0,
+        high=1,
+    ),
     "cutout": Kind(
         float,
         0.0,

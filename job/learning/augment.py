@@ -8,6 +8,7 @@ import numpy as np
 
 from job.learning.backend import tf
 from job.learning.draws import reseed
+from job.learning.randaugment import randaugment
 from job.learning.rectangles import rectangle
 
 RESAMPLED = ("shift", "rotation", "zoom", "shear")
@@ -31,6 +32,8 @@ def augment(images, amounts: dict, seed):
         images = _mirror(images, seed)
     if amounts.get("crop"):
         images = _crop(images, amounts["crop"], reseed(seed, "crop"))
+    if amounts.get("randaugment"):
+        images = randaugment(images, amounts["randaugment"], reseed(seed, "randaugment"))
     if amounts.get("brightness"):
         images = images * _factors(images, amounts["brightness"], reseed(seed, "brightness"))
     if amounts.get("contrast"):

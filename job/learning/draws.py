@@ -14,6 +14,7 @@ PURPOSES = (
     "contrast",
     "cutout",
     "view",
+    "randaugment",
 )
 
 

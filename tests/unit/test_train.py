@@ -68,6 +68,7 @@ def bfloat16_net():
     """Return the CNN with parameters for bfloat16, and with what conv_net leaves out."""
     net, parameters, images = conv_net()
     augment = {"flip": True, "crop": 2, "brightness": 0.2, "contrast": 0.2, "cutout": 0.3}
+    augment["randaugment"] = 0.4
     parameters |= {"dtype": "mixed_bfloat16", "cutmix": 1.0, "augment": augment}
     parameters["views"] = "mirror"
     return net, parameters, images

@@ -1,7 +1,8 @@
 """A convolutional net whose first layer whitens the patches of its training images.
 
 Sources: Page 2019, "How to Train Your ResNet", part 8, "Bag of Tricks", for the whitening; Jordan
-2024, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU", for whitening by a patch and its negative.
+2024, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU", for whitening by a patch and its negative;
+He et al. 2016, "Deep Residual Learning for Image Recognition", for its blocks.
 """
 
 import numpy as np
@@ -47,7 +48,7 @@ def build(parameters: dict, input_shape: tuple[int, int, int], classes: int) -> 
             # The pool comes first, so that the normalization has a quarter of the work.
             x = keras.layers.MaxPooling2D()(x)
         x = normalize_and_activate(x)
-        x = normalize_and_activate(convolve(x, filters))
+        x = keras.layers.Add()([x, normalize_and_activate(convolve(x, filters))])
     x = keras.layers.GlobalMaxPooling2D()(x)
     x = keras.layers.Dropout(parameters["dropout"])(x)
     x = keras.layers.Rescaling(1 / 3)(x)
