@@ -2,8 +2,9 @@
 
 A broken net, split or score would miss these bounds. Each bound is three standard errors
 (3 x 1.1 points at n = 2,000) below a measured accuracy: for quick.toml those in
-docs/measured/accuracy.md; for cifar10.toml those of 2026-11-29 on two cores of an AMD EPYC
-(mobilenetv2 0.728, vgg16 0.594, cnn 0.480).
+docs/measured/accuracy.md; for cifar10.toml those of 2026-12-01 on two cores of an AMD EPYC
+(mobilenetv2 0.777, vgg16 0.684, whitenet 0.492). Four epochs of whitenet vary more between
+processors: its bound is nine points below.
 """
 
 import json
@@ -12,8 +13,8 @@ from pathlib import Path
 
 # Experiment -> training images, trials per model, and the least accuracy of each model.
 BOUNDS = {
-    "ci": (2500, 2, {"mobilenetv2": 0.69, "vgg16": 0.56, "cnn": 0.44}),
-    "quick": (5000, 4, {"mobilenetv2": 0.71, "vgg16": 0.57, "cnn": 0.57}),
+    "ci": (2500, 2, {"mobilenetv2": 0.74, "vgg16": 0.65, "whitenet": 0.40}),
+    "quick": (5000, 4, {"mobilenetv2": 0.75, "vgg16": 0.68, "whitenet": 0.70}),
 }
 
 report = json.loads(Path(sys.argv[1]).read_text())
