@@ -10,6 +10,8 @@ from job.sentences import expect
 
 # docs/measured/defaults.md
 TUNING_RATE = 1e-3
+# With Adam's updates, whose size is the rate itself.
+ADAM_RATE = 0.03
 HYPERBAND_MIN_TRIALS = 20
 # Optuna's median pruner prunes nothing before it has seen this many trials.
 MEDIAN_STARTUP_TRIALS = 5
@@ -47,8 +49,14 @@ def _notes_on_models(experiment: Experiment) -> Iterator[str]:
                 f"{model}: unfreeze with learning rates up to {fastest:g}:"
                 f" above {TUNING_RATE:g} a pretrained base is easily destroyed"
             )
+        optimizers = _possible(parameters.get("optimizer", "adam"))
+        adams = [name for name in optimizers if name != "sgd"]
+        if adams and fastest > ADAM_RATE:
+            yield (
+                f"{model}: learning rates up to {fastest:g} with {' and '.join(adams)}:"
+                f" above {ADAM_RATE:g} few nets learn with it; such rates are for sgd"
+            )
         # A custom model's factory may use its momentum for something else.
-        optimizers = _possible(parameters.get("optimizer"))
         has_momentum = {"sgd", "muon"} & {*optimizers}
         if "momentum" in parameters and "factory" not in parameters and not has_momentum:
             yield f"{model}: momentum has no effect: only the optimizers sgd and muon have it"

@@ -140,6 +140,12 @@ batch_size = 32
         ),
         (
             "trials = 3",
+            '[models.whitenet]\nepochs = 2\noptimizer = ["adam", "sgd"]\n',
+            "whitenet: learning rates up to 0.3 with adam: above 0.03 few nets learn with it;"
+            " such rates are for sgd",
+        ),
+        (
+            "trials = 3",
             "momentum = 0.5\n",
             "cnn: momentum has no effect: only the optimizers sgd and muon have it",
         ),
