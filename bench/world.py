@@ -40,7 +40,7 @@ count = 2
 batch_size = {batch}
 dtype = "{dtype}"
 learning_rate = {{ low = 1e-4, high = 1e-3, log = true }}
-[models.cnn]
+[models.{model}]
 epochs = {epochs}
 augment = {{ {augment} }}
 """
@@ -54,8 +54,9 @@ def trials_text(
     batch: int = 128,
     epochs: int = 1,
     dtype: str = "float32",
+    model: str = "cnn",
 ) -> str:
-    """Return the text of an experiment: trials of `cnn`, full augmentation, a pruner."""
+    """Return the text of an experiment: trials of a net, full augmentation, a pruner."""
     augment = ", ".join(f"{key} = {str(amount).lower()}" for key, amount in AUGMENT.items())
     return TRIALS.format(
         name=name,
@@ -66,6 +67,7 @@ def trials_text(
         epochs=epochs,
         dtype=dtype,
         augment=augment,
+        model=model,
     )
 
 
