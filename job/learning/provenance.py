@@ -99,8 +99,14 @@ def is_exact(machines: list[Machine]) -> bool:
 def layers(net) -> list[Layer]:
     """Return the name, type, output_shape and number of parameters of each layer of a net.
 
-    output_shape leaves out the batch. It is empty for a layer without exactly one known shape.
+    output_shape leaves out the batch. It is empty for a layer without exactly one known shape. Of a
+    net or base that answers for several views, its own layers are named, each once.
     """
+    own = {net.name, f"{net.name}_features"}
+    found = []
+    for layer in net.layers:
+        is_own = layer.name in own and hasattr(layer, "layers")
+        found += layer.layers[1:] if is_own else [layer]
     return [
         {
             "name": layer.name,
@@ -108,7 +114,7 @@ def layers(net) -> list[Layer]:
             "output_shape": _output_shape(layer),
             "parameters": int(layer.count_params()),
         }
-        for layer in net.layers
+        for layer in found
     ]
 
 

@@ -114,6 +114,7 @@ def _view(
         "run": run,
         "result": model.results.get(("final", 0)),
         "frozen": experiment.frozen(model.name),
+        "depths": experiment.depths(model.name),
         "fixed": {k: v for k, v in fixed.items() if k != "augment"},
         "augment": experiment.models[model.name].get("augment"),
         "augmented": model.augmentation is not None,

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from job.experiment.backbones import BACKBONES
+from job.learning import provenance
 from job.learning.backend import tf
 from job.learning.models import cnn, transfer
 from job.learning.train import predict
@@ -29,6 +30,9 @@ def test_the_mean_over_mirror_images(tmp_path):
     for both in (averaged(net, MIRROR), saved(averaged(net, MIRROR), tmp_path)):
         np.testing.assert_allclose(predict(both, IMAGES), expected, atol=1e-6)
     assert averaged(net, {"views": "none"}) is net
+    *shown, mean = provenance.layers(averaged(net, MIRROR))
+    assert shown == provenance.layers(net)
+    assert mean["type"] == "Average"
 
 
 def test_features_of_both_views(tmp_path):
