@@ -72,7 +72,7 @@ def test_muon_makes_updates_of_kernels_orthogonal():
     layers = [keras.Input((8, 8, 3)), keras.layers.Conv2D(16, 3), keras.layers.Flatten()]
     net = keras.Sequential([*layers, keras.layers.Dense(4)])
     kernel, bias, last, _ = net.trainable_variables
-    before = {v.path: np.array(v.value) for v in net.trainable_variables}
+    before = {v.path: np.array(v.numpy()) for v in net.trainable_variables}
     parameters = RECIPE | {"optimizer": "muon", "weight_decay": 0.0}
     optimizer = build_optimizer(with_implied(parameters), 10, net, 2)
     rng = np.random.default_rng(0)
@@ -80,7 +80,7 @@ def test_muon_makes_updates_of_kernels_orthogonal():
     optimizer.apply(gradients, net.trainable_variables)
 
     def update(variable) -> np.ndarray:
-        return (before[variable.path] - np.array(variable.value)) / RECIPE["learning_rate"]
+        return (before[variable.path] - variable.numpy()) / RECIPE["learning_rate"]
 
     sizes = np.linalg.svd(update(kernel).reshape(27, 16), compute_uv=False) / (0.2 * np.sqrt(27))
     assert 0.6 < sizes.min() < sizes.max() < 1.3
