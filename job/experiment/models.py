@@ -32,20 +32,23 @@ def read_models(tables: Any, shared: Table) -> dict[str, Table]:
         is_table(tables) and bool(tables),
         "`[models.<name>]` is missing: expected at least one of " + ", ".join(MODELS),
     )
-    _check_shared(shared, list(tables))
+    _check_shared(shared, tables)
     return {
         name: _read_model(name, expect_table(table, f"[models.{name}]"), shared)
         for name, table in tables.items()
     }
 
 
-def _check_shared(shared: Table, models: list[str]) -> None:
+def _check_shared(shared: Table, tables: Table) -> None:
     known = {key for kinds in (UNFROZEN, *MODELS.values()) for key in kinds}
+    had = {key for model in tables for key in MODELS.get(model, CUSTOM)}
+    if any(is_table(t) and t.get("unfreeze", shared.get("unfreeze")) for t in tables.values()):
+        had |= UNFROZEN.keys()
     for key in shared:
         expect(key in known, f"unknown key 'parameters.{key}'{nearest(key, known)}")
         expect(
-            any(key in MODELS.get(model, CUSTOM) for model in models),
-            f"parameters.{key}: none of the models {', '.join(models)} has it",
+            key in had,
+            f"parameters.{key}: none of the models {', '.join(tables)} has it",
         )
 
 

@@ -81,6 +81,13 @@ def test_defaults_search_learning_rate_and_batch_size(tmp_path):
     }
 
 
+def test_parameters_of_a_base_that_is_trained(tmp_path):
+    """What only a base with `unfreeze` has may stand in [parameters], for all such bases."""
+    text = THREE_TRIALS.replace("[models.cnn]", "[models.vgg16]\nunfreeze = 1")
+    experiment = load(write_experiment(tmp_path, text + "[parameters]\nbase_rate = 0.1\n"))
+    assert experiment.fixed("vgg16")["base_rate"] == 0.1
+
+
 def test_model_overrides_parameters(tmp_path):
     """[models.X] overrides [parameters]; a value is fixed, a list a choice, a table a range."""
     model = "epochs = 2\ndropout = [0.1, 0.2]\nlearning_rate = 0.5\n"
@@ -265,6 +272,27 @@ WRONG = [
         "[models.mobilenetv2]\nalpha = 0.4\n[models.cnn]",
         "models.mobilenetv2.alpha = 0.4: expected one of 0.35, 0.5, 0.75, 1.0, 1.3, 1.4",
     ),
+    (
+        CNN,
+        "[models.densenet121]\ndepths = 5\n[models.cnn]",
+        "models.densenet121.depths = 5: expected a whole number from 1 to 4",
+    ),
+    (
+        CNN,
+        "[models.vgg16]\nunfreeze = 2\ndepths = 2\n[models.cnn]",
+        "only a frozen base has depths: with unfreeze, its last map is trained",
+    ),
+    (
+        CNN,
+        "[models.vgg16]\nbase_rate = 0.1\n[models.cnn]",
+        "only a base with unfreeze is trained",
+    ),
+    (
+        CNN,
+        "[parameters]\nbase_rate = 0.1\n[models.vgg16]\n[models.cnn]",
+        "parameters.base_rate: none of the models vgg16, cnn has it",
+    ),
+    (EPOCHS, 'views = "mirrored"', "(did you mean 'mirror'?): expected one of none, mirror"),
     (EPOCHS, "augment = {flop = true}", "models.cnn.augment.flop (did you mean 'flip'?)"),
     (EPOCHS, "augment = {shift = 3}", "augment.shift = 3.0: expected a number from 0 to 0.9"),
     (CNN, "[folds]\ncount = 1\n[models.cnn]", "folds.count = 1: expected a whole number from 2"),
