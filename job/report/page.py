@@ -115,6 +115,7 @@ def _view(
         "result": model.results.get(("final", 0)),
         "frozen": experiment.frozen(model.name),
         "depths": experiment.depths(model.name),
+        "mirrored": "views" in fixed,
         "fixed": {k: v for k, v in fixed.items() if k != "augment"},
         "augment": experiment.models[model.name].get("augment"),
         "augmented": model.augmentation is not None,
