@@ -133,10 +133,12 @@ def main() -> None:
         for name, runs in futures.items():
             results = [run.result() for run in runs]
             accuracies = [accuracy for accuracy, _ in results]
-            error = statistics.stdev(accuracies) / math.sqrt(len(runs)) if len(runs) > 1 else 0.0
+            error = "unknown"
+            if len(runs) > 1:
+                error = f"{statistics.stdev(accuracies) / math.sqrt(len(runs)):.4f}"
             seconds = statistics.mean(seconds for _, seconds in results)
             measured[name] = {"model": ROWS[name][0], "table": ROWS[name][1], "runs": results}
-            row = f"{statistics.mean(accuracies):.4f} | {error:.4f} | {len(runs)} | {seconds:.0f}"
+            row = f"{statistics.mean(accuracies):.4f} | {error} | {len(runs)} | {seconds:.0f}"
             print(f"| {name} | {row} |", flush=True)
     (chosen.out / "defaults.json").write_text(json.dumps(measured, indent=1))
 
