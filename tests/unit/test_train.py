@@ -190,7 +190,7 @@ class World:
     ],
 )
 def test_stopped_at_every_step(build, stops):
-    """A training stopped after every step, and in a report, gives an undisturbed one's bits."""
+    """A training stopped after these steps, and in a report, gives an undisturbed one's bits."""
     calm = World(build).run()
     assert calm[-1] == STEPS
     world = World(build)
