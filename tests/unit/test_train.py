@@ -177,24 +177,15 @@ class World:
         return weights, curve, outcome.probabilities.tobytes(), outcome.value, outcome.step
 
 
-# Each stop traces a graph again, which takes seconds for a large recipe.
 @pytest.mark.parametrize(
-    ("build", "stops"),
-    [
-        (conv_net, range(1, STEPS)),
-        (bfloat16_net, (2, 5)),
-        (whitened_net, (2, 5)),
-        (head, range(1, STEPS)),
-        (head_by_another_recipe, range(1, STEPS)),
-        (stateful_net, range(1, STEPS)),
-    ],
+    "build", [conv_net, bfloat16_net, whitened_net, head, head_by_another_recipe, stateful_net]
 )
-def test_stopped_at_every_step(build, stops):
-    """A training stopped after these steps, and in a report, gives an undisturbed one's bits."""
+def test_stopped_at_every_step(build):
+    """A training stopped after every step, and in a report, gives an undisturbed one's bits."""
     calm = World(build).run()
     assert calm[-1] == STEPS
     world = World(build)
-    for step in stops:
+    for step in range(1, STEPS):
         assert world.run(stop_at=step) is None
         assert checkpoint.unpack(world.bundle)[1]["step"] == step
     assert world.run(stop_at=STEPS, stop_in_report=True) is None
