@@ -44,6 +44,7 @@ class Variable:
 class Net:
     """A linear classifier of images: what `job` asks of a Keras model."""
 
+    name = "linear"
     layers = ()
 
     def __init__(self, input_shape: tuple[int, ...], classes: int):
