@@ -26,7 +26,8 @@ def expected_s(registered: Registered, rows: Sequence[Mapping[str, Any]]) -> dic
     shares = {"fold": 1 - 1 / experiment.folds.count, "final": 1.0}
     for row in rows:
         if row["stage"] == "trial" and row["complete_s"] is not None:
-            whole_s = row["complete_s"] / (1 - data.validation / data.train)
+            # The repeats of a trial leave out different images.
+            whole_s = row["complete_s"] / (experiment.repeats - data.validation / data.train)
             for stage, share in shares.items():
                 expected.setdefault((stage, row["model"]), whole_s * share)
     return expected
@@ -120,7 +121,7 @@ def _images_per_step(registered: Registered, row: Mapping[str, Any]) -> float:
     experiment = registered.experiment
     images = registered.data.train
     if row["stage"] == "trial":
-        images -= registered.data.validation
+        images -= registered.data.validation / experiment.repeats
     elif row["stage"] == "fold":
         images -= images / experiment.folds.count
     batch = int(row["batch_size"] or experiment.fixed(row["model"]).get("batch_size", 0))

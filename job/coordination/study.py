@@ -248,7 +248,7 @@ def rule(experiment: Experiment, key: Key, epoch: int) -> dict[str, Any]:
     unjudged = {"pruner": None, "bracket": None, "sign": experiment.sign}
     pruner = experiment.search.pruner
     least = experiment.search.min_epochs
-    epochs = experiment.models[key.model]["epochs"]
+    epochs = experiment.epochs("trial", key.model)
     done = epoch + 1
     if key.stage != "trial" or done >= epochs:
         return unjudged

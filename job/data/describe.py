@@ -141,11 +141,17 @@ def uncertain(validation: int, experiment: Experiment) -> list[str]:
     lead = error * NormalDist().inv_cdf((trials - 0.375) / (trials + 0.25)) if trials > 1 else 0.0
     if lead <= CHANCE:
         return []
+    most = experiment.most_repeats
+    more = "only more images, or fewer trials, can change that"
+    if experiment.repeats < most:
+        more = (
+            "with a larger data.validation, or search.repeats up to"
+            f" {most}, the search can tell more trials apart"
+        )
     return [
         f"{validation:,} validation images: the standard error of an accuracy is up to"
         f" {100 * error:.1f} points, and the best of {trials} equal trials leads by up to"
-        f" {100 * lead:.1f} points by chance; with a larger data.validation the search can tell"
-        " more trials apart"
+        f" {100 * lead:.1f} points by chance; {more}"
     ]
 
 

@@ -3,6 +3,8 @@
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Self
 
 import numpy as np
 
@@ -30,14 +32,22 @@ class Related:
 class Splits:
     """The splits of a training part."""
 
-    validation: np.ndarray  # bool [n]
+    # bool [repeats, n]: whether a repeat of a trial leaves a row out; at most one of them does.
+    validation: np.ndarray
     folds: np.ndarray  # int64 [n], the fold that a row is left out in
+
+    @classmethod
+    def read(cls, file: Path | BinaryIO) -> Self:
+        """Return the splits of .npz bytes."""
+        with np.load(file, allow_pickle=False) as arrays:
+            return cls(np.atleast_2d(arrays["validation"]), arrays["folds"])
 
     @property
     def content(self) -> bytes:
-        """The splits as .npz bytes."""
+        """The splits as .npz bytes; those of one repeat are the bytes of the first versions."""
         buffer = io.BytesIO()
-        np.savez_compressed(buffer, validation=self.validation, folds=self.folds)
+        validation = self.validation if len(self.validation) > 1 else self.validation[0]
+        np.savez_compressed(buffer, validation=validation, folds=self.folds)
         return buffer.getvalue()
 
 
@@ -134,14 +144,36 @@ def make_splits(
     Raises:
         errors.Invalid: a class is too small.
     """
-    data = experiment.data
-    is_named = bool(data.groups)
-    n = round(data.validation * len(labels))
-    what = f"data.validation = {data.validation}"
-    seed = derive(experiment.seed, "validation")
-    validation = np.zeros(len(labels), bool)
-    validation[splits.take(labels, groups, n, seed, what, classes, is_named, test)] = True
+    is_named = bool(experiment.data.groups)
     count = experiment.folds.count
+    validation = _validation(experiment, classes, labels, groups, test)
     seed = derive(experiment.seed, "folds")
     folds = splits.folds(labels, groups, count, seed, classes, is_named, test)
     return Splits(validation, folds)
+
+
+def _validation(
+    experiment: Experiment,
+    classes: Sequence[str],
+    labels: np.ndarray,
+    groups: np.ndarray,
+    test: np.ndarray | None,
+) -> np.ndarray:
+    """Return the validation parts, one after the other taken from what the earlier ones left."""
+    data = experiment.data
+    repeats = experiment.repeats
+    parts = np.zeros((repeats, len(labels)), bool)
+    for repeat in range(repeats):
+        rest = np.flatnonzero(~parts.any(axis=0))
+        # Whole groups have made the earlier parts larger or smaller than asked for.
+        taken = len(labels) - len(rest)
+        n = max(round(data.validation * (repeat + 1) * len(labels)) - taken, 1)
+        what = f"data.validation = {data.validation}"
+        seed = derive(experiment.seed, "validation")
+        if repeat:
+            what += f", part {repeat + 1} of search.repeats = {repeats}"
+            seed = derive(experiment.seed, "validation", repeat)
+        named = bool(data.groups)
+        chosen = splits.take(labels[rest], groups[rest], n, seed, what, classes, named, test)
+        parts[repeat, rest[chosen]] = True
+    return parts

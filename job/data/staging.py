@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 
 from job.data.dataset import Part, Source, groups_of
-from job.data.parts import Related, relate
+from job.data.parts import Related, Splits, relate
 from job.data.staged import put_whole
 from job.errors import Invalid, Missing
 from job.experiment.kinds import Table
@@ -207,17 +207,10 @@ def open_test_part(
     return images, labels, _open(cache, data, paths.TEST_COPIES)
 
 
-def frozen_splits(cache: Cache, entry: dict) -> tuple[np.ndarray, np.ndarray]:
-    """Return the splits that `prepare` froze.
-
-    Returns:
-        validation (bool [n]) and fold (int64 [n]) of each row of the training part.
-    """
-    with (
-        needed(STAGED_AGAIN),
-        np.load(cache.file(entry["key"], entry["sha256"]), allow_pickle=False) as file,
-    ):
-        return file["validation"], file["folds"]
+def frozen_splits(cache: Cache, entry: dict) -> Splits:
+    """Return the splits of the training part that `prepare` froze."""
+    with needed(STAGED_AGAIN):
+        return Splits.read(cache.file(entry["key"], entry["sha256"]))
 
 
 def _open(cache: Cache, data: Manifest, name: str) -> np.ndarray:

@@ -27,12 +27,21 @@ def refuse_contradictions(experiment: Experiment) -> None:
             f" its brackets need at least {HYPERBAND_MIN_TRIALS} trials;"
             ' raise trials or use "median"',
         )
+    most = experiment.most_repeats
+    expect(
+        experiment.repeats <= most,
+        f"search.repeats = {experiment.repeats}"
+        f" with data.validation = {experiment.data.validation:g}:"
+        f" each repeat leaves out other images, which is possible {most} times;"
+        f" lower repeats, or data.validation to {100 // experiment.repeats / 100}",
+    )
     for model, parameters in experiment.models.items():
-        epochs = parameters["epochs"]
+        epochs = experiment.epochs("trial", model)
+        times = f" times search.repeats = {experiment.repeats}" if experiment.repeats > 1 else ""
         expect(
             search.pruner == "none" or search.min_epochs <= epochs,
             f"search.min_epochs = {search.min_epochs}"
-            f" is more than models.{model}.epochs = {epochs}",
+            f" is more than models.{model}.epochs = {parameters['epochs']}{times}",
         )
 
 

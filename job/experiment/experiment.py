@@ -3,6 +3,7 @@
 
 import hashlib
 import json
+import math
 from dataclasses import dataclass, field
 from typing import Any, TypeGuard
 
@@ -19,6 +20,7 @@ METRICS = {
     "log_loss": "minimize",
 }
 TPE_STARTUP_TRIALS = 10
+TOLERANCE = 1e-9  # of 1 / 0.1 and the like
 # How an experiment computes. A number never changes its meaning: old experiments keep their bits.
 METHODS = {
     1: "the computation of the first versions, without the changes of method 2",
@@ -102,6 +104,22 @@ class Experiment:
     def sign(self) -> int:
         """1 if a larger metric is better, else -1."""
         return 1 if self.direction == "maximize" else -1
+
+    @property
+    def repeats(self) -> int:
+        """How many trainings a trial has, each with another validation part."""
+        return self.search.repeats or 1
+
+    @property
+    def most_repeats(self) -> int:
+        """How many validation parts fit into the training part without a common image."""
+        return math.floor(1 / self.data.validation + TOLERANCE)
+
+    def epochs(self, stage: str, model: str) -> int:
+        """Return how many epochs a task trains for: a trial, those of all its repeats together."""
+        if stage == "features":
+            return 0
+        return self.models[model]["epochs"] * (self.repeats if stage == "trial" else 1)
 
     def depths(self, model: str) -> int:
         """Return how many depths of a model's frozen base its features come from."""

@@ -101,6 +101,15 @@ SECTIONS: dict[str, dict[str, Kind]] = {
             str, "none", "what ends weak trials early", options=("none", "median", "hyperband")
         ),
         "min_epochs": Kind(int, 1, "epochs before a trial is judged", low=1, high=100_000),
+        "repeats": Kind(
+            int,
+            None,
+            "trainings per trial, each scored on another validation part, all together as one;"
+            " without it, 1",
+            low=1,
+            high=100,
+            implied=1,
+        ),
     },
     "features": {
         "shards": Kind(int, 1, "tasks of the features stage, per model", low=1, high=10_000)

@@ -42,6 +42,7 @@ class Search:
         sampler: `tpe` or `random`.
         pruner: `none`, `median` or `hyperband`.
         min_epochs: epochs that every trial trains before it can be pruned, at least 1.
+        repeats: trainings per trial, each with another validation part; None for one.
     """
 
     trials: int
@@ -49,6 +50,7 @@ class Search:
     sampler: str
     pruner: str
     min_epochs: int
+    repeats: int | None
 
 
 @dataclass(frozen=True)

@@ -146,10 +146,11 @@ def _read_section(section: str, table: Any) -> Table:
             kind.default is not ... or key in values,
             f"`{prefix}{key}` is missing: expected {kind.expected()}",
         )
-    return {
+    checked = {
         key: kind.check(values[key], prefix + key) if key in values else kind.default
         for key, kind in kinds.items()
     }
+    return {key: None if v == kinds[key].implied else v for key, v in checked.items()}
 
 
 def _read_reference(row: Any, i: int, models: dict[str, Table]) -> Table:

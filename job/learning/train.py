@@ -60,8 +60,14 @@ class _State:
 def set_up(threads: int) -> None:
     """Set the number of intra-op threads, which changes the bits; call before any operation."""
     tf.config.threading.set_intra_op_parallelism_threads(threads)
+    tf.get_logger().addFilter(_is_unexpected)
     for device in tf.config.list_physical_devices("GPU"):
         tf.config.experimental.set_memory_growth(device, True)
+
+
+def _is_unexpected(record: logging.LogRecord) -> bool:
+    """Return whether we do not expect a note of TensorFlow: each repeat has a net to trace."""
+    return "triggered tf.function retracing" not in str(record.msg)
 
 
 def out_of_memory(exc: Exception) -> bool:

@@ -38,7 +38,7 @@ def costs(experiment: Experiment, model: str, train: int, measured: dict[str, An
     features_s = train / measured["predict_batch"] * measured["features_s"]
     trial = epoch(train - validation, validation)
     seconds = epochs * (
-        experiment.search.trials * max(trial.values())
+        experiment.search.trials * experiment.repeats * max(trial.values())
         + folds * max(epoch(train - fold, fold).values())
         + experiment.final.seeds * max(epoch(train, 0).values())
     )

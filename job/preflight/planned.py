@@ -183,7 +183,7 @@ def _describe(
     frozen = experiment.frozen(model)
     features = f", the features take {cost['features_s']:.2g} s once" if frozen else ""
     trials = experiment.search.trials
-    epochs = experiment.models[model]["epochs"]
+    epochs = experiment.epochs("trial", model)
     folds = experiment.folds.count
     finals = experiment.final.seeds
     return (

@@ -54,9 +54,10 @@ class Contents:
 
         Equal pixels or data.groups make a group.
         """
-        validation, folds, _ = self.arrays.splits()
+        splits = self.arrays.splits
         groups = self.arrays.array(paths.TRAIN_GROUPS)
-        for name, side in (("the validation part", validation), ("the folds", folds)):
+        sides = [("the validation part", part) for part in splits.validation]
+        for name, side in (*sides, ("the folds", splits.folds)):
             sides = np.unique(np.stack([groups, side]), axis=1)[0]
             torn = len(sides) - len(np.unique(groups))
             if torn:

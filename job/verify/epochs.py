@@ -26,7 +26,7 @@ def every_epoch_once(recorded: Recorded) -> Iterator[str]:
 
 
 def _epochs(recorded: Recorded, task: Task) -> Iterator[str]:
-    due = 0 if task.key.stage == "features" else recorded.parameters(task)["epochs"]
+    due = recorded.experiment.epochs(task.key.stage, task.key.model)
     yield from _count(task, due)
     yield from _pruning(task)
     yield from _value(task)

@@ -38,7 +38,7 @@ class Predictions:
         if task.key.stage == "fold" and task.row.state == "complete":
             self.left_out[task.key.model][task.key.index] = rows
         yield from self._scores(task, labels, probabilities)
-        yield from self._steps(task, len(rows))
+        yield from self._steps(task)
 
     def _test_part(self, labels: np.ndarray, rows: np.ndarray) -> Iterator[str]:
         """Check the counts only: the test part stays closed."""
@@ -50,12 +50,23 @@ class Predictions:
         yield from _rows(rows, expected)
 
     def _training_part(self, task: Task, labels: np.ndarray, rows: np.ndarray) -> Iterator[str]:
-        validation, folds, staged_labels = self.arrays.splits()
-        left_out = validation if task.key.stage == "trial" else folds == task.key.index
-        expected = np.flatnonzero(left_out)
-        if not np.array_equal(labels, staged_labels[rows]):
+        expected = np.concatenate(self._left_out(task))
+        if not np.array_equal(labels, self.arrays.labels[rows]):
             yield "has labels that differ from the staged ones of its rows"
         yield from _rows(rows, expected)
+
+    def _left_out(self, task: Task) -> list[np.ndarray]:
+        """Return the rows that each training of a task left out; a trial has one per repeat.
+
+        A pruned trial has begun only the first ones.
+        """
+        if task.key.stage == "final":
+            return [np.array([], np.int64)]
+        splits = self.arrays.splits
+        if task.key.stage == "fold":
+            return [np.flatnonzero(splits.folds == task.key.index)]
+        begun = math.ceil(len(task.epochs["epoch"]) / self.recorded.parameters(task)["epochs"])
+        return [np.flatnonzero(part) for part in splits.validation[: max(begun, 1)]]
 
     def _scores(self, task: Task, labels: np.ndarray, probabilities: np.ndarray) -> Iterator[str]:
         """Check the metrics and the value of a task against its predictions."""
@@ -76,16 +87,20 @@ class Predictions:
         if not _is_close(score, value):
             yield f"gives the value {score:.6g}, but {value:.6g} is stored"
 
-    def _steps(self, task: Task, predicted: int) -> Iterator[str]:
+    def _steps(self, task: Task) -> Iterator[str]:
         """Check the progress of a task against its number of training images."""
-        batch_size = self.recorded.parameters(task)["batch_size"]
+        parameters = self.recorded.parameters(task)
         epochs = len(task.epochs["epoch"])
-        left_out = 0 if task.key.stage == "final" else predicted
-        trained = self.recorded.registered.data.train - left_out
-        steps = math.ceil(trained / batch_size) * epochs
+        left = epochs
+        steps = 0
+        for rows in self._left_out(task):
+            trained = self.recorded.registered.data.train - len(rows)
+            own = min(left, parameters["epochs"])
+            steps += math.ceil(trained / parameters["batch_size"]) * own
+            left -= own
         if task.row.progress != steps:
             yield (
-                f"comes from {trained} training images in {epochs} epochs, or {steps} steps,"
+                f"has {epochs} epochs, or {steps} steps on its training images,"
                 f" but the task is at step {task.row.progress}"
             )
 

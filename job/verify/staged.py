@@ -1,9 +1,11 @@
 """The staged arrays of one experiment, each read once and checked by its hash."""
 
 import io
+from functools import cached_property
 
 import numpy as np
 
+from job.data.parts import Splits
 from job.learning import provenance
 from job.learning.checkpoint import Damaged
 from job.storage import paths
@@ -14,24 +16,23 @@ from job.verify.collect import Recorded
 class StagedArrays:
     """The arrays of the training part, and the groups of both parts.
 
-    All methods raise Missing for an absent object and Damaged for one with another hash.
+    All of them raise Missing for an absent object and Damaged for one with another hash.
     """
 
     def __init__(self, store: Store, recorded: Recorded):
         self.store = store
         self.registered = recorded.registered
-        self._splits: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
 
-    def splits(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return validation (bool [n]), folds (int64 [n]) and labels (int64 [n]), n images."""
-        if self._splits is None:
-            entry = self.registered.splits
-            content = self._read(entry["key"], entry["sha256"])
-            with np.load(io.BytesIO(content), allow_pickle=False) as file:
-                validation = file["validation"]
-                folds = file["folds"]
-            self._splits = validation, folds, self.array(paths.TRAIN_LABELS)
-        return self._splits
+    @cached_property
+    def splits(self) -> Splits:
+        """The splits of the training part."""
+        entry = self.registered.splits
+        return Splits.read(io.BytesIO(self._read(entry["key"], entry["sha256"])))
+
+    @cached_property
+    def labels(self) -> np.ndarray:
+        """The labels of the training part, int64 [n]."""
+        return self.array(paths.TRAIN_LABELS)
 
     def array(self, name: str) -> np.ndarray:
         """Return a staged array by its file name."""

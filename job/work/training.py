@@ -5,7 +5,7 @@ Imports TensorFlow. `stages` trains an attempt with it, `replay` a decided task.
 
 import logging
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +21,7 @@ from job.learning.backend import keras, tf
 from job.learning.checkpoint import Damaged, Snapshot
 from job.learning.models import transfer
 from job.learning.models.build import adapt, build, build_base
+from job.learning.repeats import train_repeats
 from job.learning.train import (
     PREDICT_BATCH,
     Examples,
@@ -31,6 +32,7 @@ from job.learning.train import (
     train,
 )
 from job.learning.views import averaged
+from job.randomness import derive
 from job.sentences import first_line
 from job.storage import paths
 from job.work import artifacts
@@ -86,16 +88,36 @@ def learn(assignment: Assignment, hooks: Hooks) -> Learned:
     with assignment.clock("stage"):
         inputs = _inputs(assignment)
         labels = np.asarray(staging.training_part(assignment.cache, assignment.registered.data)[1])
-        rows, scored = _rows(assignment, len(labels))
-    with assignment.clock("build"), _memory_decides(assignment):
-        net = _net(assignment, inputs.shape[1:])
-    training = Examples(inputs, labels, rows)
-    validation = None if scored is None else Examples(inputs, labels, scored)
+        left_out = _left_out(assignment)
+    trainings = _Trainings(assignment, inputs, labels, left_out)
     hooks = replace(hooks, evaluating=lambda: assignment.clock("evaluate"))
-    assignment.begin()
-    with assignment.clock("train"), _memory_decides(assignment):
-        outcome = _train(assignment, net, training, validation, hooks)
-    return Learned(net, outcome, _scored(validation, outcome))
+    of_left_out = [labels[rows] for rows in left_out]
+
+    def train_from(snapshot: Snapshot | None) -> Outcome:
+        return train_repeats(trainings.train, of_left_out, hooks, snapshot)
+
+    outcome = _resume(train_from, assignment.snapshots())
+    return Learned(trainings.net, outcome, _scored(labels, left_out, outcome))
+
+
+def _resume(
+    train_from: Callable[[Snapshot | None], Outcome], snapshots: Iterator[Snapshot]
+) -> Outcome:
+    """Train from the newest whole checkpoint, or from the start."""
+    for snapshot in snapshots:
+        try:
+            return train_from(snapshot)
+        except Damaged as exc:
+            log.warning("a checkpoint is skipped: %s", exc)
+    return train_from(None)
+
+
+def _scored(labels: np.ndarray, left_out: list[np.ndarray], outcome: Outcome) -> Scored | None:
+    """Return what was scored; a trial that was pruned has not begun its last repeats."""
+    if outcome.probabilities is None:
+        return None
+    rows = np.concatenate(left_out)[: len(outcome.probabilities)]
+    return Scored(rows, labels[rows], outcome.probabilities)
 
 
 @contextmanager
@@ -110,60 +132,71 @@ def _memory_decides(assignment: Assignment) -> Iterator[None]:
         raise Infeasible(f"{OUT_OF_MEMORY} with batches of {batch}: {first_line(exc)}") from exc
 
 
-def _scored(validation: Examples | None, outcome: Outcome) -> Scored | None:
-    if validation is None or outcome.probabilities is None:
-        return None
-    rows = validation.rows
-    return Scored(rows, validation.labels[rows], outcome.probabilities)
+class _Trainings:
+    """The trainings of one task: one, or as many as a trial has repeats.
 
+    Attributes:
+        net: of the training that began last.
+    """
 
-def _net(assignment: Assignment, input_shape: tuple[int, ...]) -> keras.Model:
-    """Return this task's net with its initial weights."""
-    experiment = assignment.experiment
-    model = assignment.key.model
-    keras.utils.set_random_seed(assignment.seed)
-    weights = None if experiment.frozen(model) else _weights(assignment)
-    classes = len(assignment.registered.data.classes)
-    return build(experiment, model, assignment.parameters, input_shape, classes, weights)
+    net: keras.Model
 
+    def __init__(
+        self,
+        assignment: Assignment,
+        inputs: np.ndarray,
+        labels: np.ndarray,
+        left_out: list[np.ndarray],
+    ):
+        self.assignment = assignment
+        self.inputs = inputs
+        self.labels = labels
+        self.left_out = left_out
 
-def _train(
-    assignment: Assignment,
-    net: keras.Model,
-    training: Examples,
-    validation: Examples | None,
-    hooks: Hooks,
-) -> Outcome:
-    """Train from the newest whole checkpoint, or from the start."""
-    fixed = (
-        transfer.fixed_variables(net)
-        if assignment.key.model in assignment.registered.weights
-        else ()
-    )
-    compiled = kernels.should_compile(_expected_steps(assignment, len(training)), net)
+    def train(self, number: int, hooks: Hooks, snapshot: Snapshot | None) -> Outcome:
+        """Train one of them on all rows that it does not leave out, perhaps from a snapshot."""
+        assignment = self.assignment
+        seed = derive(assignment.seed, "repeat", number) if number else assignment.seed
+        rows = np.setdiff1d(np.arange(len(self.labels)), self.left_out[number])
+        training = Examples(self.inputs, self.labels, rows)
+        validation = None
+        if len(self.left_out[number]):
+            validation = replace(training, rows=self.left_out[number])
+        with assignment.clock("build"), _memory_decides(assignment):
+            if number:
+                keras.utils.clear_session()  # of the training before
+            self.net = self._build(seed)
+        assignment.begin()
+        with assignment.clock("train"), _memory_decides(assignment):
+            if snapshot is None:
+                adapt(assignment.key.model, self.net, training, seed)
+            return train(
+                self.net,
+                assignment.parameters,
+                training,
+                validation,
+                seed,
+                hooks,
+                snapshot,
+                self._fixed(),
+                kernels.should_compile(_expected_steps(assignment, len(training)), self.net),
+                method=assignment.experiment.method,
+            )
 
-    def train_from(snapshot: Snapshot | None) -> Outcome:
-        if snapshot is None:
-            adapt(assignment.key.model, net, training, assignment.seed)
-        return train(
-            net,
-            assignment.parameters,
-            training,
-            validation,
-            assignment.seed,
-            hooks,
-            snapshot,
-            fixed,
-            compiled,
-            method=assignment.experiment.method,
-        )
+    def _build(self, seed: int) -> keras.Model:
+        """Return a net with its initial weights."""
+        assignment = self.assignment
+        model = assignment.key.model
+        keras.utils.set_random_seed(seed)
+        weights = None if assignment.experiment.frozen(model) else _weights(assignment)
+        classes = len(assignment.registered.data.classes)
+        shape = self.inputs.shape[1:]
+        return build(assignment.experiment, model, assignment.parameters, shape, classes, weights)
 
-    for snapshot in assignment.snapshots():
-        try:
-            return train_from(snapshot)
-        except Damaged as exc:
-            log.warning("a checkpoint is skipped: %s", exc)
-    return train_from(None)
+    def _fixed(self) -> Sequence[keras.Variable]:
+        """Return the variables that no step changes."""
+        is_pretrained = self.assignment.key.model in self.assignment.registered.weights
+        return transfer.fixed_variables(self.net) if is_pretrained else ()
 
 
 def _expected_steps(assignment: Assignment, images: int) -> int:
@@ -223,15 +256,17 @@ def scorer(assignment: Assignment) -> Callable[[np.ndarray, np.ndarray], float]:
     return score
 
 
-def _rows(assignment: Assignment, n: int) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return the rows this task trains on, and those it is scored on: int64."""
+def _left_out(assignment: Assignment) -> list[np.ndarray]:
+    """Return the rows that each training of this task leaves out and is scored on, int64.
+
+    A final leaves none out; a trial has a training per repeat.
+    """
     if assignment.key.stage == "final":
-        return np.arange(n), None
-    splits = assignment.registered.splits
-    validation, folds = staging.frozen_splits(assignment.cache, splits)
-    is_trial = assignment.key.stage == "trial"
-    scored = validation if is_trial else folds == assignment.key.index
-    return np.flatnonzero(~scored), np.flatnonzero(scored)
+        return [np.array([], np.int64)]
+    splits = staging.frozen_splits(assignment.cache, assignment.registered.splits)
+    if assignment.key.stage == "fold":
+        return [np.flatnonzero(splits.folds == assignment.key.index)]
+    return [np.flatnonzero(part) for part in splits.validation]
 
 
 def _inputs(assignment: Assignment) -> np.ndarray:

@@ -62,6 +62,7 @@ train = 800
 test = 200
 [search]
 trials = 7
+repeats = 2
 pruner = "median"
 enqueue = [
   { learning_rate = 0.02 },
@@ -310,7 +311,7 @@ def test_other_mistakes_are_found(copy, store, name, change, sentence):
     "change, sentence",
     [
         (lambda lines: [lines[0], lines[1].replace("0,", "0,9", 1), *lines[2:]], "says loss 9"),
-        (lambda lines: lines[:-1], "has 2 epochs, but the database has 3"),
+        (lambda lines: lines[:-1], "has 5 epochs, but the database has 6"),
         (
             lambda lines: [line.rpartition(",")[0] for line in lines],
             "says value None in epoch 0, but the database says 0.",

@@ -46,6 +46,7 @@ learning_rate = 0.01
 
 # For a trial of LONG, with nine steps per epoch: long enough to be ended six times.
 EPOCHS = 75
+REPEATS = 3
 
 LONG = f"""
 name = "long"
@@ -56,13 +57,14 @@ source = "images.npz"
 [search]
 trials = 3
 sampler = "random"
+repeats = {REPEATS}
 [folds]
 count = 2
 [parameters]
 learning_rate = {{ low = 1e-3, high = 1e-2, log = true }}
 batch_size = 8
 [models.cnn]
-epochs = {EPOCHS}
+epochs = {EPOCHS // REPEATS}
 blocks = 1
 width = 4
 units = 8

@@ -121,7 +121,7 @@ ROWS = {
     ),
     "a complete trial that was to end": (
         f"update epoch set pruned = true where {TRIAL_3} and epoch = 1",
-        {"epochs": "cnn trial 3 is complete, but epoch 1 of 3 is marked as its last"},
+        {"epochs": "cnn trial 3 is complete, but epoch 1 of 6 is marked as its last"},
     ),
     "another value": (
         "update task set value = 0.001 where (stage, index) = ('trial', 5)",

@@ -9,9 +9,9 @@ from job.data.describe import uncertain
 from job.experiment.specification import parse
 
 
-def experiment(trials: int):
+def experiment(trials: int, repeats: int = 1):
     """Return an experiment of so many trials."""
-    search = {"trials": trials, "pruner": "none"}
+    search = {"trials": trials, "repeats": repeats, "pruner": "none"}
     models = {"cnn": {"epochs": 1}}
     return parse({"name": "e", "data": {"source": "digits"}, "search": search, "models": models})
 
@@ -31,3 +31,11 @@ def test_the_lead_of_the_best_by_chance(validation, trials):
 def test_enough_images_get_no_note(validation, trials):
     """Nothing is said where chance decides little, or where there is nothing to compare."""
     assert uncertain(validation, experiment(trials)) == []
+
+
+def test_advice_that_can_be_followed():
+    """Five parts of a fifth are all images: more repeats cannot help then."""
+    (note,) = uncertain(60, experiment(4, repeats=3))
+    assert "or search.repeats up to 5" in note
+    (note,) = uncertain(100, experiment(4, repeats=5))
+    assert note.endswith("by chance; only more images, or fewer trials, can change that")

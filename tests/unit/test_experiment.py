@@ -72,6 +72,16 @@ def test_a_file_follows_the_newest_method_unless_it_says_another():
         parse(tree | {"method": 4})
 
 
+def test_one_repeat_is_none():
+    """An experiment that says `repeats = 1` is the one that does not say it."""
+    tree = json.loads(FIRST) | {"method": 1}
+    tree["search"]["repeats"] = 1
+    assert parse(tree).fingerprint == FINGERPRINT
+    tree["search"]["repeats"] = 2
+    assert parse(tree).fingerprint != FINGERPRINT
+    assert from_stored(parse(tree).spec).repeats == 2
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_a_recipe_says_the_method(method):
     """The file that a report prints makes the same experiment, whatever its method.

@@ -109,6 +109,7 @@ def test_held_out_part_and_splits_share_no_group():
     tree = {
         "name": "x",
         "data": {"source": "x", "groups": "g.csv"},
+        "search": {"repeats": 3},
         "folds": {"count": 3},
         "models": {"cnn": {}},
     }
@@ -121,7 +122,10 @@ def test_held_out_part_and_splits_share_no_group():
     assert len(np.intersect1d(related.train, related.test)) == 0
     assert not related.copies.any()
     made = parts.make_splits(experiment, source.classes, train.labels, related.train)
-    assert most_sides(train.groups, made.validation) == most_sides(train.groups, made.folds) == 1
+    for side in (*made.validation, made.folds):
+        assert most_sides(train.groups, side) == 1
+    assert made.validation.sum(axis=0).max() == 1
+    assert made.validation.sum(axis=1) == pytest.approx(0.2 * len(train.labels), abs=25)
     other = Source("x", tuple("abcd"), Part(pixels, labels, np.roll(groups, 1)), None, {})
     ids = {staging.stage(s, *parts.cut(s, experiment)).manifest.id for s in (source, other)}
     assert len(ids) == 2  # other groups are other data

@@ -314,6 +314,17 @@ WRONG = [
     ),
     (
         TRIALS,
+        'trials = 3\npruner = "median"\nmin_epochs = 7\nrepeats = 3',
+        "search.min_epochs = 7 is more than models.cnn.epochs = 2 times search.repeats = 3",
+    ),
+    (
+        TRIALS,
+        "trials = 3\nrepeats = 6",
+        "search.repeats = 6 with data.validation = 0.2: each repeat leaves out other images,"
+        " which is possible 5 times; lower repeats, or data.validation to 0.16",
+    ),
+    (
+        TRIALS,
         "trials = 3\nenqueue = [{learning_rate = 5}]",
         "search.enqueue[0].learning_rate = 5: outside the search space of cnn",
     ),

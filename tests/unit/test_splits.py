@@ -1,10 +1,13 @@
 """Splits: stratified, deterministic, equal images on one side."""
 
+import io
+
 import numpy as np
 import pytest
 
-from job.data import splits
+from job.data import parts, splits
 from job.errors import Invalid
+from job.experiment.specification import parse
 
 LABELS = np.repeat(np.arange(4), 50)
 ALONE = np.arange(200)
@@ -41,6 +44,42 @@ def test_equal_pixels_are_one_group():
     images[1, 0, 0, 0] = 1
     groups = splits.image_groups(images)
     assert groups[0] == groups[2] != groups[1]
+
+
+def validation_of(repeats: int, validation: float, n: int) -> np.ndarray:
+    """Return the validation parts of an experiment on n images of 4 classes."""
+    tree = {
+        "name": "x",
+        "data": {"source": "x", "validation": validation},
+        "search": {"repeats": repeats},
+        "models": {"cnn": {}},
+    }
+    labels = np.arange(n) % 4
+    return parts.make_splits(parse(tree), "abcd", labels, np.arange(n)).validation
+
+
+@pytest.mark.parametrize(
+    ("repeats", "validation", "n"), [(5, 0.2, 203), (3, 0.3, 90), (2, 0.5, 40)]
+)
+def test_each_repeat_leaves_out_other_images(repeats, validation, n):
+    """The parts are disjoint and stratified, of one size, and the first is that of one repeat."""
+    made = validation_of(repeats, validation, n)
+    assert made.sum(axis=0).max() == 1
+    for part in made:
+        assert part.sum() == pytest.approx(validation * n, abs=1)
+        counts = np.bincount(np.flatnonzero(part) % 4, minlength=4)
+        assert counts == pytest.approx(np.full(4, validation * n / 4), abs=1.5)
+    assert (made[:1] == validation_of(1, validation, n)).all()
+
+
+def test_splits_are_read_as_they_were_written():
+    """Those of one repeat have one dimension less in their file, as the first versions wrote it."""
+    for repeats, shape in ((1, (40,)), (2, (2, 40))):
+        validation = validation_of(repeats, 0.2, 40)
+        made = parts.Splits(validation, np.arange(40) % 2)
+        with np.load(io.BytesIO(made.content)) as file:
+            assert file["validation"].shape == shape
+        assert (parts.Splits.read(io.BytesIO(made.content)).validation == validation).all()
 
 
 def test_too_few_images():

@@ -1,0 +1,135 @@
+"""The repeats of a trial: trainings one after the other, scored as one on all they leave out."""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from job.learning.checkpoint import Snapshot
+from job.learning.interface import Hooks, Outcome, metrics_of
+
+# Train one repeat by its number from 0, with hooks of its own, perhaps from a snapshot of it.
+Train = Callable[[int, Hooks, Snapshot | None], Outcome]
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class _Earlier:
+    """The repeats before the current one.
+
+    Attributes:
+        history: their epochs, counted through.
+        step: how many steps they trained.
+        probabilities: of the rows each one left out, float32 [n, k].
+    """
+
+    history: list[dict] = field(default_factory=list)
+    step: int = 0
+    probabilities: list[np.ndarray] = field(default_factory=list)
+
+    def and_then(self, outcome: Outcome) -> "_Earlier":
+        """Return these repeats and one more."""
+        if outcome.probabilities is None:
+            raise ValueError("a repeat has to be scored")
+        return _Earlier(
+            [*self.history, *self._counted_on(outcome.history)],
+            self.step + outcome.step,
+            [*self.probabilities, outcome.probabilities],
+        )
+
+    def _counted_on(self, history: list[dict]) -> list[dict]:
+        return [row | {"epoch": row["epoch"] + len(self.history)} for row in history]
+
+    def snapshot(self, own: Snapshot) -> Snapshot:
+        """Return a snapshot of the current repeat with the earlier ones."""
+        if not self.probabilities:
+            return own
+        arrays, state = own
+        earlier = {
+            "history": self.history,
+            "step": self.step,
+            "repeats": len(self.probabilities),
+        }
+        step = state["step"] + self.step
+        return [*arrays, *self.probabilities], {**state, "step": step, "earlier": earlier}
+
+
+def _split(snapshot: Snapshot | None) -> tuple[_Earlier, Snapshot | None]:
+    """Return what `_Earlier.snapshot` joined."""
+    if snapshot is None or "earlier" not in snapshot[1]:
+        return _Earlier(), snapshot
+    arrays, state = snapshot
+    own = dict(state)
+    earlier = own.pop("earlier")
+    own["step"] -= earlier["step"]
+    first = len(arrays) - earlier["repeats"]
+    past = _Earlier(earlier["history"], earlier["step"], arrays[first:])
+    return past, (arrays[:first], own)
+
+
+def train_repeats(
+    train_one: Train, labels: Sequence[np.ndarray], hooks: Hooks, snapshot: Snapshot | None
+) -> Outcome:
+    """Train one repeat after the other, and return them as one training.
+
+    Epochs and steps count on from one to the next. The value after an epoch is the score of all
+    rows predicted so far: those that earlier repeats left out, and those of this one.
+
+    Args:
+        train_one: trains one repeat.
+        labels: of the rows that each repeat leaves out, int64 [n]; one repeat may have none.
+        hooks: of the whole.
+        snapshot: of the whole, to resume from.
+
+    Returns:
+        The outcome of the whole; its probabilities are those of the repeats, one after the other.
+
+    Raises:
+        Exception: whatever `train_one` or a hook raises.
+    """
+    if len(labels) == 1:
+        return train_one(0, hooks, snapshot)
+    earlier, own = _split(snapshot)
+    for past in earlier.history:
+        hooks.report(past["epoch"], metrics_of(past), past.get("value"))
+    while True:
+        number = len(earlier.probabilities)
+        log.info("repeat %d of %d", number + 1, len(labels))
+        outcome = train_one(number, _within(hooks, earlier, labels), own)
+        pruned_at = outcome.pruned_at
+        if pruned_at is not None:
+            pruned_at += len(earlier.history)
+        earlier = earlier.and_then(outcome)
+        own = None
+        if pruned_at is not None or number + 1 == len(labels):
+            return replace(
+                outcome,
+                history=earlier.history,
+                step=earlier.step,
+                pruned_at=pruned_at,
+                probabilities=np.concatenate(earlier.probabilities),
+            )
+
+
+def _within(hooks: Hooks, earlier: _Earlier, labels: Sequence[np.ndarray]) -> Hooks:
+    """Return the hooks of a repeat, which speak of the whole."""
+    of_earlier = labels[: len(earlier.probabilities)]
+    score = hooks.score
+
+    def offer(take: Callable[[], Snapshot]) -> None:
+        hooks.offer(lambda: earlier.snapshot(take()))
+
+    def report(epoch: int, metrics: dict, value: float | None) -> bool:
+        return hooks.report(epoch + len(earlier.history), metrics, value)
+
+    def pooled(own: np.ndarray, probabilities: np.ndarray) -> float:
+        if score is None:
+            raise TypeError("repeats need hooks.score")
+        return score(
+            np.concatenate([*of_earlier, own]),
+            np.concatenate([*earlier.probabilities, probabilities]),
+        )
+
+    return replace(hooks, offer=offer, report=report, score=pooled)
