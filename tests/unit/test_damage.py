@@ -188,7 +188,7 @@ def test_what_a_task_needs_and_did_not_make(context_of, needed, damage):
     context = context_of("cnn" if needed in ("images", "splits") else "mobilenetv2")
     uses = {
         "images": ("data/d/train-images.npy", training._inputs),
-        "splits": ("data/d/splits.npz", lambda context: training._rows(context, 8)),
+        "splits": ("data/d/splits.npz", training._left_out),
         "weights": (context.registered.weights.get("mobilenetv2")["key"], training._weights),
         "features": ("features/2.npy", training._inputs),
     }
