@@ -56,8 +56,8 @@ class Contents:
         """
         splits = self.arrays.splits
         groups = self.arrays.array(paths.TRAIN_GROUPS)
-        sides = [("the validation part", part) for part in splits.validation]
-        for name, side in (*sides, ("the folds", splits.folds)):
+        parts = [("the validation part", part) for part in splits.validation]
+        for name, side in (*parts, ("the folds", splits.folds)):
             sides = np.unique(np.stack([groups, side]), axis=1)[0]
             torn = len(sides) - len(np.unique(groups))
             if torn:

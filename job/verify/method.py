@@ -117,8 +117,7 @@ def _opening(recorded: Recorded, row: OpeningRow, task: Task | None) -> Iterator
         yield "is by an unknown attempt"
     elif not _is_within(row.opened, attempt):
         yield "is not within that attempt's time"
-    due = recorded.experiment.epochs(row.stage, row.model)
-    if task and len(task.epochs["epoch"]) < due:
+    if task and len(task.epochs["epoch"]) < recorded.experiment.epochs(row.stage, row.model):
         yield "is by a final that had not trained all of its epochs"
 
 
