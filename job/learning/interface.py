@@ -29,6 +29,17 @@ class Examples:
         return len(self.rows)
 
 
+@dataclass(frozen=True)
+class Start:
+    """Where a training counts on from: the epochs and steps of the repeats before it."""
+
+    epoch: int = 0
+    step: int = 0
+
+
+FROM_NOTHING = Start()
+
+
 def _save_nothing(_take: Callable[[], Snapshot]) -> None:
     pass
 
@@ -67,7 +78,8 @@ class Outcome:
 
     Attributes:
         history: the rows of the epochs, see `history_row`.
-        step: how many steps were trained, with those before a checkpoint.
+        step: how many steps were trained, with those before a checkpoint and those it started
+            from.
         pruned_at: the epoch (from 0) after which it was pruned; None if it is complete.
         value: of the last epoch.
         probabilities: of the validation rows after the last epoch, float32 [n, k].

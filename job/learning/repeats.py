@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from job.learning.checkpoint import Snapshot
-from job.learning.interface import Hooks, Outcome, metrics_of
+from job.learning.interface import FROM_NOTHING, Hooks, Outcome, Start, metrics_of
 
-# Train one repeat by its number from 0, with hooks of its own, perhaps from a snapshot of it.
-Train = Callable[[int, Hooks, Snapshot | None], Outcome]
+# Train one repeat by its number from 0: where it starts, its hooks, perhaps a snapshot of it.
+Train = Callable[[int, Start, Hooks, Snapshot | None], Outcome]
 
 log = logging.getLogger(__name__)
 
@@ -20,7 +20,7 @@ class _Earlier:
     """The repeats before the current one.
 
     Attributes:
-        history: their epochs, counted through.
+        history: their epochs.
         step: how many steps they trained.
         probabilities: of the rows each one left out, float32 [n, k].
     """
@@ -34,26 +34,19 @@ class _Earlier:
         if outcome.probabilities is None:
             raise ValueError("a repeat has to be scored")
         return _Earlier(
-            [*self.history, *self._counted_on(outcome.history)],
-            self.step + outcome.step,
+            [*self.history, *outcome.history],
+            outcome.step,
             [*self.probabilities, outcome.probabilities],
         )
-
-    def _counted_on(self, history: list[dict]) -> list[dict]:
-        return [row | {"epoch": row["epoch"] + len(self.history)} for row in history]
 
     def snapshot(self, own: Snapshot) -> Snapshot:
         """Return a snapshot of the current repeat with the earlier ones."""
         if not self.probabilities:
             return own
         arrays, state = own
-        earlier = {
-            "history": self.history,
-            "step": self.step,
-            "repeats": len(self.probabilities),
-        }
-        step = state["step"] + self.step
-        return [*arrays, *self.probabilities], {**state, "step": step, "earlier": earlier}
+        repeats = len(self.probabilities)
+        earlier = {"history": self.history, "step": self.step, "repeats": repeats}
+        return [*arrays, *self.probabilities], {**state, "earlier": earlier}
 
 
 def _split(snapshot: Snapshot | None) -> tuple[_Earlier, Snapshot | None]:
@@ -61,11 +54,10 @@ def _split(snapshot: Snapshot | None) -> tuple[_Earlier, Snapshot | None]:
     if snapshot is None or "earlier" not in snapshot[1]:
         return _Earlier(), snapshot
     arrays, state = snapshot
-    own = dict(state)
-    earlier = own.pop("earlier")
-    own["step"] -= earlier["step"]
+    earlier = state["earlier"]
     first = len(arrays) - earlier["repeats"]
     past = _Earlier(earlier["history"], earlier["step"], arrays[first:])
+    own = {name: value for name, value in state.items() if name != "earlier"}
     return past, (arrays[:first], own)
 
 
@@ -90,39 +82,29 @@ def train_repeats(
         Exception: whatever `train_one` or a hook raises.
     """
     if len(labels) == 1:
-        return train_one(0, hooks, snapshot)
+        return train_one(0, FROM_NOTHING, hooks, snapshot)
     earlier, own = _split(snapshot)
     for past in earlier.history:
         hooks.report(past["epoch"], metrics_of(past), past.get("value"))
     while True:
         number = len(earlier.probabilities)
         log.info("repeat %d of %d", number + 1, len(labels))
-        outcome = train_one(number, _within(hooks, earlier, labels), own)
-        pruned_at = outcome.pruned_at
-        if pruned_at is not None:
-            pruned_at += len(earlier.history)
+        start = Start(len(earlier.history), earlier.step)
+        outcome = train_one(number, start, _within(hooks, earlier, labels), own)
         earlier = earlier.and_then(outcome)
         own = None
-        if pruned_at is not None or number + 1 == len(labels):
-            return replace(
-                outcome,
-                history=earlier.history,
-                step=earlier.step,
-                pruned_at=pruned_at,
-                probabilities=np.concatenate(earlier.probabilities),
-            )
+        if outcome.pruned_at is not None or number + 1 == len(labels):
+            probabilities = np.concatenate(earlier.probabilities)
+            return replace(outcome, history=earlier.history, probabilities=probabilities)
 
 
 def _within(hooks: Hooks, earlier: _Earlier, labels: Sequence[np.ndarray]) -> Hooks:
-    """Return the hooks of a repeat, which speak of the whole."""
+    """Return the hooks of a repeat, which save and score it together with the earlier ones."""
     of_earlier = labels[: len(earlier.probabilities)]
     score = hooks.score
 
     def offer(take: Callable[[], Snapshot]) -> None:
         hooks.offer(lambda: earlier.snapshot(take()))
-
-    def report(epoch: int, metrics: dict, value: float | None) -> bool:
-        return hooks.report(epoch + len(earlier.history), metrics, value)
 
     def pooled(own: np.ndarray, probabilities: np.ndarray) -> float:
         if score is None:
@@ -132,4 +114,4 @@ def _within(hooks: Hooks, earlier: _Earlier, labels: Sequence[np.ndarray]) -> Ho
             np.concatenate([*earlier.probabilities, probabilities]),
         )
 
-    return replace(hooks, offer=offer, report=report, score=pooled)
+    return replace(hooks, offer=offer, score=pooled)

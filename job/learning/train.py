@@ -20,7 +20,16 @@ from job.learning.averages import Averages
 from job.learning.backend import keras, tf
 from job.learning.checkpoint import Damaged, Snapshot
 from job.learning.draws import step_seed
-from job.learning.interface import Examples, Hooks, Outcome, history_row, metrics_of, proceed
+from job.learning.interface import (
+    FROM_NOTHING,
+    Examples,
+    Hooks,
+    Outcome,
+    Start,
+    history_row,
+    metrics_of,
+    proceed,
+)
 from job.learning.kernels import chosen_dtype
 from job.learning.optimizer import build_optimizer
 from job.learning.scores import row_losses
@@ -43,9 +52,9 @@ class _State:
     """Where a training is, apart from the variables of net and optimizer.
 
     Attributes:
-        epoch: the current one, from 0.
+        epoch: the current one, from 0 or where the training started.
         batch: the next one of this epoch, from 0.
-        step: how many are trained.
+        step: how many are trained, counted as epochs are.
         sums: of loss, hits and images in this epoch, float32 [3].
         history: the metrics of each epoch before.
     """
@@ -91,6 +100,7 @@ def train(
     snapshot: Snapshot | None = None,
     fixed: Sequence[keras.Variable] = (),
     compiled: bool = False,
+    start: Start = FROM_NOTHING,
     *,
     method: int,
 ) -> Outcome:
@@ -107,6 +117,7 @@ def train(
             reports may not have arrived.
         fixed: variables of the net that no step changes; snapshots leave them out.
         compiled: let XLA compile the step.
+        start: the first epoch and step; all numbers of epochs and steps count on from it.
         method: of the experiment (see METHODS in job.experiment.experiment); it decides which
             variables decay, and whether the validation loss is smoothed.
 
@@ -134,7 +145,8 @@ def train(
     smoothing = parameters["label_smoothing"] if method >= 2 else 0.0
 
     # --- the start, or the snapshot ---
-    state = _restore(snapshot, variables) if snapshot else _State()
+    state = _restore(snapshot, variables) if snapshot else _State(start.epoch, step=start.step)
+    epochs = start.epoch + parameters["epochs"]
     began = state.step
     pruned_at = None
     value = None
@@ -150,7 +162,7 @@ def train(
         arrays = [np.array(v.numpy()) for v in variables]
         return arrays, vars(state) | {"sums": sums, "history": list(state.history)}
 
-    while state.epoch < parameters["epochs"] and pruned_at is None:
+    while state.epoch < epochs and pruned_at is None:
         # --- one epoch: its steps ---
         order = generator(seed, "order", state.epoch).permutation(training.rows)
         while state.batch < steps_per_epoch:
@@ -161,7 +173,7 @@ def train(
             state.batch += 1
             state.step += 1
             if state.step == began + 1:
-                log.info("training: at step %d of %d", state.step, total)
+                log.info("training: at step %d of %d", state.step, start.step + total)
             hooks.offer(take)
             hooks.check()
 
@@ -190,7 +202,7 @@ def train(
         if hooks.report(state.epoch, metrics, value):
             pruned_at = state.epoch
         shown = ", ".join(f"{k} {v:.4g}" for k, v in metrics.items())
-        log.info("epoch %d of %d: %s", state.epoch + 1, parameters["epochs"], shown)
+        log.info("epoch %d of %d: %s", state.epoch + 1, epochs, shown)
         state.history.append(history_row(state.epoch, metrics, value))
         state.epoch += 1
         state.batch = 0
@@ -198,7 +210,6 @@ def train(
 
     # --- the outcome ---
     averages.settle()
-    log.info("training: over at step %d%s", state.step, "" if pruned_at is None else ", pruned")
     if validation is not None and probabilities is None:  # resumed after the last epoch
         with hooks.evaluating():
             probabilities = predict(scored, validation.inputs, validation.rows, hooks.check)

@@ -27,6 +27,7 @@ from job.learning.train import (
     Examples,
     Hooks,
     Outcome,
+    Start,
     batches,
     out_of_memory,
     train,
@@ -97,6 +98,8 @@ def learn(assignment: Assignment, hooks: Hooks) -> Learned:
         return train_repeats(trainings.train, of_left_out, hooks, snapshot)
 
     outcome = _resume(train_from, assignment.snapshots())
+    pruned = "" if outcome.pruned_at is None else ", pruned"
+    log.info("training: over at step %d%s", outcome.step, pruned)
     return Learned(trainings.net, outcome, _scored(labels, left_out, outcome))
 
 
@@ -153,7 +156,7 @@ class _Trainings:
         self.labels = labels
         self.left_out = left_out
 
-    def train(self, number: int, hooks: Hooks, snapshot: Snapshot | None) -> Outcome:
+    def train(self, number: int, start: Start, hooks: Hooks, snapshot: Snapshot | None) -> Outcome:
         """Train one of them on all rows that it does not leave out, perhaps from a snapshot."""
         assignment = self.assignment
         seed = derive(assignment.seed, "repeat", number) if number else assignment.seed
@@ -180,6 +183,7 @@ class _Trainings:
                 snapshot,
                 self._fixed(),
                 kernels.should_compile(_expected_steps(assignment, len(training)), self.net),
+                start,
                 method=assignment.experiment.method,
             )
 

@@ -8,7 +8,7 @@ import pytest
 
 from job.local.embedded import Postgres
 from job.storage.paths import task_file
-from tests.support.experiments import EPOCHS, TRIAL
+from tests.support.experiments import EPOCHS, REPEATS, TRIAL
 from tests.support.proxy import Proxy
 from tests.support.waiting import wait_for
 
@@ -82,7 +82,7 @@ def test_the_test_part_is_opened_after_the_last_epoch(long_trials):
         time.sleep(2)  # long enough for the waits between retries to grow
         proxy.fault = "pass"
         wait_for(lambda: long_trials.database.rows("select 1 as n from opening"))
-        assert long_trials.database.rows(epochs) == [{"n": EPOCHS}]
+        assert long_trials.database.rows(epochs) == [{"n": EPOCHS // REPEATS}]
         child.wait(check=0)
 
 

@@ -18,14 +18,15 @@ def accuracy(labels, probabilities) -> float:
     return float((probabilities.argmax(1) == labels).mean())
 
 
-def train_one(number, hooks, snapshot) -> Outcome:
+def train_one(number, start, hooks, snapshot) -> Outcome:
     """Walk through the steps of one repeat, whose predictions depend on number and epoch only."""
-    arrays, state = snapshot or ([np.zeros(2)], {"step": 0, "epoch": 0, "history": []})
+    state = {"step": start.step, "epoch": start.epoch, "history": []}
+    arrays, state = snapshot or ([np.zeros(2)], state)
     step = state["step"]
     history = list(state["history"])
     for past in history:
         hooks.report(past["epoch"], {"loss": past["loss"]}, past["value"])
-    for epoch in range(len(history), EPOCHS):
+    for epoch in range(start.epoch + len(history), start.epoch + EPOCHS):
         while step < (epoch + 1) * STEPS:
             step += 1
             own = {"step": step, "epoch": epoch, "history": list(history)}
