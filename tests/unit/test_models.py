@@ -4,6 +4,7 @@ import importlib
 import warnings
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 
@@ -11,7 +12,6 @@ from job.errors import Invalid
 from job.experiment.backbones import BACKBONES
 from job.experiment.experiment import NEWEST
 from job.learning import weights
-from job.learning.backend import keras
 from job.learning.models import cnn, transfer
 from job.learning.train import Examples, Hooks, predict, train
 
