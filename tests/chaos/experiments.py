@@ -161,9 +161,11 @@ class Subject:
             text=True,
         )
         if done.returncode:
+            # A replay logs every epoch: what is broken was said before.
+            said = [line for line in done.stdout.splitlines() if " INFO " not in line]
             raise JobError(
                 f"{self.label}: `job {' '.join(words)}` ended with {done.returncode}:\n"
-                f"{done.stdout[-3000:]}"
+                + "\n".join(said)[-10_000:]
             )
         return done.stdout
 
