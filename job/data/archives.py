@@ -47,7 +47,10 @@ class Member(NamedTuple):
 
     name: str  # relative, separated by "/"; the name of a folder in a zip also ends with one
     is_folder: bool
-    read: Callable[[], bytes]  # only until the next member is requested
+    # Of an archive only until the next member is requested, of a folder always, in any thread.
+    read: Callable[[], bytes]
+    # Size in bytes and time of change of a file in a folder.
+    version: tuple[int, int] | None = None
 
 
 def members(path: Path) -> Iterator[Member]:
@@ -106,8 +109,10 @@ def _folder_members(root: Path, inside: str = "") -> Iterator[Member]:
             if name.count("/") < DEEPEST - 1:
                 yield from _folder_members(root, f"{name}/")
         elif path.is_file():
-            _check_size(name, path.stat().st_size, root)
-            yield Member(name, False, partial(_read, path, path.read_bytes))
+            status = path.stat()
+            _check_size(name, status.st_size, root)
+            read = partial(_read, path, path.read_bytes)
+            yield Member(name, False, read, (status.st_size, status.st_mtime_ns))
         else:
             raise errors.Invalid(
                 f"{path} is neither a file nor a folder (a broken link, a pipe?): remove it"

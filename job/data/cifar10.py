@@ -11,6 +11,7 @@ import numpy as np
 from job import errors
 from job.data import archives, downloads, foreign, pickles
 from job.data.dataset import Part
+from job.data.images import Images
 
 log = logging.getLogger(__name__)
 
@@ -100,9 +101,9 @@ def read(path: Path) -> tuple[tuple[str, ...], Part, Part]:
     if content.classes is None:
         raise _missing(path, META, content, names)
     train = [content.batches[name] for name in TRAIN]
-    images = np.concatenate([part.images for part in train])
+    images = np.concatenate([part.images[:] for part in train])
     labels = np.concatenate([part.labels for part in train])
-    return content.classes, Part(images, labels), content.batches[TEST]
+    return content.classes, Part(Images.of(images), labels), content.batches[TEST]
 
 
 def _missing(path: Path, name: str, content: _Content, names: list[str]) -> errors.Invalid:
@@ -127,7 +128,7 @@ def _part(batch: object, name: str) -> Part:
     if pixels.shape != (len(labels), 3 * SIDE * SIDE):
         raise _not_a_batch(name)
     images = np.ascontiguousarray(pixels.reshape(-1, 3, SIDE, SIDE).transpose(0, 2, 3, 1))
-    return Part(images, np.array(labels, np.int64))
+    return Part(Images.of(images), np.array(labels, np.int64))
 
 
 def _are_labels(labels: object) -> TypeGuard[list[int]]:

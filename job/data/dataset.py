@@ -1,4 +1,4 @@
-"""A data set in memory, wherever it comes from: images of one size, with valid labels."""
+"""A data set, wherever it comes from: images of one size, with valid labels."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -8,6 +8,8 @@ import numpy as np
 
 from job import errors
 from job.data import names, pixels
+from job.data.images import Images
+from job.data.workspace import Workspace
 
 DARK = 32  # if no pixel reaches this value, nobody can see anything
 
@@ -16,7 +18,7 @@ DARK = 32  # if no pixel reaches this value, nobody can see anything
 class Part:
     """The training or the test part of a data set."""
 
-    images: np.ndarray  # uint8 [n, height, width, 3], RGB, 0..255
+    images: Images  # uint8 [n, height, width, 3], RGB, 0..255
     labels: np.ndarray  # int64 [n], 0..len(classes)-1
     # int64 [n], equal for images of one group by data.groups, in the same numbers in both parts.
     groups: np.ndarray | None = None
@@ -24,7 +26,7 @@ class Part:
     def select(self, rows: np.ndarray) -> "Part":
         """Return some rows, by their indices."""
         groups = None if self.groups is None else self.groups[rows]
-        return Part(self.images[rows], self.labels[rows], groups)
+        return Part(self.images.select(rows), self.labels[rows], groups)
 
 
 def groups_of(train: Part, test: Part) -> tuple[np.ndarray, np.ndarray] | None:
@@ -42,7 +44,7 @@ def groups_of(train: Part, test: Part) -> tuple[np.ndarray, np.ndarray] | None:
 
 @dataclass(frozen=True)
 class Source:
-    """A data set in memory."""
+    """A data set."""
 
     name: str  # as the report shows it: "CIFAR-10", "digits", the file's name
     classes: tuple[str, ...]
@@ -59,9 +61,10 @@ def fit(
     train: Part,
     test: Part | None,
     size: tuple[int, int] | None,
+    work: Workspace,
     notes: Iterable[str] = (),
 ) -> Source:
-    """Return arrays as a source with images of one size.
+    """Return parts as a source with images of one size.
 
     Args:
         name: as the report shows it.
@@ -69,6 +72,7 @@ def fit(
         train: the training part.
         test: the test part, if the source ships one.
         size: (height, width) to resize to; None keeps the size, which must then be the same.
+        work: for resized pixels.
         notes: what its owner should know of how it was read.
 
     Raises:
@@ -80,16 +84,19 @@ def fit(
             height, width = part.images.shape[1:3]
             sizes[width, height] += len(part.labels)
     if size:
-        train = _resize(train, size)
-        test = _resize(test, size) if test else None
+        train = _resize(train, size, work)
+        test = _resize(test, size, work) if test else None
     if test and test.images.shape[1:] != train.images.shape[1:]:
         both = f"{_size(train)} and {_size(test)}"
         raise errors.Invalid(f"images differ in size, {both} (training, test): set data.image_size")
     return Source(name, classes, train, test, dict(sizes), tuple(notes))
 
 
-def _resize(part: Part, size: tuple[int, int]) -> Part:
-    return replace(part, images=pixels.resize(part.images, size))
+def _resize(part: Part, size: tuple[int, int], work: Workspace) -> Part:
+    if part.images.shape[1:3] == size:
+        return part
+    resized = (pixels.resize(block, size) for block in part.images.blocks())
+    return replace(part, images=work.write(resized, (len(part.images), *size, 3)))
 
 
 def _size(part: Part) -> str:
@@ -139,9 +146,14 @@ def _check_labels(part: Part, name: str, k: int) -> None:
 
 def _dark(source: Source) -> list[str]:
     """Return a note if all pixels of all images are almost black, or have the same value."""
-    parts = [part.images for part in (source.train, source.test) if part]
-    low = min(images.min() for images in parts)
-    high = max(images.max() for images in parts)
+    low = 255
+    high = 0
+    for part in (source.train, source.test):
+        for block in part.images.blocks() if part else ():
+            low = min(low, int(block.min()))
+            high = max(high, int(block.max()))
+            if high >= DARK and low < high:
+                return []
     if low == high:
         return [f"all pixels of all images have the value {high}: there is nothing to learn"]
     if high == 1:
@@ -149,9 +161,7 @@ def _dark(source: Source) -> list[str]:
             "values are only 0 and 1, of 0..255: the images will be almost black; "
             "multiply them by 255 if they are masks"
         ]
-    if high < DARK:
-        return [
-            f"the largest value of all pixels is {high}, of 0..255: "
-            "the images will be almost black; scale them if they hold fewer bits"
-        ]
-    return []
+    return [
+        f"the largest value of all pixels is {high}, of 0..255: "
+        "the images will be almost black; scale them if they hold fewer bits"
+    ]

@@ -5,6 +5,7 @@ A data set reaches Pillow through this file, `depths`, `pictures` and `pixels` o
 
 import contextlib
 import io
+import threading
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -32,6 +33,8 @@ MAX_WEBP = 120_000_000
 MAX_JPEG = 500_000_000
 # Of an image above MAX_PIXELS, per byte of the file; photos have 1 to 20, bombs 1,000 and more.
 MAX_PER_BYTE = 200
+# Of all images that are decoded at once. A pixel takes up to 12 bytes until it is resized.
+AT_ONCE_PIXELS = 50_000_000
 
 # EXIF's orientation -> what turns the image upright. A damaged orientation has any type.
 TURNS: dict[object, Image.Transpose] = {
@@ -50,9 +53,34 @@ SIDEWAYS = tuple(TURNS[orientation] for orientation in (5, 6, 7, 8))
 class Decoded:
     """An image file, decoded."""
 
-    image: Image.Image  # RGB
-    size: tuple[int, int]  # (width, height) as a viewer shows it, before it was reduced
+    image: Image.Image  # RGB, resized if asked for
+    size: tuple[int, int]  # (width, height) as a viewer shows it, before it was resized
     largest: int | None  # value of a 16-bit image, None for one of 8 bits
+
+
+class _Room:
+    """A number of pixels that threads share; one image alone may have more."""
+
+    def __init__(self, pixels: int):
+        self.pixels = pixels
+        self._taken = 0
+        self._changed = threading.Condition()
+
+    @contextlib.contextmanager
+    def taken(self, pixels: int) -> Iterator[None]:
+        """Hold room for an image, after waiting for it."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._taken or self._taken + pixels <= self.pixels)
+            self._taken += pixels
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._taken -= pixels
+                self._changed.notify_all()
+
+
+_ROOM = _Room(AT_ONCE_PIXELS)
 
 
 def decode(data: bytes, what: str, size: tuple[int, int] | None = None, bits: int = 16) -> Decoded:
@@ -61,11 +89,13 @@ def decode(data: bytes, what: str, size: tuple[int, int] | None = None, bits: in
     The image is upright by its EXIF data, alpha lies over white, and of several images the first
     counts.
 
+    Any number of threads may decode at once: those of large images wait for each other.
+
     Args:
         data: the bytes of the file.
         what: what errors call the file.
-        size: (height, width) that it will be resized to, so that a large one may be reduced
-            while it is read; None keeps it as it is, with MAX_PIXELS at most.
+        size: (height, width) to resize to, so that a large one may be reduced while it is read;
+            None keeps it as it is, with MAX_PIXELS at most.
         bits: how many of its 16 bits a 16-bit image uses: 0 to 2**bits - 1 become 0 to 255,
             and larger values become 255.
 
@@ -73,8 +103,7 @@ def decode(data: bytes, what: str, size: tuple[int, int] | None = None, bits: in
         errors.Invalid: damaged, too large, or of an unsupported format.
     """
     try:
-        with _bounded(data):
-            return _decode_robustly(data, what, size, bits)
+        return _decode_robustly(data, what, size, bits)
     except errors.Invalid:
         raise
     except Image.DecompressionBombError as exc:
@@ -90,11 +119,13 @@ def decode(data: bytes, what: str, size: tuple[int, int] | None = None, bits: in
 
 
 @contextlib.contextmanager
-def _bounded(data: bytes) -> Iterator[None]:
-    """Set Pillow's own bound, which is global, to ours, and silence its warnings."""
+def bounded() -> Iterator[None]:
+    """Set Pillow's own bound, which is global, to ours, and silence its warnings.
+
+    The main thread does so around all decoding, because neither is a thread's own.
+    """
     before = Image.MAX_IMAGE_PIXELS
-    most = MAX_JPEG if data.startswith(metadata.JPEG) else MAX_WHOLE
-    Image.MAX_IMAGE_PIXELS = most // 2  # it raises at twice that
+    Image.MAX_IMAGE_PIXELS = MAX_JPEG // 2  # it raises at twice that
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -138,22 +169,36 @@ def _decode(data: bytes, what: str, size: tuple[int, int] | None, bits: int) -> 
     image = _open(data)
     shape = image.size
     divisor = _divisor(image, len(data), what, size)
-    image.verify()  # the checksums of a PNG, which load() does not compare; it uses the file up
+    with _ROOM.taken(shape[0] * shape[1]):
+        return _load(image, data, what, size, bits, divisor)
+
+
+def _load(
+    opened: ImageFile.ImageFile,
+    data: bytes,
+    what: str,
+    size: tuple[int, int] | None,
+    bits: int,
+    divisor: int,
+) -> Decoded:
+    """Decode an image whose header was read."""
+    shape = opened.size
+    width, height = shape
+    opened.verify()  # the checksums of a PNG, which load() does not compare; it uses the file up
     image = _open(data)
     low = depths.low_bytes(_open(data)) if depths.is_deep_color(image) else None
     if divisor > 1 and isinstance(image, JpegImagePlugin.JpegImageFile):
-        image.draft(None, (shape[0] // divisor, shape[1] // divisor))
+        image.draft(None, (width // divisor, height // divisor))
     image.load()
     turn = _turn(image)
     image, largest = depths.to_eight_bits(image, low, bits, what)
     if divisor > 1 and image.size == shape:
         image = _reduce(image, divisor)
     image = put_on_white(image)
-    if turn is None:
-        return Decoded(image, shape, largest)
-    width, height = shape
+    if turn is not None:
+        image = image.transpose(turn)
     upright = (height, width) if turn in SIDEWAYS else shape
-    return Decoded(image.transpose(turn), upright, largest)
+    return Decoded(resize_image(image, size) if size else image, upright, largest)
 
 
 def _open(data: bytes) -> ImageFile.ImageFile:
@@ -222,3 +267,9 @@ def put_on_white(image: Image.Image) -> Image.Image:
         return image.convert("RGB")
     rgba = image.convert("RGBA")
     return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
+
+
+def resize_image(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """Resize an image to (height, width), averaging over all pixels when it gets smaller."""
+    height, width = size
+    return image.resize((width, height), Image.Resampling.BILINEAR)

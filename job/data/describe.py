@@ -10,6 +10,7 @@ import numpy as np
 
 from job.data import parts, sources
 from job.data.dataset import Part, Source, groups_of
+from job.data.workspace import workspace
 from job.experiment.experiment import Experiment
 from job.text import printable
 
@@ -25,16 +26,17 @@ def describe(experiment: Experiment, location: str | None, cache_dir: Path) -> d
     Args:
         experiment: whose data to read.
         location: where the data is instead of `data.source`, a path or URL.
-        cache_dir: where downloads are kept.
+        cache_dir: where downloads are kept, and decoded pixels meanwhile.
 
     Raises:
         errors.Invalid: as `sources.read`, `parts.cut` and `parts.make_splits`.
         errors.Unreachable: a download failed, or the disk is full.
     """
     data = experiment.data
-    source = sources.read(data.source, data.image_size, location, cache_dir, data.groups)
-    train, test = parts.cut(source, experiment)
-    related = parts.relate(train, test)
+    with workspace(cache_dir) as work:
+        source = sources.read(data.source, data.image_size, location, data.groups, work=work)
+        train, test = parts.cut(source, experiment)
+        related = parts.relate(train, test)
     made = parts.make_splits(experiment, source.classes, train.labels, related.train, test.labels)
     train_counts = _counts(train, source)
     return {
@@ -62,7 +64,7 @@ def describe(experiment: Experiment, location: str | None, cache_dir: Path) -> d
         "duplicates": {"train": related.repeated, "train_test": int(related.copies.sum())},
         "conflicts": _conflicts(related.equal, train.labels),
         "groups": _groups(train, test),
-        "bytes": int(train.images.nbytes + test.images.nbytes),
+        "bytes": train.images.nbytes + test.images.nbytes,
         "notes": [
             *experiment.notes,
             *source.notes,
@@ -177,8 +179,8 @@ def lines(found: dict) -> list[str]:
             f"test part, none in both; the largest has {groups['largest']:,} images"
         )
     described.append(
-        f"staged       {found['bytes'] / 1e6:,.1f} MB of pixels, "
-        "which prepare holds in memory twice"
+        f"staged       {found['bytes'] / 1e6:,.1f} MB of pixels; "
+        "prepare needs twice that on the cache's disk"
     )
     described += _classes(found["classes"])
     if found["conflicts"]:

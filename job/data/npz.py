@@ -10,6 +10,8 @@ from job import errors
 from job.data import archives, labels, layout, names, npz_array, pixels
 from job.data import groups as grouping
 from job.data.dataset import Part
+from job.data.images import Images
+from job.data.workspace import Workspace
 
 KEYS = ("x_train", "y_train", "x_test", "y_test", "classes")
 # What the images and the labels of a part are called, in any case. The first scheme applies
@@ -34,26 +36,30 @@ class _Keys(NamedTuple):
 class _File:
     """The arrays of an open .npz."""
 
-    def __init__(self, path: Path, arrays: np.lib.npyio.NpzFile):
+    def __init__(self, path: Path, arrays: np.lib.npyio.NpzFile, work: Workspace):
         if not isinstance(arrays.zip, ZipFile):
             raise ValueError("closed already")
         self.path = path
         self.keys = arrays.files
+        self.work = work
         self._zip = arrays.zip
 
     def array(self, key: str) -> np.ndarray:
         """Return an array. Raises: errors.Invalid."""
         member = next(name for name in (f"{key}.npy", key) if name in self._zip.namelist())
         with archives.reading(self.path):
-            return npz_array.read(self._zip, member, f"{key} of {self.path}")
+            return npz_array.read(self._zip, member, f"{key} of {self.path}", self.work)
 
 
-def read(path: Path, groups: str | None) -> tuple[tuple[str, ...], Part, Part | None, list[str]]:
+def read(
+    path: Path, groups: str | None, work: Workspace
+) -> tuple[tuple[str, ...], Part, Part | None, list[str]]:
     """Read an .npz.
 
     Args:
         path: the file.
         groups: `data.groups`, the name of its arrays of groups, if any.
+        work: for the pixels.
 
     Returns:
         The class names, the training part, the test part if there is one, and notes.
@@ -68,7 +74,7 @@ def read(path: Path, groups: str | None) -> tuple[tuple[str, ...], Part, Part | 
     keys = _find_keys(path, sorted(getattr(arrays, "files", ())))
     parts = ("train", "test") if "x_test" in keys.ours else ("train",)
     with arrays:
-        file = _File(path, arrays)
+        file = _File(path, arrays, work)
         notes = _unread(file, keys, groups) + _left_out(file, keys)
         images, image_notes = _images(file, keys.ours, parts)
         known = _labels(file, keys.ours, parts)
@@ -146,8 +152,8 @@ def _left_out(file: _File, keys: _Keys) -> list[str]:
 
 def _images(
     file: _File, keys: dict[str, str], parts: tuple[str, ...]
-) -> tuple[dict[str, np.ndarray], list[str]]:
-    """Return the images of each part, uint8 [n, height, width, 3], and notes.
+) -> tuple[dict[str, Images], list[str]]:
+    """Return the images of each part, and notes.
 
     The floats of the test part have the range that those of the training part have.
     """
@@ -164,7 +170,8 @@ def _images(
                 notes.append(
                     f"{key} holds whole numbers above 1 as {values.dtype}: they are read as 0..255"
                 )
-        images[part] = pixels.rgb(values, f"{key} of {file.path}", bool(whole))
+        converted = pixels.rgb(values, f"{key} of {file.path}", bool(whole))
+        images[part] = file.work.write(converted, pixels.rgb_shape(values))
     return images, notes
 
 
@@ -180,7 +187,7 @@ def _labels(file: _File, keys: dict[str, str], parts: tuple[str, ...]) -> labels
 def _check_lengths(
     path: Path,
     keys: dict[str, str],
-    images: dict[str, np.ndarray],
+    images: dict[str, Images],
     numbers: dict[str, np.ndarray],
 ) -> None:
     for part, values in images.items():

@@ -1,160 +1,99 @@
 """Read folders and archives of image files into arrays: uint8 in RGB, 0..255."""
 
+import hashlib
+import json
+import logging
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import PIL
 from PIL import Image
 
-from job import errors
-from job.data import archives, decoding, depths, layout, names
-from job.data.pixels import resize_image
+from job import __version__, errors
+from job.data import archives, decoding, layout
+from job.data.archives import Member
+from job.data.decoder import Decoder, sizes_of
+from job.data.images import Images
+from job.data.pixel_file import PixelFile
+from job.data.workspace import Workspace
+
+log = logging.getLogger(__name__)
 
 
 @dataclass
 class Pictures:
-    """A folder or an archive of images in memory; a part is "train" or perhaps "test"."""
+    """A folder or an archive of images; a part is "train" or perhaps "test"."""
 
     classes: tuple[str, ...]
     names: dict[str, list[str]]  # part -> the names of its images, in order
-    images: dict[str, np.ndarray]  # part -> uint8 [n, height, width, 3]
+    images: dict[str, Images]
     labels: dict[str, np.ndarray]  # part -> int64 [n]
     sizes: Counter[tuple[int, int]]  # original (width, height) -> number of files
     bits: int  # how many of their 16 bits the 16-bit images use
     notes: list[str]  # for the user
 
 
-@dataclass
-class _Progress:
-    """What the passes over the files have read so far."""
-
-    images: dict[str, np.ndarray] = field(default_factory=dict)  # part -> uint8 [n, h, w, 3]
-    sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
-    # (width, height) -> the first image that has it
-    first: dict[tuple[int, int], str] = field(default_factory=dict)
-    damaged: dict[str, str] = field(default_factory=dict)  # image -> its error
-    deep: dict[str, int] = field(default_factory=dict)  # 16-bit image -> its largest value
-
-
-def read(path: Path, size: tuple[int, int] | None, groups: str | None = None) -> Pictures:
+def read(
+    path: Path, size: tuple[int, int] | None, work: Workspace, groups: str | None = None
+) -> Pictures:
     """Read a folder or an archive of images, in the order of their names.
 
-    Goes through it twice, first for the names and then for the pixels: an archive is read as a
-    stream, and the arrays are filled in place, so that no image is in memory twice. 16-bit images
-    are first read as using all 16 bits; if all of them use fewer, they alone are read again.
+    Goes through it twice, first for the names and then for the pixels, which all cores decode
+    into a file on the cache's disk. An archive is read as a stream. 16-bit images are first read
+    as using all 16 bits; if all of them use fewer, they alone are read again.
 
     Args:
         path: the folder or archive.
         size: (height, width) to resize to; None keeps the size, which must then be the same.
+        work: for the pixels; those that a killed process decoded are taken over.
         groups: `data.groups`; a file of this name is expected beside the images.
 
     Raises:
         errors.Invalid: another layout; images that cannot be read, all of them named; images
             that differ in size.
+        errors.Unreachable: the cache's disk is full.
     """
     plan = layout.plan(path, groups)
-    progress = _Progress()
-    _fill(progress, path, plan.labels, size)
-    if not size and len(progress.sizes) > 1:
-        raise errors.Invalid(
-            f"images differ in size, {_list_sizes(progress)}: "
-            "set data.image_size, one side of a square or [height, width]"
-        )
-    largest = max(progress.deep.values(), default=65535)
-    bits = depths.smallest(largest)
-    notes = plan.notes
-    if bits < 16:
-        _fill(progress, path, plan.labels, size, bits)
-        notes.append(
-            f"{len(progress.deep)} images of 16 bits use only {bits} of them (the largest value "
-            f"is {largest}): 0..{2**bits - 1} became 0..255, as it will in images to predict"
-        )
+    ordered = [name for part in plan.labels.values() for name in part]
+    members = [*archives.members(path)] if path.is_dir() else None
+    key = _key(path, members, ordered, size)
+    with PixelFile(work, key, len(ordered), size) as file:
+        if known := int(file.facts["is_done"].sum()):
+            log.info("%d of %d images were decoded by a killed process", known, len(ordered))
+        decoder = Decoder(path, members, ordered, size, file)
+        notes = [*plan.notes, *decoder.decode_all()]
+        stack = file.stack()
+        facts = np.array(file.facts)
+    images = {}
+    first = 0
+    for part, of in plan.labels.items():
+        images[part] = Images(stack, np.arange(first, first + len(of)))
+        first += len(of)
     return Pictures(
         plan.classes,
         {part: list(of) for part, of in plan.labels.items()},
-        progress.images,
+        images,
         {part: np.array(list(of.values()), np.int64) for part, of in plan.labels.items()},
-        progress.sizes,
-        bits,
+        sizes_of(facts),
+        decoder.bits,
         notes,
     )
 
 
-def _fill(
-    progress: _Progress,
-    path: Path,
-    labels: dict[str, dict[str, int]],
-    size: tuple[int, int] | None,
-    bits: int = 16,
-) -> None:
-    """Decode all images; if `bits` are fewer than 16, only the 16-bit images. Raises: Invalid."""
-    rows = {
-        name: (part, row)
-        for part in labels
-        for row, name in enumerate(labels[part])
-        if bits == 16 or name in progress.deep
-    }
-    for member in archives.members(path):
-        if member.name not in rows:
-            continue
-        what = f"image {member.name!r} of {path}"
-        try:
-            decoded = decoding.decode(member.read(), what, size, bits)
-        except errors.Invalid as exc:
-            progress.damaged[member.name] = str(exc)
-            continue
-        if bits == 16:
-            _record(progress, member.name, decoded)
-        image = resize_image(decoded.image, size) if size else decoded.image
-        _store(progress, labels, rows[member.name], np.asarray(image))
-    if progress.damaged:
-        first, *others = progress.damaged
-        also = f"; so are {names.list_some(others)}" if others else ""
-        raise errors.Invalid(f"{progress.damaged[first]}{also}")
-
-
-def _record(progress: _Progress, name: str, decoded: decoding.Decoded) -> None:
-    progress.sizes[decoded.size] += 1
-    progress.first.setdefault(decoded.size, name)
-    if decoded.largest is not None:
-        progress.deep[name] = decoded.largest
-
-
-def _store(
-    progress: _Progress,
-    labels: dict[str, dict[str, int]],
-    place: tuple[str, int],
-    pixels: np.ndarray,
-) -> None:
-    """Store pixels in their row; the first image decides the size, and others are left out."""
-    if not progress.images:
-        progress.images = {
-            part: np.empty((len(of), *pixels.shape), np.uint8) for part, of in labels.items()
-        }
-    part, row = place
-    if pixels.shape == progress.images[part].shape[1:]:
-        progress.images[part][row] = pixels
-
-
-def _list_sizes(progress: _Progress) -> str:
-    """Return the smallest, the largest and the most frequent size, each with an image of it."""
-    sizes = progress.sizes
-    by_area = sorted(sizes, key=_area)
-    most_frequent = sizes.most_common(1)[0][0]
-    listed = dict.fromkeys((by_area[0], by_area[-1], most_frequent))
-    examples = ", ".join(
-        f"{width} x {height} ({sizes[width, height]} images, {progress.first[width, height]!r})"
-        for width, height in listed
-    )
-    others = len(sizes) - len(listed)
-    more = f" and {others} more sizes" if others else ""
-    return f"{examples}{more} (width x height)"
-
-
-def _area(size: tuple[int, int]) -> tuple[int, tuple[int, int]]:
-    width, height = size
-    return width * height, size
+def _key(
+    path: Path, members: list[Member] | None, ordered: list[str], size: tuple[int, int] | None
+) -> str:
+    """Return a name for the work of decoding these very files with this very code."""
+    if members is None:
+        status = path.stat()
+        files = [[status.st_size, status.st_mtime_ns], ordered]
+    else:
+        version = {member.name: member.version for member in members}
+        files = [[name, version[name]] for name in ordered]
+    work = [__version__, PIL.__version__, str(path.resolve()), size, files]
+    return hashlib.sha256(json.dumps(work).encode()).hexdigest()[:16]
 
 
 def read_one(path: Path, shape: tuple[int, int, int], bits: int = 16) -> np.ndarray:
@@ -182,16 +121,14 @@ def read_one(path: Path, shape: tuple[int, int, int], bits: int = 16) -> np.ndar
             f"{what} has more than {archives.MEMBER_BYTES:,} bytes: make it smaller"
         )
     height, width, _ = shape
-    decoded = decoding.decode(data, what, (height, width), bits)
+    with decoding.bounded():
+        decoded = decoding.decode(data, what, (height, width), bits)
     if decoded.largest is not None and decoded.largest >= 1 << bits:
         raise errors.Invalid(
             f"{what} of 16 bits has values up to {decoded.largest}: "
             f"the model was trained on {bits} bits, 0..{2**bits - 1}; scale it"
         )
-    image = decoded.image
-    if image.size != (width, height):
-        image = resize_image(image, (height, width))
-    return np.asarray(image)
+    return np.asarray(decoded.image)
 
 
 def thumbnails(images: np.ndarray, side: int) -> np.ndarray:
@@ -206,4 +143,6 @@ def thumbnails(images: np.ndarray, side: int) -> np.ndarray:
     if scale == 1.0 or not len(images):
         return images
     size = (max(round(height * scale), 1), max(round(width * scale), 1))
-    return np.stack([np.asarray(resize_image(Image.fromarray(image), size)) for image in images])
+    return np.stack(
+        [np.asarray(decoding.resize_image(Image.fromarray(image), size)) for image in images]
+    )

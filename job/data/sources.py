@@ -1,4 +1,4 @@
-"""Read a user's data set into memory: CIFAR-10, digits, a folder, an archive, an .npz, a URL.
+"""Read a user's data set: CIFAR-10, digits, a folder, an archive, an .npz, a URL.
 
 The result is always the same: uint8 images of one size in three channels, int64 labels, class
 names. Whatever is wrong becomes one sentence that names the file and the setting it came from.
@@ -15,6 +15,8 @@ from job import errors
 from job.data import buckets, cifar10, downloads, npz, pictures, pixels
 from job.data import groups as grouping
 from job.data.dataset import Part, Source, fit, validate
+from job.data.images import Images
+from job.data.workspace import Workspace
 
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".zip")
 DIGITS_SIZE = 32  # the smallest side VGG16 takes
@@ -28,10 +30,11 @@ def read(
     source: str,
     image_size: int | Sequence[int] | None = None,
     location: str | None = None,
-    cache_dir: Path | None = None,
     groups: str | None = None,
+    *,
+    work: Workspace,
 ) -> Source:
-    """Read a data set into memory; the same bytes give the same arrays in the same order.
+    """Read a data set; the same bytes give the same arrays in the same order.
 
     Args:
         source: `data.source` of the experiment: "cifar10", "digits", a folder, an .npz, an
@@ -41,19 +44,18 @@ def read(
             the same for all.
         location: where the data is instead (--data or JOB_DATA): a path or URL, for cifar10 of
             the official archive or a folder with it. None or empty: what `source` says.
-        cache_dir: where downloads are kept; None is ~/.cache/job. An earlier download is reused.
         groups: `data.groups`: a CSV in or beside the data; for an .npz the name of its arrays.
             None: no image belongs to another.
+        work: for downloads, which are kept and used again, and for decoded pixels.
 
     Raises:
         errors.Invalid: nothing there, damaged, unsafe or of an unsupported layout.
         errors.Unreachable: a download failed, or the disk is full.
     """
     setting = "--data (or JOB_DATA)" if location else "data.source"
-    cache = Path(cache_dir) if cache_dir else Path.home() / ".cache" / "job"
     try:
         size = _size(image_size)
-        return validate(_read(source, size, location or None, cache, groups))
+        return validate(_read(source, size, location or None, groups, work))
     except (errors.Invalid, errors.Unreachable) as exc:
         asked = f'{setting} = "{downloads.redact(location or source)}"'
         raise type(exc)(f"{asked}: {exc}") from exc
@@ -76,7 +78,11 @@ def _size(image_size: int | Sequence[int] | None) -> tuple[int, int] | None:
 
 
 def _read(
-    source: str, size: tuple[int, int] | None, location: str | None, cache: Path, groups: str | None
+    source: str,
+    size: tuple[int, int] | None,
+    location: str | None,
+    groups: str | None,
+    work: Workspace,
 ) -> Source:
     if groups and source in ("digits", "cifar10"):
         raise errors.Invalid(
@@ -86,26 +92,30 @@ def _read(
     if source == "digits":
         return _digits(size, location)
     if source == "cifar10":
-        archive = _archive(location, cache) if location else cifar10.official(cache)
+        archive = _archive(location, work.folder) if location else cifar10.official(work.folder)
         classes, train, test = cifar10.read(archive)
-        return fit("CIFAR-10", classes, train, test, size)
-    path = _locate(location or source, cache)
+        return fit("CIFAR-10", classes, train, test, size, work)
+    path = _locate(location or source, work.folder)
     name = PurePosixPath(downloads.redact(source)).name or path.resolve().name
     if path.suffix.lower() == ".npz":
-        classes, train, test, notes = npz.read(path, groups)
-        return fit(name, classes, train, test, size, notes)
-    return _read_pictures(name, path, size, cache, groups)
+        classes, train, test, notes = npz.read(path, groups, work)
+        return fit(name, classes, train, test, size, work, notes)
+    return _read_pictures(name, path, size, groups, work)
 
 
 def _read_pictures(
-    name: str, path: Path, size: tuple[int, int] | None, cache: Path, groups: str | None
+    name: str,
+    path: Path,
+    size: tuple[int, int] | None,
+    groups: str | None,
+    work: Workspace,
 ) -> Source:
-    found = pictures.read(path, size, groups)
+    found = pictures.read(path, size, work, groups)
     group_of: dict[str, np.ndarray] = {}
     notes = found.notes
     if groups:
         with grouping.naming_key(groups):
-            group_of, group_notes = grouping.of_images(groups, path, found.names, cache)
+            group_of, group_notes = grouping.of_images(groups, path, found.names, work.folder)
         notes += group_notes
     parts = {
         part: Part(images, found.labels[part], group_of.get(part))
@@ -183,6 +193,6 @@ def _digits(size: tuple[int, int] | None, location: str | None) -> Source:
     gray = np.rint(digits.images * (255 / 16)).astype(np.uint8)
     color = np.repeat(gray[..., None], 3, axis=3)
     images = pixels.resize(color, size or (DIGITS_SIZE, DIGITS_SIZE))
-    train = Part(images, digits.target.astype(np.int64))
+    train = Part(Images.of(images), digits.target.astype(np.int64))
     notes = ("digits come with scikit-learn: --data (or JOB_DATA) is not used",) if location else ()
     return Source("digits", tuple("0123456789"), train, None, {(8, 8): len(images)}, notes)

@@ -6,16 +6,20 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
 from job.data.dataset import Part, Source, groups_of
+from job.data.downloads import writing
+from job.data.images import Images
 from job.data.parts import Related, Splits, relate
 from job.data.staged import put_whole
 from job.errors import Invalid, Missing
 from job.experiment.kinds import Table
 from job.experiment.manifest import Manifest
+from job.interrupt import INTERRUPT
 from job.sentences import UNREADABLE
 from job.storage import paths
 from job.storage.cache import Cache
@@ -36,24 +40,37 @@ class Opener(Protocol):
 
 @dataclass(frozen=True)
 class Staged:
-    """A data set as it goes into the store: its manifest and the bytes of each file."""
+    """A data set as it goes into the store: its manifest and each file, as bytes or on disk."""
 
     manifest: Manifest
-    files: dict[str, bytes]
+    files: dict[str, bytes | Path]
     groups: np.ndarray  # int64 [n] of the training part, equal for images that stay together
 
 
 # --- into the store ---
 
 
-def stage(source: Source, train: Part, test: Part) -> Staged:
-    """Return the staged form: arrays as .npy, and one id by the content of classes and pixels."""
+def stage(source: Source, train: Part, test: Part, folder: Path) -> Staged:
+    """Return the staged form: arrays as .npy, and one id by the content of classes and pixels.
+
+    Args:
+        source: what the parts were cut from.
+        train: the training part.
+        test: the test part.
+        folder: for the images, on the cache's disk.
+
+    Raises:
+        errors.Unreachable: the disk is full or broken.
+    """
     related = relate(train, test)
-    files = {name: npy(array) for name, array in _arrays(train, test, related).items()}
-    hashes = {
-        name: {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content)}
-        for name, content in files.items()
-    }
+    files: dict[str, bytes | Path] = {}
+    hashes = {}
+    for name, part in ((paths.TRAIN_IMAGES, train), (paths.TEST_IMAGES, test)):
+        files[name] = folder / name
+        hashes[name] = _write_images(part.images, folder / name)
+    for name, array in _arrays(train, test, related).items():
+        files[name] = content = npy(array)
+        hashes[name] = {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content)}
     identity = json.dumps([source.classes, hashes], sort_keys=True)
     k = len(source.classes)
     files[paths.SAMPLES] = _samples(train, k)
@@ -86,18 +103,33 @@ def _count_groups(train: Part, test: Part) -> dict[str, int] | None:
 
 
 def _arrays(train: Part, test: Part, related: Related) -> dict[str, np.ndarray]:
-    """Return the arrays of a data set by the names of their files."""
+    """Return the arrays of a data set but its images by the names of their files."""
     arrays = {
-        paths.TRAIN_IMAGES: train.images,
         paths.TRAIN_LABELS: train.labels.astype(np.int64),
         paths.TRAIN_GROUPS: related.train,
-        paths.TEST_IMAGES: test.images,
         paths.TEST_LABELS: test.labels.astype(np.int64),
         paths.TEST_COPIES: related.copies,
     }
     if related.test is not None:
         arrays[paths.TEST_GROUPS] = related.test
     return arrays
+
+
+def _write_images(images: Images, path: Path) -> dict:
+    """Write images as a .npy file, block by block; return its sha256 and size."""
+    header = io.BytesIO()
+    described = {"descr": "|u1", "fortran_order": False, "shape": images.shape}
+    np.lib.format.write_array_header_1_0(header, described)
+    hashed = hashlib.sha256(header.getvalue())
+    with writing(path), open(path, "wb") as file:
+        file.write(header.getvalue())
+        for block in images.blocks():
+            INTERRUPT.check()
+            content = np.ascontiguousarray(block).data
+            hashed.update(content)
+            file.write(content)
+        size = file.tell()
+    return {"sha256": hashed.hexdigest(), "size": size}
 
 
 def npy(array: np.ndarray) -> bytes:

@@ -7,7 +7,6 @@ is in the checkpoint.
 
 import logging
 import math
-import mmap
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -35,10 +34,10 @@ from job.learning.optimizer import build_optimizer
 from job.learning.scores import row_losses
 from job.learning.step import build_step, class_weights, scale
 from job.learning.views import averaged
+from job.mapped import read_rows
 from job.randomness import generator
 
 PREDICT_BATCH = 256
-MAPPED_BYTES = 1 << 26  # the largest mapped file that may stay in this process's memory once read
 
 log = logging.getLogger(__name__)
 
@@ -246,19 +245,6 @@ def batches(net: keras.Model, inputs: np.ndarray, rows: np.ndarray) -> Iterator[
     function = _predict_function(net, inputs)
     for start in range(0, len(rows), PREDICT_BATCH):
         yield function(read_rows(inputs, rows[start : start + PREDICT_BATCH])).numpy()
-
-
-def read_rows(inputs: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Return a copy of rows of inputs, and release the pages of a large mapped file.
-
-    The pages stay in the node's page cache, which all its tasks share. Without the release each
-    task would appear to need the whole file: Slurm counts mapped pages as memory of the task.
-    """
-    result = inputs[rows]
-    if isinstance(inputs, np.memmap) and inputs.nbytes > MAPPED_BYTES:
-        # numpy has no public way to the mapping.
-        inputs._mmap.madvise(mmap.MADV_DONTNEED)  # pyright: ignore[reportAttributeAccessIssue]
-    return result
 
 
 def _predict_function(net: keras.Model, inputs: np.ndarray):

@@ -5,6 +5,7 @@ from typing import Any
 
 from job.coordination.registered import Registered, find
 from job.data import cifar10, downloads, parts, sources, staging
+from job.data.workspace import workspace
 from job.errors import JobError, NotReady
 from job.experiment.experiment import Experiment
 from job.learning import weights
@@ -87,17 +88,14 @@ class Planned:
     def _check_source(self) -> Finding:
         """Read the data, cut and split it as `job prepare` does."""
         data = self.experiment.data
-        source = sources.read(
-            data.source,
-            data.image_size,
-            self.location,
-            self.settings.cache_dir,
-            data.groups,
-        )
-        train, test = parts.cut(source, self.experiment)
-        groups = parts.relate(train, test).train
+        with workspace(self.settings.cache_dir) as work:
+            source = sources.read(
+                data.source, data.image_size, self.location, data.groups, work=work
+            )
+            train, test = parts.cut(source, self.experiment)
+            groups = parts.relate(train, test).train
         parts.make_splits(self.experiment, source.classes, train.labels, groups, test.labels)
-        shape = tuple(train.images.shape[1:])
+        shape = train.images.shape[1:]
         self.facts = Facts(shape, len(source.classes), len(train.labels))
         notes = "".join(f"; note: {note}" for note in source.notes)
         return Finding(

@@ -7,12 +7,13 @@ import os
 import shutil
 import stat
 import tempfile
+import time
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from job import files
-from job.errors import BROKEN, Invalid, Unreachable, on_this_node
+from job.errors import BROKEN, Interrupted, Invalid, Unreachable, on_this_node
 from job.settings import SETTINGS
 from job.storage import locks
 from job.storage.keys import path_below
@@ -20,6 +21,7 @@ from job.storage.keys import path_below
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 NO_RIGHT = (errno.EACCES, errno.EPERM)
+UNFINISHED_S = 7 * 24 * 3600  # that a folder waits for the next process of its name
 
 
 def own(folder: Path) -> None:
@@ -61,6 +63,32 @@ class CacheFolder:
                 yield mine
         finally:
             shutil.rmtree(mine)
+            os.close(handle)
+
+    @contextmanager
+    def unfinished(self, name: str) -> Generator[Path]:
+        """Yield a folder of this process, which the next one gets as it is if this one is killed.
+
+        While another process has it, this waits, but not through a signal. Folders of other names
+        that no process came back to for a week are removed.
+
+        Args:
+            name: of the folder; equal names are equal work.
+        """
+        path = self._path(f"unfinished/{name}")
+        with self._guard():
+            _remove_old(path.parent, path)
+            handle = _open_own(path)
+        try:
+            yield path
+        except Interrupted:
+            raise
+        except BaseException:
+            shutil.rmtree(path)
+            raise
+        else:
+            shutil.rmtree(path)
+        finally:
             os.close(handle)
 
     def _path(self, key: str) -> Path:
@@ -105,6 +133,31 @@ class CacheFolder:
             if exc.errno in BROKEN or (self._owned and exc.errno in NO_RIGHT):
                 raise on_this_node(cannot) from exc
             raise Invalid(f"{cannot}; set it to a folder this user may write to") from exc
+
+
+def _open_own(path: Path) -> int:
+    """Make a folder, or take over one that no living process has; return its locked descriptor."""
+    while True:
+        path.mkdir(parents=True, exist_ok=True)
+        handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        try:
+            locks.lock(handle, fcntl.LOCK_EX)
+        except BaseException:
+            os.close(handle)
+            raise
+        if locks.is_same_file(path, handle):  # else its owner removed it meanwhile
+            return handle
+        os.close(handle)
+
+
+def _remove_old(top: Path, but: Path) -> None:
+    """Remove the unfinished folders that were left long ago, except for one."""
+    for left in top.glob("[!.]*"):
+        with suppress(FileNotFoundError):
+            if left != but and time.time() - left.stat().st_mtime > UNFINISHED_S:
+                with locks.try_exclusive(left) as is_left:
+                    if is_left:
+                        shutil.rmtree(left)
 
 
 def _remove_dead(top: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from job.coordination.registered import Registered
 from job.data import describe, parts, sources, staged, staging
 from job.data.dataset import Part, Source
+from job.data.workspace import Workspace, workspace
 from job.errors import Invalid, JobError
 from job.experiment.experiment import Experiment
 from job.experiment.manifest import Manifest, Prepared
@@ -14,6 +15,7 @@ from job.experiment.parameters import corner
 from job.learning import provenance, weights
 from job.storage import paths
 from job.storage.cache import Cache
+from job.storage.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -43,14 +45,34 @@ def stage(experiment: Experiment, origin: Origin, notice: str | None = None) -> 
         Invalid: unusable data or weights, or a custom model that cannot work.
         Unreachable: a download failed, or the store is away for too long.
     """
-    store = origin.cache.store
     weight_files = _fetch_weights(experiment, origin)
-    source, train, test = _read(experiment, origin)
-    data = staging.stage(source, train, test)
-    groups = data.groups
-    splits = parts.make_splits(experiment, source.classes, train.labels, groups, test.labels)
-    validation = int(splits.validation.sum())
-    manifest = replace(data.manifest, notes=_notes(data.manifest, validation, experiment))
+    with workspace(origin.cache.folder) as work:
+        source, train, test = _read(experiment, origin, work)
+        data = staging.stage(source, train, test, work.scratch)
+        groups = data.groups
+        splits = parts.make_splits(experiment, source.classes, train.labels, groups, test.labels)
+        validation = int(splits.validation.sum())
+        manifest = replace(data.manifest, notes=_notes(data.manifest, validation, experiment))
+        _announce(manifest, validation, experiment)
+        _check_models(experiment, manifest, weight_files)
+        stored = staging.upload(origin.cache.store, data)
+    stored |= (frozen := _store_splits(origin.cache.store, manifest, splits))
+    uploaded = {
+        model: weights.upload(origin.cache.store, model, experiment.fixed(model), path)
+        for model, path in weight_files.items()
+    }
+    stored |= {entry["key"]: _only(entry, "sha256", "size", "etag") for entry in uploaded.values()}
+    prepared = Prepared(**vars(manifest), validation=validation, objects=stored, notice=notice)
+    ((key, entry),) = frozen.items()
+    return {
+        "data": prepared,
+        "splits": {"key": key, "sha256": entry["sha256"]},
+        "weights": {model: _only(entry, "key", "sha256") for model, entry in uploaded.items()},
+    }
+
+
+def _announce(manifest: Manifest, validation: int, experiment: Experiment) -> None:
+    """Log what the data is, and its notes."""
     log.info(
         "data: %s, %d training (%d to compare trials on) and %d test images of %d classes",
         manifest.source,
@@ -61,23 +83,13 @@ def stage(experiment: Experiment, origin: Origin, notice: str | None = None) -> 
     )
     for note in manifest.notes:
         log.warning("%s: %s", experiment.name, note)
-    _check_models(experiment, manifest, weight_files)
-    stored = staging.upload(store, data)
+
+
+def _store_splits(store: Store, manifest: Manifest, splits: parts.Splits) -> dict[str, dict]:
+    """Put the splits into the store. Returns: their key -> sha256, size and etag."""
     content = splits.content
-    digest = provenance.sha256(content)
-    key = paths.splits_file(manifest.id, digest)
-    stored[key] = staged.put_whole(store, key, content)
-    uploaded = {
-        model: weights.upload(store, model, experiment.fixed(model), path)
-        for model, path in weight_files.items()
-    }
-    stored |= {entry["key"]: _only(entry, "sha256", "size", "etag") for entry in uploaded.values()}
-    prepared = Prepared(**vars(manifest), validation=validation, objects=stored, notice=notice)
-    return {
-        "data": prepared,
-        "splits": {"key": key, "sha256": digest},
-        "weights": {model: _only(entry, "key", "sha256") for model, entry in uploaded.items()},
-    }
+    key = paths.splits_file(manifest.id, provenance.sha256(content))
+    return {key: staged.put_whole(store, key, content)}
 
 
 def stage_again(known: Registered, experiment: Experiment, lost: list[str], origin: Origin) -> dict:
@@ -137,17 +149,11 @@ def _fetch_weights(experiment: Experiment, origin: Origin) -> dict[str, Path]:
     }
 
 
-def _read(experiment: Experiment, origin: Origin) -> tuple[Source, Part, Part]:
-    """Return the data set with its training and test part.
-
-    The images that were cut off are discarded: they are large.
-    """
+def _read(experiment: Experiment, origin: Origin, work: Workspace) -> tuple[Source, Part, Part]:
+    """Return the data set, and its training and test part."""
     data = experiment.data
-    source = sources.read(
-        data.source, data.image_size, origin.location, origin.cache.folder, data.groups
-    )
-    train, test = parts.cut(source, experiment)
-    return replace(source, train=train, test=test), train, test
+    source = sources.read(data.source, data.image_size, origin.location, data.groups, work=work)
+    return source, *parts.cut(source, experiment)
 
 
 def _notes(manifest: Manifest, validation: int, experiment: Experiment) -> list[str]:

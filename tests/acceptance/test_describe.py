@@ -3,10 +3,13 @@
 import json
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
 from PIL import Image
+
+from job.data.pixel_file import FACTS
 
 FILE = """
 name = "birds"
@@ -59,15 +62,20 @@ def job(folder, *arguments, **environ):
     )
 
 
+def files_in(folder) -> set:
+    """Return all files below a folder, hidden ones too."""
+    return {path for path in folder.rglob("*") if path.is_file()}
+
+
 def test_every_figure_is_true(birds):
     """Counts, sizes, splits and duplicates are those of the files.
 
-    Neither a database nor a store is needed, and nothing is written.
+    Neither a database nor a store is needed, and no file is left.
     """
-    before = sorted(birds.rglob("*"))
+    before = files_in(birds)
     done = job(birds, "prepare", "birds.toml", "--describe", "--json")
     assert done.returncode == 0, done.stderr
-    assert [p for p in sorted(birds.rglob("*")) if p not in before] == []
+    assert files_in(birds) - before <= {birds / "cache" / "scratch" / ".all.lock"}
     found = json.loads(done.stdout)
     assert found["found"] == {"train": 50, "test": None}
     assert found["sizes"] == [
@@ -124,3 +132,90 @@ def test_the_log_stays_out_of_the_answer(tmp_path):
     assert found["found"]["train"] == 40
     assert done.stderr == ""
     assert sum("patient_train not read" in note for note in found["notes"]) == 1
+
+
+MANY = """
+name = "many"
+[data]
+source = "photos"
+[models.cnn]
+"""
+FLAT_SIDE = 1000
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Return a folder with 160 pictures of 1 megapixel, 480 MB of pixels, and their experiment."""
+    for i, name in enumerate(("day", "night")):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        flat = Image.new("RGB", (FLAT_SIDE, FLAT_SIDE), (200 - 150 * i, 30, 60))
+        for k in range(80):
+            flat.putpixel((k, 0), (255, 255, 255))  # no two are equal
+            flat.save(tmp_path / "photos" / name / f"{k}.png", compress_level=1)
+    (tmp_path / "many.toml").write_text(MANY)
+    return tmp_path
+
+
+# Between us and a process: what we had in memory when we started one counts as its own.
+PEAK = """
+import resource, subprocess, sys
+subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+"""
+
+
+def test_pixels_are_not_held_in_memory(photos):
+    """480 MB of pixels are described in less than 250 MB, imports included."""
+    command = [sys.executable, "-m", "job", "prepare", "many.toml", "--describe"]
+    environ = {"PATH": "/usr/bin:/bin", "JOB_CACHE_DIR": str(photos / "cache")}
+    peak = subprocess.check_output(
+        [sys.executable, "-c", PEAK, *command], cwd=photos, env=environ, text=True
+    )
+    assert int(peak) < 250_000  # KiB
+    assert not list((photos / "cache" / "unfinished").iterdir())
+
+
+def start(folder, *arguments) -> subprocess.Popen:
+    """Start `job` in a folder."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "job", *arguments],
+        cwd=folder,
+        env={"PATH": "/usr/bin:/bin", "JOB_CACHE_DIR": str(folder / "cache")},
+        stdout=subprocess.DEVNULL,
+    )
+
+
+def test_a_killed_prepare_decodes_no_picture_twice(photos):
+    """What a process decoded before it was killed is taken over, except for a damaged row."""
+    child = start(photos, "prepare", "many.toml", "--describe")
+    while not (done := decoded(photos)) or done < 10:
+        assert child.poll() is None, "too fast to be killed in the middle"
+        time.sleep(0.005)
+    child.kill()
+    child.wait()
+    done = decoded(photos)
+    assert done < 160
+    (pixels,) = (photos / "cache" / "unfinished").glob("*/pixels")
+    first = int(np.flatnonzero(facts(photos)["is_done"])[0])
+    with open(pixels, "r+b") as file:  # as a power cut may leave it
+        file.seek(first * FLAT_SIDE**2 * 3)
+        file.write(bytes(8))
+    again = job(photos, "prepare", "many.toml", "--describe", "--json")
+    assert f"{done - 1} of 160 images were decoded by a killed process" in again.stderr
+    untouched = job(photos, "prepare", "many.toml", "--describe", "--json")
+    assert "killed process" not in untouched.stderr
+    assert again.stdout == untouched.stdout
+    assert json.loads(again.stdout)["duplicates"] == {"train": 0, "train_test": 0}
+
+
+def facts(folder) -> np.ndarray | None:
+    """Return what is known of the decoded pictures, None before there is any."""
+    found = [*(folder / "cache" / "unfinished").glob("*/facts")]
+    content = found[0].read_bytes() if found else b""
+    return np.frombuffer(content, FACTS) if len(content) == 160 * FACTS.itemsize else None
+
+
+def decoded(folder) -> int | None:
+    """Return how many pictures are decoded."""
+    known = facts(folder)
+    return None if known is None else int(known["is_done"].sum())

@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from job.coordination.database import Database
-from job.data import sources
 from job.errors import Invalid
 from job.storage.store import open_store
+from tests.support.datasets import read_source
 from tests.support.formats import expect_format
 
 FILE = """
@@ -143,11 +143,11 @@ def test_a_folder_in_a_bucket(s3, tmp_path):
     store = open_store(url, 20)
     rng = np.random.default_rng(0)
     with pytest.raises(Invalid, match="has no object below it: check the bucket and the prefix"):
-        sources.read(url, cache_dir=tmp_path)
+        read_source(url, cache_dir=tmp_path)
     for i in range(20):
         store.put(f"{'ab'[i % 2]}/{i}.png", picture(rng, i, False))
     for again in (0, 1):
-        read = sources.read(f"{url}{'/' * again}", cache_dir=tmp_path)
+        read = read_source(f"{url}{'/' * again}", cache_dir=tmp_path)
         assert read.name == "photos"
         assert len(read.train.labels) == 20
         assert read.classes == ("a", "b")
@@ -161,6 +161,6 @@ def test_a_folder_in_a_bucket(s3, tmp_path):
     ]
     for harm in harms:  # ... and copied again when it is not what came
         harm()
-        assert len(sources.read(url, cache_dir=tmp_path).train.labels) == 19
+        assert len(read_source(url, cache_dir=tmp_path).train.labels) == 19
         assert not (copy / "b").is_symlink()
         assert len(list(copy.rglob("*.png"))) == 19

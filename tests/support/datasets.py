@@ -2,14 +2,18 @@
 
 import io
 import tarfile
+import tempfile
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from job import errors
-from job.data import sources
+from job.data import sources, staging
+from job.data.dataset import Part, Source
+from job.data.workspace import workspace
 
 RED = (255, 0, 0)
 GREEN = (0, 255, 0)
@@ -72,10 +76,26 @@ def images(n=4, *shape, dtype=np.uint8):
     return np.random.default_rng(1).integers(0, 256, (n, *(shape or (5, 6, 3)))).astype(dtype)
 
 
+def read_source(*args, cache_dir: Path | None = None, **options) -> Source:
+    """Read a data set with a workspace of its own; the pixels stay readable after its end.
+
+    Args:
+        cache_dir: where downloads stay; None for a temporary folder.
+    """
+    with tempfile.TemporaryDirectory() as folder, workspace(cache_dir or Path(folder)) as work:
+        return sources.read(*args, **options, work=work)
+
+
+def data_id(source: Source, train: Part, test: Part) -> str:
+    """Return the id of a staged data set."""
+    with tempfile.TemporaryDirectory() as folder:
+        return staging.stage(source, train, test, Path(folder)).manifest.id
+
+
 def refused(*args, error=errors.Invalid, **options):
     """Return the one sentence with which `read` refuses."""
     with pytest.raises(error) as caught:
-        sources.read(*args, **options)
+        read_source(*args, **options)
     message = str(caught.value)
     assert "\n" not in message
     return message

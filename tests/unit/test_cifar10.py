@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from job import errors
-from job.data import cifar10, pickles, sources
+from job.data import cifar10, pickles
 from tests.support.cifar_archive import cifar_files, python2_batch, python3_batch
-from tests.support.datasets import refused, write_tar
+from tests.support.datasets import read_source, refused, write_tar
 
 
 @pytest.mark.parametrize("batch", [python2_batch, python3_batch])
@@ -19,21 +19,21 @@ def test_cifar10_is_read_back_equal(tmp_path, batch):
     files, images, labels = cifar_files(batch)
     path = write_tar(tmp_path / cifar10.NAME, files)
     for location in (path, str(tmp_path)):
-        read = sources.read("cifar10", location=location)
+        read = read_source("cifar10", location=location)
         assert read.name == "CIFAR-10"
         assert read.classes == tuple(f"class{i}" for i in range(10))
-        assert np.array_equal(read.train.images, images[:50].transpose(0, 2, 3, 1))
-        assert np.array_equal(read.test.images, images[50:].transpose(0, 2, 3, 1))
+        assert np.array_equal(read.train.images[:], images[:50].transpose(0, 2, 3, 1))
+        assert np.array_equal(read.test.images[:], images[50:].transpose(0, 2, 3, 1))
         assert read.train.labels.tolist() == labels[:50]
         assert read.test.labels.tolist() == labels[50:]
-        assert read.train.images.dtype == np.uint8
+        assert read.train.images[:].dtype == np.uint8
         assert read.train.labels.dtype == np.int64
 
 
 def test_cifar10_is_resized(tmp_path):
     """data.image_size applies to CIFAR-10 when it differs from 32."""
     path = write_tar(tmp_path / "c.tar.gz", cifar_files()[0])
-    assert sources.read("cifar10", 16, path).train.images.shape == (50, 16, 16, 3)
+    assert read_source("cifar10", 16, path).train.images.shape == (50, 16, 16, 3)
 
 
 @pytest.mark.parametrize("member", ["data_batch_3", "batches.meta"])
@@ -125,7 +125,7 @@ def test_a_copy_in_the_cache_of_keras_must_be_complete(tmp_path, monkeypatch):
     assert cifar10.cached() != path
     monkeypatch.setattr(cifar10, "SHA256", hashlib.sha256(path.read_bytes()).hexdigest())
     assert cifar10.cached() == path
-    assert len(sources.read("cifar10").train.images) == 50
+    assert len(read_source("cifar10").train.images) == 50
 
 
 def test_the_names_are_those_of_keras():

@@ -9,9 +9,9 @@ import threading
 import pytest
 
 from job import errors
-from job.data import buckets, cifar10, downloads, sources
+from job.data import buckets, cifar10, downloads
 from tests.support.cifar_archive import cifar_files
-from tests.support.datasets import refused, two_classes, write_tar, write_zip
+from tests.support.datasets import read_source, refused, two_classes, write_tar, write_zip
 
 
 class Server(http.server.BaseHTTPRequestHandler):
@@ -58,7 +58,7 @@ def test_a_url_is_downloaded_once(tmp_path, server):
     server.files["/x/pets.zip"] = content_of(write_zip(tmp_path / "pets.zip", two_classes()))
     cache = tmp_path / "cache"
     for _ in range(2):
-        read = sources.read(f"{server.url}/x/pets.zip?token=secret", cache_dir=cache)
+        read = read_source(f"{server.url}/x/pets.zip?token=secret", cache_dir=cache)
     assert read.name == "pets.zip"
     assert read.classes == ("cat", "dog")
     assert server.asked == ["/x/pets.zip"]
@@ -131,7 +131,7 @@ def test_no_download_goes_into_a_folder_of_others(tmp_path, server):
 def test_cifar10_by_url(tmp_path, server):
     """The location of cifar10 may be a URL of the archive."""
     server.files["/c.tar.gz"] = content_of(write_tar(tmp_path / "c.tar.gz", cifar_files()[0]))
-    read = sources.read("cifar10", None, f"{server.url}/c.tar.gz", tmp_path / "cache")
+    read = read_source("cifar10", None, f"{server.url}/c.tar.gz", cache_dir=tmp_path / "cache")
     assert len(read.test.labels) == 10
 
 
@@ -145,7 +145,7 @@ def test_cifar10_is_downloaded_when_keras_has_none(tmp_path, server, monkeypatch
     assert "SHA-256" in refused("cifar10", cache_dir=tmp_path / "cache")
     server.files["/c.tar.gz"] = data
     for _ in range(2):
-        assert len(sources.read("cifar10", cache_dir=tmp_path / "cache").train.images) == 50
+        assert len(read_source("cifar10", cache_dir=tmp_path / "cache").train.images) == 50
     assert len(server.asked) == 2
     assert os.listdir(tmp_path / "cache") == [cifar10.NAME]
 

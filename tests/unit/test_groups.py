@@ -5,13 +5,16 @@ import unicodedata
 import numpy as np
 import pytest
 
-from job.data import parts, sources, splits, staging
+from job.data import parts, splits
 from job.data.dataset import Part, Source
+from job.data.images import Images
 from job.errors import Invalid
 from job.experiment.specification import parse
 from tests.support.datasets import (
+    data_id,
     encoded,
     images,
+    read_source,
     refused,
     two_classes,
     write_folder,
@@ -24,7 +27,7 @@ CSV = "image,group\ntrain/cat/1.png,anna\ntrain/dog/1.png,ben\n"
 
 def read(path, groups, **options):
     """Return the groups of the training images."""
-    return sources.read(str(path), groups=groups, **options).train.groups.tolist()
+    return read_source(str(path), groups=groups, **options).train.groups.tolist()
 
 
 def patients(n=300, groups=40, classes=4, seed=0):
@@ -113,7 +116,7 @@ def test_held_out_part_and_splits_share_no_group():
         "folds": {"count": 3},
         "models": {"cnn": {}},
     }
-    source = Source("x", tuple("abcd"), Part(pixels, labels, groups), None, {})
+    source = Source("x", tuple("abcd"), Part(Images.of(pixels), labels, groups), None, {})
     experiment = parse(tree)
     train, test = parts.cut(source, experiment)
     assert len(np.intersect1d(train.groups, test.groups)) == 0
@@ -126,8 +129,9 @@ def test_held_out_part_and_splits_share_no_group():
         assert most_sides(train.groups, side) == 1
     assert made.validation.sum(axis=0).max() == 1
     assert made.validation.sum(axis=1) == pytest.approx(0.2 * len(train.labels), abs=25)
-    other = Source("x", tuple("abcd"), Part(pixels, labels, np.roll(groups, 1)), None, {})
-    ids = {staging.stage(s, *parts.cut(s, experiment)).manifest.id for s in (source, other)}
+    rolled = Part(source.train.images, labels, np.roll(groups, 1))
+    other = Source("x", tuple("abcd"), rolled, None, {})
+    ids = {data_id(s, *parts.cut(s, experiment)) for s in (source, other)}
     assert len(ids) == 2  # other groups are other data
 
 
@@ -162,7 +166,7 @@ def test_a_csv_as_programs_write_it(tmp_path):
         "train/dog/1.png": encoded(images(1)[0]),
         "g.csv": rows.encode(),
     }
-    found = sources.read(write_folder(tmp_path / "set", files), groups="g.csv")
+    found = read_source(write_folder(tmp_path / "set", files), groups="g.csv")
     assert found.train.groups.tolist() == [0, 1]
     assert found.notes == (
         "data.groups: 1 rows match no image of the data, for example 'gone.png' (line 4)",
@@ -230,12 +234,12 @@ def test_groups_of_an_npz(tmp_path):
     path = write_npz(
         tmp_path / "a.npz", **arrays, patient_train=["b", "a", "b", "c"], patient_test=["d", "d"]
     )
-    found = sources.read(path, 3, groups="patient")
+    found = read_source(path, 3, groups="patient")
     assert found.train.groups.tolist() == [1, 0, 1, 2]
     assert found.test.groups.tolist() == [3, 3]
     assert found.test.images.shape[1] == 3
     assert found.notes == ()
-    (note,) = sources.read(path, 3).notes
+    (note,) = read_source(path, 3).notes
     assert "patient_test, patient_train not read" in note
     assert 'data.groups = "patient" reads patient_train' in note
     message = refused(path, groups="groups.csv")

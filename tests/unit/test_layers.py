@@ -50,7 +50,7 @@ FENCES = {
     },
     "matplotlib": {"report.drawing", "report.scores", "report.search"},
     "optuna_dashboard": {"cli.dashboard"},
-    "rich": {"cli.status_watch", "local.progress"},
+    "rich": {"cli.status_watch", "data.progress", "local.progress"},
 }
 FILES = {
     ".".join(f.relative_to(PACKAGE).with_suffix("").parts): f for f in sorted(PACKAGE.rglob("*.py"))

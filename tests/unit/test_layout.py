@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from job.data import names, sources
+from job.data import names
 from tests.support.datasets import (
     GREEN,
     RED,
     encoded,
+    read_source,
     refused,
     two_classes,
     write_folder,
@@ -58,7 +59,7 @@ def test_a_name_that_is_not_utf_8(tmp_path, name):
     (tmp_path / "other").mkdir()
     write_folder(tmp_path / "other", classes("a", "b"))
     Path(os.fsdecode(os.fsencode(tmp_path / "other") + b"/a/caf\xe9.txt")).touch()
-    (note,) = sources.read(str(tmp_path / "other")).notes
+    (note,) = read_source(str(tmp_path / "other")).notes
     assert r"a/caf\xe9.txt" in note.encode().decode()
 
 
@@ -80,7 +81,7 @@ def test_two_spellings_of_a_name_are_one_class(tmp_path):
     Two such folders in one part are joined, with a note.
     """
     files = {f"train/{NFC}/1.png": encoded(RED), f"test/{NFD}/1.png": encoded(RED)}
-    read = sources.read(write_folder(tmp_path / "set", files | two_classes()))
+    read = read_source(write_folder(tmp_path / "set", files | two_classes()))
     assert read.classes == (NFC, "cat", "dog") or read.classes == ("cat", NFC, "dog")
     assert read.test.labels.tolist() == [read.classes.index(NFC)]
     assert read.notes == ()
@@ -90,7 +91,7 @@ def test_two_spellings_of_a_name_are_one_class(tmp_path):
         "dog/1.png": encoded(RED),
     }
     for source in (write_folder(tmp_path / "both", files), write_zip(tmp_path / "a.zip", files)):
-        read = sources.read(source)
+        read = read_source(source)
         assert read.classes == (NFC, "dog")
         assert read.train.labels.tolist() == [0, 0, 1]
         how = "accents are written in two ways"
@@ -112,12 +113,12 @@ def test_groups_in_two_spellings(tmp_path):
     files = classes("a", "b") | {
         "g.csv": f"image,group\na/0.png,{NFC}\na/1.png,{NFD}\nb/0.png,x\nb/1.png,y\n".encode()
     }
-    groups = sources.read(write_folder(tmp_path / "set", files), groups="g.csv").train.groups
+    groups = read_source(write_folder(tmp_path / "set", files), groups="g.csv").train.groups
     assert groups[0] == groups[1]
     assert len(set(groups.tolist())) == 3
     files = {f"a/{NFC}.png": encoded(RED), f"a/{NFD}.png": encoded(RED), "b/1.png": encoded(RED)}
     files["g.csv"] = f"image,group\na/{NFC}.png,one\na/{NFD}.png,two\nb/1.png,three\n".encode()
-    groups = sources.read(write_folder(tmp_path / "two", files), groups="g.csv").train.groups
+    groups = read_source(write_folder(tmp_path / "two", files), groups="g.csv").train.groups
     assert len(set(groups.tolist())) == 3
 
 
@@ -126,7 +127,7 @@ def test_names_that_differ_in_case(tmp_path):
 
     One in test/ that differs only in case from train/ is refused with a hint.
     """
-    read = sources.read(write_zip(tmp_path / "a.zip", classes("Cat", "cat")))
+    read = read_source(write_zip(tmp_path / "a.zip", classes("Cat", "cat")))
     assert read.classes == ("Cat", "cat")
     assert read.notes == ("classes differ in upper and lower case only: Cat, cat",)
     files = two_classes(**{"test/Cat/1.png": encoded(RED)})
@@ -160,7 +161,7 @@ def test_what_systems_make_is_skipped(tmp_path, name):
         write_tar(tmp_path / "a.tar", files),
         write_zip(tmp_path / "a.zip", files),
     ):
-        read = sources.read(source)
+        read = read_source(source)
         assert read.classes == ("a", "cat", "dog")
         assert len(read.train.labels) == 3
         assert read.notes == ()
@@ -176,7 +177,7 @@ def test_a_closed_folder_of_the_system_is_skipped():
         (top / "set/lost+found").mkdir(0)
         if me == 0:
             os.seteuid(NOBODY)
-        assert sources.read(str(top / "set")).classes == ("a", "b")
+        assert read_source(str(top / "set")).classes == ("a", "b")
     finally:
         os.seteuid(me)
         shutil.rmtree(top)
@@ -196,7 +197,7 @@ def test_a_class_called_train_or_test(tmp_path):
 
     A class of that name within a part needs no note.
     """
-    read = sources.read(write_folder(tmp_path / "voc", classes("bus", "car", "test", "train")))
+    read = read_source(write_folder(tmp_path / "voc", classes("bus", "car", "test", "train")))
     assert read.classes == ("bus", "car", "test", "train")
     assert read.test is None
     assert len(read.train.labels) == 8
@@ -204,13 +205,13 @@ def test_a_class_called_train_or_test(tmp_path):
         "train/ is read as a class called 'train', since it holds images itself, as bus, car do",
     )
     inner = classes("train/bus", "train/train", "train/test", "test/train")
-    read = sources.read(write_zip(tmp_path / "a.zip", inner))
+    read = read_source(write_zip(tmp_path / "a.zip", inner))
     assert read.classes == ("bus", "test", "train")
     assert read.test.labels.tolist() == [2, 2]
     assert read.notes == ()
-    read = sources.read(write_zip(tmp_path / "b.zip", classes("voc/car", "voc/train")))
+    read = read_source(write_zip(tmp_path / "b.zip", classes("voc/car", "voc/train")))
     assert read.classes == ("car", "train")
-    read = sources.read(write_zip(tmp_path / "c.zip", classes("car", "test", "validation")))
+    read = read_source(write_zip(tmp_path / "c.zip", classes("car", "test", "validation")))
     assert read.classes == ("car", "test", "validation")
 
 
@@ -228,7 +229,7 @@ def test_a_validation_part_is_left_out_with_a_note(tmp_path, name):
     """A note counts the images of a validation part and says what to do."""
     files = {f"{name}/cat/{i}.png": encoded(RED) for i in range(3)}
     files[f"{name}/dog/1.png"] = encoded(RED)
-    (note,) = sources.read(write_folder(tmp_path / "set", two_classes(**files))).notes
+    (note,) = read_source(write_folder(tmp_path / "set", two_classes(**files))).notes
     assert note == (
         f"4 images in {name}/ are left out: only training and test are read;"
         " move them into train/ to use them"

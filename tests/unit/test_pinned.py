@@ -4,9 +4,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from job.data import sources, staging
 from tests.support.cifar_archive import cifar_files
-from tests.support.datasets import encoded, write_folder, write_npz, write_tar, write_zip
+from tests.support.datasets import (
+    data_id,
+    encoded,
+    read_source,
+    write_folder,
+    write_npz,
+    write_tar,
+    write_zip,
+)
 
 RNG = np.random.default_rng(7)
 GREY = RNG.integers(0, 256, (12, 12)).astype(np.uint8)
@@ -72,5 +79,5 @@ def describe_source(kind, folder):
 )
 def test_the_id_stays(tmp_path, kind, id):
     """Classes, pixels and labels are still those read at 5cdea46, by the id over all of them."""
-    source = sources.read(*describe_source(kind, tmp_path))
-    assert staging.stage(source, source.train, source.test or source.train).manifest.id == id
+    source = read_source(*describe_source(kind, tmp_path))
+    assert data_id(source, source.train, source.test or source.train) == id

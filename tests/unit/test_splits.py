@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from job.data import parts, splits
+from job.data.images import Images
 from job.errors import Invalid
 from job.experiment.specification import parse
 
@@ -42,7 +43,7 @@ def test_equal_pixels_are_one_group():
     """Identical decoded images share a group, whatever else differs."""
     images = np.zeros((3, 2, 2, 3), np.uint8)
     images[1, 0, 0, 0] = 1
-    groups = splits.image_groups(images)
+    groups = splits.image_groups(Images.of(images))
     assert groups[0] == groups[2] != groups[1]
 
 

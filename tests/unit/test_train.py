@@ -21,13 +21,12 @@ from job.learning.optimizer import build_optimizer
 from job.learning.provenance import history_csv, sha256
 from job.learning.step import class_weights
 from job.learning.train import (
-    MAPPED_BYTES,
     Examples,
     Hooks,
     predict,
-    read_rows,
     train,
 )
+from job.mapped import MAPPED_BYTES, read_rows
 from job.randomness import generator
 from job.work.artifacts import predictions
 
