@@ -52,6 +52,7 @@ class Source:
     test: Part | None  # None: the source ships no test part
     sizes: dict[tuple[int, int], int]  # original (width, height) -> number of images
     notes: tuple[str, ...] = ()  # what its owner should know of how it was read, a sentence each
+    damaged: tuple[str, ...] = ()  # the names of images that were left out
     bits: int = 16  # how many of their 16 bits the 16-bit images use; `predict` scales by it too
 
 

@@ -1,5 +1,6 @@
 """Decode the files of a folder or an archive on all cores, into the rows of a pixel file."""
 
+import logging
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -9,15 +10,18 @@ from pathlib import Path
 
 import numpy as np
 
-from job import errors
 from job.data import archives, decoding, depths, names
 from job.data.archives import Member
 from job.data.pixel_file import PixelFile
 from job.data.progress import progress
+from job.data.unreadable import Unreadable
+from job.errors import Invalid
 from job.interrupt import INTERRUPT
 
 HELD_BYTES = 1 << 28  # of an archive, read ahead of the threads that decode
 AHEAD = 4  # files per thread
+
+log = logging.getLogger(__name__)
 
 
 class Decoder:
@@ -25,6 +29,7 @@ class Decoder:
 
     Attributes:
         bits: how many of their 16 bits the 16-bit images use, once all are decoded.
+        damaged: row -> why its image cannot be read.
     """
 
     def __init__(
@@ -37,35 +42,45 @@ class Decoder:
     ):
         """Args: members: of a folder; None for an archive. ordered: the name of each row."""
         self.bits = 16
+        self.damaged: dict[int, Invalid] = {}
         self._path = path
         self._members = members
         self._ordered = ordered
         self._size = size
         self._file = file
-        self._damaged: dict[int, str] = {}  # row -> the error
 
-    def decode_all(self) -> list[str]:
-        """Decode every file; return notes for the user. Raises: Invalid, Unreachable."""
+    def decode_all(self, skip: bool) -> list[str]:
+        """Decode every file; return notes for the user.
+
+        Args:
+            skip: leave out damaged images, instead of refusing them.
+
+        Raises:
+            errors.Invalid: damaged images, or images that differ in size.
+            errors.Unreachable: the disk is full or broken.
+        """
         facts = self._file.facts
         with decoding.bounded():
             self._decode(np.flatnonzero(~facts["is_done"]))
+            notes = self._judge_damage(skip)
             if not self._size and len(sizes_of(facts)) > 1:
-                raise errors.Invalid(
+                raise Invalid(
                     f"images differ in size, {_list_sizes(facts, self._ordered)}: "
                     "set data.image_size, one side of a square or [height, width]"
                 )
-            deep = facts["largest"] >= 0
+            deep = facts["is_done"] & (facts["largest"] >= 0)
             if not deep.any():
-                return []
-            largest = int(facts["largest"].max())
+                return notes
+            largest = int(facts["largest"][deep].max())
             self.bits = depths.smallest(largest)
             self._decode(np.flatnonzero(deep & (facts["bits"] != self.bits)))
-        if self.bits == 16:
-            return []
-        return [
-            f"{deep.sum()} images of 16 bits use only {self.bits} of them (the largest value "
-            f"is {largest}): 0..{2**self.bits - 1} became 0..255, as it will in images to predict"
-        ]
+        if self.bits < 16:
+            notes.append(
+                f"{deep.sum()} images of 16 bits use only {self.bits} of them (the largest value "
+                f"is {largest}): 0..{2**self.bits - 1} became 0..255, as it will in images to "
+                "predict"
+            )
+        return notes
 
     def _decode(self, rows: np.ndarray) -> None:
         """Decode the files of some rows, on all cores."""
@@ -74,16 +89,33 @@ class Decoder:
         row_of = {self._ordered[row]: row for row in rows.tolist()}
         total = len(self._ordered)
         with progress("decoding", total, total - len(rows)) as advance:
-            for row, damage in _on_all_cores(self._jobs(row_of)):
+            for _ in _on_all_cores(self._jobs(row_of)):
                 advance()
-                if damage:
-                    self._damaged[row] = damage
-        if self._damaged:
-            first, *others = sorted(self._damaged)
-            listed = names.list_some(self._ordered[row] for row in others)
-            raise errors.Invalid(self._damaged[first] + (f"; so are {listed}" if others else ""))
 
-    def _jobs(self, row_of: dict[str, int]) -> Iterator[tuple[Callable[[], tuple], int]]:
+    def _judge_damage(self, skip: bool) -> list[str]:
+        """Refuse damaged images, or return a note of those that are left out. Raises: Invalid."""
+        if not self.damaged:
+            return []
+        rows = sorted(self.damaged)
+        errors = [self.damaged[row] for row in rows]
+        counts = Counter(e.kind if isinstance(e, Unreadable) else "not accessible" for e in errors)
+        kinds = ", ".join(f"{n} {kind}" for kind, n in counts.most_common())
+        unread = f"{len(rows)} of {len(self._ordered)} images cannot be read ({kinds})"
+        listed = names.list_some(self._ordered[row] for row in rows)
+        if len(rows) > 1:
+            for error in errors:
+                log.warning("%s", error)
+        is_damage = all(isinstance(e, Unreadable) for e in errors)
+        if skip and is_damage and len(rows) < len(self._ordered):
+            return [f"{unread} and are left out: {listed}"]
+        if len(rows) == 1:
+            raise Invalid(str(errors[0])) from errors[0]
+        raise Invalid(
+            f"{errors[0]}; in all, {unread}: {listed}; the log has the reason of each;"
+            ' data.damaged = "skip" would leave them out'
+        )
+
+    def _jobs(self, row_of: dict[str, int]) -> Iterator[tuple[Callable[[], None], int]]:
         """Yield a call per file that decodes it, and the bytes that it holds until then."""
         for member in self._members or archives.members(self._path):
             row = row_of.get(member.name)
@@ -94,27 +126,25 @@ class Decoder:
                 continue
             try:
                 content = member.read()
-            except errors.Invalid as exc:
-                self._damaged[row] = str(exc)
+            except Invalid as exc:
+                self.damaged[row] = exc
                 continue
             yield partial(self._decode_one, row, member.name, partial(bytes, content)), len(content)
 
-    def _decode_one(
-        self, row: int, name: str, content: Callable[[], bytes]
-    ) -> tuple[int, str | None]:
-        """Decode a file into its row; return the row, and what is wrong with the file."""
+    def _decode_one(self, row: int, name: str, content: Callable[[], bytes]) -> None:
+        """Decode a file into its row, or note what is wrong with it."""
         what = f"image {name!r} of {self._path}"
         try:
             decoded = decoding.decode(content(), what, self._size, self.bits)
-        except errors.Invalid as exc:
-            return row, str(exc)
+        except Invalid as exc:
+            self.damaged[row] = exc
+            return
         pixels = np.asarray(decoded.image)
         self._file.write(row, pixels, decoded.size, decoded.largest, self.bits)
-        return row, None
 
 
-def _on_all_cores(jobs: Iterable[tuple[Callable[[], tuple], int]]) -> Iterator[tuple]:
-    """Yield the results of calls that threads make, in any order.
+def _on_all_cores(jobs: Iterable[tuple[Callable[[], None], int]]) -> Iterator[None]:
+    """Let threads make calls, and yield as each is made, in any order.
 
     Args:
         jobs: each call, and the bytes that it holds until it is made: few are held at once.
@@ -139,15 +169,16 @@ def _on_all_cores(jobs: Iterable[tuple[Callable[[], tuple], int]]) -> Iterator[t
         pool.shutdown(cancel_futures=True)
 
 
-def _done(held: dict[Future, int]) -> Iterator[tuple]:
-    """Wait for calls, and yield the results of those that are made."""
+def _done(held: dict[Future, int]) -> Iterator[None]:
+    """Wait for calls, and yield as many times as are made."""
     for future in wait(held, return_when=FIRST_COMPLETED).done:
         del held[future]
         yield future.result()
 
 
 def sizes_of(facts: np.ndarray) -> Counter[tuple[int, int]]:
-    """Return the number of images of each (width, height), as the files have them."""
+    """Return the number of decoded images of each (width, height), as the files have them."""
+    facts = facts[facts["is_done"]]
     return Counter(zip(facts["width"].tolist(), facts["height"].tolist(), strict=True))
 
 
@@ -159,7 +190,8 @@ def _list_sizes(facts: np.ndarray, ordered: list[str]) -> str:
     listed = dict.fromkeys((by_area[0], by_area[-1], most_frequent))
     examples = []
     for width, height in listed:
-        row = np.flatnonzero((facts["width"] == width) & (facts["height"] == height))[0]
+        has_size = (facts["width"] == width) & (facts["height"] == height)
+        row = np.flatnonzero(facts["is_done"] & has_size)[0]
         n = sizes[width, height]
         examples.append(f"{width} x {height} ({n} images, {ordered[row]!r})")
     others = len(sizes) - len(listed)

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 from PIL import ExifTags, Image, ImageFile, JpegImagePlugin, UnidentifiedImageError
 
-from job import errors
 from job.data import depths, metadata
+from job.data.unreadable import DAMAGED, EMPTY, NO_IMAGE, TOO_LARGE, Unreadable
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm")
 # Pillow's only decoders in use, whatever a file is called.
@@ -100,22 +100,22 @@ def decode(data: bytes, what: str, size: tuple[int, int] | None = None, bits: in
             and larger values become 255.
 
     Raises:
-        errors.Invalid: damaged, too large, or of an unsupported format.
+        Unreadable: empty, damaged, too large, or of an unsupported format.
     """
+    if not data:
+        raise Unreadable(f"{what} is empty, it has no byte: replace or remove it", EMPTY)
     try:
         return _decode_robustly(data, what, size, bits)
-    except errors.Invalid:
+    except Unreadable:
         raise
     except Image.DecompressionBombError as exc:
-        raise errors.Invalid(
-            f"{what} has more pixels than are read ({exc}): make it smaller"
-        ) from exc
+        sentence = f"{what} has more pixels than are read ({exc}): make it smaller"
+        raise Unreadable(sentence, TOO_LARGE) from exc
     except UnidentifiedImageError as exc:
         raise _unidentified(data, what) from exc
     except Exception as exc:  # damaged bytes raise anything: OSError, SyntaxError, struct.error
-        raise errors.Invalid(
-            f"{what} is damaged or cut short ({exc}): replace or remove it"
-        ) from exc
+        sentence = f"{what} is damaged or cut short ({exc}): replace or remove it"
+        raise Unreadable(sentence, DAMAGED) from exc
 
 
 @contextlib.contextmanager
@@ -134,24 +134,23 @@ def bounded() -> Iterator[None]:
         Image.MAX_IMAGE_PIXELS = before
 
 
-def _unidentified(data: bytes, what: str) -> errors.Invalid:
-    if data[4:8] == b"ftyp" and data[8:12] in HEIC_BRANDS:
-        return errors.Invalid(
-            f"{what} is HEIC or AVIF, whatever its name, which is unsupported: {TO_JPEG}"
-        )
-    return errors.Invalid(
+def _unidentified(data: bytes, what: str) -> Unreadable:
+    sentence = (
         f"{what} is not a {', '.join(FORMATS)} image, or its start is damaged: replace or remove it"
     )
+    if data[4:8] == b"ftyp" and data[8:12] in HEIC_BRANDS:
+        sentence = f"{what} is HEIC or AVIF, whatever its name, which is unsupported: {TO_JPEG}"
+    return Unreadable(sentence, NO_IMAGE)
 
 
 def _decode_robustly(data: bytes, what: str, size: tuple[int, int] | None, bits: int) -> Decoded:
     """Decode a file; if that fails, without its metadata, which may be the only damage.
 
-    Raises: Invalid, else what was raised first.
+    Raises: Unreadable, else what was raised first.
     """
     try:
         return _decode(data, what, size, bits)
-    except errors.Invalid:
+    except Unreadable:
         raise
     except Exception as first:
         stripped = metadata.strip(data)
@@ -159,7 +158,7 @@ def _decode_robustly(data: bytes, what: str, size: tuple[int, int] | None, bits:
             raise
         try:
             return _decode(stripped, what, size, bits)
-        except errors.Invalid:
+        except Unreadable:
             raise
         except Exception:
             raise first from None
@@ -210,7 +209,7 @@ def _divisor(
 ) -> int:
     """Return what the sides of a large image are divided by while it is read, else 1.
 
-    Raises: Invalid for an image that is too large.
+    Raises: Unreadable for an image that is too large.
     """
     width, height = image.size
     pixels = width * height
@@ -218,17 +217,17 @@ def _divisor(
         return 1
     has = f"{what} has {width} x {height} pixels"
     if size is None:
-        raise errors.Invalid(
-            f"{has}, more than {MAX_PIXELS:,}: set data.image_size, or make it smaller"
-        )
+        sentence = f"{has}, more than {MAX_PIXELS:,}: set data.image_size, or make it smaller"
+        raise Unreadable(sentence, TOO_LARGE)
     most = _most_pixels(image)
     if pixels > most:
-        raise errors.Invalid(f"{has}, more than {most:,}: make it smaller")
+        raise Unreadable(f"{has}, more than {most:,}: make it smaller", TOO_LARGE)
     if pixels > MAX_PER_BYTE * n_bytes:
-        raise errors.Invalid(
+        sentence = (
             f"{has} in {n_bytes:,} bytes, more than {MAX_PER_BYTE} per byte, "
             "which no photo has: make it smaller, or remove it"
         )
+        raise Unreadable(sentence, TOO_LARGE)
     return next(by for by in (2, 4, 8) if -(-width // by) * -(-height // by) <= MAX_PIXELS)
 
 

@@ -5,7 +5,7 @@ import sys
 import numpy as np
 from PIL import Image, ImageFile
 
-from job import errors
+from job.data.unreadable import VALUES, Unreadable
 
 DEPTHS = (8, 10, 12, 14, 16)  # bits that cameras and scanners put into 16
 DEEP_COLOR = ("RGB;16", "RGBA;16", "RGBX;16")  # Pillow's raw modes, without the byte order
@@ -32,20 +32,17 @@ def to_eight_bits(
         The image, and the largest value it had if it had 16 bits.
 
     Raises:
-        errors.Invalid: values that are floats or outside of 0..65535.
+        Unreadable: values that are floats or outside of 0..65535.
     """
     if image.mode == "F":
-        raise errors.Invalid(
-            f"{what} has floating-point values: expected 8 or 16 bits per value; save it as such"
-        )
+        sentence = f"{what} has floating-point values: expected 8 or 16 bits per value"
+        raise Unreadable(f"{sentence}; save it as such", VALUES)
     if not image.mode.startswith("I"):
         return (image, None) if low is None else _color_to_eight_bits(image, low, bits)
     gray = np.asarray(image)
     if gray.min() < 0 or gray.max() > 65535:
-        raise errors.Invalid(
-            f"{what} has values from {gray.min()} to {gray.max()}: "
-            "expected 0..65535; save it as 8 or 16 bits"
-        )
+        sentence = f"{what} has values from {gray.min()} to {gray.max()}: expected 0..65535"
+        raise Unreadable(f"{sentence}; save it as 8 or 16 bits", VALUES)
     # A table, since convert() would clip.
     scaled = _table(bits)[gray.astype(np.uint16, copy=False)]
     return Image.fromarray(scaled), int(gray.max())

@@ -32,9 +32,8 @@ def describe(experiment: Experiment, location: str | None, cache_dir: Path) -> d
         errors.Invalid: as `sources.read`, `parts.cut` and `parts.make_splits`.
         errors.Unreachable: a download failed, or the disk is full.
     """
-    data = experiment.data
     with workspace(cache_dir) as work:
-        source = sources.read(data.source, data.image_size, location, data.groups, work=work)
+        source = sources.read_for(experiment.data, location, work)
         train, test = parts.cut(source, experiment)
         related = parts.relate(train, test)
     made = parts.make_splits(experiment, source.classes, train.labels, related.train, test.labels)
@@ -64,6 +63,7 @@ def describe(experiment: Experiment, location: str | None, cache_dir: Path) -> d
         "duplicates": {"train": related.repeated, "train_test": int(related.copies.sum())},
         "conflicts": _conflicts(related.equal, train.labels),
         "groups": _groups(train, test),
+        "damaged": list(source.damaged),
         "bytes": train.images.nbytes + test.images.nbytes,
         "notes": [
             *experiment.notes,

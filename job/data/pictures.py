@@ -4,7 +4,7 @@ import hashlib
 import json
 import logging
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -27,16 +27,21 @@ class Pictures:
     """A folder or an archive of images; a part is "train" or perhaps "test"."""
 
     classes: tuple[str, ...]
-    names: dict[str, list[str]]  # part -> the names of its images, in order
-    images: dict[str, Images]
-    labels: dict[str, np.ndarray]  # part -> int64 [n]
+    damaged: list[str]  # the names of images that were left out
     sizes: Counter[tuple[int, int]]  # original (width, height) -> number of files
     bits: int  # how many of their 16 bits the 16-bit images use
     notes: list[str]  # for the user
+    names: dict[str, list[str]] = field(default_factory=dict)  # part -> of its images, in order
+    images: dict[str, Images] = field(default_factory=dict)
+    labels: dict[str, np.ndarray] = field(default_factory=dict)  # part -> int64 [n]
 
 
 def read(
-    path: Path, size: tuple[int, int] | None, work: Workspace, groups: str | None = None
+    path: Path,
+    size: tuple[int, int] | None,
+    work: Workspace,
+    groups: str | None = None,
+    skip: bool = False,
 ) -> Pictures:
     """Read a folder or an archive of images, in the order of their names.
 
@@ -49,6 +54,7 @@ def read(
         size: (height, width) to resize to; None keeps the size, which must then be the same.
         work: for the pixels; those that a killed process decoded are taken over.
         groups: `data.groups`; a file of this name is expected beside the images.
+        skip: leave out images that cannot be read, instead of refusing them.
 
     Raises:
         errors.Invalid: another layout; images that cannot be read, all of them named; images
@@ -63,23 +69,25 @@ def read(
         if known := int(file.facts["is_done"].sum()):
             log.info("%d of %d images were decoded by a killed process", known, len(ordered))
         decoder = Decoder(path, members, ordered, size, file)
-        notes = [*plan.notes, *decoder.decode_all()]
+        notes = [*plan.notes, *decoder.decode_all(skip)]
         stack = file.stack()
-        facts = np.array(file.facts)
-    images = {}
+        sizes = sizes_of(file.facts)
+    found = Pictures(
+        plan.classes,
+        damaged=[ordered[row] for row in sorted(decoder.damaged)],
+        sizes=sizes,
+        bits=decoder.bits,
+        notes=notes,
+    )
     first = 0
     for part, of in plan.labels.items():
-        images[part] = Images(stack, np.arange(first, first + len(of)))
+        is_kept = np.array([first + i not in decoder.damaged for i in range(len(of))], bool)
+        rows = np.flatnonzero(is_kept)
+        found.names[part] = [name for name, kept in zip(of, is_kept, strict=True) if kept]
+        found.images[part] = Images(stack, first + rows)
+        found.labels[part] = np.array(list(of.values()), np.int64)[rows]
         first += len(of)
-    return Pictures(
-        plan.classes,
-        {part: list(of) for part, of in plan.labels.items()},
-        images,
-        {part: np.array(list(of.values()), np.int64) for part, of in plan.labels.items()},
-        sizes_of(facts),
-        decoder.bits,
-        notes,
-    )
+    return found
 
 
 def _key(

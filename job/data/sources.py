@@ -17,6 +17,7 @@ from job.data import groups as grouping
 from job.data.dataset import Part, Source, fit, validate
 from job.data.images import Images
 from job.data.workspace import Workspace
+from job.experiment.sections import Data
 
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".zip")
 DIGITS_SIZE = 32  # the smallest side VGG16 takes
@@ -26,6 +27,18 @@ SUPPORTED = (
 )
 
 
+def read_for(data: Data, location: str | None, work: Workspace) -> Source:
+    """Read the data set of an experiment, as `read` does.
+
+    Args:
+        data: of the experiment.
+        location: where the data is instead, a path or URL.
+        work: for downloads and decoded pixels.
+    """
+    skip = data.damaged == "skip"
+    return read(data.source, data.image_size, location, data.groups, work=work, skip=skip)
+
+
 def read(
     source: str,
     image_size: int | Sequence[int] | None = None,
@@ -33,6 +46,7 @@ def read(
     groups: str | None = None,
     *,
     work: Workspace,
+    skip: bool = False,
 ) -> Source:
     """Read a data set; the same bytes give the same arrays in the same order.
 
@@ -47,6 +61,8 @@ def read(
         groups: `data.groups`: a CSV in or beside the data; for an .npz the name of its arrays.
             None: no image belongs to another.
         work: for downloads, which are kept and used again, and for decoded pixels.
+        skip: leave out image files that cannot be read, instead of refusing them
+            (`data.damaged`).
 
     Raises:
         errors.Invalid: nothing there, damaged, unsafe or of an unsupported layout.
@@ -55,7 +71,7 @@ def read(
     setting = "--data (or JOB_DATA)" if location else "data.source"
     try:
         size = _size(image_size)
-        return validate(_read(source, size, location or None, groups, work))
+        return validate(_read(source, size, location or None, groups, work, skip))
     except (errors.Invalid, errors.Unreachable) as exc:
         asked = f'{setting} = "{downloads.redact(location or source)}"'
         raise type(exc)(f"{asked}: {exc}") from exc
@@ -83,6 +99,7 @@ def _read(
     location: str | None,
     groups: str | None,
     work: Workspace,
+    skip: bool,
 ) -> Source:
     if groups and source in ("digits", "cifar10"):
         raise errors.Invalid(
@@ -100,7 +117,7 @@ def _read(
     if path.suffix.lower() == ".npz":
         classes, train, test, notes = npz.read(path, groups, work)
         return fit(name, classes, train, test, size, work, notes)
-    return _read_pictures(name, path, size, groups, work)
+    return _read_pictures(name, path, size, groups, work, skip)
 
 
 def _read_pictures(
@@ -109,8 +126,9 @@ def _read_pictures(
     size: tuple[int, int] | None,
     groups: str | None,
     work: Workspace,
+    skip: bool,
 ) -> Source:
-    found = pictures.read(path, size, work, groups)
+    found = pictures.read(path, size, work, groups, skip)
     group_of: dict[str, np.ndarray] = {}
     notes = found.notes
     if groups:
@@ -121,9 +139,15 @@ def _read_pictures(
         part: Part(images, found.labels[part], group_of.get(part))
         for part, images in found.images.items()
     }
-    sizes = dict(found.sizes)
     return Source(
-        name, found.classes, parts["train"], parts.get("test"), sizes, tuple(notes), found.bits
+        name,
+        found.classes,
+        parts["train"],
+        parts.get("test"),
+        dict(found.sizes),
+        tuple(notes),
+        tuple(found.damaged),
+        found.bits,
     )
 
 

@@ -89,6 +89,7 @@ def stage(source: Source, train: Part, test: Part, folder: Path) -> Staged:
         notes=list(source.notes),
         bits=source.bits,
         groups=_count_groups(train, test),
+        damaged=list(source.damaged),
     )
     return Staged(manifest, files, related.train)
 

@@ -87,6 +87,13 @@ SECTIONS: dict[str, dict[str, Kind]] = {
             "CSV `image,group` in or beside the data (of an `.npz`: its arrays);"
             " each group is on one side of every split",
         ),
+        "damaged": Kind(
+            str,
+            "refuse",
+            "image files that cannot be read: `refuse` names them all, `skip` leaves them out",
+            options=("refuse", "skip"),
+            implied="refuse",
+        ),
     },
     "search": {
         "trials": Kind(int, 10, "trials per model", low=1, high=1_000_000),

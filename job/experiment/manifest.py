@@ -33,6 +33,7 @@ class Manifest:
         notes: what the owner of the data should know, a sentence each.
         bits: how many of their 16 bits the 16-bit images use.
         groups: number of groups in `train` and in `test`; None without `data.groups`.
+        damaged: names of image files that cannot be read and were left out.
     """
 
     id: str
@@ -48,6 +49,7 @@ class Manifest:
     notes: list[str] = field(default_factory=list[str])
     bits: int = ALL_BITS
     groups: dict[str, int] | None = None
+    damaged: list[str] = field(default_factory=list[str])
 
     @classmethod
     def from_stored(cls, table: Table) -> Self:
@@ -76,6 +78,8 @@ class Manifest:
             table["bits"] = self.bits
         if self.groups is not None:
             table["groups"] = self.groups
+        if self.damaged:
+            table["damaged"] = self.damaged
         return table
 
 
@@ -129,4 +133,5 @@ def _fields(table: Table) -> dict[str, Any]:
         "notes": table.get("notes", []),
         "bits": table.get("bits", ALL_BITS),
         "groups": table.get("groups"),
+        "damaged": table.get("damaged", []),
     }

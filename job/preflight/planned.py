@@ -87,11 +87,8 @@ class Planned:
 
     def _check_source(self) -> Finding:
         """Read the data, cut and split it as `job prepare` does."""
-        data = self.experiment.data
         with workspace(self.settings.cache_dir) as work:
-            source = sources.read(
-                data.source, data.image_size, self.location, data.groups, work=work
-            )
+            source = sources.read_for(self.experiment.data, self.location, work)
             train, test = parts.cut(source, self.experiment)
             groups = parts.relate(train, test).train
         parts.make_splits(self.experiment, source.classes, train.labels, groups, test.labels)

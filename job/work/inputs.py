@@ -151,8 +151,7 @@ def _fetch_weights(experiment: Experiment, origin: Origin) -> dict[str, Path]:
 
 def _read(experiment: Experiment, origin: Origin, work: Workspace) -> tuple[Source, Part, Part]:
     """Return the data set, and its training and test part."""
-    data = experiment.data
-    source = sources.read(data.source, data.image_size, origin.location, data.groups, work=work)
+    source = sources.read_for(experiment.data, origin.location, work)
     return source, *parts.cut(source, experiment)
 
 

@@ -21,6 +21,7 @@ from tests.support.datasets import (
     GREEN,
     RED,
     WHITE,
+    data_id,
     encoded,
     images,
     read_source,
@@ -242,7 +243,44 @@ def test_all_damage_and_all_sizes_are_reported_at_once(tmp_path):
     damaged = {f"train/dog/{i}.jpg": b"no image" for i in (7, 8, 9)}
     message = refused(write_folder(tmp_path / "bad", two_classes(**damaged)))
     assert "image 'train/dog/7.jpg'" in message
-    assert "so are train/dog/8.jpg, train/dog/9.jpg" in message
+    assert "in all, 3 of 5 images cannot be read (3 of another format): train/dog/7.jpg" in message
+
+
+DAMAGED = {
+    "train/dog/2.png": encoded(RED)[:-13],
+    "train/dog/3.png": b"",
+    "train/cat/2.jpg": b"no image",
+    "train/cat/3.jpg": b"nor this",
+}
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_damaged_images_are_counted_or_left_out(tmp_path, caplog, packed):
+    """Each damaged file is named with its reason, and all are counted by kind or left out."""
+    files = two_classes(**DAMAGED, **{"test/dog/9.png": encoded(BLUE)})
+    path = write_zip(tmp_path / "a.zip", files) if packed else write_folder(tmp_path / "a", files)
+    message = refused(path)
+    counted = "4 of 7 images cannot be read (2 of another format, 1 damaged or cut short, 1 empty)"
+    assert f"in all, {counted}: train/cat/2.jpg, " in message
+    assert 'data.damaged = "skip"' in message
+    for name in DAMAGED:
+        assert any(name in record.getMessage() for record in caplog.records)
+    read = read_source(path, skip=True)
+    assert read.damaged == tuple(sorted(DAMAGED))
+    assert any(f"{counted} and are left out: train/cat/2.jpg, " in note for note in read.notes)
+    whole = {name: content for name, content in files.items() if name not in DAMAGED}
+    other = read_source(write_folder(tmp_path / "whole", whole))
+    assert data_id(read, read.train, read.test) == data_id(other, other.train, other.test)
+
+
+def test_a_class_without_a_whole_image_is_refused(tmp_path):
+    """What is left without the damaged images is checked like any other data."""
+    files = {"cat/1.png": encoded(RED), "dog/1.png": b"", "dog/2.png": b"x"}
+    message = refused(write_folder(tmp_path / "a", files), skip=True)
+    assert "class 'dog' (label 1) has no training image" in message
+    all_damaged = {"cat/1.png": b"", "dog/1.png": b""}
+    message = refused(write_folder(tmp_path / "b", all_damaged), skip=True)
+    assert "2 of 2 images cannot be read (2 empty)" in message
 
 
 def test_shrinking_averages(tmp_path):
