@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from job.learning.provenance import cpu_model
+from job.learning.processor import cpu_model
 
 HEADS = ("", "ours", "yardstick", "unit", "ratio", "from", "to", "n", "goal")
 WORDS = ("", "unit", "goal")  # the columns that are aligned to the left

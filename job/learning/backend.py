@@ -2,7 +2,8 @@
 
 The first import of Keras fixes its backend, data format and floatx. The experiment decides them,
 so ~/.keras/keras.json and the KERAS_ variables must not: a file written for other work would fail
-every task or change its numbers. KERAS_HOME still names the folder of Keras' downloads.
+every task or change its numbers. KERAS_HOME still names the folder of Keras' downloads. The first
+import of TensorFlow fixes whose kernels it uses.
 """
 
 import os
@@ -10,12 +11,17 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from job.learning.processor import adds_onednn
+
 # Keras and TensorFlow import these where they are installed, for galleries, wrappers and sparse
 # input. The first two cost a fifth of the import time and 85 MB, SciPy a 25th and 10 MB.
 UNNEEDED = ("matplotlib", "sklearn", "scipy")
 # Below a device, no keras.json is read or created.
 SETTINGS = {"KERAS_BACKEND": "tensorflow", "KERAS_HOME": os.devnull}
+if adds_onednn():
+    SETTINGS["TF_ENABLE_ONEDNN_OPTS"] = "1"
 IGNORED = (
+    "TF_ENABLE_ONEDNN_OPTS",
     "KERAS_MAX_EPOCHS",
     "KERAS_MAX_STEPS_PER_EPOCH",
     "KERAS_NNX_ENABLED",

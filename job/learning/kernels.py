@@ -8,10 +8,10 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache, partial
-from pathlib import Path
 from typing import TypeVar
 
 from job.learning.backend import keras, tf
+from job.learning.processor import cpu_flags
 
 BFLOAT16_CPU = {"avx512_bf16", "amx_bf16", "bf16"}  # flags in /proc/cpuinfo; the last one is Arm's
 BFLOAT16_GPU = (8, 0)  # compute capability: Ampere
@@ -164,16 +164,6 @@ def resizes_with_antialiasing(net: keras.Model) -> bool:
     return any(
         isinstance(layer, keras.layers.Resizing) and layer.antialias for layer in leaves(net)
     )
-
-
-def cpu_flags() -> set[str]:
-    """Return the feature flags of this processor, empty where /proc/cpuinfo has none."""
-    path = Path("/proc/cpuinfo")
-    lines = path.read_text().splitlines() if path.exists() else []
-    for line in lines:
-        if line.startswith(("flags", "Features")):
-            return set(line.partition(":")[2].split())
-    return set()
 
 
 def should_compile(expected_steps: int, net: keras.Model) -> bool:

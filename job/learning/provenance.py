@@ -12,6 +12,7 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 
+from job.learning import processor
 from job.learning.checkpoint import Damaged
 from job.learning.result_format import Layer, Machine, Result, SealedResult
 from job.sentences import UNREADABLE
@@ -57,16 +58,6 @@ def sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def cpu_model() -> str:
-    """Return the processor's name: only the same one reproduces a CPU result bit for bit."""
-    path = Path("/proc/cpuinfo")
-    lines = path.read_text().splitlines() if path.exists() else []
-    for line in lines:
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
-
-
 def peak_memory() -> int:
     """Return the most memory this process has held so far, in bytes."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
@@ -86,9 +77,11 @@ def device() -> str:
 def machine() -> Machine:
     """Return what may change a result's bits beside the experiment.
 
-    That is the processor ("cpu"), the build of TensorFlow and the device.
+    That is the processor ("cpu"), the build of TensorFlow and the device. The build says so where
+    we turned oneDNN on: results of our first versions on such a processor have other bits.
     """
-    return {"cpu": cpu_model(), "tensorflow": versions()["tensorflow"], "device": device()}
+    build = versions()["tensorflow"] + (" with oneDNN" if processor.adds_onednn() else "")
+    return {"cpu": processor.cpu_model(), "tensorflow": build, "device": device()}
 
 
 def is_exact(machines: list[Machine]) -> bool:

@@ -119,7 +119,9 @@ class Machine(TypedDict):
     """What may change a result's bits beside the experiment."""
 
     cpu: Annotated[str, "the processor's name"]
-    tensorflow: Annotated[str, "version of TensorFlow"]
+    tensorflow: Annotated[
+        str, "version of TensorFlow, and `with oneDNN` where TensorFlow leaves that off by itself"
+    ]
     device: Annotated[str, "the GPU's name, or `cpu`"]
 
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from job.learning.augment import augment, warp
+from job.learning.backend import tf
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (64, 16, 16, 3), dtype=np.uint8)
 ALL = {"shift": 0.1, "flip": True, "rotation": 15, "zoom": 0.1, "shear": 0.1}

@@ -1,12 +1,14 @@
-"""Importing Keras: without packages that no task needs, and without a user's configuration."""
+"""Importing Keras and TensorFlow: without unneeded packages, whatever the user has set."""
 
 import json
 import os
+import platform
 import subprocess
 import sys
 
 import pytest
 
+from job.learning import processor, provenance
 from job.learning.backend import UNNEEDED, hide
 
 pytestmark = pytest.mark.slow
@@ -27,6 +29,12 @@ made.build((None, 2))
 config = keras.config
 print(keras.backend.backend(), config.image_data_format(), made.kernel.dtype, config.epsilon())
 print(keras_home(), os.environ.get("KERAS_HOME"))
+"""
+
+KERNELS = """
+from job.learning.backend import tf
+from tensorflow.python.util import _pywrap_util_port
+print(_pywrap_util_port.IsMklEnabled())
 """
 
 
@@ -65,6 +73,22 @@ def test_a_users_configuration_is_ignored(tmp_path, configuration):
     home = str(tmp_path)
     lines = run_code(CONFIGURED, KERAS_HOME=home, KERAS_BACKEND="torch", KERAS_MAX_EPOCHS="none")
     assert lines == ["tensorflow channels_last float32 1e-07", f"{tmp_path} {tmp_path}"]
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="elsewhere TensorFlow decides")
+def test_onednn_is_on_whatever_the_shell_says():
+    """TensorFlow computes with oneDNN on every x86 processor, and the shell cannot change bits."""
+    assert run_code(KERNELS, TF_ENABLE_ONEDNN_OPTS="0") == ["True"]
+
+
+@pytest.mark.parametrize(("flags", "build"), [({"avx2"}, " with oneDNN"), ({"avx_vnni"}, "")])
+@pytest.mark.parametrize("architecture", ["x86_64", "aarch64"])
+def test_a_machine_says_where_onednn_was_added(monkeypatch, flags, build, architecture):
+    """Where TensorFlow turns oneDNN on by itself, results of the first versions have our bits."""
+    monkeypatch.setattr(processor, "cpu_flags", lambda: flags)
+    monkeypatch.setattr(platform, "machine", lambda: architecture)
+    expected = provenance.versions()["tensorflow"] + (build if architecture == "x86_64" else "")
+    assert provenance.machine.__wrapped__()["tensorflow"] == expected
 
 
 def test_nothing_is_written_into_a_home(tmp_path):

@@ -2,13 +2,12 @@
 
 import logging
 
-import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from job.experiment.experiment import NEWEST
 from job.learning import kernels
+from job.learning.backend import keras, tf
 from job.learning.kernels import leaves, training_kernels
 from job.learning.models import cnn
 from job.learning.train import Examples, Hooks, train

@@ -4,7 +4,6 @@ import importlib
 import warnings
 from pathlib import Path
 
-import keras
 import numpy as np
 import pytest
 
@@ -12,6 +11,7 @@ from job.errors import Invalid
 from job.experiment.backbones import BACKBONES
 from job.experiment.experiment import NEWEST
 from job.learning import weights
+from job.learning.backend import keras
 from job.learning.models import cnn, transfer
 from job.learning.train import Examples, Hooks, predict, train
 

@@ -3,13 +3,13 @@
 import json
 import sys
 
-import keras
 import pytest
 
 from job.errors import Invalid
 from job.experiment.kinds import Choice, Range
 from job.experiment.specification import load, parse
 from job.learning import custom_check, custom_source
+from job.learning.backend import keras
 from job.learning.provenance import layers
 
 FILE = """

@@ -3,16 +3,15 @@
 import re
 from pathlib import Path
 
-import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 from sklearn.utils.class_weight import compute_class_weight
 
 from job.errors import Interrupted
 from job.experiment.experiment import NEWEST
 from job.experiment.parameters import with_implied
 from job.learning import checkpoint
+from job.learning.backend import keras, tf
 from job.learning.evaluate import score
 from job.learning.kernels import training_kernels
 from job.learning.models import cnn, transfer, whitenet
@@ -143,8 +142,6 @@ class World:
 
     def run(self, stop_at: int | None = None, stop_in_report: bool = False):
         """Train from the stored bundle; stop after a step, or in the report after it."""
-        import keras
-
         keras.utils.set_random_seed(5)
         net, parameters, inputs = self.build()
         parameters = DECAYED | parameters
@@ -208,7 +205,6 @@ def test_fine_tuning_resumes_bit_for_bit():
 
 def test_a_stored_decision_ends_a_resumed_training():
     """A trial that was pruned, stopped and resumed trains no further step."""
-    import keras
 
     def once(snapshot, pruned_after):
         keras.utils.set_random_seed(5)

@@ -1,12 +1,11 @@
 """Views and depths: what a net says of an image and its mirror image, from how many maps."""
 
-import keras
 import numpy as np
 import pytest
 
 from job.experiment.backbones import BACKBONES
 from job.learning import provenance
-from job.learning.backend import tf
+from job.learning.backend import keras, tf
 from job.learning.models import cnn, transfer
 from job.learning.train import predict
 from job.learning.views import any_view, averaged, stacked

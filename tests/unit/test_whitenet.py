@@ -1,9 +1,9 @@
 """The whitening net: what its first layer takes from which images, and its size."""
 
-import keras
 import numpy as np
 import pytest
 
+from job.learning.backend import keras
 from job.learning.interface import Examples
 from job.learning.models import whitenet
 from job.learning.train import predict
