@@ -1,13 +1,18 @@
 """The commands that use a trained model: predict and export."""
 
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 import click
 
 from job.cli.options import PLACES, announce, database_of, end, say, store_of, where
 from job.cli.quiet import without_tensorflow_notes
 from job.errors import Impossible, NotReady, UsageError
+from job.files import open_whole
 
 if TYPE_CHECKING:
     from job.coordination.database import Database
@@ -16,7 +21,7 @@ if TYPE_CHECKING:
     from job.report.collect import Collected
     from job.storage.cache import Cache
 
-FORMS = ("table", "json", "csv")
+FORMS = ("table", "csv", "json", "jsonl")
 FORMATS = ("keras", "saved_model")
 
 
@@ -46,7 +51,13 @@ def _open(settings) -> "tuple[Database, Registered, Cache]":
     type=click.Choice(FORMS),
     default="table",
     show_default=True,
-    help="how to print the answers",
+    help="how to write the answers; `jsonl` is JSON, a line per image",
+)
+@click.option(
+    "--out",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="write the answers to this file instead of the screen; it appears when all are there",
 )
 @click.option(
     "--top",
@@ -69,7 +80,7 @@ def _open(settings) -> "tuple[Database, Registered, Cache]":
 )
 @where(*PLACES, or_local=True)
 @without_tensorflow_notes()
-def predict(settings, model, paths, form, top, factory, trust):
+def predict(settings, model, paths, form, out, top, factory, trust):
     """Classify images with a trained model.
 
     MODEL is a folder that `job export` wrote, which needs no database, or the name of a model of
@@ -84,17 +95,42 @@ def predict(settings, model, paths, form, top, factory, trust):
 
     Example: job predict exported/ photos/ --top 3 --format csv
     """
+    from job.data.progress import progress
     from job.export import predict as prediction
 
     images = prediction.images(paths)
     net = _load(settings, model, factory, trust)
     top = min(top, len(net.classes))
-    refused = prediction.write(prediction.answers(net, images, top), form, top)
+    is_apart = out is not None or not sys.stdout.isatty()  # else the answers show how far it is
+    with (
+        progress("classifying", len(images), shown=is_apart) as advance,
+        destination(out) as file,
+    ):
+        answers = prediction.answers(net, images, top, advance)
+        refused = prediction.write(answers, form, top, file)
     for answer in refused:
         say(f"job: {answer.reason}", err=True)
     if refused:
         say(f"job: {len(refused)} of {len(images)} images could not be read", err=True)
         end(1)
+
+
+@contextmanager
+def destination(out: Path | None) -> Generator[TextIO]:
+    """Yield where the answers go: the screen, or a file that is there whole or not at all."""
+    if out is None:
+        yield sys.stdout
+        return
+    try:
+        with open_whole(out) as file:
+            text = TextIOWrapper(file, "utf-8", newline="")
+            yield text
+            text.detach()
+    except OSError as exc:
+        raise UsageError(
+            f"--out {out} cannot be written ({exc.strerror or exc}): name a file in a folder that"
+            " exists, and may be written to"
+        ) from exc
 
 
 def _load(settings, model: str, factory: str | None, trust: bool) -> "Trained":

@@ -1,10 +1,8 @@
 """Decode the files of a folder or an archive on all cores, into the rows of a pixel file."""
 
 import logging
-import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -14,12 +12,9 @@ from job.data import archives, decoding, depths, names
 from job.data.archives import Member
 from job.data.pixel_file import PixelFile
 from job.data.progress import progress
+from job.data.threads import on_all_cores
 from job.data.unreadable import Unreadable
 from job.errors import Invalid
-from job.interrupt import INTERRUPT
-
-HELD_BYTES = 1 << 28  # of an archive, read ahead of the threads that decode
-AHEAD = 4  # files per thread
 
 log = logging.getLogger(__name__)
 
@@ -89,7 +84,7 @@ class Decoder:
         row_of = {self._ordered[row]: row for row in rows.tolist()}
         total = len(self._ordered)
         with progress("decoding", total, total - len(rows)) as advance:
-            for _ in _on_all_cores(self._jobs(row_of)):
+            for _ in on_all_cores(self._jobs(row_of)):
                 advance()
 
     def _judge_damage(self, skip: bool) -> list[str]:
@@ -141,39 +136,6 @@ class Decoder:
             return
         pixels = np.asarray(decoded.image)
         self._file.write(row, pixels, decoded.size, decoded.largest, self.bits)
-
-
-def _on_all_cores(jobs: Iterable[tuple[Callable[[], None], int]]) -> Iterator[None]:
-    """Let threads make calls, and yield as each is made, in any order.
-
-    Args:
-        jobs: each call, and the bytes that it holds until it is made: few are held at once.
-
-    Raises:
-        Interrupted: a signal came.
-        Exception: whatever a call raises.
-    """
-    cores = len(os.sched_getaffinity(0))
-    held: dict[Future, int] = {}
-    pool = ThreadPoolExecutor(cores, "decode")
-    try:
-        for call, size in jobs:
-            INTERRUPT.check()
-            held[pool.submit(call)] = size
-            while len(held) >= AHEAD * cores or sum(held.values()) > HELD_BYTES:
-                yield from _done(held)
-        while held:
-            INTERRUPT.check()
-            yield from _done(held)
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _done(held: dict[Future, int]) -> Iterator[None]:
-    """Wait for calls, and yield as many times as are made."""
-    for future in wait(held, return_when=FIRST_COMPLETED).done:
-        del held[future]
-        yield future.result()
 
 
 def sizes_of(facts: np.ndarray) -> Counter[tuple[int, int]]:

@@ -105,7 +105,7 @@ def _key(
 
 
 def read_one(path: Path, shape: tuple[int, int, int], bits: int = 16) -> np.ndarray:
-    """Read one image file as `read` does.
+    """Read one image file as `read` does; the caller sets `decoding.bounded`.
 
     Args:
         path: the file.
@@ -129,8 +129,7 @@ def read_one(path: Path, shape: tuple[int, int, int], bits: int = 16) -> np.ndar
             f"{what} has more than {archives.MEMBER_BYTES:,} bytes: make it smaller"
         )
     height, width, _ = shape
-    with decoding.bounded():
-        decoded = decoding.decode(data, what, (height, width), bits)
+    decoded = decoding.decode(data, what, (height, width), bits)
     if decoded.largest is not None and decoded.largest >= 1 << bits:
         raise errors.Invalid(
             f"{what} of 16 bits has values up to {decoded.largest}: "

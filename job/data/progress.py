@@ -13,18 +13,28 @@ log = logging.getLogger(__name__)
 
 
 @contextmanager
-def progress(what: str, total: int, done: int = 0) -> Generator[Callable[[], None]]:
+def progress(
+    what: str, total: int, done: int = 0, shown: bool = True
+) -> Generator[Callable[[], None]]:
     """Yield a function to call after each image.
 
     Args:
         what: the verb, such as "decoding".
         total: how many images there are.
         done: how many are done already.
+        shown: whether to say anything.
     """
+    if not shown:
+        yield _say_nothing
+        return
     is_terminal = sys.stderr.isatty() and os.environ.get("TERM") not in ("", "dumb", None)
     show = _bar if is_terminal else _lines
     with show(what, total, done) as advance:
         yield advance
+
+
+def _say_nothing() -> None:
+    pass
 
 
 @contextmanager

@@ -5,17 +5,20 @@ Files are decoded and resized as `job prepare` decoded and resized the training 
 
 import csv
 import os
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from itertools import islice
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 
 from job.data import decoding, names, pictures, tree
+from job.data.threads import on_all_cores
 from job.errors import Invalid, UsageError
 from job.export.trained import Trained
-from job.interrupt import INTERRUPT
+from job.learning.interface import proceed
 from job.text import cell, json_line, printable
 
 BATCH = 32  # images in memory at a time; one of the staged size may have 2,048 x 2,048 pixels
@@ -72,23 +75,31 @@ def _refuse(exc: OSError) -> None:
     ) from exc
 
 
-def answers(model: Trained, paths: list[Path], top: int) -> Iterator[Answer]:
-    """Yield a model's answer for each file, in order.
+def answers(
+    model: Trained, paths: list[Path], top: int, advance: Callable[[], None] = proceed
+) -> Iterator[Answer]:
+    """Yield a model's answer for each file, in order, while all cores decode the next ones.
 
     Args:
+        model: what answers.
+        paths: of the files.
         top: how many classes an answer has, from 1.
+        advance: called after each answer.
     """
-    for start in range(0, len(paths), BATCH):
-        INTERRUPT.check()
-        batch = paths[start : start + BATCH]
-        decoded = [_decode(path, model) for path in batch]
-        readable = [pixels for pixels in decoded if isinstance(pixels, np.ndarray)]
-        rows = iter(model.probabilities(np.stack(readable)) if readable else ())
-        for path, pixels in zip(batch, decoded, strict=True):
-            if isinstance(pixels, Invalid):
-                yield Answer(path, reason=str(pixels))
-            else:
-                yield _answer(model, path, next(rows), top)
+    calls = ((partial(_decode, path, model), 0) for path in paths)
+    with decoding.bounded():
+        decoded = on_all_cores(calls)
+        for start in range(0, len(paths), BATCH):
+            batch = paths[start : start + BATCH]
+            pixels = list(islice(decoded, len(batch)))
+            readable = [image for image in pixels if isinstance(image, np.ndarray)]
+            rows = iter(model.probabilities(np.stack(readable)) if readable else ())
+            for path, image in zip(batch, pixels, strict=True):
+                if isinstance(image, Invalid):
+                    yield Answer(path, reason=str(image))
+                else:
+                    yield _answer(model, path, next(rows), top)
+                advance()
 
 
 def _answer(model: Trained, path: Path, row: np.ndarray, top: int) -> Answer:
@@ -103,12 +114,13 @@ def _decode(path: Path, model: Trained) -> np.ndarray | Invalid:
         return exc
 
 
-def write(answers: Iterable[Answer], form: str, top: int) -> list[Answer]:
-    """Print the answers as they come; return those that have a reason instead of a class.
+def write(answers: Iterable[Answer], form: str, top: int, out: TextIO) -> list[Answer]:
+    """Write the answers as they come; return those that have a reason instead of a class.
 
     Args:
         form: one of `FORMS`.
         top: how many classes an answer has at most.
+        out: where to.
     """
     refused = []
 
@@ -119,18 +131,18 @@ def write(answers: Iterable[Answer], form: str, top: int) -> list[Answer]:
             else:
                 yield answer
 
-    FORMS[form](classified(), top)
+    FORMS[form](classified(), top, out)
     return refused
 
 
-def _table(answers: Iterator[Answer], _top: int) -> None:
+def _table(answers: Iterator[Answer], _top: int, out: TextIO) -> None:
     for answer in answers:
         columns = [f"{p:.3f} {printable(c):16}" for c, p in _pairs(answer)]
-        print("  ".join([*columns, printable(path_text(answer.path))]))
+        print("  ".join([*columns, printable(path_text(answer.path))]), file=out)
 
 
-def _csv(answers: Iterator[Answer], top: int) -> None:
-    table = csv.writer(sys.stdout, lineterminator="\n")
+def _csv(answers: Iterator[Answer], top: int, out: TextIO) -> None:
+    table = csv.writer(out, lineterminator="\n")
     head = ["file"]
     for i in range(top):
         suffix = "" if i == 0 else f"_{i + 1}"
@@ -143,13 +155,18 @@ def _csv(answers: Iterator[Answer], top: int) -> None:
         table.writerow(row)
 
 
-def _json(answers: Iterator[Answer], top: int) -> None:
-    """Print one list, one entry per line, without holding it."""
+def _json(answers: Iterator[Answer], top: int, out: TextIO) -> None:
+    """Write one list, one entry per line, without holding it."""
     before = "[\n "
     for answer in answers:
-        print(before + json_line(_entry(answer, top)), end="")
+        print(before + json_line(_entry(answer, top)), end="", file=out)
         before = ",\n "
-    print("[]" if before[0] == "[" else "\n]")
+    print("[]" if before[0] == "[" else "\n]", file=out)
+
+
+def _jsonl(answers: Iterator[Answer], top: int, out: TextIO) -> None:
+    for answer in answers:
+        print(json_line(_entry(answer, top)), file=out)
 
 
 def _entry(answer: Answer, top: int) -> dict:
@@ -172,8 +189,9 @@ def _pairs(answer: Answer) -> Iterator[tuple[str, float]]:
     return zip(answer.classes, answer.probabilities, strict=True)
 
 
-FORMS: dict[str, Callable[[Iterator[Answer], int], None]] = {
+FORMS: dict[str, Callable[[Iterator[Answer], int, TextIO], None]] = {
     "table": _table,
     "json": _json,
+    "jsonl": _jsonl,
     "csv": _csv,
 }

@@ -18,8 +18,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from job.cli.use import destination
 from job.cli.use import predict as command
 from job.data import pictures
+from job.data.threads import AHEAD
 from job.errors import Interrupted, Invalid, UsageError
 from job.export.predict import BATCH, answers, images, write
 from job.export.trained import ABOUT, Trained, digest, from_folder
@@ -48,12 +50,16 @@ def photo(tmp_path):
 
 
 def test_a_batch_at_a_time(model, photo):
-    """At most one batch is read before the first answer; a signal stops between two batches."""
+    """At most a batch and a few files ahead are read before the first answer; a signal stops."""
     later = photo.with_name("later.png")
-    found = answers(model, [photo] * BATCH + [later] + [photo] * BATCH, 1)
+    ahead = AHEAD * len(os.sched_getaffinity(0))
+    found = answers(model, [photo] * (BATCH + ahead - 1) + [later] + [photo] * 9 * BATCH, 1)
     assert next(found).classes == ("red",)
     photo.rename(later)
-    assert [a.reason is None for a in [next(found) for _ in range(BATCH)]] == [True] * BATCH
+    first = [next(found).reason for _ in range(BATCH + ahead - 2)]
+    assert first[: BATCH - 1] == [None] * (BATCH - 1)
+    assert next(found).reason is None
+    assert "cannot be read" in next(found).reason
     INTERRUPT.signal = signal.SIGTERM
     try:
         with pytest.raises(Interrupted):
@@ -114,23 +120,44 @@ def test_an_endless_file_is_no_image(tmp_path):
         pictures.read_one(tmp_path / "large.png", (4, 6, 3))
 
 
-def test_any_name_is_written(model, photo, capsys):
+def test_any_name_is_written(model, photo):
     """A name with a line end or non-UTF-8 bytes breaks no output; only JSON keeps the line end."""
     for name in (b"\xff.png", b"a\nb.png"):
         shutil.copy(photo, os.path.join(os.fsencode(photo.parent), name))
     photo.unlink()
     printed = {}
-    for form in ("table", "json", "csv"):
-        assert write(answers(model, images([photo.parent]), 2), form, 2) == []
-        printed[form] = capsys.readouterr().out
+    for form in ("table", "json", "jsonl", "csv"):
+        out = io.StringIO()
+        assert write(answers(model, images([photo.parent]), 2), form, 2, out) == []
+        printed[form] = out.getvalue()
         printed[form].encode()
     wanted = [f"{photo.parent}/a\nb.png", rf"{photo.parent}/\xff.png"]
-    assert [a["file"] for a in json.loads(printed["json"])] == wanted
+    entries = json.loads(printed["json"])
+    assert [a["file"] for a in entries] == wanted
+    assert [json.loads(line) for line in printed["jsonl"].splitlines()] == entries
     rows = csv.DictReader(io.StringIO(printed["csv"]))
     assert [row["file"] for row in rows] == [w.replace("\n", r"\n") for w in wanted]
     cells = "1.000 red               0.000 other\\n           "
     lines = [cells + w.replace("\nb", r"\nb") for w in wanted]
     assert printed["table"].splitlines() == lines
+
+
+def test_the_file_of_answers_is_there_whole_or_not_at_all(tmp_path):
+    """Answers that break off leave no file, and an older one as it was."""
+    out = tmp_path / "answers.csv"
+    with destination(out) as file:
+        file.write("whole\n")
+    assert out.read_text() == "whole\n"
+    with pytest.raises(Interrupted), destination(out) as file:
+        file.write("half")
+        raise Interrupted("a signal")
+    assert [path.name for path in tmp_path.iterdir()] == ["answers.csv"]
+    assert out.read_text() == "whole\n"
+    with (
+        pytest.raises(UsageError, match=r"--out .*no/a.csv cannot be written \(No such file"),
+        destination(tmp_path / "no" / "a.csv"),
+    ):
+        pass
 
 
 def test_a_folder_cannot_name_code_to_run(tmp_path, monkeypatch):
