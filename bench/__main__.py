@@ -10,7 +10,7 @@ import time
 from datetime import date
 from pathlib import Path
 
-from bench import life, lists, quality, rates, scale, search, step, transfer
+from bench import life, lists, photos, quality, rates, scale, search, step, transfer
 from bench.pairs import document, machine, table
 from bench.world import World
 
@@ -19,6 +19,7 @@ TABLES = {
         "step": step.rows,
         "life": life.rows,
         "transfer": transfer.rows,
+        "photos": photos.rows,
         "search": search.rows,
     },
     "bench-scale": {

@@ -12,23 +12,27 @@ from job.storage import paths
 from job.storage.store import Object, Store, sha256_of
 
 
-def put_whole(store: Store, key: str, content: bytes | Path) -> dict:
+def put_whole(store: Store, key: str, content: bytes | Path, entry: dict | None = None) -> dict:
     """Write an object unless these very bytes are there.
 
     Args:
         store: where to.
         key: of the object.
         content: its bytes, or the path of a file that holds them.
+        entry: their sha256 and size; None if they are not known yet.
 
     Returns:
         Its sha256, size and etag.
     """
-    if isinstance(content, Path):
-        entry = {"sha256": sha256_of(content), "size": content.stat().st_size}
-    else:
-        entry = {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content)}
+    entry = entry or _entry(content)
     stored = find_whole(store, key, entry) or store.put(key, content)
     return entry | {"etag": stored.etag}
+
+
+def _entry(content: bytes | Path) -> dict:
+    if isinstance(content, Path):
+        return {"sha256": sha256_of(content), "size": content.stat().st_size}
+    return {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content)}
 
 
 def find_whole(store: Store, key: str, entry: dict) -> Object | None:

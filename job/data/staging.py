@@ -161,8 +161,12 @@ def upload(store: Store, staged: Staged) -> dict[str, dict]:
     data = staged.manifest.id
     manifest = _manifest_of(store, paths.data_file(data, paths.MANIFEST), staged.manifest)
     content = staged.files | {paths.MANIFEST: manifest}
+    known = staged.manifest.files
     keys = {name: paths.data_file(data, name) for name in content}
-    return {keys[name]: put_whole(store, keys[name], body) for name, body in content.items()}
+    return {
+        keys[name]: put_whole(store, keys[name], body, known.get(name))
+        for name, body in content.items()
+    }
 
 
 def _manifest_of(store: Store, key: str, manifest: Manifest) -> bytes:
