@@ -10,8 +10,10 @@ from job.data.decoding import CONVERT, SUFFIXES
 from job.data.tree import Parts, Tree
 
 LAYOUT = "train/<class>/<image> and perhaps test/<class>/<image>, or <class>/<image>"
-# Files that may hold labels.
-TABLES = {".csv": "a CSV", ".tsv": "a TSV", ".json": "a JSON file", ".xlsx": "a spreadsheet"}
+# Files that may hold labels, and how to use them.
+AS_CSV = "save it as CSV, and name that in data.labels"
+TABLES: dict[str, str] = dict.fromkeys((".csv", ".tsv", ".jsonl"), "name it in data.labels")
+TABLES |= dict.fromkeys((".json", ".xlsx"), AS_CSV)
 
 
 def refuse_table(listing: Tree) -> None:
@@ -20,9 +22,8 @@ def refuse_table(listing: Tree) -> None:
         suffix = PurePosixPath(name).suffix.lower()
         if suffix in TABLES and not listing.is_groups(name):
             raise errors.Invalid(
-                f"{listing.path} has no class folders but {parts[-1]!r}: "
-                f"labels from {TABLES[suffix]} are not read yet; "
-                f"put the images into class folders, {LAYOUT}"
+                f"{listing.path} has no class folders but {parts[-1]!r}: if that has the labels,"
+                f" {TABLES[suffix]}, else put the images into class folders, {LAYOUT}"
             )
 
 
@@ -102,8 +103,8 @@ def _content(listing: Tree, prefix: Parts) -> str:
 def _advice(files: list[Parts]) -> str:
     """Return a clause that says how to turn these files into images."""
     advice = dict(CONVERT)
-    for suffix, what in TABLES.items():
-        advice[suffix] = f"labels from {what} are not read yet; put the images into class folders"
+    for suffix, use in TABLES.items():
+        advice[suffix] = f"if it has the labels, {use}"
     suffixes = sorted({PurePosixPath(parts[-1]).suffix.lower() for parts in files})
     known = [advice[suffix] for suffix in suffixes if suffix in advice]
     return known[0] if known else "remove it or add images"

@@ -15,12 +15,15 @@ from PIL import ExifTags, Image, ImageFile, JpegImagePlugin, UnidentifiedImageEr
 from job.data import depths, metadata
 from job.data.unreadable import DAMAGED, EMPTY, NO_IMAGE, TOO_LARGE, Unreadable
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm")
+SUFFIXES = (
+    *(".png", ".jpg", ".jpeg", ".bmp", ".webp", ".avif"),
+    *(".tif", ".tiff", ".gif", ".ppm", ".pgm"),
+)
 # Pillow's only decoders in use, whatever a file is called.
-FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "TIFF", "GIF", "PPM")
+FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "AVIF", "TIFF", "GIF", "PPM")
 TO_JPEG = "convert it to JPEG, as `magick mogrify -format jpg` and `heif-convert` do"
-CONVERT: dict[str, str] = dict.fromkeys((".heic", ".heif", ".avif"), TO_JPEG)
-HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"mif1", b"msf1", b"avif")
+CONVERT: dict[str, str] = dict.fromkeys((".heic", ".heif"), TO_JPEG)
+HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"mif1", b"msf1")
 
 # Bounds in pixels.
 # An image that is decoded as it is.
@@ -139,7 +142,7 @@ def _unidentified(data: bytes, what: str) -> Unreadable:
         f"{what} is not a {', '.join(FORMATS)} image, or its start is damaged: replace or remove it"
     )
     if data[4:8] == b"ftyp" and data[8:12] in HEIC_BRANDS:
-        sentence = f"{what} is HEIC or AVIF, whatever its name, which is unsupported: {TO_JPEG}"
+        sentence = f"{what} is HEIC, whatever its name, which is unsupported: {TO_JPEG}"
     return Unreadable(sentence, NO_IMAGE)
 
 
@@ -238,6 +241,8 @@ def _most_pixels(image: ImageFile.ImageFile) -> int:
         return MAX_JPEG
     if image.format == "WEBP":
         return MAX_WEBP
+    if image.format == "AVIF":
+        return MAX_PIXELS
     return MAX_PIXELS if depths.is_deep_color(image) else MAX_WHOLE
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from job import errors
-from job.data import class_folders, names, tree
+from job.data import class_folders, names, table_layout, tree
 from job.data.class_folders import LAYOUT
 from job.data.decoding import SUFFIXES
 from job.data.tree import Parts, Tree
@@ -26,9 +26,10 @@ class Plan:
     classes: tuple[str, ...]
     labels: dict[str, dict[str, int]]  # part ("train", perhaps "test") -> member -> label, in order
     notes: list[str]  # for the user
+    groups: dict[str, str]  # member -> its group, if a table of labels has groups
 
 
-def plan(path: Path, groups: str | None) -> Plan:
+def plan(path: Path, groups: str | None, labels: str | None, cache: Path) -> Plan:
     """Return which members of a folder or an archive are images of which class.
 
     Classes are sorted by name, and their images by name. Two spellings of a name that look the
@@ -37,26 +38,38 @@ def plan(path: Path, groups: str | None) -> Plan:
     Args:
         path: the folder or archive.
         groups: `data.groups`; a file of this name is expected beside the images.
+        labels: `data.labels`, a table that names the class of each image; None for class folders.
+        cache: where downloads are kept.
 
     Raises:
         errors.Invalid: another layout, with what there is and what is expected.
     """
     listing = tree.read(path, groups)
+    if labels:
+        found = table_layout.read(labels, listing, cache)
+        return _plan(path, found.members, found.notes, found.groups)
     top = _top(listing.files)
     prefixes, notes = _prefixes(listing, top)
     members = {
         part: class_folders.classes_below(listing, prefix) for part, prefix in prefixes.items()
     }
-    class_of = class_folders.class_names(members["train"])
-    classes = tuple(sorted(class_of.values()))
-    if len(classes) < 2:
+    if len(members["train"]) < 2:
         class_folders.refuse_table(listing)
-    _check_test_classes(path, members.get("test", {}), class_of)
-    labels = {part: _labels(of, class_of, classes) for part, of in members.items()}
-    used = {name for of in labels.values() for name in of}
+    used = {name for of in members.values() for folder in of.values() for name in folder}
     is_split = prefixes["train"] != top
     notes += _unused(listing, top, used, is_split)
-    return Plan(classes, labels, [*notes, *_alike(members, classes)])
+    return _plan(path, members, notes, {})
+
+
+def _plan(
+    path: Path, members: dict[str, dict[str, list[str]]], notes: list[str], groups: dict[str, str]
+) -> Plan:
+    """Return the plan for the images of each class of each part."""
+    class_of = class_folders.class_names(members["train"])
+    classes = tuple(sorted(class_of.values()))
+    _check_test_classes(path, members.get("test", {}), class_of)
+    labels = {part: _labels(of, class_of, classes) for part, of in members.items()}
+    return Plan(classes, labels, [*notes, *_alike(members, classes)], groups)
 
 
 # --- parts ---
@@ -122,8 +135,8 @@ def _check_test_classes(path: Path, folders: Iterable[str], class_of: dict[str, 
     if unknown:
         hint = nearest(min(unknown), sorted(class_of.values()))
         raise errors.Invalid(
-            f"{path} has {names.list_some(unknown)} in test/ but not in train/{hint}: "
-            "expected the same classes"
+            f"{path} has {names.list_some(unknown)} in the test part but not in the training part"
+            f"{hint}: expected the same classes"
         )
 
 

@@ -31,18 +31,28 @@ class Pictures:
     sizes: Counter[tuple[int, int]]  # original (width, height) -> number of files
     bits: int  # how many of their 16 bits the 16-bit images use
     notes: list[str]  # for the user
+    groups: dict[str, str]  # image -> its group, if a table of labels has groups
     names: dict[str, list[str]] = field(default_factory=dict)  # part -> of its images, in order
     images: dict[str, Images] = field(default_factory=dict)
     labels: dict[str, np.ndarray] = field(default_factory=dict)  # part -> int64 [n]
 
 
-def read(
-    path: Path,
-    size: tuple[int, int] | None,
-    work: Workspace,
-    groups: str | None = None,
-    skip: bool = False,
-) -> Pictures:
+@dataclass(frozen=True)
+class Options:
+    """What an experiment says of its image files.
+
+    Attributes:
+        groups: `data.groups`; a file of this name is expected beside the images.
+        labels: `data.labels`, a table that names the class of each image; None: class folders.
+        skip: leave out images that cannot be read, instead of refusing them.
+    """
+
+    groups: str | None = None
+    labels: str | None = None
+    skip: bool = False
+
+
+def read(path: Path, size: tuple[int, int] | None, work: Workspace, options: Options) -> Pictures:
     """Read a folder or an archive of images, in the order of their names.
 
     Goes through it twice, first for the names and then for the pixels, which all cores decode
@@ -53,15 +63,14 @@ def read(
         path: the folder or archive.
         size: (height, width) to resize to; None keeps the size, which must then be the same.
         work: for the pixels; those that a killed process decoded are taken over.
-        groups: `data.groups`; a file of this name is expected beside the images.
-        skip: leave out images that cannot be read, instead of refusing them.
+        options: of the experiment.
 
     Raises:
         errors.Invalid: another layout; images that cannot be read, all of them named; images
             that differ in size.
         errors.Unreachable: the cache's disk is full.
     """
-    plan = layout.plan(path, groups)
+    plan = layout.plan(path, options.groups, options.labels, work.folder)
     ordered = [name for part in plan.labels.values() for name in part]
     members = [*archives.members(path)] if path.is_dir() else None
     key = _key(path, members, ordered, size)
@@ -69,7 +78,7 @@ def read(
         if known := int(file.facts["is_done"].sum()):
             log.info("%d of %d images were decoded by a killed process", known, len(ordered))
         decoder = Decoder(path, members, ordered, size, file)
-        notes = [*plan.notes, *decoder.decode_all(skip)]
+        notes = [*plan.notes, *decoder.decode_all(options.skip)]
         stack = file.stack()
         sizes = sizes_of(file.facts)
     found = Pictures(
@@ -78,6 +87,7 @@ def read(
         sizes=sizes,
         bits=decoder.bits,
         notes=notes,
+        groups=plan.groups,
     )
     first = 0
     for part, of in plan.labels.items():

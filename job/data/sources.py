@@ -6,6 +6,7 @@ names. Whatever is wrong becomes one sentence that names the file and the settin
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -16,6 +17,7 @@ from job.data import buckets, cifar10, downloads, npz, pictures, pixels
 from job.data import groups as grouping
 from job.data.dataset import Part, Source, fit, validate
 from job.data.images import Images
+from job.data.pictures import Options
 from job.data.workspace import Workspace
 from job.experiment.sections import Data
 
@@ -36,7 +38,15 @@ def read_for(data: Data, location: str | None, work: Workspace) -> Source:
         work: for downloads and decoded pixels.
     """
     skip = data.damaged == "skip"
-    return read(data.source, data.image_size, location, data.groups, work=work, skip=skip)
+    return read(
+        data.source,
+        data.image_size,
+        location,
+        data.groups,
+        labels=data.labels,
+        work=work,
+        skip=skip,
+    )
 
 
 def read(
@@ -46,6 +56,7 @@ def read(
     groups: str | None = None,
     *,
     work: Workspace,
+    labels: str | None = None,
     skip: bool = False,
 ) -> Source:
     """Read a data set; the same bytes give the same arrays in the same order.
@@ -61,6 +72,8 @@ def read(
         groups: `data.groups`: a CSV in or beside the data; for an .npz the name of its arrays.
             None: no image belongs to another.
         work: for downloads, which are kept and used again, and for decoded pixels.
+        labels: `data.labels`: a table in or beside the data that names the class of each image;
+            None: class folders, or the labels of the data's own format.
         skip: leave out image files that cannot be read, instead of refusing them
             (`data.damaged`).
 
@@ -71,7 +84,7 @@ def read(
     setting = "--data (or JOB_DATA)" if location else "data.source"
     try:
         size = _size(image_size)
-        return validate(_read(source, size, location or None, groups, work, skip))
+        return validate(_read(source, size, location or None, work, Options(groups, labels, skip)))
     except (errors.Invalid, errors.Unreachable) as exc:
         asked = f'{setting} = "{downloads.redact(location or source)}"'
         raise type(exc)(f"{asked}: {exc}") from exc
@@ -97,15 +110,11 @@ def _read(
     source: str,
     size: tuple[int, int] | None,
     location: str | None,
-    groups: str | None,
     work: Workspace,
-    skip: bool,
+    options: Options,
 ) -> Source:
-    if groups and source in ("digits", "cifar10"):
-        raise errors.Invalid(
-            f'data.groups = "{groups}": {source} has no record of which images belong together; '
-            "remove the key"
-        )
+    if source in ("digits", "cifar10"):
+        _refuse_tables(source, options)
     if source == "digits":
         return _digits(size, location)
     if source == "cifar10":
@@ -115,26 +124,41 @@ def _read(
     path = _locate(location or source, work.folder)
     name = PurePosixPath(downloads.redact(source)).name or path.resolve().name
     if path.suffix.lower() == ".npz":
-        classes, train, test, notes = npz.read(path, groups, work)
+        _refuse_tables("an .npz", replace(options, groups=None))
+        classes, train, test, notes = npz.read(path, options.groups, work)
         return fit(name, classes, train, test, size, work, notes)
-    return _read_pictures(name, path, size, groups, work, skip)
+    return _read_pictures(name, path, size, work, options)
+
+
+def _refuse_tables(source: str, options: Options) -> None:
+    """Raise Invalid for keys that this source has no use for."""
+    if options.groups:
+        raise errors.Invalid(
+            f'data.groups = "{options.groups}": {source} has no record of which images belong'
+            " together; remove the key"
+        )
+    if options.labels:
+        raise errors.Invalid(
+            f'data.labels = "{downloads.redact(options.labels)}": {source} has labels of its own;'
+            " remove the key"
+        )
 
 
 def _read_pictures(
-    name: str,
-    path: Path,
-    size: tuple[int, int] | None,
-    groups: str | None,
-    work: Workspace,
-    skip: bool,
+    name: str, path: Path, size: tuple[int, int] | None, work: Workspace, options: Options
 ) -> Source:
-    found = pictures.read(path, size, work, groups, skip)
+    found = pictures.read(path, size, work, options)
     group_of: dict[str, np.ndarray] = {}
     notes = found.notes
-    if groups:
-        with grouping.naming_key(groups):
-            group_of, group_notes = grouping.of_images(groups, path, found.names, work.folder)
+    if options.groups:
+        with grouping.naming_key(options.groups):
+            group_of, group_notes = grouping.of_images(
+                options.groups, path, found.names, work.folder
+            )
         notes += group_notes
+    elif found.groups:
+        named = {part: [found.groups[image] for image in of] for part, of in found.names.items()}
+        group_of = grouping.number(named, found.names)
     parts = {
         part: Part(images, found.labels[part], group_of.get(part))
         for part, images in found.images.items()

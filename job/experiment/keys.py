@@ -87,6 +87,12 @@ SECTIONS: dict[str, dict[str, Kind]] = {
             "CSV `image,group` in or beside the data (of an `.npz`: its arrays);"
             " each group is on one side of every split",
         ),
+        "labels": Kind(
+            str,
+            None,
+            "CSV or JSON lines in or beside the data, with columns for file and label, instead of"
+            " [class folders](../guides/your-data.md#labels-from-a-table)",
+        ),
         "damaged": Kind(
             str,
             "refuse",

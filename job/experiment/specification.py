@@ -33,6 +33,7 @@ def load(path: str | Path) -> Experiment:
         experiment = parse(tree)
         _refuse_secrets("source", experiment.data.source)
         _refuse_secrets("groups", experiment.data.groups or "")
+        _refuse_secrets("labels", experiment.data.labels or "")
     except Invalid as exc:
         raise Invalid(f"{path}: {exc}") from exc
     return experiment
@@ -65,6 +66,7 @@ def _refuse_secrets(key: str, value: str) -> None:
     instead = {
         "source": "pass the whole URL with --data or JOB_DATA",
         "groups": "put the file into the data or beside it",
+        "labels": "put the file into the data or beside it",
     }
     raise Invalid(
         f"data.{key} is a URL ({scheme}://) with a password or a query that may be a secret,"

@@ -175,9 +175,9 @@ def test_16_bit_gray_in_other_formats():
         (encoded(np.full((4, 4), 70000, np.int32), "TIFF"), "to 70000: expected 0..65535"),
         (
             b"\0\0\0\x18ftypheic\0\0\0\0mif1heic",
-            "is HEIC or AVIF, whatever its name, which is unsupported: convert it to JPEG",
+            "is HEIC, whatever its name, which is unsupported: convert it to JPEG",
         ),
-        (b"%PDF-1.4", "is not a PNG, JPEG, BMP, WEBP, TIFF, GIF, PPM image"),
+        (b"%PDF-1.4", "is not a PNG, JPEG, BMP, WEBP, AVIF, TIFF, GIF, PPM image"),
     ],
 )
 def test_unsupported_values_and_formats_are_refused(content, words):
@@ -286,7 +286,7 @@ def test_a_valid_orientation_holds_beside_nonsense():
     assert (turned == np.rot90(pixels(encoded(NOISE, "JPEG", quality=95)), -1)).all()
 
 
-@pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP", "TIFF"])
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP", "AVIF", "TIFF"])
 def test_orientation_in_every_format(form):
     """A picture stored on its side is turned upright once, size included, in every format."""
     lying = Image.Exif()

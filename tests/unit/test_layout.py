@@ -259,15 +259,15 @@ def test_a_validation_part_is_left_out_with_a_note(tmp_path, name):
         ({"pets/inner.zip": b""}, "name the inner archive itself"),
         (
             {"flat/train/1.png": encoded(RED), "flat/labels.csv": b"id,label\n1,a\n"},
-            "labels from a CSV are not read yet; put the images into class",
+            "if that has the labels, name it in data.labels, else put the",
         ),
         (
             {"1.png": encoded(RED), "2.png": encoded(RED), "labels.csv": b"id,label\n1,a\n"},
-            "labels from a CSV are not read yet",
+            "if that has the labels, name it in data.labels",
         ),
         (
             {"1.png": encoded(RED), "annotations.json": b"{}"},
-            "labels from a JSON file are not read yet",
+            "save it as CSV, and name that in data.labels",
         ),
         (
             {"a/1.heic": b"", "a/2.HEIC": b"", "b/1.heic": b""},
@@ -296,11 +296,11 @@ def test_a_validation_part_is_left_out_with_a_note(tmp_path, name):
         ),
         (
             {"images/1.png": encoded(RED), "train.csv": b"id,label\n1,a\n"},
-            "no class folders but 'train.csv': labels from a CSV are not read yet",
+            "no class folders but 'train.csv': if that has the labels, name it in data.labels",
         ),
         (
             {"train2017/1.jpg": encoded(RED), "annotations/a.json": b"{}"},
-            "it holds 1 .json: labels from a JSON file are not read yet",
+            "it holds 1 .json: if it has the labels, save it as CSV",
         ),
     ],
 )
