@@ -56,13 +56,14 @@ class Source:
     bits: int = 16  # how many of their 16 bits the 16-bit images use; `predict` scales by it too
 
 
-def fit(
+def as_source(
     name: str,
     classes: tuple[str, ...],
     train: Part,
     test: Part | None,
     size: tuple[int, int] | None,
     work: Workspace,
+    fit: str,
     notes: Iterable[str] = (),
 ) -> Source:
     """Return parts as a source with images of one size.
@@ -74,6 +75,7 @@ def fit(
         test: the test part, if the source ships one.
         size: (height, width) to resize to; None keeps the size, which must then be the same.
         work: for resized pixels.
+        fit: how images get another shape, one of `decoding.FITS`.
         notes: what its owner should know of how it was read.
 
     Raises:
@@ -85,18 +87,18 @@ def fit(
             height, width = part.images.shape[1:3]
             sizes[width, height] += len(part.labels)
     if size:
-        train = _resize(train, size, work)
-        test = _resize(test, size, work) if test else None
+        train = _resize(train, size, work, fit)
+        test = _resize(test, size, work, fit) if test else None
     if test and test.images.shape[1:] != train.images.shape[1:]:
         both = f"{_size(train)} and {_size(test)}"
         raise errors.Invalid(f"images differ in size, {both} (training, test): set data.image_size")
     return Source(name, classes, train, test, dict(sizes), tuple(notes))
 
 
-def _resize(part: Part, size: tuple[int, int], work: Workspace) -> Part:
+def _resize(part: Part, size: tuple[int, int], work: Workspace, fit: str) -> Part:
     if part.images.shape[1:3] == size:
         return part
-    resized = (pixels.resize(block, size) for block in part.images.blocks())
+    resized = (pixels.resize(block, size, fit) for block in part.images.blocks())
     return replace(part, images=work.write(resized, (len(part.images), *size, 3)))
 
 

@@ -33,6 +33,7 @@ class Decoder:
         members: list[Member] | None,
         ordered: list[str],
         size: tuple[int, int] | None,
+        fit: str,
         file: PixelFile,
     ):
         """Args: members: of a folder; None for an archive. ordered: the name of each row."""
@@ -42,6 +43,7 @@ class Decoder:
         self._members = members
         self._ordered = ordered
         self._size = size
+        self._fit = fit
         self._file = file
 
     def decode_all(self, skip: bool) -> list[str]:
@@ -130,7 +132,7 @@ class Decoder:
         """Decode a file into its row, or note what is wrong with it."""
         what = f"image {name!r} of {self._path}"
         try:
-            decoded = decoding.decode(content(), what, self._size, self.bits)
+            decoded = decoding.decode(content(), what, self._size, self.bits, self._fit)
         except Invalid as exc:
             self.damaged[row] = exc
             return

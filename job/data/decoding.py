@@ -8,9 +8,16 @@ import io
 import threading
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from PIL import ExifTags, Image, ImageFile, JpegImagePlugin, UnidentifiedImageError
+from PIL import (
+    ExifTags,
+    Image,
+    ImageFile,
+    ImageOps,
+    JpegImagePlugin,
+    UnidentifiedImageError,
+)
 
 from job.data import depths, metadata
 from job.data.unreadable import DAMAGED, EMPTY, NO_IMAGE, TOO_LARGE, Unreadable
@@ -24,6 +31,13 @@ FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "AVIF", "TIFF", "GIF", "PPM")
 TO_JPEG = "convert it to JPEG, as `magick mogrify -format jpg` and `heif-convert` do"
 CONVERT: dict[str, str] = dict.fromkeys((".heic", ".heif"), TO_JPEG)
 HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"mif1", b"msf1")
+
+# How an image gets another shape (`data.fit`): out of proportion; without its longer ends; between
+# black bars.
+STRETCH = "stretch"
+CROP = "crop"
+PAD = "pad"
+FITS = (STRETCH, CROP, PAD)
 
 # Bounds in pixels.
 # An image that is decoded as it is.
@@ -86,7 +100,13 @@ class _Room:
 _ROOM = _Room(AT_ONCE_PIXELS)
 
 
-def decode(data: bytes, what: str, size: tuple[int, int] | None = None, bits: int = 16) -> Decoded:
+def decode(
+    data: bytes,
+    what: str,
+    size: tuple[int, int] | None = None,
+    bits: int = 16,
+    fit: str = STRETCH,
+) -> Decoded:
     """Decode a file to RGB as a viewer shows it.
 
     The image is upright by its EXIF data, alpha lies over white, and of several images the first
@@ -101,6 +121,7 @@ def decode(data: bytes, what: str, size: tuple[int, int] | None = None, bits: in
             None keeps it as it is, with MAX_PIXELS at most.
         bits: how many of its 16 bits a 16-bit image uses: 0 to 2**bits - 1 become 0 to 255,
             and larger values become 255.
+        fit: one of FITS.
 
     Raises:
         Unreadable: empty, damaged, too large, or of an unsupported format.
@@ -108,7 +129,7 @@ def decode(data: bytes, what: str, size: tuple[int, int] | None = None, bits: in
     if not data:
         raise Unreadable(f"{what} is empty, it has no byte: replace or remove it", EMPTY)
     try:
-        return _decode_robustly(data, what, size, bits)
+        return _decode_robustly(data, what, size, bits, fit)
     except Unreadable:
         raise
     except Image.DecompressionBombError as exc:
@@ -146,13 +167,15 @@ def _unidentified(data: bytes, what: str) -> Unreadable:
     return Unreadable(sentence, NO_IMAGE)
 
 
-def _decode_robustly(data: bytes, what: str, size: tuple[int, int] | None, bits: int) -> Decoded:
+def _decode_robustly(
+    data: bytes, what: str, size: tuple[int, int] | None, bits: int, fit: str
+) -> Decoded:
     """Decode a file; if that fails, without its metadata, which may be the only damage.
 
     Raises: Unreadable, else what was raised first.
     """
     try:
-        return _decode(data, what, size, bits)
+        return _decode(data, what, size, bits, fit)
     except Unreadable:
         raise
     except Exception as first:
@@ -160,26 +183,28 @@ def _decode_robustly(data: bytes, what: str, size: tuple[int, int] | None, bits:
         if stripped == data:
             raise
         try:
-            return _decode(stripped, what, size, bits)
+            return _decode(stripped, what, size, bits, fit)
         except Unreadable:
             raise
         except Exception:
             raise first from None
 
 
-def _decode(data: bytes, what: str, size: tuple[int, int] | None, bits: int) -> Decoded:
+def _decode(data: bytes, what: str, size: tuple[int, int] | None, bits: int, fit: str) -> Decoded:
     image = _open(data)
-    shape = image.size
+    width, height = image.size
     divisor = _divisor(image, len(data), what, size)
-    with _ROOM.taken(shape[0] * shape[1]):
-        return _load(image, data, what, size, bits, divisor)
+    with _ROOM.taken(width * height):
+        decoded = _load(image, data, what, bits, divisor)
+        if size is None:
+            return decoded
+        return replace(decoded, image=resize_image(decoded.image, size, fit))
 
 
 def _load(
     opened: ImageFile.ImageFile,
     data: bytes,
     what: str,
-    size: tuple[int, int] | None,
     bits: int,
     divisor: int,
 ) -> Decoded:
@@ -200,7 +225,7 @@ def _load(
     if turn is not None:
         image = image.transpose(turn)
     upright = (height, width) if turn in SIDEWAYS else shape
-    return Decoded(resize_image(image, size) if size else image, upright, largest)
+    return Decoded(image, upright, largest)
 
 
 def _open(data: bytes) -> ImageFile.ImageFile:
@@ -273,7 +298,17 @@ def put_on_white(image: Image.Image) -> Image.Image:
     return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
 
 
-def resize_image(image: Image.Image, size: tuple[int, int]) -> Image.Image:
-    """Resize an image to (height, width), averaging over all pixels when it gets smaller."""
+def resize_image(image: Image.Image, size: tuple[int, int], fit: str = STRETCH) -> Image.Image:
+    """Resize an image, averaging over all pixels when it gets smaller.
+
+    Args:
+        image: of any size.
+        size: (height, width).
+        fit: one of FITS.
+    """
     height, width = size
+    if fit == CROP:
+        return ImageOps.fit(image, (width, height), Image.Resampling.BILINEAR)
+    if fit == PAD:
+        return ImageOps.pad(image, (width, height), Image.Resampling.BILINEAR)
     return image.resize((width, height), Image.Resampling.BILINEAR)

@@ -45,11 +45,13 @@ class Options:
         groups: `data.groups`; a file of this name is expected beside the images.
         labels: `data.labels`, a table that names the class of each image; None: class folders.
         skip: leave out images that cannot be read, instead of refusing them.
+        fit: `data.fit`, how images get another shape.
     """
 
     groups: str | None = None
     labels: str | None = None
     skip: bool = False
+    fit: str = decoding.STRETCH
 
 
 def read(path: Path, size: tuple[int, int] | None, work: Workspace, options: Options) -> Pictures:
@@ -73,11 +75,11 @@ def read(path: Path, size: tuple[int, int] | None, work: Workspace, options: Opt
     plan = layout.plan(path, options.groups, options.labels, work.folder)
     ordered = [name for part in plan.labels.values() for name in part]
     members = [*archives.members(path)] if path.is_dir() else None
-    key = _key(path, members, ordered, size)
+    key = _key(path, members, ordered, size, options.fit)
     with PixelFile(work, key, len(ordered), size) as file:
         if known := int(file.facts["is_done"].sum()):
             log.info("%d of %d images were decoded by a killed process", known, len(ordered))
-        decoder = Decoder(path, members, ordered, size, file)
+        decoder = Decoder(path, members, ordered, size, options.fit, file)
         notes = [*plan.notes, *decoder.decode_all(options.skip)]
         stack = file.stack()
         sizes = sizes_of(file.facts)
@@ -101,7 +103,11 @@ def read(path: Path, size: tuple[int, int] | None, work: Workspace, options: Opt
 
 
 def _key(
-    path: Path, members: list[Member] | None, ordered: list[str], size: tuple[int, int] | None
+    path: Path,
+    members: list[Member] | None,
+    ordered: list[str],
+    size: tuple[int, int] | None,
+    fit: str,
 ) -> str:
     """Return a name for the work of decoding these very files with this very code."""
     if members is None:
@@ -110,17 +116,20 @@ def _key(
     else:
         version = {member.name: member.version for member in members}
         files = [[name, version[name]] for name in ordered]
-    work = [__version__, PIL.__version__, str(path.resolve()), size, files]
+    work = [__version__, PIL.__version__, str(path.resolve()), size, fit, files]
     return hashlib.sha256(json.dumps(work).encode()).hexdigest()[:16]
 
 
-def read_one(path: Path, shape: tuple[int, int, int], bits: int = 16) -> np.ndarray:
+def read_one(
+    path: Path, shape: tuple[int, int, int], bits: int = 16, fit: str = decoding.STRETCH
+) -> np.ndarray:
     """Read one image file as `read` does; the caller sets `decoding.bounded`.
 
     Args:
         path: the file.
         shape: (height, width, 3) of the result.
         bits: how many of their 16 bits the images use that the model was trained on.
+        fit: how those images got their shape.
 
     Returns:
         uint8 [height, width, 3].
@@ -139,7 +148,7 @@ def read_one(path: Path, shape: tuple[int, int, int], bits: int = 16) -> np.ndar
             f"{what} has more than {archives.MEMBER_BYTES:,} bytes: make it smaller"
         )
     height, width, _ = shape
-    decoded = decoding.decode(data, what, (height, width), bits)
+    decoded = decoding.decode(data, what, (height, width), bits, fit)
     if decoded.largest is not None and decoded.largest >= 1 << bits:
         raise errors.Invalid(
             f"{what} of 16 bits has values up to {decoded.largest}: "

@@ -91,16 +91,17 @@ def _to_rgb(block: np.ndarray) -> np.ndarray:
     return block
 
 
-def resize(images: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Resize images, averaging over all pixels when they get smaller.
+def resize(images: np.ndarray, size: tuple[int, int], fit: str) -> np.ndarray:
+    """Resize images, as `decoding.resize_image` does.
 
     Args:
         images: uint8 [n, height, width, 3].
         size: (height, width).
+        fit: one of `decoding.FITS`.
     """
     if images.shape[1:3] == size:
         return images
     result = np.empty((len(images), *size, 3), np.uint8)
     for i, image in enumerate(images):
-        result[i] = np.asarray(decoding.resize_image(Image.fromarray(image), size))
+        result[i] = np.asarray(decoding.resize_image(Image.fromarray(image), size, fit))
     return result

@@ -15,7 +15,8 @@ import numpy as np
 from job import errors
 from job.data import buckets, cifar10, downloads, npz, pictures, pixels
 from job.data import groups as grouping
-from job.data.dataset import Part, Source, fit, validate
+from job.data.dataset import Part, Source, as_source, validate
+from job.data.decoding import STRETCH
 from job.data.images import Images
 from job.data.pictures import Options
 from job.data.workspace import Workspace
@@ -46,6 +47,7 @@ def read_for(data: Data, location: str | None, work: Workspace) -> Source:
         labels=data.labels,
         work=work,
         skip=skip,
+        fit=data.fit or STRETCH,
     )
 
 
@@ -58,6 +60,7 @@ def read(
     work: Workspace,
     labels: str | None = None,
     skip: bool = False,
+    fit: str = STRETCH,
 ) -> Source:
     """Read a data set; the same bytes give the same arrays in the same order.
 
@@ -65,7 +68,7 @@ def read(
         source: `data.source` of the experiment: "cifar10", "digits", a folder, an .npz, an
             archive, a URL.
         image_size: `data.image_size`: all images are resized to this square, or to [height,
-            width], in pixels; the aspect is not kept. None keeps the size, which must then be
+            width], in pixels. None keeps the size, which must then be
             the same for all.
         location: where the data is instead (--data or JOB_DATA): a path or URL, for cifar10 of
             the official archive or a folder with it. None or empty: what `source` says.
@@ -76,6 +79,7 @@ def read(
             None: class folders, or the labels of the data's own format.
         skip: leave out image files that cannot be read, instead of refusing them
             (`data.damaged`).
+        fit: `data.fit`: how images get another shape, one of `decoding.FITS`.
 
     Raises:
         errors.Invalid: nothing there, damaged, unsafe or of an unsupported layout.
@@ -84,7 +88,8 @@ def read(
     setting = "--data (or JOB_DATA)" if location else "data.source"
     try:
         size = _size(image_size)
-        return validate(_read(source, size, location or None, work, Options(groups, labels, skip)))
+        options = Options(groups, labels, skip, fit)
+        return validate(_read(source, size, location or None, work, options))
     except (errors.Invalid, errors.Unreachable) as exc:
         asked = f'{setting} = "{downloads.redact(location or source)}"'
         raise type(exc)(f"{asked}: {exc}") from exc
@@ -116,17 +121,17 @@ def _read(
     if source in ("digits", "cifar10"):
         _refuse_tables(source, options)
     if source == "digits":
-        return _digits(size, location)
+        return _digits(size, location, options.fit)
     if source == "cifar10":
         archive = _archive(location, work.folder) if location else cifar10.official(work.folder)
         classes, train, test = cifar10.read(archive)
-        return fit("CIFAR-10", classes, train, test, size, work)
+        return as_source("CIFAR-10", classes, train, test, size, work, options.fit)
     path = _locate(location or source, work.folder)
     name = PurePosixPath(downloads.redact(source)).name or path.resolve().name
     if path.suffix.lower() == ".npz":
         _refuse_tables("an .npz", replace(options, groups=None))
         classes, train, test, notes = npz.read(path, options.groups, work)
-        return fit(name, classes, train, test, size, work, notes)
+        return as_source(name, classes, train, test, size, work, options.fit, notes)
     return _read_pictures(name, path, size, work, options)
 
 
@@ -233,14 +238,14 @@ def _existing(where: str) -> Path:
     return path
 
 
-def _digits(size: tuple[int, int] | None, location: str | None) -> Source:
+def _digits(size: tuple[int, int] | None, location: str | None, fit: str) -> Source:
     """Return the 1,797 digits of scikit-learn: 8 x 8, 0..16, scaled to 0..255 and enlarged."""
     from sklearn.datasets import load_digits  # half a second to import
 
     digits: Any = load_digits()  # a Bunch; scikit-learn's types allow a tuple too
     gray = np.rint(digits.images * (255 / 16)).astype(np.uint8)
     color = np.repeat(gray[..., None], 3, axis=3)
-    images = pixels.resize(color, size or (DIGITS_SIZE, DIGITS_SIZE))
+    images = pixels.resize(color, size or (DIGITS_SIZE, DIGITS_SIZE), fit)
     train = Part(Images.of(images), digits.target.astype(np.int64))
     notes = ("digits come with scikit-learn: --data (or JOB_DATA) is not used",) if location else ()
     return Source("digits", tuple("0123456789"), train, None, {(8, 8): len(images)}, notes)

@@ -27,6 +27,12 @@ def refuse_contradictions(experiment: Experiment) -> None:
             f" its brackets need at least {HYPERBAND_MIN_TRIALS} trials;"
             ' raise trials or use "median"',
         )
+    data = experiment.data
+    expect(
+        data.fit is None or data.image_size is not None,
+        f'data.fit = "{data.fit}" without data.image_size: images keep their size, so there is'
+        " nothing to fit; set image_size, or remove fit",
+    )
     most = experiment.most_repeats
     expect(
         experiment.repeats <= most,

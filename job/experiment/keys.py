@@ -81,6 +81,14 @@ SECTIONS: dict[str, dict[str, Kind]] = {
             low=8,
             high=2048,
         ),
+        "fit": Kind(
+            str,
+            "stretch",
+            "how images get another shape: `stretch` them, `crop` to the middle, or `pad` with"
+            " black",
+            options=("stretch", "crop", "pad"),
+            implied="stretch",
+        ),
         "groups": Kind(
             str,
             None,

@@ -20,6 +20,7 @@ class Data:
         holdout: fraction of the images that becomes the test part where none is shipped.
         validation: fraction of the training part on which trials are compared.
         image_size: side of a square in pixels, or (height, width); None keeps the size.
+        fit: `crop` or `pad` to keep proportions where images get another shape; None stretches.
         groups: the file that names the group of each image; None for no groups.
         labels: the table that names the class of each image; None for class folders.
         damaged: `skip` to leave out image files that cannot be read; None to refuse them.
@@ -31,6 +32,7 @@ class Data:
     holdout: float
     validation: float
     image_size: int | tuple[int, int] | None
+    fit: str | None
     groups: str | None
     labels: str | None
     damaged: str | None

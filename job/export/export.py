@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from job.data.decoding import STRETCH
 from job.errors import Invalid, JobError, UsageError
 from job.export.card import card
 from job.export.trained import ABOUT, FORMATS, Trained, digest, factory_of, from_folder
@@ -128,6 +129,7 @@ def _about(collected: Collected, model: str, factory: str | None, form: str, sha
         "classes": data.classes,
         "image_shape": data.image_shape,
         "bits": data.bits,
+        "fit": collected.experiment.data.fit or STRETCH,
     }
 
 

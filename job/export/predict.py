@@ -109,7 +109,7 @@ def _answer(model: Trained, path: Path, row: np.ndarray, top: int) -> Answer:
 
 def _decode(path: Path, model: Trained) -> np.ndarray | Invalid:
     try:
-        return pictures.read_one(path, model.image_shape, model.bits)
+        return pictures.read_one(path, model.image_shape, model.bits, model.fit)
     except Invalid as exc:
         return exc
 

@@ -47,6 +47,7 @@ class Trained:
     image_shape: tuple[int, int, int]  # height, width, 3
     probabilities: Predict
     bits: int = ALL_BITS  # used bits of the 16-bit images it was trained on
+    fit: str = decoding.STRETCH  # how those images got their shape
 
 
 def published_final(database: Database, registered: Registered, model: str) -> dict:
@@ -92,7 +93,12 @@ def from_experiment(cache: Cache, registered: Registered, model: str, row: dict)
 
     data = registered.data
     return Trained(
-        model, tuple(data.classes), data.image_shape, partial(predict, net), bits=data.bits
+        model,
+        tuple(data.classes),
+        data.image_shape,
+        partial(predict, net),
+        data.bits,
+        registered.experiment.data.fit or decoding.STRETCH,
     )
 
 
@@ -128,9 +134,10 @@ def from_folder(folder: Path, factory: str | None = None, trust: bool = False) -
         ask = _saved_model(path)
     classes = tuple(about["classes"])
     ask = _guard(ask, path, len(classes))
-    # The first versions wrote no bits.
+    # The first versions wrote neither bits nor fit.
     bits = about.get("bits", ALL_BITS)
-    return Trained(about["model"], classes, tuple(about["image_shape"]), ask, bits)
+    fit = about.get("fit", decoding.STRETCH)
+    return Trained(about["model"], classes, tuple(about["image_shape"]), ask, bits, fit)
 
 
 def _refuse_program(path: Path, about: dict, trust: bool) -> None:
@@ -229,6 +236,7 @@ def _validate(about: dict) -> None:
         and 0 < height * width <= decoding.MAX_PIXELS
         and channels == 3,
         "bits": about.get("bits", ALL_BITS) in depths.DEPTHS,
+        "fit": about.get("fit", decoding.STRETCH) in decoding.FITS,
     }
     if wrong := [key for key, is_valid in valid.items() if not is_valid]:
         raise ValueError(f"{wrong[0]} = {show(about.get(wrong[0]))}")

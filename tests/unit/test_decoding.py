@@ -333,7 +333,7 @@ def ramp(width, height):
 @pytest.mark.usefixtures("small_limits")
 def test_a_large_photo_is_made_smaller_while_it_is_read(monkeypatch, form, width, options):
     """A picture with too many pixels is decoded smaller, looks the same and keeps its full size."""
-    monkeypatch.setattr(decoding, "resize_image", lambda image, _size: image)  # see what it gets
+    monkeypatch.setattr(decoding, "resize_image", lambda image, *_: image)  # see what it gets
     height = width // 4 * 3
     options = dict(options)
     mode = options.pop("mode", "RGB")

@@ -142,6 +142,20 @@ def test_any_name_is_written(model, photo):
     assert printed["table"].splitlines() == lines
 
 
+def test_images_are_fitted_like_the_training_data(model, tmp_path):
+    """A model of cropped or padded images sees a photo of another shape cropped or padded."""
+    photo = Image.new("RGB", (60, 4), (0, 0, 255))
+    photo.paste((255, 0, 0), (20, 0, 40, 4))  # red in the middle third
+    photo.save(tmp_path / "wide.png")
+    shares = {}
+    for fit in ("stretch", "crop", "pad"):
+        (answer,) = answers(replace(model, fit=fit), [tmp_path / "wide.png"], 2)
+        shares[fit] = dict(zip(answer.classes, answer.probabilities, strict=True))["red"]
+    assert shares["crop"] == 1
+    assert shares["stretch"] == pytest.approx(1 / 3, abs=0.05)
+    assert shares["pad"] < 0.1
+
+
 def test_the_file_of_answers_is_there_whole_or_not_at_all(tmp_path):
     """Answers that break off leave no file, and an older one as it was."""
     out = tmp_path / "answers.csv"

@@ -286,6 +286,33 @@ def test_a_class_without_a_whole_image_is_refused(tmp_path):
     assert "2 of 2 images cannot be read (2 empty)" in message
 
 
+@pytest.mark.parametrize("form", ["folder", "npz"])
+@pytest.mark.parametrize(
+    ("fit", "wanted"),
+    [
+        ("stretch", [RED, RED, BLUE, BLUE]),
+        ("crop", [RED, GREEN, GREEN, BLUE]),  # the middle
+        ("pad", [RED, RED, BLUE, BLUE]),  # bars above and below
+    ],
+)
+def test_how_images_get_another_shape(tmp_path, form, fit, wanted):
+    """Wide images are stretched, cropped to the middle, or get black bars, from every source."""
+    wide = np.zeros((16, 32, 3), np.uint8)
+    wide[:, :13] = RED
+    wide[:, 13:19] = GREEN
+    wide[:, 19:] = BLUE
+    if form == "folder":
+        files = {f"{name}/1.png": encoded(wide) for name in "ab"}
+        path = write_folder(tmp_path / "a", files)
+    else:
+        path = write_npz(tmp_path / "a.npz", x_train=[wide, wide], y_train=[0, 1])
+    read = read_source(path, 4, fit=fit)
+    image = read.train.images[:][0].astype(int)
+    assert image.shape == (4, 4, 3)
+    assert (image.sum(axis=(1, 2)) == 0).tolist() == [fit == "pad", False, False, fit == "pad"]
+    assert (image[1:3].argmax(axis=2) == np.argmax(wanted, axis=1)).all()
+
+
 def test_shrinking_averages(tmp_path):
     """Shrinking averages pixels: a fine chessboard becomes gray, not black or white."""
     board = (np.indices((64, 64)).sum(0) % 2 * 255).astype(np.uint8)

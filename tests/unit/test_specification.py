@@ -173,16 +173,21 @@ def test_notes_say_what_has_no_effect(tmp_path, changed, added, expected):
 def test_a_size_is_a_side_or_two(tmp_path):
     """data.image_size is one whole number, or height and width.
 
-    The specification has groups and a size only if the file sets them.
+    The specification has a later key only if the file sets it to something else than it was.
     """
-    text = THREE_TRIALS.replace('"digits"', '"x.zip"\nimage_size = [24, 32]\ngroups = "g.csv"')
+    keys = 'image_size = [24, 32]\ngroups = "g.csv"\nlabels = "l.csv"\nfit = "pad"'
+    text = THREE_TRIALS.replace('"digits"', f'"x.zip"\n{keys}\ndamaged = "skip"')
     experiment = load(write_experiment(tmp_path, text))
+    later = {"groups", "image_size", "labels", "fit", "damaged"}
+    assert later <= experiment.spec["data"].keys()
     assert experiment.spec["data"]["image_size"] == [24, 32]
     assert parse(experiment.spec) == experiment
-    assert (
-        not {"groups", "image_size"}
-        & load(write_experiment(tmp_path, THREE_TRIALS)).spec["data"].keys()
+    implied = THREE_TRIALS.replace(
+        '"digits"', '"digits"\nimage_size = 32\nfit = "stretch"\ndamaged = "refuse"'
     )
+    for plain in (THREE_TRIALS, implied):
+        said = load(write_experiment(tmp_path, plain)).spec["data"].keys()
+        assert not (later - {"image_size"}) & said
 
 
 SOURCE = 'source = "digits"'
@@ -219,6 +224,18 @@ WRONG = [
         'source = "x"\ngroups = "s3://me:hidden@b/g.csv"',
         "data.groups is a URL (s3://) with a password",
     ),
+    (
+        SOURCE,
+        'source = "x"\nlabels = "https://host/l.csv?token=hidden"',
+        "data.labels is a URL (https://) with a password or a query that may be a secret",
+    ),
+    (
+        SOURCE,
+        'source = "x"\nfit = "crop"',
+        'data.fit = "crop" without data.image_size: images keep their size',
+    ),
+    (SOURCE, 'source = "x"\nfit = "zoom"', "data.fit = "),
+    (SOURCE, 'source = "x"\ndamaged = "ignore"', "data.damaged = "),
     ("[data]", "[dta]", "'dta' (did you mean 'data'?)"),
     (TRIALS, "trails = 3", "'search.trails' (did you mean 'trials'?)"),
     (TRIALS, 'trials = "3"', 'search.trials = "3": expected a whole number from 1 to 1,000,000'),
