@@ -70,7 +70,9 @@ class Decoder:
                 return notes
             largest = int(facts["largest"][deep].max())
             self.bits = depths.smallest(largest)
+            before = len(self.damaged)
             self._decode(np.flatnonzero(deep & (facts["bits"] != self.bits)))
+            self._judge_damage(skip and len(self.damaged) == before)
         if self.bits < 16:
             notes.append(
                 f"{deep.sum()} images of 16 bits use only {self.bits} of them (the largest value "

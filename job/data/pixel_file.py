@@ -103,13 +103,13 @@ class PixelFile:
     def _begin(self, shape: tuple[int, ...]) -> None:
         """Give the file its size, after looking for room for it and for its staged copy."""
         height, width, channels = shape
-        self.shape = height, width, channels
         size = len(self.facts) * height * width * channels
         there = os.fstat(self._file).st_blocks * 512
         what = f"{len(self.facts):,} images of {width} x {height} pixels"
         self._work.check_room(2 * size - there, what)
         with writing(self._path):
             os.truncate(self._file, size)
+        self.shape = height, width, channels
 
     def _size_on_disk(self) -> tuple[int, int]:
         """Return (height, width) of the rows that a process left."""

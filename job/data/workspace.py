@@ -4,7 +4,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Generator, Iterable
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from functools import cached_property
 from pathlib import Path
 
@@ -24,15 +24,17 @@ class Workspace:
         folder: the cache; downloads are kept in it, too.
     """
 
-    def __init__(self, folder: Path, stack: ExitStack):
+    def __init__(self, folder: Path, scratch: ExitStack, unfinished: ExitStack):
+        """Args: scratch, unfinished: what to enter these folders into."""
         self.folder = folder
         self._cache = CacheFolder(folder)
-        self._stack = stack
+        self._scratch = scratch
+        self._unfinished = unfinished
 
     @cached_property
     def scratch(self) -> Path:
         """An empty folder that ends with the workspace."""
-        return self._stack.enter_context(self._cache.scratch())
+        return self._scratch.enter_context(self._cache.scratch())
 
     def unfinished(self, name: str) -> Path:
         """Return a folder that also ends with the workspace, unless the process is killed.
@@ -40,7 +42,7 @@ class Workspace:
         The next process that asks for this name gets it as it was left. While another one has
         it, this waits.
         """
-        return self._stack.enter_context(self._cache.unfinished(name))
+        return self._unfinished.enter_context(self._cache.unfinished(name))
 
     def new_file(self) -> Path:
         """Return an empty file in `scratch`."""
@@ -89,5 +91,6 @@ class Workspace:
 @contextmanager
 def workspace(folder: Path) -> Generator[Workspace]:
     """Yield a workspace on the disk of a cache, and remove what it made at the end of the block."""
-    with ExitStack() as stack:
-        yield Workspace(folder, stack)
+    # An OSError of the block is not one of the scratch folder, which closing hides it from.
+    with ExitStack() as unfinished, closing(ExitStack()) as scratch:
+        yield Workspace(folder, scratch, unfinished)

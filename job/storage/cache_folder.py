@@ -62,7 +62,7 @@ class CacheFolder:
             with self._guard():
                 yield mine
         finally:
-            shutil.rmtree(mine)
+            _remove(mine)
             os.close(handle)
 
     @contextmanager
@@ -79,16 +79,15 @@ class CacheFolder:
         with self._guard():
             _remove_old(path.parent, path)
             handle = _open_own(path)
+        is_kept = False
         try:
             yield path
         except Interrupted:
+            is_kept = True
             raise
-        except BaseException:
-            shutil.rmtree(path)
-            raise
-        else:
-            shutil.rmtree(path)
         finally:
+            if not is_kept:
+                _remove(path)
             os.close(handle)
 
     def _path(self, key: str) -> Path:
@@ -133,6 +132,18 @@ class CacheFolder:
             if exc.errno in BROKEN or (self._owned and exc.errno in NO_RIGHT):
                 raise on_this_node(cannot) from exc
             raise Invalid(f"{cannot}; set it to a folder this user may write to") from exc
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder of this process, perhaps with files that it still has mapped.
+
+    On NFS those keep their folder until the process ends; a later process removes it.
+    """
+    try:
+        shutil.rmtree(folder)
+    except OSError as exc:
+        if exc.errno not in (errno.ENOTEMPTY, errno.EBUSY):
+            raise
 
 
 def _open_own(path: Path) -> int:
