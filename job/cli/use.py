@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
@@ -121,16 +121,17 @@ def destination(out: Path | None) -> Generator[TextIO]:
     if out is None:
         yield sys.stdout
         return
-    try:
-        with open_whole(out) as file:
-            text = TextIOWrapper(file, "utf-8", newline="")
-            yield text
-            text.detach()
-    except OSError as exc:
-        raise UsageError(
-            f"--out {out} cannot be written ({exc.strerror or exc}): name a file in a folder that"
-            " exists, and may be written to"
-        ) from exc
+    with ExitStack() as stack:
+        try:
+            file = stack.enter_context(open_whole(out))
+        except OSError as exc:
+            raise UsageError(
+                f"--out {out} cannot be written ({exc.strerror or exc}): name a file in a folder"
+                " that exists, and may be written to"
+            ) from exc
+        text = TextIOWrapper(file, "utf-8", newline="")
+        yield text
+        text.detach()
 
 
 def _load(settings, model: str, factory: str | None, trust: bool) -> "Trained":

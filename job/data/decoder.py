@@ -13,7 +13,7 @@ from job.data.archives import Member
 from job.data.pixel_file import PixelFile
 from job.data.progress import progress
 from job.data.threads import on_all_cores
-from job.data.unreadable import Unreadable
+from job.data.unreadable import Refused, refused
 from job.errors import Invalid
 
 log = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ class Decoder:
     ):
         """Args: members: of a folder; None for an archive. ordered: the name of each row."""
         self.bits = 16
-        self.damaged: dict[int, Invalid] = {}
+        self.damaged: dict[int, Refused] = {}
         self._path = path
         self._members = members
         self._ordered = ordered
@@ -96,23 +96,23 @@ class Decoder:
         if not self.damaged:
             return []
         rows = sorted(self.damaged)
-        errors = [self.damaged[row] for row in rows]
-        counts = Counter(e.kind if isinstance(e, Unreadable) else "not accessible" for e in errors)
+        found = [self.damaged[row] for row in rows]
+        counts = Counter(image.kind for image in found)
         kinds = ", ".join(f"{n} {kind}" for kind, n in counts.most_common())
         unread = f"{len(rows)} of {len(self._ordered)} images cannot be read ({kinds})"
         listed = names.list_some(self._ordered[row] for row in rows)
         if len(rows) > 1:
-            for error in errors:
-                log.warning("%s", error)
-        is_damage = all(isinstance(e, Unreadable) for e in errors)
+            for image in found:
+                log.warning("%s", image.sentence)
+        is_damage = all(image.is_damage for image in found)
         if skip and is_damage and len(rows) < len(self._ordered):
             return [f"{unread} and are left out: {listed}"]
-        if len(rows) == 1:
-            raise Invalid(str(errors[0])) from errors[0]
-        raise Invalid(
-            f"{errors[0]}; in all, {unread}: {listed}; the log has the reason of each;"
-            ' data.damaged = "skip" would leave them out'
-        )
+        sentence = found[0].sentence
+        if len(rows) > 1:
+            sentence += f"; in all, {unread}: {listed}; the log has the reason of each"
+        if is_damage and not skip:
+            sentence += '; data.damaged = "skip" would leave out what cannot be read'
+        raise Invalid(sentence)
 
     def _jobs(self, row_of: dict[str, int]) -> Iterator[tuple[Callable[[], None], int]]:
         """Yield a call per file that decodes it, and the bytes that it holds until then."""
@@ -121,12 +121,13 @@ class Decoder:
             if row is None:
                 continue
             if member.version:
-                yield partial(self._decode_one, row, member.name, member.read), 0
+                size, _ = member.version
+                yield partial(self._decode_one, row, member.name, member.read), size
                 continue
             try:
                 content = member.read()
             except Invalid as exc:
-                self.damaged[row] = exc
+                self.damaged[row] = refused(exc)
                 continue
             yield partial(self._decode_one, row, member.name, partial(bytes, content)), len(content)
 
@@ -136,7 +137,7 @@ class Decoder:
         try:
             decoded = decoding.decode(content(), what, self._size, self.bits, self._fit)
         except Invalid as exc:
-            self.damaged[row] = exc
+            self.damaged[row] = refused(exc)
             return
         pixels = np.asarray(decoded.image)
         self._file.write(row, pixels, decoded.size, decoded.largest, self.bits)

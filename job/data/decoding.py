@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from PIL import (
+    AvifImagePlugin,
     ExifTags,
     Image,
     ImageFile,
@@ -130,7 +131,7 @@ def decode(
         raise Unreadable(f"{what} is empty, it has no byte: replace or remove it", EMPTY)
     try:
         return _decode_robustly(data, what, size, bits, fit)
-    except Unreadable:
+    except (Unreadable, MemoryError):
         raise
     except Image.DecompressionBombError as exc:
         sentence = f"{what} has more pixels than are read ({exc}): make it smaller"
@@ -150,6 +151,7 @@ def bounded() -> Iterator[None]:
     """
     before = Image.MAX_IMAGE_PIXELS
     Image.MAX_IMAGE_PIXELS = MAX_JPEG // 2  # it raises at twice that
+    AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # per image; we decode several at once
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -176,7 +178,7 @@ def _decode_robustly(
     """
     try:
         return _decode(data, what, size, bits, fit)
-    except Unreadable:
+    except (Unreadable, MemoryError):
         raise
     except Exception as first:
         stripped = metadata.strip(data)
@@ -184,7 +186,7 @@ def _decode_robustly(
             raise
         try:
             return _decode(stripped, what, size, bits, fit)
-        except Unreadable:
+        except (Unreadable, MemoryError):
             raise
         except Exception:
             raise first from None

@@ -1,4 +1,4 @@
-"""Describe the data as `prepare` would understand it: `job prepare --describe` writes nothing."""
+"""Describe the data as `prepare` would understand it: `job prepare --describe` leaves nothing."""
 
 import math
 from collections.abc import Sequence
@@ -36,7 +36,10 @@ def describe(experiment: Experiment, location: str | None, cache_dir: Path) -> d
         source = sources.read_for(experiment.data, location, work)
         train, test = parts.cut(source, experiment)
         related = parts.relate(train, test)
-    made = parts.make_splits(experiment, source.classes, train.labels, related.train, test.labels)
+    named = train.groups is not None
+    made = parts.make_splits(
+        experiment, source.classes, train.labels, related.train, named, test.labels
+    )
     train_counts = _counts(train, source)
     return {
         "experiment": experiment.name,

@@ -115,12 +115,12 @@ def _csv_lines(name: str, text: str) -> Iterator[tuple[int, dict[str, str]]]:
 
 def _json_lines(name: str, text: str) -> Iterator[tuple[int, dict[str, str]]]:
     """Yield each object of JSON lines: its line, and its values by column."""
-    for line, content in enumerate(text.splitlines(), 1):
+    for line, content in enumerate(text.split("\n"), 1):
         if not content.strip():
             continue
         try:
             values = json.loads(content)
-        except ValueError as exc:
+        except (ValueError, RecursionError) as exc:
             raise Invalid(f"line {line} of {name} is not JSON ({exc}): {EXPECTED}") from exc
         if not isinstance(values, dict):
             raise Invalid(f"line {line} of {name} is {show(values)}: {EXPECTED}")

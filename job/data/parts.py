@@ -130,6 +130,7 @@ def make_splits(
     classes: Sequence[str],
     labels: np.ndarray,
     groups: np.ndarray,
+    named: bool,
     test: np.ndarray | None = None,
 ) -> Splits:
     """Return the splits of the training part of an experiment.
@@ -139,16 +140,16 @@ def make_splits(
         classes: the names of the labels, for errors.
         labels: int64 [n].
         groups: int64 [n], equal for images that stay together.
+        named: the groups are a user's: of any size, of several classes.
         test: labels of the test part, for errors.
 
     Raises:
         errors.Invalid: a class is too small.
     """
-    is_named = bool(experiment.data.groups)
     count = experiment.folds.count
-    validation = _validation(experiment, classes, labels, groups, test)
+    validation = _validation(experiment, classes, labels, groups, named, test)
     seed = derive(experiment.seed, "folds")
-    folds = splits.folds(labels, groups, count, seed, classes, is_named, test)
+    folds = splits.folds(labels, groups, count, seed, classes, named, test)
     return Splits(validation, folds)
 
 
@@ -157,6 +158,7 @@ def _validation(
     classes: Sequence[str],
     labels: np.ndarray,
     groups: np.ndarray,
+    named: bool,
     test: np.ndarray | None,
 ) -> np.ndarray:
     """Return the validation parts, one after the other taken from what the earlier ones left."""
@@ -173,7 +175,6 @@ def _validation(
         if repeat:
             what += f", part {repeat + 1} of search.repeats = {repeats}"
             seed = derive(experiment.seed, "validation", repeat)
-        named = bool(data.groups)
         chosen = splits.take(labels[rest], groups[rest], n, seed, what, classes, named, test)
         parts[repeat, rest[chosen]] = True
     return parts

@@ -45,6 +45,7 @@ class PixelFile:
             Unreachable: the disk is full or broken.
         """
         self._work = work
+        self._way_out = "" if size else ", or data.image_size to fewer pixels"
         folder = work.unfinished(name)
         self._path = folder / "pixels"
         self._lock = threading.Lock()
@@ -106,7 +107,7 @@ class PixelFile:
         size = len(self.facts) * height * width * channels
         there = os.fstat(self._file).st_blocks * 512
         what = f"{len(self.facts):,} images of {width} x {height} pixels"
-        self._work.check_room(2 * size - there, what)
+        self._work.check_room(2 * size - there, what, self._way_out)
         with writing(self._path):
             os.truncate(self._file, size)
         self.shape = height, width, channels

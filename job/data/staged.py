@@ -25,8 +25,23 @@ def put_whole(store: Store, key: str, content: bytes | Path, entry: dict | None 
         Its sha256, size and etag.
     """
     entry = entry or _entry(content)
-    stored = find_whole(store, key, entry) or store.put(key, content)
+    stored = _find(store, key, entry, content) or store.put(key, content)
     return entry | {"etag": stored.etag}
+
+
+def _find(store: Store, key: str, entry: dict, content: bytes | Path) -> Object | None:
+    """Return an object if it has these bytes; those of a file are compared on its disk."""
+    if isinstance(content, bytes):
+        return find_whole(store, key, entry)
+    stored = store.head(key)
+    if stored is None or stored.size != entry["size"]:
+        return None
+    copy = content.with_name(f"{content.name}.stored")
+    try:
+        store.download(key, copy)
+        return stored if sha256_of(copy) == entry["sha256"] else None
+    finally:
+        copy.unlink(missing_ok=True)
 
 
 def _entry(content: bytes | Path) -> dict:

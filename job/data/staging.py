@@ -25,7 +25,8 @@ from job.storage import paths
 from job.storage.cache import Cache
 from job.storage.store import Store
 
-NAMED = ("source", "notes")  # what a manifest takes from the source's name and form
+# What a manifest takes from the source's name and form: its data id does not depend on it.
+NAMED = ("source", "notes", "damaged")
 SAMPLES_PER_CLASS = 8
 SAMPLE_CLASSES = 20
 STAGED_AGAIN = "`job prepare` stages it again"

@@ -45,16 +45,10 @@ def read(labels: str, listing: Tree, cache: Path) -> Labeled:
     for folder, rows in _tables(labels, listing, cache):
         for row in rows:
             member = find(row, folder)
-            if member not in row_of:
-                row_of[member] = row
-            elif row_of[member].label == row.label:
+            first = row_of.setdefault(member, row)
+            if first is not row:
+                _check_double(member, first, row)
                 doubles += 1
-            else:
-                first = row_of[member]
-                raise Invalid(
-                    f"{member!r} has two labels, {first.label!r} ({first.where}) and"
-                    f" {row.label!r} ({row.where}): give each image one"
-                )
     if doubles:
         notes.append(f"{doubles} rows of {labels} are there twice")
     unlabeled = [name for name in _images(listing) if name not in row_of]
@@ -62,6 +56,18 @@ def read(labels: str, listing: Tree, cache: Path) -> Labeled:
         listed = names.list_some(unlabeled)
         notes.append(f"{len(unlabeled)} images have no row in {labels} and are not used: {listed}")
     return _sort(row_of, labels, notes)
+
+
+def _check_double(member: str, first: Row, row: Row) -> None:
+    """Raise Invalid if two rows of an image differ."""
+    for what in ("label", "split", "group"):
+        before = getattr(first, what)
+        now = getattr(row, what)
+        if before != now:
+            raise Invalid(
+                f"{member!r} has two {what}s, {before!r} ({first.where}) and {now!r}"
+                f" ({row.where}): give each image one row"
+            )
 
 
 def _sort(row_of: dict[str, Row], labels: str, notes: list[str]) -> Labeled:
@@ -162,6 +168,8 @@ def _finder(listing: Tree) -> Callable[[Row, str], str]:
     def find(row: Row, folder: str) -> str:
         plain = row.file.replace("\\", "/").removeprefix("./")
         found = by_name.get(folder + plain) or by_name.get(plain) or by_end.get(plain, [])
+        if PurePosixPath(folder).name.lower() in SPLITS:  # it is of the images beside it
+            found = [name for name in found if name.startswith(folder)]
         if len(found) == 1:
             return found[0]
         if found:

@@ -6,6 +6,7 @@ from pathlib import Path, PurePosixPath
 
 from job.data import archives
 from job.data.decoding import SUFFIXES
+from job.errors import Invalid
 
 Parts = tuple[str, ...]  # a path, cut at "/"
 
@@ -61,6 +62,10 @@ def read(path: Path, groups: str | None) -> Tree:
         parts = PurePosixPath(member.name).parts
         if member.is_folder:
             folders.add(parts)
+        elif parts in files:
+            raise Invalid(
+                f"{path} has {member.name!r} twice, perhaps with other content: pack it again"
+            )
         else:
             files[parts] = member.name
     # An archive need not list its folders.

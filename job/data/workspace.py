@@ -73,18 +73,20 @@ class Workspace:
         array = np.memmap(path, np.uint8, "r", shape=(n, height, width, channels))
         return Images.of(Stack(array, np.array(digests, f"S{DIGEST_BYTES}")))
 
-    def check_room(self, needed: int, what: str) -> None:
+    def check_room(self, needed: int, what: str, way_out: str = "") -> None:
         """Raise `Unreachable` if the disk has less room than is needed.
 
         Args:
             needed: bytes that are still to be written.
             what: they are, for the error.
+            way_out: another way out than a larger disk.
         """
         free = shutil.disk_usage(self.scratch).free
         if free < needed:
             raise errors.Unreachable(
                 f"{what} need {needed / 1e9:.1f} GB in {self.folder}, whose disk has"
                 f" {free / 1e9:.1f} GB left: free some, or set JOB_CACHE_DIR to a larger disk"
+                f"{way_out}"
             )
 
 

@@ -95,8 +95,8 @@ def answers(
             readable = [image for image in pixels if isinstance(image, np.ndarray)]
             rows = iter(model.probabilities(np.stack(readable)) if readable else ())
             for path, image in zip(batch, pixels, strict=True):
-                if isinstance(image, Invalid):
-                    yield Answer(path, reason=str(image))
+                if isinstance(image, str):
+                    yield Answer(path, reason=image)
                 else:
                     yield _answer(model, path, next(rows), top)
                 advance()
@@ -107,11 +107,12 @@ def _answer(model: Trained, path: Path, row: np.ndarray, top: int) -> Answer:
     return Answer(path, tuple(model.classes[c] for c in best), tuple(float(row[c]) for c in best))
 
 
-def _decode(path: Path, model: Trained) -> np.ndarray | Invalid:
+def _decode(path: Path, model: Trained) -> np.ndarray | str:
+    """Return the pixels of a file, or why it cannot be read."""
     try:
         return pictures.read_one(path, model.image_shape, model.bits, model.fit)
     except Invalid as exc:
-        return exc
+        return str(exc)
 
 
 def write(answers: Iterable[Answer], form: str, top: int, out: TextIO) -> list[Answer]:

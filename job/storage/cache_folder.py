@@ -3,6 +3,7 @@
 
 import errno
 import fcntl
+import logging
 import os
 import shutil
 import stat
@@ -22,6 +23,8 @@ OTHERS = stat.S_IRWXG | stat.S_IRWXO
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 NO_RIGHT = (errno.EACCES, errno.EPERM)
 UNFINISHED_S = 7 * 24 * 3600  # that a folder waits for the next process of its name
+
+log = logging.getLogger(__name__)
 
 
 def own(folder: Path) -> None:
@@ -149,16 +152,29 @@ def _remove(folder: Path) -> None:
 def _open_own(path: Path) -> int:
     """Make a folder, or take over one that no living process has; return its locked descriptor."""
     while True:
-        path.mkdir(parents=True, exist_ok=True)
-        handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         try:
-            locks.lock(handle, fcntl.LOCK_EX)
+            path.mkdir(parents=True, exist_ok=True)
+            handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        except (FileNotFoundError, FileExistsError):  # its owner removed it meanwhile
+            continue
+        try:
+            _lock_folder(handle, path)
         except BaseException:
             os.close(handle)
             raise
-        if locks.is_same_file(path, handle):  # else its owner removed it meanwhile
+        if locks.is_same_file(path, handle):
+            os.utime(handle)
             return handle
         os.close(handle)
+
+
+def _lock_folder(handle: int, path: Path) -> None:
+    """Lock a folder, and say so if another process has it."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        log.info("waiting for another process that is at the same work: %s", path)
+        locks.lock(handle, fcntl.LOCK_EX)
 
 
 def _remove_old(top: Path, but: Path) -> None:

@@ -23,7 +23,7 @@ from job.report.results import Collected
 from job.report.summary import summarize, to_text
 from tests.support.made_reports import ONE_MODEL, make, text_of
 
-ABOUT = {"format": "keras", "factory": None, "sha256": "0" * 64}
+ABOUT = {"format": "keras", "factory": None, "sha256": "0" * 64, "fit": "crop"}
 SEARCH = {"metric": "balanced_accuracy", "trials": 6}
 TWO_MODELS = ONE_MODEL | {"models": {"cnn": {}, "vgg16": {"input_size": 32}}, "search": SEARCH}
 NAMES = {"cnn", "vgg16"}  # keys that are names: what holds below one of them holds below each

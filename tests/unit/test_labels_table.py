@@ -2,8 +2,11 @@
 
 import json
 
+import numpy as np
 import pytest
 
+from job.data import parts
+from job.experiment.specification import parse
 from tests.support.datasets import (
     BLUE,
     GREEN,
@@ -91,6 +94,41 @@ def test_groups_of_a_table(tmp_path):
     assert read.train.groups.tolist() == [0, 1, 0, 2]
 
 
+def test_groups_of_a_table_decide_the_splits(tmp_path):
+    """Patients with images of several classes are split as by `data.groups`."""
+    rng = np.random.default_rng(0)
+    classes = rng.integers(0, 3, 300)
+    files = {f"{i}.png": encoded(rng.integers(0, 256, (4, 4, 3), np.uint8)) for i in range(300)}
+    rows = [f"{i},{'abc'[k]},{i % 25}" for i, k in enumerate(classes)]
+    files["l.csv"] = "\n".join(["file,label,patient", *rows]).encode()
+    read = read_source(write_folder(tmp_path / "a", files), labels="l.csv")
+    tree = {"name": "x", "data": {"source": "x"}, "models": {"cnn": {}}, "folds": {"count": 3}}
+    experiment = parse(tree)
+    train, test = parts.cut(read, experiment)
+    related = parts.relate(train, test)
+    made = parts.make_splits(
+        experiment, read.classes, train.labels, related.train, train.groups is not None
+    )
+    for fold in range(3):
+        assert np.bincount(train.labels[made.folds == fold], minlength=3).min() > 15
+
+
+def test_lines_end_where_json_says(tmp_path):
+    """A separator of Unicode within a text ends no line."""
+    lines = [json.dumps({"file": n, "label": t}, ensure_ascii=False) for n, t in LABELS.items()]
+    lines[0] = lines[0].replace("}", ', "text": "a\u2028b\x85c"}')
+    path = write_folder(tmp_path / "a", flat(**{"l.jsonl": "\r\n".join(lines)}))
+    assert read_source(path, labels="l.jsonl").train.labels.tolist() == [0, 0, 1, 1]
+
+
+def test_a_table_of_a_split_names_its_own_images(tmp_path):
+    """An image that is missing beside its table is not looked for in the other part."""
+    _, files = table("hugging face")
+    files["train/metadata.jsonl"] += b'\n{"file_name": "2.png", "label": "cat"}'
+    message = refused(write_folder(tmp_path / "a", files), labels="metadata.jsonl")
+    assert "line 3 of train/metadata.jsonl names '2.png', and no image" in message
+
+
 def test_validation_rows_are_left_out(tmp_path):
     """Rows of a validation part are left out, and counted."""
     rows = "file,label,split\n1,cat,train\n2,cat,valid\n3,dog,train\n4,dog,train\n"
@@ -111,6 +149,11 @@ WRONG = {
         "file,label\n1,cat\n2,dog\n1.png,dog\n",
         "'images/1.png' has two labels, 'cat' (line 2 of l.csv) and 'dog' (line 4 of l.csv)",
     ),
+    "two splits": (
+        "file,label,split\n1,cat,train\n2,dog,train\n1.png,cat,test\n",
+        "'images/1.png' has two splits, 'train' (line 2 of l.csv) and 'test' (line 4 of l.csv)",
+    ),
+    "two groups": ("file,label,group\n1,cat,a\n1,cat,b\n", "'images/1.png' has two groups"),
     "unknown split": ("file,label,split\n1,cat,fold1\n", "line 2 of l.csv has the split 'fold1'"),
     "no train": ("file,label,split\n1,cat,test\n", "l.csv has no row of the training part"),
     "class only in test": (

@@ -21,7 +21,7 @@ from PIL import Image
 from job.cli.use import destination
 from job.cli.use import predict as command
 from job.data import pictures
-from job.data.threads import AHEAD
+from job.data.threads import AHEAD, cores
 from job.errors import Interrupted, Invalid, UsageError
 from job.export.predict import BATCH, answers, images, write
 from job.export.trained import ABOUT, Trained, digest, from_folder
@@ -52,7 +52,7 @@ def photo(tmp_path):
 def test_a_batch_at_a_time(model, photo):
     """At most a batch and a few files ahead are read before the first answer; a signal stops."""
     later = photo.with_name("later.png")
-    ahead = AHEAD * len(os.sched_getaffinity(0))
+    ahead = AHEAD * cores()
     found = answers(model, [photo] * (BATCH + ahead - 1) + [later] + [photo] * 9 * BATCH, 1)
     assert next(found).classes == ("red",)
     photo.rename(later)

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from job import errors
-from job.data import archives
+from job.data import archives, decoding
 from tests.support.datasets import (
     BLUE,
     GREEN,
@@ -274,6 +274,27 @@ def test_damaged_images_are_counted_or_left_out(tmp_path, caplog, packed):
     whole = {name: content for name, content in files.items() if name not in DAMAGED}
     other = read_source(write_folder(tmp_path / "whole", whole))
     assert data_id(read, read.train, read.test) == data_id(other, other.train, other.test)
+
+
+def test_a_member_twice_is_refused(tmp_path):
+    """Of two members of one name nobody knows which is meant."""
+    path = write_tar(tmp_path / "a.tar", two_classes(), "w")
+    with tarfile.open(path, "a") as tar:
+        tar.add(
+            write_folder(tmp_path / "b", {"x.png": encoded(BLUE)}) + "/x.png", "train/cat/1.png"
+        )
+    assert "has 'train/cat/1.png' twice" in refused(path)
+
+
+def test_a_lack_of_memory_is_no_damage(tmp_path, monkeypatch):
+    """An image that the memory does not suffice for is not left out as damaged."""
+
+    def fail(*_arguments):
+        raise MemoryError
+
+    monkeypatch.setattr(decoding, "resize_image", fail)
+    with pytest.raises(MemoryError):
+        read_source(write_folder(tmp_path / "a", two_classes()), 4, skip=True)
 
 
 def test_a_class_without_a_whole_image_is_refused(tmp_path):

@@ -56,7 +56,7 @@ def validation_of(repeats: int, validation: float, n: int) -> np.ndarray:
         "models": {"cnn": {}},
     }
     labels = np.arange(n) % 4
-    return parts.make_splits(parse(tree), "abcd", labels, np.arange(n)).validation
+    return parts.make_splits(parse(tree), "abcd", labels, np.arange(n), False).validation
 
 
 @pytest.mark.parametrize(

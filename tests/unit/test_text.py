@@ -93,13 +93,13 @@ def test_names_of_classes_in_a_description():
     assert all(row.isprintable() for row in table)
 
 
-def test_a_spreadsheet_computes_nothing(capsys):
+def test_a_spreadsheet_computes_nothing():
     """In the CSV of `predict` a formula becomes text, and each image is one row; numbers stay."""
     answers = [Answer(Path(f"-{i}.png"), (name,), (0.5,)) for i, name in enumerate(NASTY)]
-    write(iter(answers), "csv", 1)
-    out = capsys.readouterr().out
-    rows = list(csv.DictReader(io.StringIO(out)))
-    assert len(rows) == len(NASTY) == out.count("\n") - 1
+    out = io.StringIO()
+    write(iter(answers), "csv", 1, out)
+    rows = list(csv.DictReader(io.StringIO(out.getvalue())))
+    assert len(rows) == len(NASTY) == out.getvalue().count("\n") - 1
     cells = [cell for row in rows for cell in row.values()]
     assert [cell for cell in cells if cell.startswith(("=", "+", "-", "@"))] == ["+1", "-1"]
     assert {row["probability"] for row in rows} == {"0.5"}
