@@ -20,7 +20,7 @@ class Part:
 
     images: Images  # uint8 [n, height, width, 3], RGB, 0..255
     labels: np.ndarray  # int64 [n], 0..len(classes)-1
-    # int64 [n], equal for images of one group by data.groups, in the same numbers in both parts.
+    # int64 [n], equal for images of one named group, in the same numbers in both parts.
     groups: np.ndarray | None = None
 
     def select(self, rows: np.ndarray) -> "Part":

@@ -1,4 +1,4 @@
-"""Read folders and archives of image files into arrays: uint8 in RGB, 0..255."""
+"""Read folders and archives of image files: uint8 in RGB, 0..255, in a file on the cache's disk."""
 
 import hashlib
 import json

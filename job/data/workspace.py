@@ -37,7 +37,7 @@ class Workspace:
         return self._scratch.enter_context(self._cache.scratch())
 
     def unfinished(self, name: str) -> Path:
-        """Return a folder that also ends with the workspace, unless the process is killed.
+        """Return a folder that also ends with the workspace, unless a signal ends the process.
 
         The next process that asks for this name gets it as it was left. While another one has
         it, this waits.

@@ -32,7 +32,7 @@ class Manifest:
         files: name -> sha256, and size in bytes.
         notes: what the owner of the data should know, a sentence each.
         bits: how many of their 16 bits the 16-bit images use.
-        groups: number of groups in `train` and in `test`; None without `data.groups`.
+        groups: number of named groups in `train` and in `test`; None without any.
         damaged: names of image files that cannot be read and were left out.
     """
 

@@ -59,7 +59,7 @@ class Data(TypedDict):
     train_counts: Annotated[list[Count], "training images of each class"]
     test_counts: Annotated[list[Count], "test images of each class"]
     duplicates: Annotated[Duplicates, "images that are there more than once"]
-    groups: Annotated[Groups | None, "null without `data.groups`"]
+    groups: Annotated[Groups | None, "null if no image belongs to a named group"]
 
 
 class Difference(TypedDict):

@@ -70,7 +70,7 @@ class CacheFolder:
 
     @contextmanager
     def unfinished(self, name: str) -> Generator[Path]:
-        """Yield a folder of this process, which the next one gets as it is if this one is killed.
+        """Yield a folder of this process; if a signal ends it, the next one gets that as it is.
 
         While another process has it, this waits, but not through a signal. Folders of other names
         that no process came back to for a week are removed.

@@ -52,7 +52,7 @@ class Contents:
     def _groups(self) -> Iterator[str]:
         """Check that images of one group are on one side of every split.
 
-        Equal pixels or data.groups make a group.
+        Equal pixels, `data.groups` or a table of labels make a group.
         """
         splits = self.arrays.splits
         groups = self.arrays.array(paths.TRAIN_GROUPS)
