@@ -91,15 +91,16 @@ def test_an_outage_that_lasts(long_trials):
 
     The next attempt resumes from the saved step.
     """
+    slowly = {"STUB_STEP_S": 0.02}  # or the training would be over within the outage
     with Proxy(*long_trials.address) as proxy:
         url = long_trials.through(proxy.port)
-        child = long_trials.site.start(*TRIAL, 0, JOB_DATABASE_URL=url, JOB_OUTAGE_S=2)
+        child = long_trials.site.start(*TRIAL, 0, JOB_DATABASE_URL=url, JOB_OUTAGE_S=2, **slowly)
         child.until("saved at step")
         proxy.fault = "refuse"
         child.wait(check=69)
     assert "cannot be reached" in child.text()
     saved = max(task_file(key).step for key in long_trials.objects(0, "checkpoint"))
-    child = long_trials.site.start(*TRIAL, 0)
+    child = long_trials.site.start(*TRIAL, 0, **slowly)
     child.until(f"resuming from the checkpoint at step {saved}\n")
     child.send(signal.SIGTERM)
     child.wait(check=75)

@@ -21,7 +21,7 @@ from tests.support import stub_net
 
 ALONE = {"PYTHONUNBUFFERED": "1"}
 # Variables that no import reads. Any other one may count while modules are imported.
-READ_LATER = ("AWS_", "JOB_", "PG", "SLURM_", "NO_PROXY", "no_proxy", "TMPDIR")
+READ_LATER = ("AWS_", "JOB_", "PG", "SLURM_", "STUB_", "NO_PROXY", "no_proxy", "TMPDIR")
 # Packages that commands import when they need them.
 LATE = (
     "alembic.command",

@@ -2,19 +2,19 @@
 
 `install` puts it behind the functions by which `job` builds, steps, scores and saves a net. The
 loop, the checkpoints, the reports and the results are those of `job`. Tracing a real step costs a
-second of a processor per attempt. A step of this one mostly waits, so that there is time to disturb
-it. tests/acceptance/test_resume.py and the storm disturb real nets.
+second of a processor per attempt. A step of this one mostly waits, `STUB_STEP_S` seconds, so that
+there is time to disturb it. tests/acceptance/test_resume.py and the storm disturb real nets.
 """
 
 import io
 import math
+import os
 import time
 from collections.abc import Callable
 from functools import partial
 
 import numpy as np
 
-STEP_S = 0.002
 MOMENTUM = 0.5
 
 
@@ -91,8 +91,10 @@ def build(experiment, model, parameters, input_shape, classes, weights) -> Net:
 def build_step(net: Net, optimizer: Optimizer, *_):
     """Return a function that trains the net on one batch, as `job.learning.step` does."""
 
+    seconds = float(os.environ.get("STUB_STEP_S", "0.002"))
+
     def step(x, labels, seed, sums):
-        time.sleep(STEP_S)
+        time.sleep(seconds)
         noise = np.random.default_rng(seed).uniform(0.9, 1.1, (len(x), 1))  # an augmentation
         inputs = (flat(x) * noise).astype(np.float32)
         probabilities = net.probabilities(inputs)
