@@ -68,7 +68,7 @@ def measure(name: str, seed: int, data: Path, weights: Path | None) -> tuple[flo
 
     The seconds are those of the training, and of the features of all images.
     """
-    from job.data import cifar10
+    from job.data.formats import cifar10
     from job.experiment.parameters import with_implied
     from job.experiment.specification import parse
     from job.learning.backend import keras

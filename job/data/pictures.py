@@ -12,9 +12,10 @@ import PIL
 from PIL import Image
 
 from job import __version__, errors
-from job.data import archives, decoding, layout
+from job.data import archives, decoding
 from job.data.archives import Member
 from job.data.decoder import Decoder, sizes_of
+from job.data.formats import layout
 from job.data.images import Images
 from job.data.pixel_file import PixelFile
 from job.data.workspace import Workspace

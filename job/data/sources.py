@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 
 from job import errors
-from job.data import buckets, cifar10, downloads, npz, pictures, pixels
+from job.data import buckets, downloads, pictures, pixels
 from job.data import groups as grouping
 from job.data.dataset import Part, Source, as_source, validate
 from job.data.decoding import STRETCH
+from job.data.formats import cifar10, npz
 from job.data.images import Images
 from job.data.pictures import Options
 from job.data.workspace import Workspace

@@ -14,7 +14,8 @@ from typing import TextIO
 
 import numpy as np
 
-from job.data import decoding, names, pictures, tree
+from job.data import decoding, names, pictures
+from job.data.formats import tree
 from job.data.threads import on_all_cores
 from job.errors import Invalid, UsageError
 from job.export.trained import Trained

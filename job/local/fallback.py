@@ -7,7 +7,7 @@ import urllib.request
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from job.data import cifar10
+from job.data.formats import cifar10
 from job.errors import Invalid
 from job.experiment.experiment import Experiment
 from job.experiment.specification import from_stored

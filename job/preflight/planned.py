@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from job.coordination.registered import Registered, find
-from job.data import cifar10, downloads, parts, sources, staging
+from job.data import downloads, parts, sources, staging
+from job.data.formats import cifar10
 from job.data.workspace import workspace
 from job.errors import JobError, NotReady
 from job.experiment.experiment import Experiment

@@ -5,7 +5,7 @@ import struct
 
 import numpy as np
 
-from job.data import cifar10
+from job.data.formats import cifar10
 
 
 def python2_string(data):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from job import errors
-from job.data import cifar10, pickles
+from job.data.formats import cifar10, pickles
 from tests.support.cifar_archive import cifar_files, python2_batch, python3_batch
 from tests.support.datasets import read_source, refused, write_tar
 

@@ -9,7 +9,8 @@ import threading
 import pytest
 
 from job import errors
-from job.data import buckets, cifar10, downloads
+from job.data import buckets, downloads
+from job.data.formats import cifar10
 from tests.support.cifar_archive import cifar_files
 from tests.support.datasets import read_source, refused, two_classes, write_tar, write_zip
 

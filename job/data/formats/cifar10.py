@@ -9,8 +9,9 @@ from typing import TypeGuard
 import numpy as np
 
 from job import errors
-from job.data import archives, downloads, foreign, pickles
+from job.data import archives, downloads
 from job.data.dataset import Part
+from job.data.formats import foreign, pickles
 from job.data.images import Images
 
 log = logging.getLogger(__name__)

@@ -5,9 +5,10 @@ from collections.abc import Iterable
 from pathlib import PurePosixPath
 
 from job import errors
-from job.data import foreign, names
+from job.data import names
 from job.data.decoding import CONVERT, SUFFIXES
-from job.data.tree import Parts, Tree
+from job.data.formats import foreign
+from job.data.formats.tree import Parts, Tree
 
 LAYOUT = "train/<class>/<image> and perhaps test/<class>/<image>, or <class>/<image>"
 # Files that may hold labels, and how to use them.

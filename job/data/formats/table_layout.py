@@ -5,9 +5,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from job.data import archives, downloads, label_table, names
-from job.data.label_table import Row
-from job.data.tree import Parts, Tree, is_image
+from job.data import archives, downloads, names
+from job.data.formats import label_table
+from job.data.formats.label_table import Row
+from job.data.formats.tree import Parts, Tree, is_image
 from job.errors import Invalid
 
 # What a split may be called, in any case -> the part; None for a part that is left out.

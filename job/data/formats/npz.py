@@ -7,9 +7,10 @@ from zipfile import ZipFile
 import numpy as np
 
 from job import errors
-from job.data import archives, labels, layout, names, npz_array, pixels
+from job.data import archives, names, pixels
 from job.data import groups as grouping
 from job.data.dataset import Part
+from job.data.formats import labels, layout, npz_array
 from job.data.images import Images
 from job.data.workspace import Workspace
 

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from job import errors
-from job.data import class_folders, names, table_layout, tree
-from job.data.class_folders import LAYOUT
+from job.data import names
 from job.data.decoding import SUFFIXES
-from job.data.tree import Parts, Tree
+from job.data.formats import class_folders, table_layout, tree
+from job.data.formats.class_folders import LAYOUT
+from job.data.formats.tree import Parts, Tree
 from job.sentences import nearest
 
 PARTS = ("train", "test")
