@@ -45,7 +45,7 @@ RUN pip --python /opt/job/bin/python wheel --quiet --no-deps --no-build-isolatio
 # conversions change.
 FROM dependencies AS lean
 WORKDIR /opt/job/lib/python3.11/site-packages
-RUN rm -r clang libclang* setuptools* wheel* _distutils_hack distutils-precedence.pth tensorflow/xla_aot_runtime_src \
+RUN rm -r clang libclang* setuptools* wheel* _distutils_hack distutils-precedence.pth tensorflow/xla_aot_runtime_src pyarrow/*flight* \
     && find /opt/job/bin -type f -delete \
     && find . -name '*.dist-info' -prune -o -type d '(' -name include -o -name tests ')' -prune -exec rm -r {} + -o -name '*.a' -exec rm {} + \
     && strip --strip-unneeded tensorflow/libtensorflow_*.so.2 \

@@ -109,9 +109,9 @@ lint: $(STAMP) ## check formatting, lint, types, spelling and the Dockerfile
 lock: ## write the three locks again from pyproject.toml
 	$(VENV)/bin/pip install --quiet uv
 	set -e; compile="$(VENV)/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml"; \
-	$$compile --extra cpu --extra local --extra dev -o requirements-dev.lock; \
-	$$compile --extra cpu -c requirements-dev.lock -o requirements.lock; \
-	$$compile --extra gpu -c requirements-dev.lock -o requirements-gpu.lock
+	$$compile --extra cpu --extra formats --extra local --extra dev -o requirements-dev.lock; \
+	$$compile --extra cpu --extra formats -c requirements-dev.lock -o requirements.lock; \
+	$$compile --extra gpu --extra formats -c requirements-dev.lock -o requirements-gpu.lock
 
 clean: ## remove the environment and the output of `make local`; takes OUT=
 	@[ ! -e "$$OUT" ] || [ -f "$$OUT/.job-local" ] || { \

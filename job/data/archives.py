@@ -5,6 +5,7 @@ Whatever is wrong with a file becomes one sentence of `errors`.
 """
 
 import contextlib
+import gzip
 import lzma
 import os
 import re
@@ -16,7 +17,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from job import errors
 from job.data import names
@@ -28,8 +29,9 @@ MEMBER_BYTES = 200_000_000
 HEADER_BYTES = 1 << 20
 # Bytes of bzip2 or LZMA read at a time; they unpack to 20,000 times as much at most.
 STEP_BYTES = 4096
-# Folders below each other. top/train/class/image is 4; a link to its own parent ends here.
-DEEPEST = 5
+# Folders below each other.
+DEEPEST = 50
+GZIP = b"\x1f\x8b"
 PLAIN_OR_DEFLATED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 DAMAGED = (
     EOFError,
@@ -92,6 +94,19 @@ def reading(path: Path) -> Iterator[None]:
         ) from exc
 
 
+@contextlib.contextmanager
+def open_perhaps_gzipped(path: Path) -> Iterator[BinaryIO]:
+    """Open a file for reading, unpacked if it is gzipped, by its content."""
+    with open(path, "rb") as file:
+        is_gzipped = file.read(2) == GZIP
+        file.seek(0)
+        if not is_gzipped:
+            yield file
+            return
+        with gzip.GzipFile(fileobj=file) as unpacked:
+            yield unpacked  # pyright: ignore[reportReturnType]
+
+
 def _damaged(path: Path, exc: Exception) -> errors.Invalid:
     return errors.Invalid(
         f"{path} is damaged, cut short or of another format ({first_line(exc)}): "
@@ -99,15 +114,26 @@ def _damaged(path: Path, exc: Exception) -> errors.Invalid:
     )
 
 
-def _folder_members(root: Path, inside: str = "") -> Iterator[Member]:
+def _folder_members(root: Path, inside: str = "", above: tuple[str, ...] = ()) -> Iterator[Member]:
+    """Yield what is in a folder.
+
+    Args:
+        root: the folder of the data.
+        inside: the folder within it, with its slash.
+        above: the real paths of all folders above.
+    """
+    above = (*above, os.path.realpath(root / inside))
     with reading(root / inside):
         entries = sorted(os.listdir(root / inside))
     for name in (f"{inside}{entry}" for entry in entries if not names.hidden(entry)):
         path = root / name
         if path.is_dir():
+            if os.path.realpath(path) in above:  # a link: what it leads to is being listed
+                continue
             yield Member(name, True, bytes)
-            if name.count("/") < DEEPEST - 1:
-                yield from _folder_members(root, f"{name}/")
+            if len(above) == DEEPEST:
+                raise errors.Invalid(f"{path} is more than {DEEPEST} folders deep: move it up")
+            yield from _folder_members(root, f"{name}/", above)
         elif path.is_file():
             status = path.stat()
             _check_size(name, status.st_size, root)

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from itertools import chain
 
 import numpy as np
 
@@ -22,11 +23,42 @@ class Part:
     labels: np.ndarray  # int64 [n], 0..len(classes)-1
     # int64 [n], equal for images of one named group, in the same numbers in both parts.
     groups: np.ndarray | None = None
+    # bool [n] of the training part: shipped as a validation part; None if none is shipped.
+    validation: np.ndarray | None = None
 
     def select(self, rows: np.ndarray) -> "Part":
         """Return some rows, by their indices."""
         groups = None if self.groups is None else self.groups[rows]
-        return Part(self.images.select(rows), self.labels[rows], groups)
+        validation = None if self.validation is None else self.validation[rows]
+        return Part(self.images.select(rows), self.labels[rows], groups, validation)
+
+
+def joined(train: Part, validation: Part, work: Workspace) -> Part:
+    """Return a training part that the rows of a validation part end.
+
+    Args:
+        train: without a validation part.
+        validation: with groups if `train` has them.
+        work: for the pixels.
+
+    Raises:
+        errors.Invalid: the parts differ in size.
+        errors.Unreachable: the disk is full or broken.
+    """
+    if train.images.shape[1:] != validation.images.shape[1:]:
+        raise errors.Invalid(
+            f"images differ in size, {_size(train)} and {_size(validation)} (training,"
+            " validation): save them in one size"
+        )
+    n = len(train.images)
+    n_validation = len(validation.images)
+    blocks = chain(train.images.blocks(), validation.images.blocks())
+    images = work.write(blocks, (n + n_validation, *train.images.shape[1:]))
+    groups = None
+    if train.groups is not None and validation.groups is not None:
+        groups = np.concatenate([train.groups, validation.groups])
+    labels = np.concatenate([train.labels, validation.labels])
+    return Part(images, labels, groups, np.repeat([False, True], [n, n_validation]))
 
 
 def groups_of(train: Part, test: Part) -> tuple[np.ndarray, np.ndarray] | None:
@@ -65,6 +97,7 @@ def as_source(
     work: Workspace,
     fit: str,
     notes: Iterable[str] = (),
+    bits: int = 16,
 ) -> Source:
     """Return parts as a source with images of one size.
 
@@ -77,6 +110,7 @@ def as_source(
         work: for resized pixels.
         fit: how images get another shape, one of `decoding.FITS`.
         notes: what its owner should know of how it was read.
+        bits: how many of their 16 bits the 16-bit images use.
 
     Raises:
         errors.Invalid: without `size`, the parts differ in size.
@@ -92,7 +126,7 @@ def as_source(
     if test and test.images.shape[1:] != train.images.shape[1:]:
         both = f"{_size(train)} and {_size(test)}"
         raise errors.Invalid(f"images differ in size, {both} (training, test): set data.image_size")
-    return Source(name, classes, train, test, dict(sizes), tuple(notes))
+    return Source(name, classes, train, test, dict(sizes), tuple(notes), bits=bits)
 
 
 def _resize(part: Part, size: tuple[int, int], work: Workspace, fit: str) -> Part:

@@ -1,15 +1,14 @@
-"""Decode the files of a folder or an archive on all cores, into the rows of a pixel file."""
+"""Decode the image files of a data set on all cores, into the rows of a pixel file."""
 
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 
-from job.data import archives, decoding, depths, names
-from job.data.archives import Member
+from job.data import decoding, depths, names
+from job.data.formats.plan import Plan
 from job.data.pixel_file import PixelFile
 from job.data.progress import progress
 from job.data.threads import on_all_cores
@@ -20,7 +19,7 @@ log = logging.getLogger(__name__)
 
 
 class Decoder:
-    """Decodes the files of a folder or an archive into the rows of a pixel file.
+    """Decodes the image files of a data set into the rows of a pixel file.
 
     Attributes:
         bits: how many of their 16 bits the 16-bit images use, once all are decoded.
@@ -29,18 +28,16 @@ class Decoder:
 
     def __init__(
         self,
-        path: Path,
-        members: list[Member] | None,
+        plan: Plan,
         ordered: list[str],
         size: tuple[int, int] | None,
         fit: str,
         file: PixelFile,
     ):
-        """Args: members: of a folder; None for an archive. ordered: the name of each row."""
+        """Args: plan: of the data. ordered: the name of each row."""
         self.bits = 16
         self.damaged: dict[int, Refused] = {}
-        self._path = path
-        self._members = members
+        self._plan = plan
         self._ordered = ordered
         self._size = size
         self._fit = fit
@@ -116,7 +113,7 @@ class Decoder:
 
     def _jobs(self, row_of: dict[str, int]) -> Iterator[tuple[Callable[[], None], int]]:
         """Yield a call per file that decodes it, and the bytes that it holds until then."""
-        for member in self._members or archives.members(self._path):
+        for member in self._plan.members():
             row = row_of.get(member.name)
             if row is None:
                 continue
@@ -133,7 +130,7 @@ class Decoder:
 
     def _decode_one(self, row: int, name: str, content: Callable[[], bytes]) -> None:
         """Decode a file into its row, or note what is wrong with it."""
-        what = f"image {name!r} of {self._path}"
+        what = f"image {name!r} of {self._plan.path}"
         try:
             decoded = decoding.decode(content(), what, self._size, self.bits, self._fit)
         except Invalid as exc:

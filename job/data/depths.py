@@ -16,6 +16,12 @@ def smallest(largest: int) -> int:
     return next(bits for bits in DEPTHS if largest < 1 << bits)
 
 
+def table(bits: int) -> np.ndarray:
+    """Return uint8 [65536]: 0..2**bits - 1 scaled to 0..255 and rounded, 255 above."""
+    top = (1 << bits) - 1
+    return ((np.minimum(np.arange(65536), top) * 255 + top // 2) // top).astype(np.uint8)
+
+
 def to_eight_bits(
     image: Image.Image, low: np.ndarray | None, bits: int, what: str
 ) -> tuple[Image.Image, int | None]:
@@ -44,7 +50,7 @@ def to_eight_bits(
         sentence = f"{what} has values from {gray.min()} to {gray.max()}: expected 0..65535"
         raise Unreadable(f"{sentence}; save it as 8 or 16 bits", VALUES)
     # A table, since convert() would clip.
-    scaled = _table(bits)[gray.astype(np.uint16, copy=False)]
+    scaled = table(bits)[gray.astype(np.uint16, copy=False)]
     return Image.fromarray(scaled), int(gray.max())
 
 
@@ -53,16 +59,10 @@ def _color_to_eight_bits(image: Image.Image, low: np.ndarray, bits: int) -> tupl
     values = np.asarray(image)[..., :3].astype(np.uint16) << 8 | low[..., :3]
     if bits == 16:
         return image, int(values.max())
-    scaled = Image.fromarray(_table(bits)[values])
+    scaled = Image.fromarray(table(bits)[values])
     if image.mode == "RGBA":
         scaled.putalpha(image.getchannel("A"))
     return scaled, int(values.max())
-
-
-def _table(bits: int) -> np.ndarray:
-    """Return uint8 [65536]: 0..2**bits - 1 scaled to 0..255 and rounded, 255 above."""
-    top = (1 << bits) - 1
-    return ((np.minimum(np.arange(65536), top) * 255 + top // 2) // top).astype(np.uint8)
 
 
 def is_deep_color(image: ImageFile.ImageFile) -> bool:

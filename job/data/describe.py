@@ -36,10 +36,7 @@ def describe(experiment: Experiment, location: str | None, cache_dir: Path) -> d
         source = sources.read_for(experiment.data, location, work)
         train, test = parts.cut(source, experiment)
         related = parts.relate(train, test)
-    named = train.groups is not None
-    made = parts.make_splits(
-        experiment, source.classes, train.labels, related.train, named, test.labels
-    )
+    made = parts.make_splits(experiment, source.classes, train, related.train, test.labels)
     train_counts = _counts(train, source)
     return {
         "experiment": experiment.name,

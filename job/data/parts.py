@@ -12,6 +12,7 @@ from job.data import splits
 from job.data.dataset import Part, Source, groups_of
 from job.errors import Invalid
 from job.experiment.experiment import Experiment
+from job.experiment.sections import SHIPPED
 from job.randomness import derive
 
 
@@ -93,9 +94,14 @@ def _hold_out(source: Source, experiment: Experiment) -> tuple[Part, Part]:
     together = splits.image_groups(whole.images)
     if whole.groups is not None:
         together = splits.join_groups(together, whole.groups)
+    rows = np.arange(len(whole.labels))
+    if data.validation == SHIPPED and whole.validation is not None:
+        # The shipped validation part stays whole, and apart from the test part.
+        rows = np.flatnonzero(~np.isin(together, together[whole.validation]))
     seed = derive(experiment.seed, "holdout")
     is_named = whole.groups is not None
-    chosen = splits.take(whole.labels, together, n, seed, what, source.classes, is_named)
+    taken = splits.take(whole.labels[rows], together[rows], n, seed, what, source.classes, is_named)
+    chosen = rows[taken]
     rest = np.setdiff1d(np.arange(len(whole.labels)), chosen)
     test = whole.select(chosen)
     return whole.select(rest), test
@@ -128,9 +134,8 @@ def relate(train: Part, test: Part) -> Related:
 def make_splits(
     experiment: Experiment,
     classes: Sequence[str],
-    labels: np.ndarray,
-    groups: np.ndarray,
-    named: bool,
+    train: Part,
+    together: np.ndarray,
     test: np.ndarray | None = None,
 ) -> Splits:
     """Return the splits of the training part of an experiment.
@@ -138,19 +143,45 @@ def make_splits(
     Args:
         experiment: its seed, `data` and `folds` decide.
         classes: the names of the labels, for errors.
-        labels: int64 [n].
-        groups: int64 [n], equal for images that stay together.
-        named: the groups are a user's: of any size, of several classes.
+        train: the training part.
+        together: int64 [n] of it, equal for images that stay together.
         test: labels of the test part, for errors.
 
     Raises:
-        errors.Invalid: a class is too small.
+        errors.Invalid: a class is too small; no validation part is shipped, or it shares a group
+            with the other training images.
     """
+    labels = train.labels
+    named = train.groups is not None
+    if experiment.data.validation == SHIPPED:
+        validation = _shipped(train)[None]
+    else:
+        validation = _validation(experiment, classes, labels, together, named, test)
     count = experiment.folds.count
-    validation = _validation(experiment, classes, labels, groups, named, test)
     seed = derive(experiment.seed, "folds")
-    folds = splits.folds(labels, groups, count, seed, classes, named, test)
+    folds = splits.folds(labels, together, count, seed, classes, named, test)
     return Splits(validation, folds)
+
+
+def _shipped(train: Part) -> np.ndarray:
+    """Return which rows were shipped as a validation part, bool [n]. Raises: Invalid."""
+    key = f'data.validation = "{SHIPPED}"'
+    if train.validation is None or not train.validation.any():
+        raise Invalid(
+            f"{key}: the source ships no validation part (as val/ or x_val beside the training"
+            " part): give a fraction, such as 0.2"
+        )
+    if train.validation.all():
+        raise Invalid(f"{key}: no training image is left beside it; raise data.train")
+    if train.groups is not None:
+        shared = np.intersect1d(train.groups[train.validation], train.groups[~train.validation])
+        if len(shared):
+            raise Invalid(
+                f"{key}: {len(shared)} groups of data.groups are in both the validation part and"
+                " the other training images: move the images of a group to one part, or give a"
+                " fraction, such as 0.2"
+            )
+    return train.validation
 
 
 def _validation(
@@ -162,15 +193,17 @@ def _validation(
     test: np.ndarray | None,
 ) -> np.ndarray:
     """Return the validation parts, one after the other taken from what the earlier ones left."""
-    data = experiment.data
+    fraction = experiment.data.validation
+    if isinstance(fraction, str):
+        raise TypeError(f"a fraction is needed, not {fraction!r}")
     repeats = experiment.repeats
     parts = np.zeros((repeats, len(labels)), bool)
     for repeat in range(repeats):
         rest = np.flatnonzero(~parts.any(axis=0))
         # Whole groups have made the earlier parts larger or smaller than asked for.
         taken = len(labels) - len(rest)
-        n = max(round(data.validation * (repeat + 1) * len(labels)) - taken, 1)
-        what = f"data.validation = {data.validation}"
+        n = max(round(fraction * (repeat + 1) * len(labels)) - taken, 1)
+        what = f"data.validation = {fraction}"
         seed = derive(experiment.seed, "validation")
         if repeat:
             what += f", part {repeat + 1} of search.repeats = {repeats}"

@@ -1,4 +1,4 @@
-"""Read folders and archives of image files: uint8 in RGB, 0..255, in a file on the cache's disk."""
+"""Read the image files of a data set: uint8 in RGB, 0..255, in a file on the cache's disk."""
 
 import hashlib
 import json
@@ -13,10 +13,10 @@ from PIL import Image
 
 from job import __version__, errors
 from job.data import archives, decoding
-from job.data.archives import Member
 from job.data.decoder import Decoder, sizes_of
-from job.data.formats import layout
+from job.data.formats.plan import Plan
 from job.data.images import Images
+from job.data.options import Options
 from job.data.pixel_file import PixelFile
 from job.data.workspace import Workspace
 
@@ -25,62 +25,44 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class Pictures:
-    """A folder or an archive of images; a part is "train" or perhaps "test"."""
+    """The images of a data set; a part is "train", perhaps "validation" and "test"."""
 
     classes: tuple[str, ...]
     damaged: list[str]  # the names of images that were left out
     sizes: Counter[tuple[int, int]]  # original (width, height) -> number of files
     bits: int  # how many of their 16 bits the 16-bit images use
     notes: list[str]  # for the user
-    groups: dict[str, str]  # image -> its group, if a table of labels has groups
+    groups: dict[str, str]  # image -> its group, if its format has groups
     names: dict[str, list[str]] = field(default_factory=dict)  # part -> of its images, in order
     images: dict[str, Images] = field(default_factory=dict)
     labels: dict[str, np.ndarray] = field(default_factory=dict)  # part -> int64 [n]
+    # "train" -> bool [n], shipped as a validation part, once that has joined the training part.
+    validation: dict[str, np.ndarray] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Options:
-    """What an experiment says of its image files.
+def read(plan: Plan, size: tuple[int, int] | None, work: Workspace, options: Options) -> Pictures:
+    """Read the image files of a data set, in the order of its plan.
 
-    Attributes:
-        groups: `data.groups`; a file of this name is expected beside the images.
-        labels: `data.labels`, a table that names the class of each image; None: class folders.
-        skip: leave out images that cannot be read, instead of refusing them.
-        fit: `data.fit`, how images get another shape.
-    """
-
-    groups: str | None = None
-    labels: str | None = None
-    skip: bool = False
-    fit: str = decoding.STRETCH
-
-
-def read(path: Path, size: tuple[int, int] | None, work: Workspace, options: Options) -> Pictures:
-    """Read a folder or an archive of images, in the order of their names.
-
-    Goes through it twice, first for the names and then for the pixels, which all cores decode
-    into a file on the cache's disk. An archive is read as a stream. 16-bit images are first read
-    as using all 16 bits; if all of them use fewer, they alone are read again.
+    All cores decode them into a file on the cache's disk. 16-bit images are first read as using
+    all 16 bits; if all of them use fewer, they alone are read again.
 
     Args:
-        path: the folder or archive.
+        plan: which files are of which part and class.
         size: (height, width) to resize to; None keeps the size, which must then be the same.
         work: for the pixels; those that a killed process decoded are taken over.
         options: of the experiment.
 
     Raises:
-        errors.Invalid: another layout; images that cannot be read, all of them named; images
-            that differ in size.
+        errors.Invalid: images that cannot be read, all of them named; images that differ in
+            size.
         errors.Unreachable: the cache's disk is full.
     """
-    plan = layout.plan(path, options.groups, options.labels, work.folder)
     ordered = [name for part in plan.labels.values() for name in part]
-    members = [*archives.members(path)] if path.is_dir() else None
-    key = _key(path, members, ordered, size, options.fit)
+    key = _key(plan, ordered, size, options.fit)
     with PixelFile(work, key, len(ordered), size) as file:
         if known := int(file.facts["is_done"].sum()):
             log.info("%d of %d images were decoded by a killed process", known, len(ordered))
-        decoder = Decoder(path, members, ordered, size, options.fit, file)
+        decoder = Decoder(plan, ordered, size, options.fit, file)
         notes = [*plan.notes, *decoder.decode_all(options.skip)]
         stack = file.stack()
         sizes = sizes_of(file.facts)
@@ -104,20 +86,14 @@ def read(path: Path, size: tuple[int, int] | None, work: Workspace, options: Opt
 
 
 def _key(
-    path: Path,
-    members: list[Member] | None,
+    plan: Plan,
     ordered: list[str],
     size: tuple[int, int] | None,
     fit: str,
 ) -> str:
     """Return a name for the work of decoding these very files with this very code."""
-    if members is None:
-        status = path.stat()
-        files = [[status.st_size, status.st_mtime_ns], ordered]
-    else:
-        version = {member.name: member.version for member in members}
-        files = [[name, version[name]] for name in ordered]
-    work = [__version__, PIL.__version__, str(path.resolve()), size, fit, files]
+    place = str(plan.path.resolve())
+    work = [__version__, PIL.__version__, place, size, fit, plan.version, ordered]
     return hashlib.sha256(json.dumps(work).encode()).hexdigest()[:16]
 
 

@@ -9,35 +9,49 @@ import numpy as np
 from PIL import Image
 
 from job import errors
-from job.data import decoding
+from job.data import decoding, depths
 from job.data.images import blocks
 
-VALUES = "expected integers 0..255, floats 0..1, or floats that are whole numbers 0..255"
+VALUES = (
+    "expected integers 0..255, integers of 16 bits 0..65535, floats 0..1, or floats that are whole"
+    " numbers 0..255"
+)
+CHANNELS = (1, 3, 4)
 
 
-def rgb(images: np.ndarray, what: str, whole: bool = False) -> Iterator[np.ndarray]:
+def is_channels_first(images: np.ndarray) -> bool:
+    """Tell whether only the second axis of images can be that of the channels."""
+    return images.ndim == 4 and images.shape[1] in CHANNELS and images.shape[3] not in CHANNELS
+
+
+def rgb(
+    images: np.ndarray, what: str, whole: bool = False, bits: int | None = None
+) -> Iterator[np.ndarray]:
     """Check images, and return them as uint8 [., height, width, 3], block by block.
 
     Alpha goes over white.
 
     Args:
         images: [n, height, width] or [n, height, width, 1, 3 or 4]; integers 0..255 of any type,
-            or floats 0..1; in memory or mapped.
+            integers of two bytes, or floats 0..1; in memory or mapped.
         what: what errors call them.
         whole: floats are whole numbers 0..255.
+        bits: how many bits integers of two bytes use: 0 to 2**bits - 1 become 0 to 255.
 
     Raises:
         errors.Invalid: another shape, type or range.
     """
     channels = images.shape[3] if images.ndim == 4 else 1
-    if images.ndim not in (3, 4) or channels not in (1, 3, 4) or 0 in images.shape:
+    if images.ndim not in (3, 4) or channels not in CHANNELS or 0 in images.shape:
         raise errors.Invalid(
             f"{what} has the shape {images.shape}: "
             "expected [n, height, width] or [n, height, width, 1, 3 or 4]"
         )
-    _check_values(images, what, whole)
+    if images.dtype.itemsize != 2 or images.dtype.kind not in "iu":
+        bits = None
+    _check_values(images, what, whole, bits)
     scale = 255 if images.dtype.kind == "f" and not whole else 1
-    return (_to_rgb(_to_bytes(block, scale)) for block in blocks(images))
+    return (_to_rgb(_to_bytes(block, scale, bits)) for block in blocks(images))
 
 
 def rgb_shape(images: np.ndarray) -> tuple[int, int, int, int]:
@@ -56,25 +70,33 @@ def are_whole(images: np.ndarray) -> bool:
     return largest > 1
 
 
-def _check_values(images: np.ndarray, what: str, whole: bool) -> None:
+def extremes(images: np.ndarray) -> tuple[float, float]:
+    """Return the lowest and the highest value."""
+    ends = [(block.min(), block.max()) for block in blocks(images)]
+    lows, highs = zip(*ends, strict=True)
+    return np.min(lows), np.max(highs)  # unlike min() of Python, these keep NaN
+
+
+def _check_values(images: np.ndarray, what: str, whole: bool, bits: int | None) -> None:
     """Raise `Invalid` for a type or a value that means no brightness."""
     if images.dtype == np.uint8:
         return
     if images.dtype.kind not in "iuf":
         raise errors.Invalid(f"{what} is {images.dtype}: {VALUES}; save it as such")
-    low = np.min([block.min() for block in blocks(images)])
-    high = np.max([block.max() for block in blocks(images)])
+    low, high = extremes(images)
     seen = f"{what} is {images.dtype} from {low} to {high}"
     is_float = images.dtype.kind == "f"
-    top = 1 if is_float and not whole else 255
+    top = 1 if is_float and not whole else (1 << (bits or 8)) - 1
     if not (low >= 0 and high <= top):  # NaN fails both
         raise errors.Invalid(f"{seen}: {VALUES}; scale it")
     if is_float and whole and high > 1 and not are_whole(images):
         raise errors.Invalid(f"{seen}, not all whole: {VALUES}")
 
 
-def _to_bytes(block: np.ndarray, scale: int) -> np.ndarray:
+def _to_bytes(block: np.ndarray, scale: int, bits: int | None) -> np.ndarray:
     """Return numbers that were checked as uint8."""
+    if bits:
+        return depths.table(bits)[block]
     if block.dtype.kind != "f":
         return block.astype(np.uint8, copy=False)
     return np.rint(block.astype(np.float32) * scale).astype(np.uint8)

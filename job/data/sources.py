@@ -1,4 +1,4 @@
-"""Read a user's data set: CIFAR-10, digits, a folder, an archive, an .npz, a URL.
+"""Read a user's data set: CIFAR-10, digits, or a file or a folder of any format, or its URL.
 
 The result is always the same: uint8 images of one size in three channels, int64 labels, class
 names. Whatever is wrong becomes one sentence that names the file and the setting it came from.
@@ -17,17 +17,20 @@ from job.data import buckets, downloads, pictures, pixels
 from job.data import groups as grouping
 from job.data.dataset import Part, Source, as_source, validate
 from job.data.decoding import STRETCH
-from job.data.formats import cifar10, npz
+from job.data.formats import cifar10
+from job.data.formats.arrays import convert
+from job.data.formats.opening import ARCHIVES, is_known, open_data
+from job.data.formats.plan import Plan
 from job.data.images import Images
-from job.data.pictures import Options
+from job.data.options import Options
+from job.data.pictures import Pictures
 from job.data.workspace import Workspace
-from job.experiment.sections import Data
+from job.experiment.sections import SHIPPED, Data
 
-ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".zip")
 DIGITS_SIZE = 32  # the smallest side VGG16 takes
 SUPPORTED = (
-    f'"cifar10", "digits", a folder of images, an .npz, an archive ({", ".join(ARCHIVES)}), '
-    "an http(s):// or s3:// URL of one, or s3:// of a folder"
+    f'"cifar10", "digits", a folder of images, an .npz, a .parquet or .tfrecord, an archive '
+    f"({', '.join(ARCHIVES)}), an http(s):// or s3:// URL of one, or s3:// of a folder"
 )
 
 
@@ -39,17 +42,39 @@ def read_for(data: Data, location: str | None, work: Workspace) -> Source:
         location: where the data is instead, a path or URL.
         work: for downloads and decoded pixels.
     """
-    skip = data.damaged == "skip"
-    return read(
+    source = read(
         data.source,
         data.image_size,
         location,
         data.groups,
         labels=data.labels,
         work=work,
-        skip=skip,
+        skip=data.damaged == "skip",
         fit=data.fit or STRETCH,
+        join=data.nested == "join",
     )
+    note = _note_on_validation(source.train, data.validation == SHIPPED)
+    return replace(source, notes=(*source.notes, *note))
+
+
+def _note_on_validation(train: Part, is_used: bool) -> list[str]:
+    """Return a note of a shipped validation part, unless all is as one expects."""
+    if train.validation is None:
+        return []
+    n = int(train.validation.sum())
+    if not is_used:
+        return [
+            f"{n} images of the shipped validation part join the training part;"
+            f' data.validation = "{SHIPPED}" would compare trials on them'
+        ]
+    digests = train.images.digests
+    copies = int(np.isin(digests[train.validation], digests[~train.validation]).sum())
+    if not copies:
+        return []
+    return [
+        f"{copies} of {n} images of the shipped validation part are among the other training"
+        " images, too: trials score higher on them than on new images"
+    ]
 
 
 def read(
@@ -62,6 +87,7 @@ def read(
     labels: str | None = None,
     skip: bool = False,
     fit: str = STRETCH,
+    join: bool = False,
 ) -> Source:
     """Read a data set; the same bytes give the same arrays in the same order.
 
@@ -73,14 +99,16 @@ def read(
             the same for all.
         location: where the data is instead (--data or JOB_DATA): a path or URL, for cifar10 of
             the official archive or a folder with it. None or empty: what `source` says.
-        groups: `data.groups`: a CSV in or beside the data; for an .npz the name of its arrays.
-            None: no image belongs to another.
+        groups: `data.groups`, see `Options`.
         work: for downloads, which are kept and used again, and for decoded pixels.
-        labels: `data.labels`: a table in or beside the data that names the class of each image;
-            None: class folders, or the labels of the data's own format.
+        labels: `data.labels`, see `Options`.
         skip: leave out image files that cannot be read, instead of refusing them
             (`data.damaged`).
         fit: `data.fit`: how images get another shape, one of `decoding.FITS`.
+        join: a class is all folders above an image (`data.nested`).
+
+    Returns:
+        The data set; a shipped validation part ends the training part, with a flag.
 
     Raises:
         errors.Invalid: nothing there, damaged, unsafe or of an unsupported layout.
@@ -89,7 +117,7 @@ def read(
     setting = "--data (or JOB_DATA)" if location else "data.source"
     try:
         size = _size(image_size)
-        options = Options(groups, labels, skip, fit)
+        options = Options(groups, labels, skip, fit, join)
         return validate(_read(source, size, location or None, work, options))
     except (errors.Invalid, errors.Unreachable) as exc:
         asked = f'{setting} = "{downloads.redact(location or source)}"'
@@ -129,11 +157,21 @@ def _read(
         return as_source("CIFAR-10", classes, train, test, size, work, options.fit)
     path = _locate(location or source, work.folder)
     name = PurePosixPath(downloads.redact(source)).name or path.resolve().name
-    if path.suffix.lower() == ".npz":
-        _refuse_tables("an .npz", replace(options, groups=None))
-        classes, train, test, notes = npz.read(path, options.groups, work)
-        return as_source(name, classes, train, test, size, work, options.fit, notes)
-    return _read_pictures(name, path, size, work, options)
+    found = open_data(path, options, work)
+    if isinstance(found, Plan):
+        return _read_pictures(name, found, size, work, options)
+    parts = convert(found, work)
+    return as_source(
+        name,
+        parts.classes,
+        parts.train,
+        parts.test,
+        size,
+        work,
+        options.fit,
+        parts.notes,
+        parts.bits,
+    )
 
 
 def _refuse_tables(source: str, options: Options) -> None:
@@ -151,22 +189,23 @@ def _refuse_tables(source: str, options: Options) -> None:
 
 
 def _read_pictures(
-    name: str, path: Path, size: tuple[int, int] | None, work: Workspace, options: Options
+    name: str, plan: Plan, size: tuple[int, int] | None, work: Workspace, options: Options
 ) -> Source:
-    found = pictures.read(path, size, work, options)
+    found = pictures.read(plan, size, work, options)
+    _join_validation(found)
     group_of: dict[str, np.ndarray] = {}
     notes = found.notes
-    if options.groups:
-        with grouping.naming_key(options.groups):
-            group_of, group_notes = grouping.of_images(
-                options.groups, path, found.names, work.folder
-            )
-        notes += group_notes
-    elif found.groups:
+    if found.groups:
         named = {part: [found.groups[image] for image in of] for part, of in found.names.items()}
         group_of = grouping.number(named, found.names)
+    elif options.groups:
+        with grouping.naming_key(options.groups):
+            group_of, group_notes = grouping.of_images(
+                options.groups, plan.path, found.names, work.folder
+            )
+        notes += group_notes
     parts = {
-        part: Part(images, found.labels[part], group_of.get(part))
+        part: Part(images, found.labels[part], group_of.get(part), found.validation.get(part))
         for part, images in found.images.items()
     }
     return Source(
@@ -179,6 +218,20 @@ def _read_pictures(
         tuple(found.damaged),
         found.bits,
     )
+
+
+def _join_validation(found: Pictures) -> None:
+    """Let the images of the validation part end the training part, with a flag."""
+    if "validation" not in found.images:
+        return
+    n = len(found.images["train"])
+    images = found.images.pop("validation")
+    train = found.images["train"]
+    found.images["train"] = Images(train.stack, np.concatenate([train.rows, images.rows]))
+    found.names["train"] += found.names.pop("validation")
+    labels = [found.labels["train"], found.labels.pop("validation")]
+    found.labels["train"] = np.concatenate(labels)
+    found.validation["train"] = np.arange(n + len(images)) >= n
 
 
 def _archive(location: str, cache: Path) -> Path:
@@ -209,18 +262,14 @@ def _locate(where: str, cache: Path) -> Path:
 
 def _fetch(url: str, cache: Path) -> Path:
     name = downloads.redact(url)
-    if downloads.is_s3(url) and not _is_file(name):
+    if downloads.is_s3(url) and not is_known(name):
         return buckets.fetch_folder(url, cache)
     _check_suffix(name)
     return downloads.fetch_once(url, cache)
 
 
-def _is_file(name: str) -> bool:
-    return name.lower().endswith((".npz", *ARCHIVES))
-
-
 def _check_suffix(name: str) -> None:
-    if not _is_file(name):
+    if not is_known(name):
         raise errors.Invalid(f"{name}: unsupported format; expected {SUPPORTED}")
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from job.experiment.experiment import TPE_STARTUP_TRIALS, Experiment
 from job.experiment.kinds import Choice, Range
+from job.experiment.sections import SHIPPED
 from job.sentences import expect
 
 # docs/measured/defaults.md
@@ -35,9 +36,14 @@ def refuse_contradictions(experiment: Experiment) -> None:
     )
     most = experiment.most_repeats
     expect(
+        experiment.repeats == 1 or data.validation != SHIPPED,
+        f'search.repeats = {experiment.repeats} with data.validation = "{SHIPPED}": each repeat'
+        " leaves out other images, and one validation part is shipped; remove one of the keys",
+    )
+    expect(
         experiment.repeats <= most,
         f"search.repeats = {experiment.repeats}"
-        f" with data.validation = {experiment.data.validation:g}:"
+        f" with data.validation = {data.validation}:"
         f" each repeat leaves out other images, which is possible {most} times;"
         f" lower repeats, or data.validation to {100 // experiment.repeats / 100}",
     )

@@ -5,6 +5,7 @@ from typing import Any
 
 from job.experiment.experiment import METRICS, NEWEST
 from job.experiment.kinds import Kind, is_list
+from job.experiment.sections import SHIPPED
 
 
 class Size(Kind):
@@ -20,6 +21,18 @@ class Size(Kind):
     def expected(self) -> str:
         """Return the valid values in words."""
         return f"{super().expected()}, the side of a square, or [height, width]"
+
+
+class Fraction(Kind):
+    """A fraction, or the word for a part that the source ships."""
+
+    def check(self, value: Any, where: str) -> Any:
+        """Return the fraction or the word, checked. Raises: Invalid."""
+        return value if value == SHIPPED else super().check(value, where)
+
+    def expected(self) -> str:
+        """Return the valid values in words."""
+        return f'{super().expected()}, or "{SHIPPED}"'
 
 
 # Section -> key -> what it may be; "" is the top level.
@@ -67,10 +80,11 @@ SECTIONS: dict[str, dict[str, Kind]] = {
             low=0.01,
             high=0.9,
         ),
-        "validation": Kind(
+        "validation": Fraction(
             float,
             0.2,
-            "fraction of the training part on which trials are compared",
+            "fraction of the training part on which trials are compared; `shipped`: the"
+            " validation part that the source ships",
             low=0.01,
             high=0.9,
         ),
@@ -92,20 +106,30 @@ SECTIONS: dict[str, dict[str, Kind]] = {
         "groups": Kind(
             str,
             None,
-            "CSV `image,group` in or beside the data (of an `.npz`: its arrays);"
-            " each group is on one side of every split",
+            "CSV `image,group` in or beside the data (of an `.npz` its arrays, of records their"
+            " column); each group is on one side of every split",
         ),
         "labels": Kind(
             str,
             None,
             "CSV or JSON lines in or beside the data, with columns for file and label, instead of"
-            " [class folders](../guides/your-data.md#labels-from-a-table)",
+            " [class folders](../guides/your-data.md#labels-from-a-table); of"
+            " [records](../guides/your-data.md#records) their column; of CIFAR-100 `fine` or"
+            " `coarse`",
         ),
         "damaged": Kind(
             str,
             "refuse",
             "image files that cannot be read: `refuse` names them all, `skip` leaves them out",
             options=("refuse", "skip"),
+            implied="refuse",
+        ),
+        "nested": Kind(
+            str,
+            "refuse",
+            "folders within class folders: `refuse` them, or `join` their names to a class such as"
+            " `animals/cat`",
+            options=("refuse", "join"),
             implied="refuse",
         ),
     },

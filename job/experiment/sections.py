@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from job.experiment.kinds import Table
 
+SHIPPED = "shipped"  # `data.validation`: the part that the source ships for it
+
 
 @dataclass(frozen=True)
 class Data:
@@ -18,24 +20,26 @@ class Data:
         train: training images to keep, at least 2; None keeps all.
         test: test images to keep or to hold out, at least 1; None keeps all that are shipped.
         holdout: fraction of the images that becomes the test part where none is shipped.
-        validation: fraction of the training part on which trials are compared.
+        validation: fraction of the training part on which trials are compared, or `SHIPPED`.
         image_size: side of a square in pixels, or (height, width); None keeps the size.
         fit: `crop` or `pad` to keep proportions where images get another shape; None stretches.
-        groups: the file that names the group of each image; None for no groups.
-        labels: the table that names the class of each image; None for class folders.
+        groups: what names the group of each image; None for no groups.
+        labels: what names the class of each image; None for what the format has.
         damaged: `skip` to leave out image files that cannot be read; None to refuse them.
+        nested: `join` to call a class after all folders above its images; None to refuse those.
     """
 
     source: str
     train: int | None
     test: int | None
     holdout: float
-    validation: float
+    validation: float | str
     image_size: int | tuple[int, int] | None
     fit: str | None
     groups: str | None
     labels: str | None
     damaged: str | None
+    nested: str | None
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,8 @@ from typing import Any
 
 from job.experiment.experiment import Experiment
 
+SHIPPED_FRACTION = 0.2  # what a shipped validation part counts as
+
 
 def costs(experiment: Experiment, model: str, train: int, measured: dict[str, Any]) -> dict:
     """Return the cost of one model over all stages.
@@ -25,7 +27,8 @@ def costs(experiment: Experiment, model: str, train: int, measured: dict[str, An
     """
     epochs = experiment.models[model]["epochs"]
     folds = experiment.folds.count
-    validation = round(experiment.data.validation * train)
+    fraction = experiment.data.validation
+    validation = round((SHIPPED_FRACTION if isinstance(fraction, str) else fraction) * train)
     fold = train // folds
 
     def epoch(trained: int, scored: int) -> dict[str, float]:

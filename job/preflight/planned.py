@@ -92,8 +92,7 @@ class Planned:
             source = sources.read_for(self.experiment.data, self.location, work)
             train, test = parts.cut(source, self.experiment)
             groups = parts.relate(train, test).train
-        named = train.groups is not None
-        parts.make_splits(self.experiment, source.classes, train.labels, groups, named, test.labels)
+        parts.make_splits(self.experiment, source.classes, train, groups, test.labels)
         shape = train.images.shape[1:]
         self.facts = Facts(shape, len(source.classes), len(train.labels))
         notes = "".join(f"; note: {note}" for note in source.notes)

@@ -49,10 +49,7 @@ def stage(experiment: Experiment, origin: Origin, notice: str | None = None) -> 
     with workspace(origin.cache.folder) as work:
         source, train, test = _read(experiment, origin, work)
         data = staging.stage(source, train, test, work.scratch)
-        named = train.groups is not None
-        splits = parts.make_splits(
-            experiment, source.classes, train.labels, data.groups, named, test.labels
-        )
+        splits = parts.make_splits(experiment, source.classes, train, data.groups, test.labels)
         validation = int(splits.validation.sum())
         manifest = replace(data.manifest, notes=_notes(data.manifest, validation, experiment))
         _announce(manifest, validation, experiment)

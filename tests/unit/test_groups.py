@@ -124,7 +124,7 @@ def test_held_out_part_and_splits_share_no_group():
     related = parts.relate(train, test)
     assert len(np.intersect1d(related.train, related.test)) == 0
     assert not related.copies.any()
-    made = parts.make_splits(experiment, source.classes, train.labels, related.train, True)
+    made = parts.make_splits(experiment, source.classes, train, related.train)
     for side in (*made.validation, made.folds):
         assert most_sides(train.groups, side) == 1
     assert made.validation.sum(axis=0).max() == 1

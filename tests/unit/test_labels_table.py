@@ -106,9 +106,7 @@ def test_groups_of_a_table_decide_the_splits(tmp_path):
     experiment = parse(tree)
     train, test = parts.cut(read, experiment)
     related = parts.relate(train, test)
-    made = parts.make_splits(
-        experiment, read.classes, train.labels, related.train, train.groups is not None
-    )
+    made = parts.make_splits(experiment, read.classes, train, related.train)
     for fold in range(3):
         assert np.bincount(train.labels[made.folds == fold], minlength=3).min() > 15
 
@@ -129,12 +127,12 @@ def test_a_table_of_a_split_names_its_own_images(tmp_path):
     assert "line 3 of train/metadata.jsonl names '2.png', and no image" in message
 
 
-def test_validation_rows_are_left_out(tmp_path):
-    """Rows of a validation part are left out, and counted."""
+def test_validation_rows_end_the_training_part(tmp_path):
+    """Rows of a validation part are flagged."""
     rows = "file,label,split\n1,cat,train\n2,cat,valid\n3,dog,train\n4,dog,train\n"
     read = read_source(write_folder(tmp_path / "a", flat(**{"l.csv": rows})), labels="l.csv")
-    assert len(read.train.labels) == 3
-    assert "1 images that l.csv calls validation are left out" in read.notes[0]
+    assert read.train.labels.tolist() == [0, 1, 1, 0]
+    assert read.train.validation.tolist() == [False, False, False, True]
 
 
 WRONG = {

@@ -12,6 +12,7 @@ import pytest
 
 from job.data import names
 from tests.support.datasets import (
+    BLUE,
     GREEN,
     RED,
     encoded,
@@ -225,15 +226,41 @@ def test_an_ambiguous_train_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["val", "valid", "Validation", "DEV"])
-def test_a_validation_part_is_left_out_with_a_note(tmp_path, name):
-    """A note counts the images of a validation part and says what to do."""
+def test_a_validation_part_is_understood(tmp_path, name):
+    """It ends the training part, whatever it is called; images outside of classes are not used."""
     files = {f"{name}/cat/{i}.png": encoded(RED) for i in range(3)}
-    files[f"{name}/dog/1.png"] = encoded(RED)
-    (note,) = read_source(write_folder(tmp_path / "set", two_classes(**files))).notes
-    assert note == (
-        f"4 images in {name}/ are left out: only training and test are read;"
-        " move them into train/ to use them"
-    )
+    files |= {f"{name}/dog/1.png": encoded(GREEN), f"{name}/2.png": encoded(BLUE)}
+    read = read_source(write_folder(tmp_path / "set", two_classes(**files)))
+    assert read.train.labels.tolist() == [0, 1, 0, 0, 0, 1]
+    assert read.train.validation.tolist() == [False, False, True, True, True, True]
+    (note,) = read.notes
+    assert note.startswith("1 files are not used")
+
+
+def test_two_validation_parts_are_refused(tmp_path):
+    """Only one folder may be the validation part."""
+    files = {"val/cat/1.png": encoded(RED), "valid/cat/1.png": encoded(RED)}
+    message = refused(write_folder(tmp_path / "set", two_classes(**files)))
+    assert "has val, valid, which all mean a validation part: keep one of them" in message
+
+
+def test_a_class_of_the_validation_part_alone_is_refused(tmp_path):
+    """The training part has all classes."""
+    files = two_classes(**{"val/cow/1.png": encoded(RED)})
+    message = refused(write_folder(tmp_path / "set", files))
+    assert "has cow in the validation part but not in the training part" in message
+
+
+def test_nested_classes_are_joined_on_request(tmp_path):
+    """A class is then called after all folders above its images."""
+    names = ("animals/cat/1", "animals/cat/2", "animals/big/cow/1", "plants/1")
+    files = {f"{part}/{name}.png": encoded(RED) for part in ("train", "test") for name in names}
+    path = write_folder(tmp_path / "set", files)
+    message = refused(path)
+    assert "data.nested = \"join\" would call the class 'animals/big/cow'" in message
+    read = read_source(path, join=True)
+    assert read.classes == ("animals/big/cow", "animals/cat", "plants")
+    assert read.train.labels.tolist() == [0, 1, 1, 2]
 
 
 # --- unsupported layouts are named ---
@@ -242,20 +269,11 @@ def test_a_validation_part_is_left_out_with_a_note(tmp_path, name):
 @pytest.mark.parametrize(
     ("files", "words"),
     [
-        (
-            {f"cifar-100-python/{name}": b"" for name in ("train", "test", "meta")},
-            "looks like CIFAR-100 for Python",
-        ),
-        ({"train": b"", "test": b"", "meta": b""}, "looks like CIFAR-100 for Python"),
-        ({"cifar-10-batches-py/data_batch_1": b""}, 'set data.source = "cifar10"'),
-        ({"cifar-10-batches-bin/data_batch_1.bin": b""}, "CIFAR-10 in its binary form"),
-        (
-            {"train-images-idx3-ubyte.gz": b"", "train-labels-idx1-ubyte.gz": b""},
-            "MNIST's idx files",
-        ),
-        ({"MNIST/raw/train-images-idx3-ubyte": b""}, "MNIST's idx files"),
+        ({"cifar-100-python/train": b""}, "looks like CIFAR-100"),
+        ({"cifar-10-batches-py/data_batch_1": b""}, "CIFAR-10, of which files are missing"),
+        ({"cifar-10-batches-bin/data_batch_1.bin": b""}, "CIFAR-10, of which files are missing"),
         ({"train_32x32.mat": b""}, "MATLAB files"),
-        ({"data/train.tfrecord-00000-of-00002": b""}, "TFRecords"),
+        ({"train.arrow": b""}, "Arrow files"),
         ({"pets/inner.zip": b""}, "name the inner archive itself"),
         (
             {"flat/train/1.png": encoded(RED), "flat/labels.csv": b"id,label\n1,a\n"},

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from job.data import parts, splits
+from job.data.dataset import Part, Source
 from job.data.images import Images
 from job.errors import Invalid
+from job.experiment.experiment import Experiment
 from job.experiment.specification import parse
 
 LABELS = np.repeat(np.arange(4), 50)
@@ -55,8 +57,8 @@ def validation_of(repeats: int, validation: float, n: int) -> np.ndarray:
         "search": {"repeats": repeats},
         "models": {"cnn": {}},
     }
-    labels = np.arange(n) % 4
-    return parts.make_splits(parse(tree), "abcd", labels, np.arange(n), False).validation
+    train = Part(Images.of(np.zeros((n, 1, 1, 3), np.uint8)), np.arange(n) % 4)
+    return parts.make_splits(parse(tree), "abcd", train, np.arange(n)).validation
 
 
 @pytest.mark.parametrize(
@@ -111,3 +113,70 @@ def test_a_small_class_names_its_other_images():
     words = "'a' has 1 group, besides 3 images in the test part, too few"
     with pytest.raises(Invalid, match=words):
         splits.folds(labels, groups, 2, 1, "ab", named=True, test=np.zeros(3, int))
+
+
+def experiment_of(**data) -> Experiment:
+    """Return an experiment with these keys of [data]."""
+    return parse({"name": "x", "data": {"source": "x", **data}, "models": {"cnn": {}}})
+
+
+def shipping(n: int, n_validation: int, groups: np.ndarray | None = None) -> Source:
+    """Return images of 4 classes, the last of which are shipped as a validation part."""
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (n, 2, 2, 3), np.uint8)
+    flags = np.arange(n) >= n - n_validation
+    train = Part(Images.of(pixels), np.arange(n) % 4, groups, flags)
+    return Source("x", tuple("abcd"), train, None, {})
+
+
+def test_a_shipped_validation_part_is_the_validation_part():
+    """Trials are scored on all of it; the test part is held out of the rest, folds are of all."""
+    experiment = experiment_of(validation="shipped")
+    train, test = parts.cut(shipping(200, 40), experiment)
+    assert len(test.labels) == 40
+    related = parts.relate(train, test)
+    made = parts.make_splits(experiment, "abcd", train, related.train)
+    assert made.validation.shape == (1, 160)
+    assert np.flatnonzero(made.validation[0]).tolist() == [*range(120, 160)]
+    assert np.bincount(made.folds).tolist() == [32] * 5
+
+
+def test_a_shipped_validation_part_that_is_not_used_is_training():
+    """A fraction draws validation images from all."""
+    experiment = experiment_of(validation=0.5)
+    train, _ = parts.cut(shipping(200, 40), experiment)
+    validation = parts.make_splits(experiment, "abcd", train, np.arange(160)).validation
+    assert validation.sum() == 80
+    assert validation[0][~train.validation].any()
+
+
+def test_a_validation_part_that_cannot_be_used():
+    """None shipped, nothing beside it and a common group are Invalid, with what to do."""
+    experiment = experiment_of(validation="shipped", holdout=0.1)
+    common = np.arange(200) % 50
+    for source, words in (
+        (shipping(200, 0), "ships no validation part"),
+        (shipping(200, 200), "no training image is left beside it"),
+        (shipping(200, 40, common), "40 groups of data.groups are in both"),
+    ):
+        with pytest.raises(Invalid, match=words):
+            parts.make_splits(experiment, "abcd", source.train, np.arange(200))
+
+
+@pytest.mark.parametrize(
+    ("tree", "words"),
+    [
+        ({"data": {"validation": "ship"}}, 'expected a number from 0.01 to 0.9, or "shipped"'),
+        (
+            {"data": {"validation": "shipped"}, "search": {"repeats": 2}},
+            'search.repeats = 2 with data.validation = "shipped": each repeat',
+        ),
+    ],
+)
+def test_a_wrong_validation_is_refused(tree, words):
+    """A word of no meaning, and repeats of one part, are Invalid."""
+    tree = {"name": "x", "models": {"cnn": {}}} | tree
+    tree["data"]["source"] = "x"
+    with pytest.raises(Invalid) as caught:
+        parse(tree)
+    assert words in str(caught.value)

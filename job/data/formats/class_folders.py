@@ -28,22 +28,34 @@ def refuse_table(listing: Tree) -> None:
             )
 
 
-def classes_below(listing: Tree, prefix: Parts) -> dict[str, list[str]]:
-    """Return the images of each class folder: {folder's name: sorted members}. Raises: Invalid."""
-    images = {name: [] for name in listing.subfolders(prefix)}
+def classes_below(listing: Tree, prefix: Parts, join: bool = False) -> dict[str, list[str]]:
+    """Return the images of each class folder: {folder's name: sorted members}.
+
+    Args:
+        listing: all names.
+        prefix: the folder that the class folders are in.
+        join: a class is called after all folders above its images, joined by "/".
+
+    Raises:
+        errors.Invalid: folders within class folders, unless joined; a class folder without an
+            image; no class folder.
+    """
+    images: dict[str, list[str]] = {}
+    n = len(prefix)
     for parts in listing.images(prefix):
-        depth = len(parts) - len(prefix)
-        if depth > 2:
+        depth = len(parts) - n
+        if depth > 2 and not join:
             raise _too_deep(listing, prefix, parts)
-        if depth == 2:
+        if depth >= 2:
             _check_texts(listing, parts)
-            images[parts[-2]].append(listing.files[parts])
+            images.setdefault("/".join(parts[n:-1]), []).append(listing.files[parts])
     if () not in listing.depths:
         _refuse_foreign(listing)
-    if not images:
+    folders = listing.subfolders(prefix)
+    if not folders:
         raise _no_class_folder(listing, prefix)
-    for name, of in images.items():
-        if not of:
+    for name in folders:
+        if not listing.depths.get((*prefix, name)):
             raise _no_image(listing, (*prefix, name))
     return images
 
@@ -63,7 +75,8 @@ def _too_deep(listing: Tree, prefix: Parts, parts: Parts) -> errors.Invalid:
     return errors.Invalid(
         f"image {names.quote(listing.files[parts])} of {listing.path} is {levels} too deep: "
         f"expected {LAYOUT}; if {parts[-2]!r} is the class, move what is in {inner!r} up, "
-        "or name that folder as the data"
+        'or name that folder as the data; data.nested = "join" would call the class '
+        f"{'/'.join(parts[n:-1])!r}"
     )
 
 

@@ -18,22 +18,14 @@ class Form(NamedTuple):
 CONVERT = (
     "write its images as train/<class>/<image>, or its arrays x_train and y_train into an .npz"
 )
-USE_PYTHON = 'set data.source = "cifar10" and give this by --data, as its .tar.gz'
-USE_NOT_BINARY = 'set data.source = "cifar10", which reads the Python version'
+WHOLE = "give the archive, or the folder, with all its files"
 UNPACK = "name the inner archive itself, or unpack it"
 FORMS = (
-    Form(r"(^|/)data_batch_1$", "CIFAR-10 for Python", USE_PYTHON),
-    Form(r"(^|/)data_batch_1\.bin$", "CIFAR-10 in its binary form", USE_NOT_BINARY),
-    Form(r"(^|/)cifar-100-python/|^meta$", "CIFAR-100 for Python", CONVERT),
-    Form(
-        r"(^|/)cifar-100-binary/|^fine_label_names\.txt$",
-        "CIFAR-100 in its binary form",
-        CONVERT,
-    ),
-    Form(r"-idx[13]-ubyte(\.gz)?$", "MNIST's idx files", CONVERT),
+    Form(r"(^|/)data_batch_[1-5](\.bin)?$", "CIFAR-10, of which files are missing", WHOLE),
+    Form(r"(^|/)cifar-100-", "CIFAR-100", "name it in data.source, with all its files"),
     Form(r"\.mat$", "MATLAB files", CONVERT),
-    Form(r"\.tfrecords?(-\d+-of-\d+)?$", "TFRecords", CONVERT),
-    Form(r"\.(parquet|arrow)$", "a Parquet or Arrow table", CONVERT),
+    Form(r"\.arrow$", "Arrow files", "save them as Parquet, or name a folder of images"),
+    Form(r"\.(parquet|tfrecords?)$", "tables in an archive", "unpack them, and name their folder"),
     Form(r"\.(h5|hdf5)$", "HDF5", CONVERT),
     Form(r"\.npz$", "an .npz in a folder", "name the .npz itself"),
     Form(

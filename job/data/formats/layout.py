@@ -2,75 +2,73 @@
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 from job import errors
 from job.data import names
 from job.data.decoding import SUFFIXES
-from job.data.formats import class_folders, table_layout, tree
+from job.data.formats import class_folders, part_names, table_layout
 from job.data.formats.class_folders import LAYOUT
+from job.data.formats.part_names import VALIDATION
+from job.data.formats.plan import Plan
 from job.data.formats.tree import Parts, Tree
 from job.sentences import nearest
 
-PARTS = ("train", "test")
 # What a part may be misnamed, in any case -> its name.
 ALIASES = {"train": "train", "training": "train", "test": "test", "testing": "test"}
-# In any case: parts that are left out, since the job splits validation images off by itself.
-LEFT_OUT = ("val", "valid", "validation", "dev")
 
 
-@dataclass(frozen=True)
-class Plan:
-    """Which members are to be read."""
-
-    classes: tuple[str, ...]
-    labels: dict[str, dict[str, int]]  # part ("train", perhaps "test") -> member -> label, in order
-    notes: list[str]  # for the user
-    groups: dict[str, str]  # member -> its group, if a table of labels has groups
-
-
-def plan(path: Path, groups: str | None, labels: str | None, cache: Path) -> Plan:
+def plan(listing: Tree, labels: str | None, cache: Path, join: bool = False) -> Plan:
     """Return which members of a folder or an archive are images of which class.
 
     Classes are sorted by name, and their images by name. Two spellings of a name that look the
     same are one class.
 
     Args:
-        path: the folder or archive.
-        groups: `data.groups`; a file of this name is expected beside the images.
+        listing: the names in the folder or archive.
         labels: `data.labels`, a table that names the class of each image; None for class folders.
         cache: where downloads are kept.
+        join: a class is all folders above an image; else folders within class folders are refused.
 
     Raises:
         errors.Invalid: another layout, with what there is and what is expected.
     """
-    listing = tree.read(path, groups)
     if labels:
         found = table_layout.read(labels, listing, cache)
-        return _plan(path, found.members, found.notes, found.groups)
+        # `data.groups` comes before the groups of the table.
+        groups = {} if listing.groups else found.groups
+        return _plan(listing, found.members, found.notes, groups)
     top = _top(listing.files)
     prefixes, notes = _prefixes(listing, top)
     members = {
-        part: class_folders.classes_below(listing, prefix) for part, prefix in prefixes.items()
+        part: class_folders.classes_below(listing, prefix, join)
+        for part, prefix in prefixes.items()
     }
     if len(members["train"]) < 2:
         class_folders.refuse_table(listing)
     used = {name for of in members.values() for folder in of.values() for name in folder}
-    is_split = prefixes["train"] != top
-    notes += _unused(listing, top, used, is_split)
-    return _plan(path, members, notes, {})
+    notes += _unused(listing, used)
+    return _plan(listing, members, notes, {})
 
 
 def _plan(
-    path: Path, members: dict[str, dict[str, list[str]]], notes: list[str], groups: dict[str, str]
+    listing: Tree,
+    members: dict[str, dict[str, list[str]]],
+    notes: list[str],
+    groups: dict[str, str],
 ) -> Plan:
     """Return the plan for the images of each class of each part."""
     class_of = class_folders.class_names(members["train"])
     classes = tuple(sorted(class_of.values()))
-    _check_test_classes(path, members.get("test", {}), class_of)
-    labels = {part: _labels(of, class_of, classes) for part, of in members.items()}
-    return Plan(classes, labels, [*notes, *_alike(members, classes)], groups)
+    for part in ("test", "validation"):
+        _check_classes(listing.path, members.get(part, {}), class_of, part)
+    labels = {
+        part: _labels(members[part], class_of, classes)
+        for part in part_names.PARTS
+        if part in members
+    }
+    notes = [*notes, *_alike(members, classes)]
+    return Plan(listing.path, classes, labels, notes, groups, listing.members, listing.version)
 
 
 # --- parts ---
@@ -80,7 +78,7 @@ def _top(files: Iterable[Parts]) -> Parts:
     """Return the one folder that all classes are in, as archives have it, or nothing."""
     tops = {parts[0] for parts in files if len(parts) > 1}
     is_deeper = any(len(parts) > 2 for parts in files)
-    return tuple(tops) if len(tops) == 1 and is_deeper and not tops & {*PARTS} else ()
+    return tuple(tops) if len(tops) == 1 and is_deeper and not tops & {"train", "test"} else ()
 
 
 def _prefixes(listing: Tree, top: Parts) -> tuple[dict[str, Parts], list[str]]:
@@ -95,8 +93,8 @@ def _prefixes(listing: Tree, top: Parts) -> tuple[dict[str, Parts], list[str]]:
         _check_no_lone_part(listing, depths)
         return {"train": top}, []
     if depths["train"] != {1}:
-        return {part: (*top, part) for part in PARTS if part in folders}, []
-    reserved = (*PARTS, *LEFT_OUT)
+        return _parts(listing, top, depths), []
+    reserved = ("train", "test", *VALIDATION)
     beside = [name for name in folders if name.lower() not in reserved and depths[name] == {1}]
     if not beside:
         class_folders.refuse_table(listing)
@@ -113,10 +111,26 @@ def _prefixes(listing: Tree, top: Parts) -> tuple[dict[str, Parts], list[str]]:
     return {"train": top}, [note]
 
 
+def _parts(listing: Tree, top: Parts, depths: dict[str, set[int]]) -> dict[str, Parts]:
+    """Return the folder of each part. Raises: Invalid."""
+    parts = {"train": (*top, "train")}
+    if "test" in depths:
+        parts["test"] = (*top, "test")
+    called = [name for name, below in depths.items() if name.lower() in VALIDATION and below]
+    if len(called) > 1:
+        raise errors.Invalid(
+            f"{listing.path} has {names.list_some(called)}, which all mean a validation part: keep"
+            " one of them"
+        )
+    for name in called:
+        parts["validation"] = (*top, name)
+    return parts
+
+
 def _check_part_names(listing: Tree, top: Parts, depths: dict[str, set[int]]) -> None:
     for name, below in depths.items():
         part = ALIASES.get(name.lower())
-        if name not in PARTS and part and max(below, default=0) > 1:
+        if name not in ALIASES.values() and part and max(below, default=0) > 1:
             raise errors.Invalid(
                 f"folder {'/'.join((*top, name))!r} of {listing.path} is misnamed: "
                 f"rename it to {part!r}; expected {LAYOUT}"
@@ -125,18 +139,18 @@ def _check_part_names(listing: Tree, top: Parts, depths: dict[str, set[int]]) ->
 
 def _check_no_lone_part(listing: Tree, depths: dict[str, set[int]]) -> None:
     for name, below in depths.items():
-        if name.lower() in ("test", *LEFT_OUT) and 2 in below:
+        if name.lower() in ("test", *VALIDATION) and 2 in below:
             raise errors.Invalid(
                 f"{listing.path} has class folders in {name}/ but no train/: expected {LAYOUT}"
             )
 
 
-def _check_test_classes(path: Path, folders: Iterable[str], class_of: dict[str, str]) -> None:
+def _check_classes(path: Path, folders: Iterable[str], class_of: dict[str, str], part: str) -> None:
     unknown = {names.normalize(folder) for folder in folders}.difference(class_of)
     if unknown:
         hint = nearest(min(unknown), sorted(class_of.values()))
         raise errors.Invalid(
-            f"{path} has {names.list_some(unknown)} in the test part but not in the training part"
+            f"{path} has {names.list_some(unknown)} in the {part} part but not in the training part"
             f"{hint}: expected the same classes"
         )
 
@@ -155,29 +169,17 @@ def _labels(
 # --- notes ---
 
 
-def _unused(listing: Tree, top: Parts, used: set[str], is_split: bool) -> list[str]:
-    """Return notes of validation parts, which are left out, and of other unused files."""
-    notes = []
-    left_out = set()
-    for name in listing.subfolders(top) if is_split else ():
-        images = listing.images((*top, name)) if name.lower() in LEFT_OUT else []
-        if images:
-            left_out |= {*listing.below((*top, name))}
-            notes.append(
-                f"{len(images)} images in {name}/ are left out: "
-                "only training and test are read; move them into train/ to use them"
-            )
+def _unused(listing: Tree, used: set[str]) -> list[str]:
+    """Return a note of the files that are not used."""
     unused = [
-        name
-        for parts, name in listing.files.items()
-        if name not in used and parts not in left_out and not listing.is_groups(name)
+        name for name in listing.files.values() if name not in used and not listing.is_groups(name)
     ]
-    if unused:
-        notes.append(
-            f"{len(unused)} files are not used, as they have no suffix of an image "
-            f"({' '.join(SUFFIXES)}) or lie outside of {LAYOUT}: {names.list_some(unused)}"
-        )
-    return notes
+    if not unused:
+        return []
+    return [
+        f"{len(unused)} files are not used, as they have no suffix of an image "
+        f"({' '.join(SUFFIXES)}) or lie outside of {LAYOUT}: {names.list_some(unused)}"
+    ]
 
 
 def _alike(members: dict[str, dict[str, list[str]]], classes: tuple[str, ...]) -> list[str]:

@@ -8,13 +8,9 @@ from pathlib import Path, PurePosixPath
 from job.data import archives, downloads, names
 from job.data.formats import label_table
 from job.data.formats.label_table import Row
+from job.data.formats.part_names import PART_OF
 from job.data.formats.tree import Parts, Tree, is_image
 from job.errors import Invalid
-
-# What a split may be called, in any case -> the part; None for a part that is left out.
-SPLITS: dict[str, str | None] = dict.fromkeys(("train", "training"), "train")
-SPLITS |= dict.fromkeys(("test", "testing"), "test")
-SPLITS |= dict.fromkeys(("val", "valid", "validation", "dev"))
 
 
 @dataclass
@@ -74,21 +70,11 @@ def _check_double(member: str, first: Row, row: Row) -> None:
 def _sort(row_of: dict[str, Row], labels: str, notes: list[str]) -> Labeled:
     """Return the labeled images by part and class."""
     members: dict[str, dict[str, list[str]]] = {"train": defaultdict(list)}
-    left_out = 0
     for member in sorted(row_of, key=lambda name: PurePosixPath(name).parts):
         row = row_of[member]
-        part = _part(row)
-        if part is None:
-            left_out += 1
-            continue
-        members.setdefault(part, defaultdict(list))[row.label].append(member)
+        members.setdefault(_part(row), defaultdict(list))[row.label].append(member)
     if not members["train"]:
         raise Invalid(f"{labels} has no row of the training part: expected `train` in `split`")
-    if left_out:
-        notes.append(
-            f"{left_out} images that {labels} calls validation are left out: only training and"
-            " test are read"
-        )
     groups = {member: row.group for member, row in row_of.items() if row.group}
     if groups and len(groups) < len(row_of):
         row = next(row for row in row_of.values() if not row.group)
@@ -99,15 +85,15 @@ def _sort(row_of: dict[str, Row], labels: str, notes: list[str]) -> Labeled:
     return Labeled(members, groups, notes)
 
 
-def _part(row: Row) -> str | None:
-    """Return the part of a row, None if it is left out. Raises: Invalid."""
+def _part(row: Row) -> str:
+    """Return the part of a row. Raises: Invalid."""
     if row.split is None:
         return "train"
-    if row.split.lower() not in SPLITS:
+    if row.split.lower() not in PART_OF:
         raise Invalid(
             f"{row.where} has the split {row.split!r}: expected train, test or validation"
         )
-    return SPLITS[row.split.lower()]
+    return PART_OF[row.split.lower()]
 
 
 def _tables(labels: str, listing: Tree, cache: Path) -> Iterable[tuple[str, list[Row]]]:
@@ -142,7 +128,7 @@ def _tables_inside(inside: list[str], listing: Tree) -> list[tuple[str, list[Row
         folder = "" if folder == "." else f"{folder}/"
         split = PurePosixPath(member.name).parent.name
         rows = label_table.read(member.name, member.read())
-        if split.lower() in SPLITS:
+        if split.lower() in PART_OF:
             rows = [
                 row
                 if row.split
@@ -169,7 +155,7 @@ def _finder(listing: Tree) -> Callable[[Row, str], str]:
     def find(row: Row, folder: str) -> str:
         plain = row.file.replace("\\", "/").removeprefix("./")
         found = by_name.get(folder + plain) or by_name.get(plain) or by_end.get(plain, [])
-        if PurePosixPath(folder).name.lower() in SPLITS:  # it is of the images beside it
+        if PurePosixPath(folder).name.lower() in PART_OF:  # it is of the images beside it
             found = [name for name in found if name.startswith(folder)]
         if len(found) == 1:
             return found[0]

@@ -1,10 +1,13 @@
 """The names in a folder or an archive, as a tree."""
 
 from collections import defaultdict
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 from job.data import archives
+from job.data.archives import Member
 from job.data.decoding import SUFFIXES
 from job.errors import Invalid
 
@@ -20,6 +23,8 @@ class Tree:
     folders: set[Parts]
     depths: dict[Parts, set[int]]  # folder -> how deep below it images are; 1 is directly in it
     groups: str | None  # `data.groups`: a file of this name is expected beside the images
+    members: Callable[[], Iterable[Member]]  # goes through all members anew
+    version: list[object]  # JSON, equal only for files that did not change
 
     def below(self, prefix: Parts) -> list[Parts]:
         """Return the files below a folder, at any depth, sorted."""
@@ -58,7 +63,12 @@ def read(path: Path, groups: str | None) -> Tree:
     """
     files: dict[Parts, str] = {}
     folders: set[Parts] = set()
-    for member in archives.members(path):
+    versions: dict[str, object] = {}
+    members = partial(archives.members, path)
+    if path.is_dir():
+        listed = [*members()]
+        members = listed.copy
+    for member in members():
         parts = PurePosixPath(member.name).parts
         if member.is_folder:
             folders.add(parts)
@@ -68,9 +78,14 @@ def read(path: Path, groups: str | None) -> Tree:
             )
         else:
             files[parts] = member.name
+            versions[member.name] = member.version
     # An archive need not list its folders.
     folders |= {parts[:n] for parts in files for n in range(1, len(parts))}
-    return Tree(path, files, folders, _depths(files), groups)
+    state = path.stat()
+    version: list[object] = [state.st_size, state.st_mtime_ns]
+    if path.is_dir():
+        version = [*versions.items()]
+    return Tree(path, files, folders, _depths(files), groups, members, version)
 
 
 def _depths(files: dict[Parts, str]) -> dict[Parts, set[int]]:

@@ -1,0 +1,132 @@
+"""The plan of a data set of image files: which of them are of which part and class."""
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from job.data import names
+from job.data.archives import Member
+from job.data.formats import labels, part_names
+from job.errors import Invalid
+from job.sentences import show
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which members of a data set are read, and how to go through them."""
+
+    path: Path
+    classes: tuple[str, ...]
+    # Part ("train", perhaps "validation" and "test") -> member -> label, in order.
+    labels: dict[str, dict[str, int]]
+    notes: list[str]  # for the user
+    groups: dict[str, str]  # member -> its group, if the format has groups
+    members: Callable[[], Iterable[Member]]  # goes through all members anew
+    version: list[object]  # JSON, equal only for files that did not change
+
+
+@dataclass(frozen=True)
+class Record:
+    """An image file within a larger file: a row, or a sample."""
+
+    name: str  # what errors call it, different for each
+    label: int | str
+    order: tuple[str, ...]  # decides its place within its class
+    group: str | None = None
+
+
+@dataclass
+class Records:
+    """The records of a data set by part, and the names of the classes, if its format has them."""
+
+    path: Path
+    by_part: dict[str, list[Record]]
+    label_name: str  # what errors call the labels
+    members: Callable[[], Iterable[Member]]
+    version: list[object]
+    classes: list[str] | None = None
+    notes: list[str] = field(default_factory=list)
+
+
+def of_records(records: Records) -> Plan:
+    """Return the plan of records, sorted by class and order, as class folders would be.
+
+    Raises:
+        errors.Invalid: labels of no known form, or not of these classes.
+    """
+    for part, of in records.by_part.items():
+        if not of:
+            raise Invalid(f"the {part} part of {records.path} has no image: expected one or more")
+    given = {
+        part: (
+            f"{records.label_name} of the {part} part of {records.path}",
+            np.array([record.label for record in of]),
+        )
+        for part, of in records.by_part.items()
+    }
+    classes = None if records.classes is None else np.array(records.classes)
+    known = labels.read(given, classes, f"the list of classes of {records.path}")
+    planned = {}
+    for part in part_names.PARTS:
+        if part in records.by_part:
+            numbered = zip(known.numbers[part].tolist(), records.by_part[part], strict=True)
+            in_order = sorted(numbered, key=_place)
+            planned[part] = {record.name: label for label, record in in_order}
+    groups = {
+        record.name: record.group
+        for of in records.by_part.values()
+        for record in of
+        if record.group is not None
+    }
+    return Plan(
+        records.path,
+        known.classes,
+        planned,
+        [*records.notes, *known.notes],
+        groups,
+        records.members,
+        records.version,
+    )
+
+
+def _place(numbered: tuple[int, Record]) -> tuple[int, tuple[str, ...], str]:
+    label, record = numbered
+    return label, record.order, record.name
+
+
+def number_or_text(value: object, what: str) -> int | str:
+    """Return a label as a whole number if it is one, else as text.
+
+    Args:
+        value: of a file: text, a number.
+        what: what errors call the place.
+
+    Raises:
+        Invalid: neither, or nothing.
+    """
+    if isinstance(value, str):
+        text = value.strip()
+        if re.fullmatch(r"-?[0-9]{1,18}", text):
+            return int(text)
+        if text:
+            names.check_text(text, what)
+            return text
+    elif isinstance(value, float) and value.is_integer():
+        return int(value)
+    elif isinstance(value, int) and not isinstance(value, bool):
+        return value
+    raise Invalid(f"{what} has the label {show(value)}: expected a name, or a whole number")
+
+
+def version_of(path: Path, files: list[str]) -> list[object]:
+    """Return what tells whether files changed: their sizes and times.
+
+    Args:
+        path: a folder, or the file itself.
+        files: in the folder; an empty name is `path`.
+    """
+    states = [(name, (path / name).stat()) for name in files]
+    return [[name, state.st_size, state.st_mtime_ns] for name, state in states]
