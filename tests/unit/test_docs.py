@@ -27,6 +27,7 @@ ELSEWHERE = {
     "report/",
     "val/",
     "train/cat/1.png",
+    "animals/cat",
     "3-0a1b2c3d/",
     ".venv/bin/job",
     "experiment/model",
