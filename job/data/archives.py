@@ -5,7 +5,6 @@ Whatever is wrong with a file becomes one sentence of `errors`.
 """
 
 import contextlib
-import gzip
 import lzma
 import os
 import re
@@ -17,7 +16,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 from job import errors
 from job.data import names
@@ -31,7 +30,6 @@ HEADER_BYTES = 1 << 20
 STEP_BYTES = 4096
 # Folders below each other.
 DEEPEST = 50
-GZIP = b"\x1f\x8b"
 PLAIN_OR_DEFLATED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 DAMAGED = (
     EOFError,
@@ -94,19 +92,6 @@ def reading(path: Path) -> Iterator[None]:
         ) from exc
 
 
-@contextlib.contextmanager
-def open_perhaps_gzipped(path: Path) -> Iterator[BinaryIO]:
-    """Open a file for reading, unpacked if it is gzipped, by its content."""
-    with open(path, "rb") as file:
-        is_gzipped = file.read(2) == GZIP
-        file.seek(0)
-        if not is_gzipped:
-            yield file
-            return
-        with gzip.GzipFile(fileobj=file) as unpacked:
-            yield unpacked  # pyright: ignore[reportReturnType]
-
-
 def _damaged(path: Path, exc: Exception) -> errors.Invalid:
     return errors.Invalid(
         f"{path} is damaged, cut short or of another format ({first_line(exc)}): "
@@ -136,13 +121,18 @@ def _folder_members(root: Path, inside: str = "", above: tuple[str, ...] = ()) -
             yield from _folder_members(root, f"{name}/", above)
         elif path.is_file():
             status = path.stat()
-            _check_size(name, status.st_size, root)
-            read = partial(_read, path, path.read_bytes)
+            read = partial(_read_file, root, name, status.st_size)
             yield Member(name, False, read, (status.st_size, status.st_mtime_ns))
         else:
             raise errors.Invalid(
                 f"{path} is neither a file nor a folder (a broken link, a pipe?): remove it"
             )
+
+
+def _read_file(root: Path, name: str, size: int) -> bytes:
+    """Return the bytes of a file in a folder, which may hold large ones that nobody reads whole."""
+    _check_size(name, size, root)
+    return _read(root / name, (root / name).read_bytes)
 
 
 def _tar_members(path: Path) -> Iterator[Member]:

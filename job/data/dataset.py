@@ -48,7 +48,7 @@ def joined(train: Part, validation: Part, work: Workspace) -> Part:
     if train.images.shape[1:] != validation.images.shape[1:]:
         raise errors.Invalid(
             f"images differ in size, {_size(train)} and {_size(validation)} (training,"
-            " validation): save them in one size"
+            " validation): set data.image_size"
         )
     n = len(train.images)
     n_validation = len(validation.images)
@@ -98,6 +98,7 @@ def as_source(
     fit: str,
     notes: Iterable[str] = (),
     bits: int = 16,
+    validation: Part | None = None,
 ) -> Source:
     """Return parts as a source with images of one size.
 
@@ -111,18 +112,24 @@ def as_source(
         fit: how images get another shape, one of `decoding.FITS`.
         notes: what its owner should know of how it was read.
         bits: how many of their 16 bits the 16-bit images use.
+        validation: a part that is shipped for validation; it ends the training part.
 
     Raises:
-        errors.Invalid: without `size`, the parts differ in size.
+        errors.Invalid: without `size`, the parts differ in size; a label of the validation part is
+            of no class.
     """
     sizes = Counter()
-    for part in (train, test):
+    for part in (train, validation, test):
         if part:
             height, width = part.images.shape[1:3]
             sizes[width, height] += len(part.labels)
     if size:
         train = _resize(train, size, work, fit)
+        validation = _resize(validation, size, work, fit) if validation else None
         test = _resize(test, size, work, fit) if test else None
+    if validation:
+        _check_labels(validation, "validation", len(classes))
+        train = joined(train, validation, work)
     if test and test.images.shape[1:] != train.images.shape[1:]:
         both = f"{_size(train)} and {_size(test)}"
         raise errors.Invalid(f"images differ in size, {both} (training, test): set data.image_size")
@@ -175,6 +182,11 @@ def _check_classes(source: Source) -> None:
 def _check_labels(part: Part, name: str, k: int) -> None:
     low = part.labels.min()
     high = part.labels.max()
+    if low == high == -1:
+        raise errors.Invalid(
+            f"the {name} labels are all -1, so this part has none: leave it out, then"
+            " data.holdout makes a test part"
+        )
     if low < 0 or high >= k:
         raise errors.Invalid(
             f"the {name} labels are {low}..{high}: expected 0..{k - 1} for {k} classes"

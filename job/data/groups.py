@@ -89,13 +89,13 @@ def _unused(table: _Table, used: set[str]) -> list[str]:
 
 
 def of_arrays(
-    groups: str, arrays: Mapping[str, np.ndarray], lengths: dict[str, int]
+    keys: dict[str, str], arrays: Mapping[str, np.ndarray], lengths: dict[str, int]
 ) -> dict[str, np.ndarray]:
     """Return the groups of the images of an .npz.
 
     Args:
-        groups: `data.groups`; "patient" stands for the arrays patient_train and, with a test
-            part, patient_test.
+        keys: part -> the name of its array; `data.groups` = "patient" stands for the arrays
+            patient_train and, with a test part, patient_test.
         arrays: part -> its array of this name, if the .npz has it.
         lengths: part -> how many images it has.
 
@@ -106,11 +106,11 @@ def of_arrays(
         errors.Invalid: an array is missing or has a wrong form; a group is in both parts.
     """
     for part, n in lengths.items():
-        name = f"{groups}_{part}"
+        name = keys[part]
         if part not in arrays:
             raise errors.Invalid(
-                f"the .npz has no array {name}: data.groups names the arrays without _train "
-                f"and _test, {show('patient')}"
+                f"the .npz has no array {name}: data.groups names the arrays without "
+                f"_train, _val and _test, {show('patient')}"
             )
         array = arrays[part]
         if array.shape != (n,) or array.dtype.kind not in "iuU":
@@ -156,15 +156,16 @@ def number(named: dict[str, list[str]], images: dict[str, list[str]]) -> dict[st
 
 
 def _check_apart(named: dict[str, list[str]], images: dict[str, list[str]]) -> None:
-    both = sorted(set(named["train"]) & set(named.get("test", ())))
-    if not both:
-        return
-    train, test = (images[part][named[part].index(both[0])] for part in ("train", "test"))
-    raise errors.Invalid(
-        f"{len(both)} groups are in both the training and the test part, "
-        f"for example {both[0]!r} ({train} and {test}): move the images of a group to one part, "
-        "or ship one part and let data.holdout make the test part"
-    )
+    of_test = set(named.get("test", ()))
+    for part, what in (("train", "training"), ("validation", "validation")):
+        both = sorted(of_test.intersection(named.get(part, ())))
+        if both:
+            one, other = (images[of][named[of].index(both[0])] for of in (part, "test"))
+            raise errors.Invalid(
+                f"{len(both)} groups are in both the {what} and the test part, "
+                f"for example {both[0]!r} ({one} and {other}): move the images of a group to one"
+                " part, or ship one part and let data.holdout make the test part"
+            )
 
 
 def _content(groups: str, path: Path, cache: Path) -> bytes:

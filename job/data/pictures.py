@@ -78,6 +78,8 @@ def read(plan: Plan, size: tuple[int, int] | None, work: Workspace, options: Opt
     for part, of in plan.labels.items():
         is_kept = np.array([first + i not in decoder.damaged for i in range(len(of))], bool)
         rows = np.flatnonzero(is_kept)
+        if not len(rows):
+            raise errors.Invalid(f"no image of the {part} part of {plan.path} can be read")
         found.names[part] = [name for name, kept in zip(of, is_kept, strict=True) if kept]
         found.images[part] = Images(stack, first + rows)
         found.labels[part] = np.array(list(of.values()), np.int64)[rows]

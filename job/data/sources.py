@@ -171,6 +171,7 @@ def _read(
         options.fit,
         parts.notes,
         parts.bits,
+        parts.validation,
     )
 
 
@@ -181,6 +182,8 @@ def _refuse_tables(source: str, options: Options) -> None:
             f'data.groups = "{options.groups}": {source} has no record of which images belong'
             " together; remove the key"
         )
+    if options.join:
+        raise errors.Invalid(f'data.nested = "join": {source} has no folders; remove the key')
     if options.labels:
         raise errors.Invalid(
             f'data.labels = "{downloads.redact(options.labels)}": {source} has labels of its own;'

@@ -156,11 +156,13 @@ def message(number: int, content: bytes) -> bytes:
     return varint(number << 3 | 2) + varint(len(content)) + content
 
 
-def example(**features: bytes | int) -> bytes:
+def example(**features: bytes | int | list[int]) -> bytes:
     """Return a `tf.train.Example`; `__` stands for `/` in the name of a feature."""
     entries = b""
     for name, value in features.items():
-        if isinstance(value, int):
+        if isinstance(value, list):
+            feature = message(3, message(1, b"".join(map(varint, value))))
+        elif isinstance(value, int):
             feature = message(3, message(1, varint(value)))
         else:
             feature = message(1, message(1, value))
@@ -248,7 +250,6 @@ def cifar10_files(of: list[Picture], binary: bool) -> dict[str, bytes]:
     batches = dict(zip(range(1, 6), np.array_split(np.arange(len(images)), 5), strict=True))
     parts = {f"data_batch_{i}": (images[of], labels[of]) for i, of in batches.items()}
     parts["test_batch"] = split["test"]
-    names = [*CLASSES, *(f"none{i}" for i in range(10 - len(CLASSES)))][: len(CLASSES)]
     files = {}
     for name, (x, y) in parts.items():
         if binary:
@@ -257,8 +258,8 @@ def cifar10_files(of: list[Picture], binary: bool) -> dict[str, bytes]:
         else:
             files[name] = pickle.dumps({b"data": rows(x), b"labels": y.tolist()}, protocol=2)
     if binary:
-        return files | {"batches.meta.txt": "\n".join([*names, ""]).encode()}
-    meta = {b"label_names": [name.encode() for name in names]}
+        return files | {"batches.meta.txt": "\n".join([*CLASSES, ""]).encode()}
+    meta = {b"label_names": [name.encode() for name in CLASSES]}
     return files | {"batches.meta": pickle.dumps(meta, protocol=2)}
 
 

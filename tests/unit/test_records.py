@@ -7,11 +7,12 @@ import sys
 import numpy as np
 import pytest
 
-from job.data.formats import parquet, tfrecords
+from job.data.formats import idx, parquet, tfrecords
 from job.sentences import machine_error
 from tests.support import layouts
 from tests.support.datasets import (
     RED,
+    data_id,
     encoded,
     images,
     read_source,
@@ -33,7 +34,10 @@ PAIR = {"1.png": PNG, "1.cls": b"cat", "2.png": PNG, "2.cls": b"dog"}
     [
         ({"3.png": PNG}, "sample '3' has no label (.cls), 1 of 3 samples lack it: expected"),
         ({"a/3.cls": b"1"}, "sample 'a/3' has no image, 1 of 3 samples lack it: expected"),
-        ({"1.jpg": PNG}, "the images '1.png' and '1.jpg' in one sample: keep one"),
+        (
+            {"1.jpg": PNG},
+            "has the images 1.jpg, 1.png in one sample, whose name ends at",
+        ),
         ({"3.png": PNG, "3.cls": b" "}, 'has the label "": expected a name, or a whole number'),
         ({"3.png": PNG, "3.cls": b"\xff"}, "'3.cls' of"),
         ({"3.png": PNG[:40], "3.cls": b"cat"}, "image '3.png' of"),
@@ -62,12 +66,14 @@ def test_shards_of_which_some_say_no_part(tmp_path):
 
 
 def test_numbers_as_labels(tmp_path):
-    """Labels that are numbers need no names; they may not have gaps."""
-    files = {**PAIR, "1.cls": b"1\n", "2.cls": b"0"}
-    assert read_source(write_tar(tmp_path / "a.tar", files, "w")).train.labels.tolist() == [0, 1]
-    files["1.cls"] = b"7"
-    message = refused(write_tar(tmp_path / "b.tar", files, "w"))
-    assert "2 different labels, 0..7: expected 0..k-1, or 1..k, without a gap" in message
+    """Text that counts without a gap is numbers, in their order; any other is names."""
+    files = {f"{i:02}.png": PNG for i in range(11)}
+    files |= {f"{i:02}.cls": b"%d\n" % i for i in range(11)}
+    read = read_source(write_tar(tmp_path / "a.tar", files, "w"))
+    assert read.classes == tuple(map(str, range(11)))
+    files["10.cls"] = b"12"
+    read = read_source(write_tar(tmp_path / "b.tar", files, "w"))
+    assert read.classes == ("0", "1", "12", *map(str, range(2, 10)))
 
 
 # --- Parquet ---
@@ -93,7 +99,7 @@ def write_parquet(path, **columns):
         ({"image": [PNG, PNG], "label": [-1, 0]}, "2 different labels, -1..0: expected 0..k-1"),
         ({"image": [PNG, None], "label": [0, 1]}, "image 'row 1' of"),
         ({"image": [PNG, PNG], "label": [0, 0]}, "there is only 1 class"),
-        ({"image": [b""][:0], "label": [1][:0]}, "has no image: expected one or more"),
+        ({"image": ["a.png"], "label": [1]}, "is string: expected the bytes of image files"),
     ],
 )
 def test_wrong_tables(tmp_path, columns, words):
@@ -162,7 +168,11 @@ GOOD = [layouts.example(image__encoded=PNG, image__class__label=label) for label
         (layouts.example(image__class__label=1), "has no image, it has image/class/label"),
         (
             layouts.example(image__encoded=PNG),
-            "has no 'image/class/text' or 'image/class/label' or 'label', it has image/encoded",
+            "has no 'image/class/label', among image/encoded: expected one in each record; name",
+        ),
+        (
+            layouts.example(image__encoded=PNG, image__class__label=[1, 0]),
+            "has 2 values of 'image/class/label', among image/class/label, image/encoded: expected",
         ),
         (layouts.example(image__encoded=b"no", image__class__label=1), "image 'record 2' of"),
     ],
@@ -218,9 +228,15 @@ IDX = {
         ({"train-labels-idx1-ubyte": b"\0\0\x08\x01"}, "is damaged or cut short"),
         ({"train-labels-idx1-ubyte": b"<html>"}, "is no IDX file"),
         ({"train-labels-idx1-ubyte": b""}, "is no IDX file"),
-        ({"train-images-idx3-ubyte": gzip.compress(b"\0" * 99)[:-9]}, "is damaged or cut short"),
+        (
+            {"train-images-idx3-ubyte": gzip.compress(b"\0" * 99)[:-9]},
+            "is damaged, cut short or of",
+        ),
         ({"train-images-idx3-ubyte": layouts.idx_file(X)[:-1]}, "255 bytes after its header"),
-        ({"emnist-train-images-idx3-ubyte": b""}, "both the images of the train part"),
+        (
+            {"emnist-train-images-idx3-ubyte": layouts.idx_file(X + 1)},
+            "emnist-train-images-idx3-ubyte, train-images-idx3-ubyte, which differ and are the",
+        ),
         ({"other-images-idx3-ubyte": b""}, "says no part: expected train, t10k or test"),
         ({"train-labels-idx1-ubyte": layouts.idx_file(X[:, 0, 0])}, "there is only 1 class"),
     ],
@@ -298,3 +314,124 @@ def test_arrays_of_16_bits(tmp_path):
     assert np.array_equal(read.train.images[:], np.rint(x * 4 / 1023 * 255))
     assert np.array_equal(read.test.images[:], np.rint(x * 2 / 1023 * 255))
     assert read.notes[0].startswith("x_train is uint16: 0..1023 became 0..255")
+
+
+# --- several files, and what lies beside them ---
+
+
+def ident(source):
+    """Return the id of the training part."""
+    return data_id(source, source.train, source.train)
+
+
+def test_records_without_names_are_the_same_in_more_files(tmp_path):
+    """Their order is that of the files and of the rows in them."""
+    pngs = [encoded((i, 0, 0)) for i in range(24)]
+    examples = [layouts.example(image=png, label=i % 2) for i, png in enumerate(pngs)]
+    for n in (1, 2):
+        for form in ("parquet", "tfrecord"):
+            (tmp_path / f"{form}{n}").mkdir()
+        for i, some in enumerate(np.array_split(np.arange(24), n)):
+            labels = [int(row) % 2 for row in some]
+            columns = {"image": [pngs[row] for row in some], "label": labels}
+            write_parquet(tmp_path / f"parquet{n}" / f"{i}.parquet", **columns)
+            path = tmp_path / f"tfrecord{n}" / f"{i}.tfrecord"
+            write_records(path, *(examples[row] for row in some))
+    found = [read_source(str(folder)) for folder in sorted(tmp_path.iterdir())]
+    assert len({ident(source) for source in found}) == 1
+
+
+def test_a_shard_may_be_large(tmp_path):
+    """The bound on the bytes of a member is one on an image, not on a file of records."""
+    write_folder(tmp_path / "set", {"train/0.tar": b"", "val/0.tar": b""})
+    for part in ("train", "val"):
+        write_tar(tmp_path / "set" / part / "0.tar", PAIR, "w")
+    with open(tmp_path / "set/val/0.tar", "r+b") as file:
+        file.truncate(200_000_001)  # more of the zeros that end a tar
+    read = read_source(str(tmp_path / "set"))
+    assert read.train.validation.tolist() == [False, False, True, True]
+
+
+def test_image_files_beside_records_are_refused(tmp_path):
+    """It is not guessed which of them is the data."""
+    folder = layouts.parquet(tmp_path / "a", layouts.pictures())
+    write_folder(tmp_path / "a", {"assets/preview.png": PNG})
+    message = refused(folder)
+    assert "and 1 image files, such as 'assets/preview.png': name the folder or" in message
+
+
+def test_masks_beside_an_image(tmp_path):
+    """The image of a sample is the one with a plain suffix."""
+    files = PAIR | {"1.seg.png": b"no image", "2.depth.png": b"no image"}
+    assert len(read_source(write_tar(tmp_path / "a.tar", files, "w")).train.labels) == 2
+
+
+def test_a_json_is_pointed_to(tmp_path):
+    """Without .cls members, the fields of the JSON members are named."""
+    write_tar(tmp_path / "0.tar", {"1.png": PNG, "1.json": b'{"species": "cat", "age": 1}'}, "w")
+    message = refused(str(tmp_path))
+    assert "name the field of its JSON in data.labels, one of age, species" in message
+
+
+def test_one_feature_has_the_labels_of_all(tmp_path):
+    """A record that lacks what the first one has is Invalid, though it has another label."""
+    named = layouts.example(image=PNG, image__class__label=1, image__class__text=b"cat")
+    message = refused(write_records(tmp_path / "a.tfrecord", named, GOOD[1]))
+    assert "record 1 of" in message
+    assert "has no 'image/class/text', among image/class/label" in message
+
+
+def test_names_of_the_feature_that_is_asked_for(tmp_path):
+    """TensorFlow Datasets keeps a file of names per feature."""
+    made = [layouts.example(image=PNG, label=i, other=1 - i) for i in range(2)]
+    names = {"label.labels.txt": b"cat\ndog\n", "other.labels.txt": b"day\nnight\n"}
+    write_folder(tmp_path, names)
+    write_records(tmp_path / "a.tfrecord", *made)
+    assert read_source(str(tmp_path)).classes == ("cat", "dog")
+    assert read_source(str(tmp_path), labels="other").classes == ("day", "night")
+
+
+def test_plain_and_gzipped_idx(tmp_path, monkeypatch):
+    """Both of one content are one file, as torchvision leaves them; a bomb is Invalid."""
+    packed = {f"{name}.gz": gzip.compress(content) for name, content in IDX.items()}
+    assert len(read_source(write_folder(tmp_path / "a", IDX | packed)).train.labels) == 4
+    monkeypatch.setattr(idx, "MOST_BYTES", 100)
+    assert "unpacks to more than 100 bytes" in refused(write_folder(tmp_path / "b", packed))
+
+
+def test_a_group_of_validation_and_test(tmp_path):
+    """A test part shares no group with a validation part, which is trained on."""
+    parts = {f"x_{part}": images(4) for part in ("train", "val", "test")}
+    parts |= {f"y_{part}": [0, 1, 0, 1] for part in ("train", "val", "test")}
+    groups = {"p_train": [1, 2, 3, 4], "p_val": [5, 6, 7, 8], "p_test": [8, 9, 10, 11]}
+    message = refused(write_npz(tmp_path / "a.npz", **parts, **groups), groups="p")
+    assert "1 groups are in both the validation and the test part, for example '8'" in message
+
+
+def test_validation_arrays_of_another_size(tmp_path):
+    """data.image_size makes the parts equal before they are joined."""
+    parts = {"x_train": images(4), "y_train": [0, 1, 0, 1], "x_val": images(2, 8, 8, 3)}
+    path = write_npz(tmp_path / "a.npz", **parts, y_val=[0, 1])
+    assert "6 x 5 and 8 x 8 (training, validation): set data.image_size" in refused(path)
+    assert read_source(path, 8).train.images.shape == (6, 8, 8, 3)
+    path = write_npz(tmp_path / "b.npz", **parts, y_val=[0, 2])
+    assert "the validation labels are 0..2: expected 0..1" in refused(path, 8)
+
+
+def test_a_test_part_without_labels(tmp_path):
+    """Many shared data sets keep their test labels secret, as -1."""
+    labels = {"y_train": [0, 1, 0, 1], "y_test": [-1] * 4}
+    path = write_npz(tmp_path / "a.npz", x_train=images(), x_test=images(), **labels)
+    assert "the test labels are all -1, so this part has none: leave it out" in refused(path)
+
+
+def test_a_part_of_damaged_images_only(tmp_path):
+    """Leaving out all images of a part is Invalid."""
+    files = {"train/a/1.png": PNG, "train/b/1.png": PNG, "test/a/1.png": b"no"}
+    message = refused(write_folder(tmp_path, files), skip=True)
+    assert "no image of the test part of" in message
+
+
+def test_nested_is_for_folders():
+    """data.nested is refused where there are no folders."""
+    assert 'data.nested = "join": digits has no folders' in refused("digits", join=True)

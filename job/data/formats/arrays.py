@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from job.data import depths, pixels
-from job.data.dataset import Part, joined
+from job.data.dataset import Part
 from job.data.formats import labels, part_names
 from job.data.images import Images
 from job.data.workspace import Workspace
@@ -39,13 +39,14 @@ class Converted:
 
     classes: tuple[str, ...]
     train: Part
+    validation: Part | None
     test: Part | None
     notes: list[str]
     bits: int  # how many of their 16 bits the 16-bit images use
 
 
 def convert(arrays: Arrays, work: Workspace) -> Converted:
-    """Return the parts of arrays; a validation part joins the training part.
+    """Return the parts of arrays.
 
     Args:
         arrays: as they are in the file.
@@ -74,11 +75,14 @@ def convert(arrays: Arrays, work: Workspace) -> Converted:
                 "expected as many labels as images"
             )
         found[part] = Part(images[part], known.numbers[part], arrays.groups.get(part))
-    train = found["train"]
-    if "validation" in found:
-        train = joined(train, found["validation"], work)
-    all_notes = [*arrays.notes, *notes, *known.notes]
-    return Converted(known.classes, train, found.get("test"), all_notes, bits)
+    return Converted(
+        known.classes,
+        found["train"],
+        found.get("validation"),
+        found.get("test"),
+        [*arrays.notes, *notes, *known.notes],
+        bits,
+    )
 
 
 def _images(

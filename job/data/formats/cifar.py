@@ -74,9 +74,9 @@ FORMS = (
 
 
 def form_of(listing: Tree) -> Form | None:
-    """Return the form whose training batches are all there, None if there is none."""
+    """Return the form whose files are all there, None if there is none."""
     there = {PurePosixPath(name).name for name in listing.files.values()}
-    return next((form for form in FORMS if {*form.train, *form.names.values()} <= there), None)
+    return next((form for form in FORMS if form.files <= there), None)
 
 
 def read(listing: Tree, form: Form, kind: str | None) -> Arrays:
@@ -108,7 +108,7 @@ def read(listing: Tree, form: Form, kind: str | None) -> Arrays:
     classes = _classes(content[form.names[chosen]], form, chosen, listing)
     images = {}
     labels = {}
-    parts = {"train": form.train} | ({"test": (form.test,)} if form.test in content else {})
+    parts = {"train": form.train, "test": (form.test,)}
     for part, batches in parts.items():
         read_batches = [_batch(content[name], name, form, chosen, listing) for name in batches]
         images[part] = Named(batches[0], np.concatenate([pixels for pixels, _ in read_batches]))

@@ -3,24 +3,32 @@
 Source: yann.lecun.com/exdb/mnist, "The IDX file format".
 """
 
+import gzip
 import math
+import os
 import re
 import struct
-import zlib
-from pathlib import PurePosixPath
+from collections import defaultdict
+from functools import partial
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from job.data import archives, names
 from job.data.archives import Member
+from job.data.downloads import writing
 from job.data.formats.arrays import Arrays, Named
 from job.data.formats.tree import Tree
+from job.data.workspace import Workspace
 from job.errors import Invalid
+from job.interrupt import INTERRUPT
 
 NAME = re.compile(r"^(?P<part>.+?)[-_.]?(?P<what>images|labels)[-_.]idx[1-4]-ubyte(\.gz)?$")
 PARTS = {"train": "train", "t10k": "test", "test": "test", "val": "validation"}
 TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
-MOST_BYTES = 2_000_000_000
+MOST_AXES = 4
+MOST_BYTES = 2_000_000_000  # that a gzipped file may unpack to
+STEP_BYTES = 1 << 20
 
 
 def is_of(name: str) -> bool:
@@ -28,46 +36,50 @@ def is_of(name: str) -> bool:
     return _match(name) is not None
 
 
-def read(listing: Tree) -> Arrays:
+def read(listing: Tree, work: Workspace) -> Arrays:
     """Read the IDX files of a folder or an archive.
 
     Args:
         listing: its names.
+        work: for what is unpacked.
 
     Raises:
         Invalid: damaged, or not one pair of files for the training part and at most one for the
             others.
+        Unreachable: the disk is full or broken.
     """
-    found: dict[tuple[str, str], str] = {}
+    candidates: dict[tuple[str, str], list[str]] = defaultdict(list)
     for name in sorted(filter(is_of, listing.files.values())):
-        key = _part_of(name, listing), _what(name)
-        if key in found:
-            raise Invalid(
-                f"{listing.path} has {names.list_some((found[key], name))}, both the {key[1]} of"
-                f" the {key[0]} part: keep one data set in it"
-            )
-        found[key] = name
-    for part, what in found:
+        candidates[_part_of(name, listing), _what(name)].append(name)
+    for part, what in candidates:
         other = "images" if what == "labels" else "labels"
-        if (part, other) not in found:
+        if (part, other) not in candidates:
             raise Invalid(
-                f"{listing.path} has {found[part, what]!r} and no {other} of the {part} part:"
-                " expected both"
+                f"{listing.path} has {candidates[part, what][0]!r} and no {other} of the {part}"
+                " part: expected both"
             )
-    if ("train", "images") not in found:
+    if ("train", "images") not in candidates:
+        listed = names.list_some(name for of in candidates.values() for name in of)
         raise Invalid(
-            f"{listing.path} has no training part, only {names.list_some(found.values())}:"
-            " expected train-images-idx3-ubyte and train-labels-idx1-ubyte"
+            f"{listing.path} has no training part, only {listed}: expected"
+            " train-images-idx3-ubyte and train-labels-idx1-ubyte"
         )
+    wanted = {name for of in candidates.values() for name in of}
     content = {
-        member.name: _array(member, listing)
+        member.name: _array(member, listing, work)
         for member in listing.members()
-        if member.name in found.values()
+        if member.name in wanted and not member.is_folder
     }
     arrays = Arrays(listing.path, {}, {})
-    for (part, what), name in found.items():
+    for (part, what), of in candidates.items():
+        for name in of[1:]:
+            if not np.array_equal(content[of[0]], content[name]):
+                raise Invalid(
+                    f"{listing.path} has {names.list_some(of)}, which differ and are the {what} of"
+                    f" the {part} part: keep the files of one data set in a folder"
+                )
         into = arrays.images if what == "images" else arrays.labels
-        into[part] = Named(name, content[name])
+        into[part] = Named(of[0], content[of[0]])
     return arrays
 
 
@@ -91,34 +103,48 @@ def _part_of(name: str, listing: Tree) -> str:
     return PARTS[word]
 
 
-def _array(member: Member, listing: Tree) -> np.ndarray:
-    """Return the array of an IDX file. Raises: Invalid."""
+def _array(member: Member, listing: Tree, work: Workspace) -> np.ndarray:
+    """Return the array of an IDX file, mapped. Raises: Invalid, Unreachable."""
     what = f"{member.name!r} of {listing.path}"
-    content = member.read()
-    with archives.reading(listing.path):
-        if content[:2] == b"\x1f\x8b":
-            content = _gunzip(content, what)
-    zeros, code, dimensions = struct.unpack(">HBB", content[:4].ljust(4, b"\xff"))
-    if zeros or code not in TYPES or not 1 <= dimensions <= 4:
+    own = listing.path / member.name  # what errors call it
+    path = own
+    if not listing.path.is_dir():
+        path = work.new_file()
+        with writing(path):
+            path.write_bytes(member.read())
+    with archives.reading(own):
+        with open(path, "rb") as file:
+            is_gzipped = file.read(2) == b"\x1f\x8b"
+        if is_gzipped:
+            path = _unpacked(path, what, work)
+        with open(path, "rb") as file:
+            head = file.read(4 + 4 * MOST_AXES)
+            size = file.seek(0, os.SEEK_END)
+    zeros, code, axes = struct.unpack(">HBB", head[:4].ljust(4, b"\xff"))
+    if zeros or code not in TYPES or not 1 <= axes <= MOST_AXES:
         raise Invalid(f"{what} is no IDX file: expected two bytes of 0, a type and 1 to 4 axes")
-    header = 4 + 4 * dimensions
-    shape = struct.unpack(f">{dimensions}I", content[4:header].ljust(header - 4, b"\0"))
+    start = 4 + 4 * axes
+    shape = struct.unpack(f">{axes}I", head[4:start].ljust(start - 4, b"\0"))
     dtype = np.dtype(TYPES[code])
-    size = math.prod(shape) * dtype.itemsize
-    if len(content) - header != size:
+    announced = math.prod(shape) * dtype.itemsize
+    if size - start != announced:
         raise Invalid(
-            f"{what} is damaged or cut short: {len(content) - header:,} bytes after its header,"
-            f" which announces {size:,}; copy or download it again"
+            f"{what} is damaged or cut short: {size - start:,} bytes after its header, which"
+            f" announces {announced:,}; copy or download it again"
         )
-    return np.frombuffer(content, dtype, offset=header).reshape(shape)
+    if not announced:
+        return np.zeros(shape, dtype)
+    return np.memmap(path, dtype, "r", start, shape)
 
 
-def _gunzip(content: bytes, what: str) -> bytes:
-    """Return unpacked bytes, of a bounded number. Raises: Invalid, zlib.error."""
-    unpacker = zlib.decompressobj(wbits=31)
-    unpacked = unpacker.decompress(content, MOST_BYTES)
-    if unpacker.unconsumed_tail:
-        raise Invalid(f"{what} unpacks to more than {MOST_BYTES:,} bytes: leave it out")
-    if not unpacker.eof:
-        raise Invalid(f"{what} is damaged or cut short: copy or download it again")
-    return unpacked
+def _unpacked(path: Path, what: str, work: Workspace) -> Path:
+    """Return a file of unpacked bytes, of a bounded number. Raises: Invalid, Unreachable."""
+    target = work.new_file()
+    with gzip.open(path) as packed:
+        for block in iter(partial(packed.read, STEP_BYTES), b""):
+            INTERRUPT.check()
+            with writing(target), open(target, "ab") as file:
+                file.write(block)
+            if target.stat().st_size > MOST_BYTES:
+                raise Invalid(f"{what} unpacks to more than {MOST_BYTES:,} bytes: leave it out")
+    return target

@@ -116,7 +116,10 @@ def _parts(listing: Tree, top: Parts, depths: dict[str, set[int]]) -> dict[str, 
     parts = {"train": (*top, "train")}
     if "test" in depths:
         parts["test"] = (*top, "test")
-    called = [name for name, below in depths.items() if name.lower() in VALIDATION and below]
+    # A part that holds images itself, in no class folder, is not used, with a note.
+    called = [
+        n for n, below in depths.items() if n.lower() in VALIDATION and max(below, default=0) > 1
+    ]
     if len(called) > 1:
         raise errors.Invalid(
             f"{listing.path} has {names.list_some(called)}, which all mean a validation part: keep"

@@ -12,7 +12,7 @@ from job.data.formats import npz_array, part_names
 from job.data.formats.arrays import Arrays, Named
 from job.data.workspace import Workspace
 
-KEYS = ("x_train", "y_train", "x_test", "y_test", "classes")
+KEYS = ("x_train", "y_train", "x_val", "y_val", "x_test", "y_test", "classes")
 # What the images and the labels of a part are called, in any case. The first scheme applies
 # whose training part is in the file.
 SCHEMES = (
@@ -79,9 +79,12 @@ def read(path: Path, groups: str | None, work: Workspace) -> Arrays:
             classes=Named(classes_key, file.array(classes_key)) if classes_key else None,
         )
         if groups:
-            words = {part: _word(files, groups, part) for part in keys}
-            known += [f"{groups}_{word}" for word in words.values()]
-            found.groups = _groups(file, groups, words, found.labels)
+            group_keys = {part: _group_key(files, groups, part) for part in keys}
+            known += group_keys.values()
+            arrays_of = {part: file.array(key) for part, key in group_keys.items() if key in files}
+            lengths = {part: len(named.values) for part, named in found.labels.items()}
+            with grouping.naming_key(groups):
+                found.groups = grouping.of_arrays(group_keys, arrays_of, lengths)
     found.notes += _unread(file, known, groups)
     return found
 
@@ -93,16 +96,21 @@ def _find_keys(path: Path, files: list[str]) -> dict[str, tuple[str, str]]:
     """
     for images, labels in SCHEMES:
         found = {}
+        is_half = False
         for part in part_names.PARTS if "{}" in images else ("train",):
             for word in WORDS[part]:
                 x = _key(path, files, images.format(word))
                 y = _key(path, files, labels.format(word))
+                if x and y and part in found:
+                    raise errors.Invalid(
+                        f"{path} has {found[part][0]} and {x}, which both mean a {part} part: leave"
+                        " one of them out"
+                    )
                 if x and y:
                     found[part] = (x, y)
-                elif (x or y) and part == "test":
-                    found.clear()  # half a test part
-                    break
-        if "train" in found:
+                elif x or y:
+                    is_half = is_half or part == "test"
+        if "train" in found and not is_half:
             return found
     raise errors.Invalid(
         f"{path} has {names.list_some(files) or 'no keys'}: "
@@ -139,17 +147,7 @@ def _unread(file: _File, known: list[str | None], groups: str | None) -> list[st
     return [note]
 
 
-def _word(files: list[str], groups: str, part: str) -> str:
-    """Return the word for a part that the key of its groups has."""
-    there = [word for word in WORDS[part] if f"{groups}_{word}" in files]
-    return there[0] if there else part
-
-
-def _groups(
-    file: _File, groups: str, words: dict[str, str], labels: dict[str, Named]
-) -> dict[str, np.ndarray]:
-    lengths = {part: len(labels[part].values) for part in words}
-    keys = {part: f"{groups}_{word}" for part, word in words.items()}
-    arrays = {part: file.array(key) for part, key in keys.items() if key in file.keys}
-    with grouping.naming_key(groups):
-        return grouping.of_arrays(groups, arrays, lengths)
+def _group_key(files: list[str], groups: str, part: str) -> str:
+    """Return the key of the groups of a part, or what it should be."""
+    keys = [f"{groups}_{word}" for word in WORDS[part]]
+    return next((key for key in keys if key in files), keys[0])

@@ -49,29 +49,43 @@ def open_data(path: Path, options: Options, work: Workspace) -> Plan | Arrays:
 def _open_listed(listing: Tree, options: Options, work: Workspace) -> Plan | Arrays:
     path = listing.path
     labels = options.labels
-    if () in listing.depths:  # it has image files
-        if not path.is_dir() and _is_webdataset(listing, labels):
-            _refuse(options, "a WebDataset", "groups", "nested")
-            return webdataset.read(path, None, labels)
-        return layout.plan(listing, labels, work.folder, options.join)
     files = [*listing.files.values()]
+    has_images = () in listing.depths
     if path.is_dir():
         if of := [name for name in files if parquet.is_of(name)]:
+            _refuse_images(listing, of[0])
             _refuse(options, "a folder of Parquet files", "nested")
             return parquet.read(path, of, labels, options.groups)
-        if of := [name for name in files if webdataset.is_shard(name)]:
-            _refuse(options, "a folder of tars", "groups", "nested")
-            return webdataset.read(path, of, labels)
         if of := [name for name in files if tfrecords.is_of(name)]:
+            _refuse_images(listing, of[0])
             _refuse(options, "a folder of TFRecords", "nested")
             return tfrecords.read(path, of, labels, options.groups)
+        of = [name for name in files if webdataset.is_shard(name)]
+        if of and not has_images:  # else they are perhaps what the class folders were unpacked from
+            _refuse(options, "a folder of tars", "groups", "nested")
+            return webdataset.read(path, of, labels)
     if any(map(idx.is_of, files)):
-        _refuse(options, "IDX files", "groups", "labels", "nested")
-        return idx.read(listing)
-    if form := cifar.form_of(listing):
+        _refuse_images(listing, next(filter(idx.is_of, files)))
+        _refuse(options, "a set of IDX files", "groups", "labels", "nested")
+        return idx.read(listing, work)
+    if not has_images and (form := cifar.form_of(listing)):
         _refuse(options, form.title, "groups", "nested")
         return cifar.read(listing, form, labels)
+    if has_images and not path.is_dir() and _is_webdataset(listing, labels):
+        _refuse(options, "a WebDataset", "groups", "nested")
+        return webdataset.read(path, None, labels)
     return layout.plan(listing, labels, work.folder, options.join)
+
+
+def _refuse_images(listing: Tree, record: str) -> None:
+    """Raise Invalid if there are image files beside a file of records or arrays."""
+    images = listing.images(())
+    if images:
+        raise Invalid(
+            f"{listing.path} has {names.quote(record)} and {len(images)} image files, such as"
+            f" {names.quote(listing.files[images[0]])}: name the folder or the file that is the"
+            " data, or move the others out of it"
+        )
 
 
 def _is_webdataset(listing: Tree, labels: str | None) -> bool:
@@ -89,5 +103,6 @@ def _refuse(options: Options, what: str, *keys: str) -> None:
             value = "join"
         if value is not None:
             raise Invalid(
-                f"data.{key} = {names.quote(value)}: {what} has no use for it; remove the key"
+                f"data.{key} = {names.quote(value)}: {what} has none that can be read; remove the"
+                " key"
             )

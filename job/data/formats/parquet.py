@@ -6,6 +6,7 @@ Source: huggingface.co/docs/datasets, "Image" and "ClassLabel".
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -15,8 +16,10 @@ from job.data.archives import Member
 from job.data.formats import part_names, plan
 from job.data.formats.plan import Plan, Record, Records
 from job.errors import Invalid
+from job.sentences import first_line
 
 ROWS = 64  # read at a time
+BUFFER_BYTES = 1 << 20
 IMAGES = ("image", "img", "jpg", "png", "picture", "photo", "pixels")
 LABELS = ("label", "labels", "class", "category", "target", "fine_label")
 
@@ -67,7 +70,7 @@ class _Table:
     def __init__(self, path: Path, name: str, label: str | None, group: str | None):
         self.path = path
         self._prefix = f"{name}/" if name else ""
-        with archives.reading(path), self._open() as file:
+        with self._open() as file:
             schema = file.schema_arrow
         columns = list(schema.names)
         self.image = self._find("images", IMAGES, columns, None)
@@ -75,28 +78,44 @@ class _Table:
         self.group = self._find("groups", (), columns, group) if group else None
         kind = schema.field(self.image).type
         fields = [kind.field(i).name for i in range(kind.num_fields)]
-        if fields and "bytes" not in fields:
+        if "bytes" not in fields and "binary" not in str(kind):
             raise Invalid(
-                f"column {self.image!r} of {path} has {', '.join(fields)}: expected the bytes of"
-                " image files, as a data set of Hugging Face has them"
+                f"column {self.image!r} of {path} is {kind}: expected the bytes of image files, as"
+                " a data set of Hugging Face has them; write the files into it, not their paths"
             )
         self._bytes = f"{self.image}.bytes" if fields else self.image
         self._path = f"{self.image}.path" if "path" in fields else None
         self.classes = _classes(schema.metadata, self.label)
 
-    def _open(self) -> Any:
-        from pyarrow.parquet import ParquetFile  # an extra
+    @contextmanager
+    def _open(self) -> Iterator[Any]:
+        """Open the file; what is wrong with it becomes a sentence. Raises: Invalid."""
+        from pyarrow import ArrowException  # an extra
+        from pyarrow.parquet import ParquetFile
 
-        return ParquetFile(self.path, pre_buffer=False)
+        try:
+            # Without a buffer, whole columns of a row group are read at a time.
+            with (
+                archives.reading(self.path),
+                ParquetFile(self.path, pre_buffer=False, buffer_size=BUFFER_BYTES) as file,
+            ):
+                yield file
+        except ArrowException as exc:
+            raise Invalid(
+                f"{self.path} cannot be read as Parquet ({first_line(exc)}): write it again"
+            ) from exc
 
     def _find(
         self, what: str, known: tuple[str, ...], columns: list[str], asked: str | None
     ) -> str:
         """Return the name of a column. Raises: Invalid."""
         wanted = (asked,) if asked else known
+        own = {column.lower(): column for column in columns}
         for name in wanted:
             if name in columns:
                 return name
+            if not asked and name in own:
+                return own[name]
         key = {"labels": "data.labels", "groups": "data.groups"}.get(what)
         told = f'{key} = "{asked}": ' if asked else ""
         advice = f"; name another in {key}" if key and not asked else ""
@@ -109,7 +128,7 @@ class _Table:
         """Yield the label, place and group of each row, without its image. Raises: Invalid."""
         columns = [name for name in (self.label, self.group, self._path) if name]
         row = 0
-        with archives.reading(self.path), self._open() as file:
+        with self._open() as file:
             for batch in file.iter_batches(columns=columns):
                 for values in batch.to_pylist():
                     yield self._record(values, row)
@@ -120,12 +139,11 @@ class _Table:
         label = plan.number_or_text(values[self.label], name)
         image = values.get(self.image)
         path = image.get("path") if isinstance(image, dict) else None
-        # Rows without a path keep their order.
-        order = PurePosixPath(path).parts if path else (f"{row:012}",)
+        parts = PurePosixPath(path).parts if path else ()
         group = None
         if self.group:
             group = str(plan.number_or_text(values[self.group], f"{name}, column {self.group!r},"))
-        return Record(name, label, order, group)
+        return Record(name, label, (*parts, self._prefix, f"{row:012}"), group)
 
     def _name(self, row: int) -> str:
         return f"{self._prefix}row {row}"
@@ -133,7 +151,7 @@ class _Table:
     def members(self) -> Iterator[Member]:
         """Yield each row as an image file."""
         row = 0
-        with archives.reading(self.path), self._open() as file:
+        with self._open() as file:
             for batch in file.iter_batches(ROWS, columns=[self._bytes]):
                 for value in batch.column(0).to_pylist():
                     content = value.get("bytes") if isinstance(value, dict) else value

@@ -34,7 +34,9 @@ class Record:
 
     name: str  # what errors call it, different for each
     label: int | str
-    order: tuple[str, ...]  # decides its place within its class
+    # Decides its place within its class: its file's name, if its format has one, and then its
+    # place in the format, so that records are in the same order in however many files.
+    order: tuple[str, ...]
     group: str | None = None
 
 
@@ -60,10 +62,13 @@ def of_records(records: Records) -> Plan:
     for part, of in records.by_part.items():
         if not of:
             raise Invalid(f"the {part} part of {records.path} has no image: expected one or more")
+    is_number = _are_numbers(records.by_part)
     given = {
         part: (
             f"{records.label_name} of the {part} part of {records.path}",
-            np.array([record.label for record in of]),
+            np.array([record.label if is_number else str(record.label) for record in of]).astype(
+                np.int64 if is_number else str
+            ),
         )
         for part, of in records.by_part.items()
     }
@@ -92,32 +97,44 @@ def of_records(records: Records) -> Plan:
     )
 
 
-def _place(numbered: tuple[int, Record]) -> tuple[int, tuple[str, ...], str]:
+def _are_numbers(by_part: dict[str, list[Record]]) -> bool:
+    """Tell whether labels are numbers, as such or as text that counts from 0 or 1 without a gap."""
+    labels = {record.label for of in by_part.values() for record in of}
+    if all(isinstance(label, int) for label in labels):
+        return True
+    if not all(re.fullmatch("0|[1-9][0-9]{0,8}", str(label)) for label in labels):
+        return False
+    numbers = sorted(map(int, labels))
+    return numbers in (list(range(len(numbers))), list(range(1, len(numbers) + 1)))
+
+
+def _place(numbered: tuple[int, Record]) -> tuple[int, tuple[str, ...]]:
     label, record = numbered
-    return label, record.order, record.name
+    return label, record.order
 
 
 def number_or_text(value: object, what: str) -> int | str:
-    """Return a label as a whole number if it is one, else as text.
+    """Return a label that is a number as a whole number, and any other as text.
 
     Args:
-        value: of a file: text, a number.
+        value: of a file: text, perhaps in UTF-8, or a number.
         what: what errors call the place.
 
     Raises:
         Invalid: neither, or nothing.
     """
-    if isinstance(value, str):
-        text = value.strip()
-        if re.fullmatch(r"-?[0-9]{1,18}", text):
-            return int(text)
-        if text:
-            names.check_text(text, what)
-            return text
-    elif isinstance(value, float) and value.is_integer():
+    if isinstance(value, bytes):
+        try:
+            value = value.decode()
+        except UnicodeDecodeError as exc:
+            raise Invalid(f"{what} has a label that is not UTF-8: save it as UTF-8") from exc
+    if isinstance(value, str) and value.strip():
+        names.check_text(value, what)
+        return value.strip()
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, int) and abs(value) < 1 << 62:
         return int(value)
-    elif isinstance(value, int) and not isinstance(value, bool):
-        return value
     raise Invalid(f"{what} has the label {show(value)}: expected a name, or a whole number")
 
 

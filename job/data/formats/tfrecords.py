@@ -4,11 +4,13 @@ Sources: tensorflow.org/tutorials/load_data/tfrecord, "TFRecord format details";
 features are those of TensorFlow's ImageNet scripts and of TensorFlow Datasets.
 """
 
+import gzip
 import re
 import struct
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache, partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
 from job.data import archives
@@ -21,10 +23,10 @@ NAME = re.compile(
     r"(\.tfrecords?|\.tfrec)(-\d+-of-\d+)?(\.gz)?$|-\d{5}-of-\d{5}(\.gz)?$", re.IGNORECASE
 )
 IMAGES = ("image/encoded", "image", "encoded", "image_raw", "image/image_raw")
-LABELS = ("image/class/label", "label", "class", "image/object/class/label")
-TEXT = "image/class/text"
+# Names come before numbers.
+LABELS = ("image/class/text", "image/class/label", "label", "class")
 FILE_NAMES = ("image/filename", "filename", "file_name", "image/key", "id")
-CLASSES = "label.labels.txt"  # of TensorFlow Datasets, a name per line
+CLASSES = "{}.labels.txt"  # of TensorFlow Datasets, for a feature: a name per line
 
 
 def is_of(name: str) -> bool:
@@ -42,55 +44,84 @@ def read(path: Path, files: list[str] | None, label: str | None, group: str | No
         group: `data.groups`, the feature with the group; None for no groups.
 
     Raises:
-        Invalid: damaged; a record without an image or a label.
+        Invalid: damaged; a record without an image or a label, or with several.
     """
     by_part = part_names.by_part(files, str(path)) if files else {"train": [""]}
     every = [name for of in by_part.values() for name in of]
+    label = label or _label_feature(path / by_part["train"][0])
     found = {
         part: [record for name in of for record in _records(path / name, name, label, group)]
         for part, of in by_part.items()
     }
-    names_file = path / CLASSES
-    with archives.reading(names_file):
-        listed = names_file.read_text("utf-8").split("\n") if names_file.is_file() else []
     records = Records(
         path,
         found,
-        label_name=f"feature {label!r}" if label else "the labels",
+        label_name=f"feature {label!r}",
         members=partial(_members, path, every),
         version=plan.version_of(path, every),
-        classes=[name for name in listed if name] or None,
+        classes=_classes(path / every[0], label, found["train"]),
     )
     return plan.of_records(records)
+
+
+def _label_feature(path: Path) -> str:
+    """Return the feature with the label, by the first record of a file. Raises: Invalid."""
+    _, features = next(_examples(path), (0, {}))
+    for key in LABELS:
+        if any(value != b"" for value in features.get(key, ())):
+            return key
+    if not features:
+        raise Invalid(f"{path} has no record: expected one or more")
+    raise Invalid(
+        f"record 0 of {path} has no {' or '.join(map(repr, LABELS[:3]))}, it has"
+        f" {', '.join(sorted(features))}: name the feature with the label in data.labels"
+    )
+
+
+def _classes(file: Path, label: str, records: list[Record]) -> list[str] | None:
+    """Return the names of classes that lie beside a file of numbers; None for none."""
+    names_file = file.parent / CLASSES.format(label.replace("/", "_"))
+    if not names_file.is_file() or not all(isinstance(record.label, int) for record in records):
+        return None
+    with archives.reading(names_file):
+        return [name for name in names_file.read_text("utf-8").split("\n") if name]
 
 
 def _members(path: Path, files: list[str]) -> Iterator[Member]:
     for name in files:
         for number, features in _examples(path / name):
-            content = next((value for key in IMAGES for value in features.get(key, ())), b"")
-            yield Member(_name(name, number), False, partial(_bytes, content))
+            what = f"record {number} of {path / name}"
+            yield Member(_name(name, number), False, partial(_image, features, what))
 
 
-def _bytes(content: object) -> bytes:
-    return content if isinstance(content, bytes) else b""
+def _image(features: dict[str, list], what: str) -> bytes:
+    """Return the image file of a record. Raises: Invalid."""
+    for key in IMAGES:
+        found = [value for value in features.get(key, ()) if isinstance(value, bytes)]
+        if len(found) > 1:
+            raise Invalid(f"{what} has {len(found)} images in {key!r}: expected one per record")
+        if found:
+            return found[0]
+    raise Invalid(
+        f"{what} has no image, it has {', '.join(sorted(features))}: expected the bytes of an"
+        f" image file as {IMAGES[0]!r} or {IMAGES[1]!r}"
+    )
 
 
-def _records(path: Path, name: str, label: str | None, group: str | None) -> Iterator[Record]:
+def _records(path: Path, name: str, label: str, group: str | None) -> Iterator[Record]:
     """Yield the label, place and group of each record. Raises: Invalid."""
     for number, features in _examples(path):
         what = f"record {number} of {path}"
-        if not any(isinstance(value, bytes) for key in IMAGES for value in features.get(key, ())):
-            raise Invalid(
-                f"{what} has no image, it has {', '.join(sorted(features))}: expected the bytes of"
-                f" an image file as {IMAGES[0]!r}"
-            )
-        keys = (label,) if label else (TEXT, *LABELS)
-        file_name = _first(features, FILE_NAMES)
+        _image(features, what)
+        file_name = next((value for key in FILE_NAMES for value in features.get(key, ())), "")
+        if isinstance(file_name, bytes):
+            file_name = file_name.decode("utf-8", "backslashreplace")
+        group_of = _only(features, group, "data.groups", what) if group else None
         yield Record(
             _name(name, number),
-            plan.number_or_text(_needed(features, keys, what), what),
-            (str(file_name),) if file_name else (f"{number:012}",),
-            str(_needed(features, (group,), what)) if group else None,
+            plan.number_or_text(_only(features, label, "data.labels", what), what),
+            (*PurePosixPath(str(file_name)).parts, name, f"{number:012}"),
+            None if group_of is None else str(plan.number_or_text(group_of, what)),
         )
 
 
@@ -98,33 +129,38 @@ def _name(file: str, number: int) -> str:
     return f"{file}/record {number}" if file else f"record {number}"
 
 
-def _first(features: dict[str, list], keys: tuple[str, ...]) -> Any:
-    """Return the first value of the first of these features that has one; bytes as text."""
-    for key in keys:
-        for value in features.get(key, ()):
-            text = value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else value
-            if text != "":
-                return text
-    return None
-
-
-def _needed(features: dict[str, list], keys: tuple[str, ...], what: str) -> Any:
-    found = _first(features, keys)
-    if found is None:
+def _only(features: dict[str, list], key: str, setting: str, what: str) -> Any:
+    """Return the one value of a feature. Raises: Invalid."""
+    values = features.get(key, [])
+    if len(values) != 1 or values[0] == b"":
+        has = f"{len(values)} values of {key!r}" if len(values) > 1 else f"no {key!r}"
         raise Invalid(
-            f"{what} has no {' or '.join(map(repr, keys[:3]))}, it has"
-            f" {', '.join(sorted(features))}: name the feature with the label in data.labels"
+            f"{what} has {has}, among {', '.join(sorted(features))}: expected one in each record;"
+            f" name another feature in {setting}"
         )
-    return found
+    return values[0]
 
 
 def _examples(path: Path) -> Iterator[tuple[int, dict[str, list]]]:
     """Yield the number and the features of each record. Raises: Invalid."""
-    with archives.reading(path), archives.open_perhaps_gzipped(path) as file:
+    with archives.reading(path), _open(path) as file:
         number = 0
         while (content := _next(file, path, number)) is not None:
             yield number, _features(content, f"record {number} of {path}")
             number += 1
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[BinaryIO]:
+    """Open a file, unpacked if it is gzipped: then it does not begin with a checked length."""
+    with open(path, "rb") as file:
+        head = file.read(12)
+        file.seek(0)
+        if head[:2] != b"\x1f\x8b" or head[8:] == _checksum(head[:8]):
+            yield file
+            return
+        with gzip.GzipFile(fileobj=file) as unpacked:
+            yield unpacked  # pyright: ignore[reportReturnType]
 
 
 def _next(file: BinaryIO, path: Path, number: int) -> bytes | None:
@@ -138,8 +174,8 @@ def _next(file: BinaryIO, path: Path, number: int) -> bytes | None:
         if len(content) == length and _checksum(content) == file.read(4):
             return content
     raise Invalid(
-        f"{path} is damaged, cut short or no TFRecords (record {number} does not match its"
-        " checksum): copy or download it again"
+        f"{path} is damaged, cut short or no TFRecords, plain or gzipped (record {number} does not"
+        " match its checksum): copy or download it again"
     )
 
 
@@ -153,10 +189,12 @@ def _checksum(content: bytes) -> bytes:
 
 def _features(content: bytes, what: str) -> dict[str, list]:
     """Return the features of a `tf.train.Example`. Raises: Invalid."""
+    from google.protobuf.message import DecodeError  # an extra
+
     example = _example_class()()
     try:
         example.ParseFromString(content)
-    except Exception as exc:  # protobuf's DecodeError, of a module that is an extra
+    except DecodeError as exc:
         raise Invalid(f"{what} is not a tf.train.Example: write it as such") from exc
     return {
         key: [*feature.bytes_list.value, *feature.float_list.value, *feature.int64_list.value]

@@ -6,11 +6,12 @@ are one sample; the label may also be a field of `a/0001.json`.
 
 import json
 import re
+from collections import defaultdict
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from job.data import archives
+from job.data import archives, names
 from job.data.archives import Member
 from job.data.decoding import SUFFIXES
 from job.data.formats import part_names, plan
@@ -22,7 +23,10 @@ from job.sentences import show
 CLASS = ".cls"
 JSON = ".json"
 SHARD = re.compile(r"\.(tar|tgz|tar\.(gz|bz2|xz))$", re.IGNORECASE)
-EXPECTED = "expected an image and its label in members of one name, as 0001.jpg and 0001.cls"
+EXPECTED = (
+    "expected an image and its label in members of one name up to the first dot, as 0001.jpg and"
+    " 0001.cls"
+)
 
 
 def is_shard(name: str) -> bool:
@@ -31,13 +35,15 @@ def is_shard(name: str) -> bool:
 
 
 def has_samples(listing: Tree) -> bool:
-    """Tell whether an archive has labels of samples."""
-    return any(name.endswith(CLASS) for name in listing.files.values())
+    """Tell whether at least half of the images of an archive have a label in a member."""
+    there = [name.lower() for name in listing.files.values()]
+    images = sum(map(_is_image, there))
+    return 2 * sum(name.endswith(CLASS) for name in there) >= images > 0
 
 
 def has_described_samples(listing: Tree) -> bool:
     """Tell whether each image of an archive has a JSON beside it."""
-    there = {*listing.files.values()}
+    there = {name.lower() for name in listing.files.values()}
     images = [name for name in there if _is_image(name)]
     return bool(images) and all(f"{_key(name)}{JSON}" in there for name in images)
 
@@ -77,36 +83,76 @@ def _members(path: Path, shards: list[str]) -> Iterator[Member]:
 
 def _records(path: Path, shard: str, field: str | None) -> list[Record]:
     """Return the samples of a shard. Raises: Invalid."""
-    images: dict[str, str] = {}
+    where = path / shard
+    images: dict[str, list[str]] = defaultdict(list)
     labels: dict[str, str | int] = {}
+    fields: set[str] = set()
     wanted = JSON if field else CLASS
-    for member in archives.members(path / shard):
+    for member in archives.members(where):
         if member.is_folder:
             continue
         key = _key(member.name)
+        suffix = member.name.removeprefix(key).lower()
         if _is_image(member.name):
-            if key in images:
-                raise Invalid(
-                    f"{path / shard} has the images {images[key]!r} and {member.name!r} in one"
-                    " sample: keep one"
-                )
-            images[key] = member.name
-        elif member.name == f"{key}{wanted}":
-            labels[key] = _label(member, path / shard, field)
+            images[key].append(member.name)
+        elif suffix == wanted:
+            if key in labels:
+                raise Invalid(f"{where} has {member.name!r} twice: pack it again")
+            labels[key] = _label(member, where, field)
+        elif suffix == JSON and not fields:
+            fields.update(_fields(member))
+    _check_pairs(where, images, labels, wanted, fields)
+    prefix = f"{shard}/" if shard else ""
+    return [
+        Record(f"{prefix}{name}", labels[key], (*PurePosixPath(name).parts, shard))
+        for key, name in ((key, _one_of(names, where)) for key, names in images.items())
+    ]
+
+
+def _check_pairs(
+    where: Path,
+    images: dict[str, list[str]],
+    labels: dict[str, str | int],
+    wanted: str,
+    fields: set[str],
+) -> None:
+    """Check that each sample has an image and a label. Raises: Invalid."""
     for has, lacks, what in ((images, labels, f"label ({wanted})"), (labels, images, "image")):
         alone = sorted(set(has).difference(lacks))
         if alone:
+            advice = EXPECTED
+            if fields and wanted == CLASS:
+                advice = (
+                    f"name the field of its JSON in data.labels, one of {', '.join(sorted(fields))}"
+                )
             raise Invalid(
-                f"{path / shard}: sample {alone[0]!r} has no {what}, {len(alone)} of"
-                f" {len({*images, *labels})} samples lack it: {EXPECTED}"
+                f"{where}: sample {alone[0]!r} has no {what}, {len(alone)} of"
+                f" {len({*images, *labels})} samples lack it: {advice}"
             )
     if not images:
-        raise Invalid(f"{path / shard} has no sample: {EXPECTED}")
-    prefix = f"{shard}/" if shard else ""
-    return [
-        Record(f"{prefix}{name}", labels[key], PurePosixPath(name).parts)
-        for key, name in images.items()
-    ]
+        raise Invalid(f"{where} has no sample: {EXPECTED}")
+
+
+def _one_of(found: list[str], where: Path) -> str:
+    """Return the image of a sample: of several the only one of a plain suffix. Raises: Invalid."""
+    plain = [name for name in found if name.removeprefix(_key(name)).count(".") == 1]
+    if len(found) == 1:
+        return found[0]
+    if len(plain) == 1:  # beside masks, such as 0001.seg.png
+        return plain[0]
+    raise Invalid(
+        f"{where} has the images {names.list_some(found)} in one sample, whose name ends at the"
+        " first dot: keep one of them"
+    )
+
+
+def _fields(member: Member) -> list[str]:
+    """Return the fields of a JSON member, none if it is no JSON."""
+    try:
+        found = json.loads(member.read())
+    except (ValueError, RecursionError):
+        return []
+    return sorted(found) if isinstance(found, dict) else []
 
 
 def _label(member: Member, shard: Path, field: str | None) -> int | str:
