@@ -26,11 +26,12 @@ def aucs(weights: np.ndarray, labels: np.ndarray, probabilities: np.ndarray) -> 
     for c in np.flatnonzero(support > FEW):
         below[:, labels == c] = _below(weights, labels == c, probabilities[:, c])
     few = np.flatnonzero(support[labels] <= FEW)
-    columns = np.ascontiguousarray(weights.T)
-    by_class = np.ascontiguousarray(probabilities.T)
-    blocks = -(-len(few) // BLOCK) or 1  # rounded up
-    for rows in np.array_split(few, blocks):
-        below[:, rows] = _below_few(columns, rows, labels, by_class)
+    if len(few):
+        columns = np.ascontiguousarray(weights.T)
+        by_class = np.ascontiguousarray(probabilities.T)
+        blocks = -(-len(few) // BLOCK)  # rounded up
+        for rows in np.array_split(few, blocks):
+            below[:, rows] = _below_few(columns, rows, labels, by_class)
     positive = sum_by_class(weights, labels, k)
     total = weights.sum(1, dtype=float)[:, None]
     # Pairs of two positive rows counted half, whatever their order; they count nothing here.

@@ -107,7 +107,7 @@ def _view(
     predictions = model.predictions.get(("final", 0))
     error = None
     if predictions:
-        error = calibration(predictions.labels, predictions.probabilities)[1]
+        error = calibration(predictions.right, predictions.confidence)[1]
     return {
         "name": model.name,
         **entry,

@@ -15,8 +15,9 @@ from job.report.entry import entry
 from job.report.gaps import missing, no_score_reason
 from job.report.metrics import BOOTSTRAP_SEED
 from job.report.model_format import ModelEntry
+from job.report.predictions import Predictions
 from job.report.report_format import Data, Difference, Reference, Report
-from job.report.results import Collected, Predictions
+from job.report.results import Collected
 
 ORIGINAL = "original work"  # its references' names begin with it, in any case
 ORIGINAL_N = 100  # the original's two decimals fit about this many images
@@ -115,9 +116,7 @@ def _difference(first: Predictions, name: str, other: Predictions) -> Difference
     if not same_rows or not np.array_equal(labels, other.labels[b]):
         reason = "its test rows are not the winner's"
         return {"model": name, "difference": None, "interval": None, "reason": reason}
-    paired = evaluate.paired_difference(
-        labels, first.probabilities[a], other.probabilities[b], BOOTSTRAP_SEED
-    )
+    paired = evaluate.paired_difference(labels, first.right[a], other.right[b], BOOTSTRAP_SEED)
     return {"model": name, **paired, "reason": None}
 
 

@@ -20,16 +20,18 @@ from job.experiment.specification import parse
 from job.learning import evaluate
 from job.report import report
 from job.report import summary as summaries
+from job.report.artifacts import Artifacts
 from job.report.collect import read_best_trial
 from job.report.curves import calibration, confusions, roc
 from job.report.figures import draw
 from job.report.leaderboard import leaderboard
 from job.report.page import num, render, share
-from job.report.results import Attempt, Collected, Model, Predictions, Task
+from job.report.results import Attempt, Collected, Model, Task
 from job.report.summary import to_text
+from job.storage.cache_folder import CacheFolder
 from job.storage.store import open_store
 from tests.support.formats import expect_format
-from tests.support.made_reports import ONE_MODEL, SPEC, START, make, text_of
+from tests.support.made_reports import ONE_MODEL, SPEC, START, make, predict, text_of
 
 
 def summarize(collected: Collected) -> dict:
@@ -150,7 +152,8 @@ def test_incomplete_out_of_fold_rows_are_not_pooled():
     """Predictions that miss a training image give no pooled accuracy."""
     collected = make()
     part = collected.models["cnn"].predictions[("fold", 0)]
-    shorter = Predictions(part.probabilities[1:], part.labels[1:], part.rows[1:])
+    columns = ("labels", "rows", "guesses", "confidence", "truth")
+    shorter = replace(part, **{name: getattr(part, name)[1:] for name in columns})
     collected.models["cnn"].predictions[("fold", 0)] = shorter
     summary = summarize(collected)
     assert summary["models"]["cnn"]["fold"]["out_of_fold"] is None
@@ -354,9 +357,9 @@ def test_roc_points_agree_with_the_area():
 
 def test_calibration_error_of_honest_confidence_is_small():
     """Confidence 0.8 that is right 4 times in 5 has no error; 1.0 never right has error 1."""
-    probabilities = np.array([[0.8, 0.2]] * 5)
-    assert calibration(np.array([0, 0, 0, 0, 1]), probabilities)[1] == pytest.approx(0)
-    assert calibration(np.array([1, 1]), np.array([[1.0, 0.0]] * 2))[1] == pytest.approx(1)
+    right = np.array([True, True, True, True, False])
+    assert calibration(right, np.full(5, 0.8))[1] == pytest.approx(0)
+    assert calibration(np.array([False, False]), np.ones(2))[1] == pytest.approx(1)
 
 
 def test_confusions_are_the_largest_off_the_diagonal():
@@ -520,19 +523,19 @@ def test_the_best_trial_of_another_metric_has_an_interval_from_its_predictions(t
     model = collected.models["cnn"]
     store = open_store(f"file://{tmp_path}", 5)
     assert summarize(collected)["models"]["cnn"]["trial"]["best"]["interval"] is None
-    stored = model.predictions[("fold", 0)]
-    buffer = io.BytesIO()
-    np.savez(buffer, probabilities=stored.probabilities, labels=stored.labels, rows=stored.rows)
-    store.put("trial/predictions.npz", buffer.getvalue())
-    sha256 = hashlib.sha256(buffer.getvalue()).hexdigest()
-    entry = {"key": "trial/predictions.npz", "sha256": sha256}
+    predicted = predict(np.arange(80), np.arange(80) % 4, 4, 0.6, seed=5)
+    content = predicted.stored()
+    store.put("trial/predictions.npz", content)
+    sha256 = hashlib.sha256(content).hexdigest()
+    entry = {"key": "trial/predictions.npz", "sha256": sha256, "size": len(content)}
     lowest = min(model.stage("trial", "complete"), key=lambda t: t.value)
     lowest.artifact["predictions.npz"] = entry
-    read_best_trial(store, model, collected)
+    artifacts = Artifacts(store, CacheFolder(tmp_path / "cache"), collected.problems)
+    read_best_trial(artifacts, model, collected.experiment)
     best = summarize(collected)["models"]["cnn"]["trial"]["best"]
     assert best["index"] == lowest.index
-    sampled = ("log_loss", stored.labels, stored.probabilities, 0)
-    assert best["interval"] == evaluate.bootstrap_interval(*sampled, method=NEWEST)
+    labels, p = predicted.labels, predicted.probabilities
+    assert best["interval"] == evaluate.intervals(labels, p, 0, method=NEWEST)["log_loss"]
 
 
 def test_the_time_of_every_attempt_is_accounted_for():
