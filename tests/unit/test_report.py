@@ -589,3 +589,15 @@ def test_of_many_classes_the_worst_are_listed():
     assert "the 200 classes with the lowest F1" in page
     assert ">c199<" in page
     assert ">c200<" not in page
+
+
+def test_damaged_images_are_counted():
+    """report.json counts the image files that were left out, and the page says so; else 0."""
+    collected = make()
+    assert summarize(collected)["data"]["damaged"] == 0
+    assert "could not be read" not in text_of(page_of(collected))
+    collected.data = replace(collected.data, damaged=["cat/1.jpg", "dog/<2>.jpg"])
+    assert summarize(collected)["data"]["damaged"] == 2
+    assert "2 image files could not be read and were left out" in text_of(page_of(collected))
+    collected.data = replace(collected.data, damaged=["cat/1.jpg"])
+    assert "1 image file could not be read and was left out" in text_of(page_of(collected))
