@@ -18,7 +18,7 @@ from job.experiment.experiment import NEWEST
 from job.experiment.serialize import toml
 from job.experiment.specification import parse
 from job.learning import evaluate
-from job.report import report
+from job.report import predictions, report
 from job.report import summary as summaries
 from job.report.artifacts import Artifacts
 from job.report.collect import read_best_trial
@@ -579,16 +579,109 @@ def test_mistakes_are_shown_with_words():
     assert "There are none: every test image was classified correctly." in text
 
 
-def test_of_many_classes_the_worst_are_listed():
-    """With over 200 classes, the table lists those with the lowest F1."""
-    collected = make()
-    task = collected.models["cnn"].tasks["final"][0]
-    row = task.metrics["per_class"][0]
-    task.metrics["per_class"] = [row | {"class": f"c{i}", "f1": i / 300} for i in range(300)]
+def many_classes(k: int) -> Collected:
+    """Return one model whose class number i has the F1 i / k, and the last class none."""
+    collected = make(spec=ONE_MODEL)
+    collected.data = replace(
+        collected.data,
+        classes=[f"c{i}" for i in range(k)],
+        train_counts=[k - i for i in range(k)],
+        test_counts=[7] * k,
+    )
+    metrics = collected.models["cnn"].tasks["final"][0].metrics
+    row = metrics["per_class"][0]
+    metrics["per_class"] = [row | {"class": f"c{i}", "f1": i / k} for i in range(k)]
+    metrics["per_class"][-1]["f1"] = None
+    return collected
+
+
+def tables_of(page: str) -> dict[str, list[str]]:
+    """Return the heads of the rows of each table on a page, by its caption."""
+    return {
+        caption: re.findall(r'<th scope="row">(.*?)</th>', body)
+        for caption, body in re.findall(
+            r"<caption>(.*?)</caption>(.*?)</table>", page, flags=re.DOTALL
+        )
+    }
+
+
+def names(numbers) -> list[str]:
+    """Return the names of classes by their numbers."""
+    return [f"c{i}" for i in numbers]
+
+
+def test_few_classes_are_all_in_sight():
+    """Up to 20 classes stand in one table, and nothing refers to report.json for them."""
+    page = page_of(many_classes(20))
+    assert tables_of(page)["Per class, cnn"] == names(range(20))
+    assert "classes with the lowest F1" not in page
+    assert "per_class" not in page
+
+
+@pytest.mark.parametrize("k", [21, 200])
+def test_the_ends_of_many_classes_are_in_sight(k):
+    """Of over 20 classes, those with the lowest and the highest F1 show; all are folded below."""
+    page = page_of(many_classes(k))
+    tables = tables_of(page)
+    assert tables["The 10 classes with the lowest F1, cnn"] == names(range(10))
+    # The last class has no F1.
+    assert tables["The 10 classes with the highest F1, cnn"] == names(range(k - 2, k - 12, -1))
+    assert tables[f"All {k} classes, cnn"] == names(range(k))
+    folded = f"<details><summary>All {k} classes of cnn</summary>"
+    assert page.index(folded) > page.index("The 10 classes with the highest F1, cnn")
+
+
+def test_of_very_many_classes_the_weakest_are_listed():
+    """Of over 200 classes, 200 rows are folded; the page says where the scores of all are."""
+    collected = many_classes(1500)
     page = page_of(collected)
-    assert "the 200 classes with the lowest F1" in page
-    assert ">c199<" in page
-    assert ">c200<" not in page
+    tables = tables_of(page)
+    assert tables["The 200 classes with the lowest F1, cnn"] == names(range(200))
+    text = text_of(page)
+    words = "The scores of all 1,500 classes and the whole confusion matrix are in report.json ,"
+    assert words in text
+    assert "below models.cnn.final.runs , as per_class and confusion_matrix ." in text
+    run = summarize(collected)["models"]["cnn"]["final"]["runs"][0]
+    assert len(run["per_class"]) == 1500
+    assert "confusion_matrix" in run
+    counted = "Images of each class, the 1,000 of 1,500 classes with the fewest training images"
+    assert tables[counted] == names(range(1499, 499, -1))
+    assert "These are samples of the first" not in text  # it is rendered without pictures
+
+
+def test_samples_of_some_classes_say_so():
+    """With more classes than samples, the page says how many classes are shown."""
+    some = make([f"class {i}" for i in range(24)], train=96, test=96, spec=ONE_MODEL)
+    words = "These are samples of the first 20 of 24 classes."
+    assert words in text_of(page_of(some, pictures=True))
+    few = make(["cat", "dog"], spec=ONE_MODEL)
+    assert "These are samples of" not in text_of(page_of(few, pictures=True))
+
+
+def test_a_page_of_300_classes_is_small():
+    """Each class adds less than 1 kB to the page of a model: 1,000 classes stay below 5 MB."""
+
+    def size(k: int) -> int:
+        classes = [f"a class of number {i}" for i in range(k)]
+        collected = make(classes, train=2 * k, test=k, spec=ONE_MODEL)
+        return len(report.assemble(collected, summarize(collected))["index.html"])
+
+    few, many = size(50), size(300)
+    assert (many - few) / 250 < 1000
+    assert many + 700 * (many - few) / 250 < 5_000_000
+
+
+def test_lines_from_a_part_of_the_images_say_so(monkeypatch):
+    """Where ROC lines are drawn from some images only, the page says from how many."""
+    classes = [f"class {i}" for i in range(24)]
+
+    def page() -> str:
+        return text_of(page_of(make(classes, train=96, test=96, spec=ONE_MODEL), pictures=True))
+
+    words = "The line is drawn from 48 of the images, the same share of each class"
+    assert words not in page()
+    monkeypatch.setattr(predictions, "LINES_MOST", 48 * 24)
+    assert words in page()
 
 
 def test_damaged_images_are_counted():
