@@ -5,6 +5,7 @@ import hashlib
 import math
 from functools import cache
 from importlib import resources
+from typing import Any
 
 from jinja2 import FunctionLoader, Template
 from markupsafe import Markup
@@ -205,7 +206,7 @@ def _scored_classes(rows: list[ClassScores]) -> dict[str, list[ClassScores]]:
     }
 
 
-def _counted_classes(data: Data) -> list[tuple[str, int | None, int | None]]:
+def _counted_classes(data: Data) -> list[tuple[str, Any, Any]]:
     """Return the rows of the table of images: name, training and test images.
 
     Of too many classes they are those with the fewest training images.

@@ -6,7 +6,6 @@ import io
 import numpy as np
 import pytest
 
-from job.learning import evaluate
 from job.learning.scores import losses_of, row_losses
 from job.report import artifacts, predictions
 from job.report.artifacts import Artifacts
@@ -96,34 +95,3 @@ def test_a_file_is_checked_in_memory_and_on_the_disk(tmp_path, monkeypatch, most
         "cnn fold 2 has no predictions.npz",
     ]
     assert list((tmp_path / "cache").glob("scratch/[!.]*")) == []
-
-
-def test_rows_that_are_alike_are_drawn_together(monkeypatch):
-    """Of many rows, only numbers are drawn: intervals stay what they are, up to chance."""
-    rng = np.random.default_rng(3)
-    labels = rng.integers(0, 20, 4000)
-    right_a = rng.random(4000) < 0.7
-    right_b = rng.random(4000) < 0.6
-
-    def found() -> list[float]:
-        paired = evaluate.paired_difference(labels, right_a, right_b, 1)
-        return [*evaluate.accuracy_interval(labels, right_a, 1), *paired["interval"]]
-
-    one_by_one = found()
-    monkeypatch.setattr(evaluate, "MOST_DRAWN", 1000)
-    together = found()
-    assert together != one_by_one
-    # The standard error of an end is about 0.0004 with 2,000 resamples.
-    assert together == pytest.approx(one_by_one, abs=0.002)
-
-
-def test_many_rows_are_resampled_a_few_resamples_at_a_time(monkeypatch):
-    """However many rows there are, there are 2,000 resamples, and each class keeps its size."""
-    monkeypatch.setattr(evaluate, "MOST_WEIGHTS", 30 * 50)
-    labels = np.arange(50) % 3
-    drawn = list(evaluate.resamples(labels, 1))
-    assert {len(weights) for weights in drawn} == {30, 2000 % 30}
-    together = np.concatenate(drawn)
-    assert together.shape == (2000, 50)
-    for c in range(3):
-        assert (together[:, labels == c].sum(1) == (labels == c).sum()).all()
