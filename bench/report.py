@@ -88,7 +88,13 @@ def _row(name: str, unit: str, ours: list[float], limit: float) -> Row:
 
 
 def make(database_url: str, store_url: str, folder: str) -> None:
-    """Register the experiment, and decide all its tasks with made results."""
+    """Register the experiment, and decide all its tasks with made results.
+
+    Args:
+        database_url: of an empty database.
+        store_url: where the files go.
+        folder: for predictions.npz, 4 GB, until it is stored.
+    """
     spec = workers.specification(NAME, TRIALS, pruner="none") | {"folds": {"count": FOLDS}}
     data = replace(
         workers.DATA,
@@ -117,6 +123,7 @@ def make(database_url: str, store_url: str, folder: str) -> None:
 def _decide(
     database: Database, store: Store, folder: Path, task: tuple[str, int], rows: np.ndarray
 ) -> None:
+    """Store the files of a fold or final, and commit it with their scores."""
     stage, index = task
     labels = rows // FOLDS % CLASSES if stage == "fold" else rows % CLASSES
     file = folder / "predictions.npz"

@@ -37,8 +37,8 @@ class Intervals(TypedDict):
     roc_auc: NotRequired[
         Annotated[
             Interval,
-            "from 2,000 stratified resamples, of more than 100,000 images to first order; absent where"
-            " the score is null",
+            "from 2,000 stratified resamples, of more than 100,000 images to first order; absent"
+            " where the score is null",
         ]
     ]
 
