@@ -198,7 +198,7 @@ def _write_export(settings, out: Path, model: str | None, form: str) -> tuple[st
     if model:
         # An early refusal: what follows reads the whole experiment.
         published_final(database, registered, model)
-    collected = collect(database, cache.store, registered)
+    collected = collect(database, cache.store, registered, cache)
     summary = summarize(collected)
     name = model or summary["winner"]
     if name is None:

@@ -213,7 +213,7 @@ def _stage_command(stage: str, description: str) -> click.Command:
     is_flag=True,
     help="wait until every task is decided, for JOB_WAIT_S at most: then exit with 75",
 )
-@where("database_url", "store_url", "experiment", or_local=True)
+@where("database_url", "store_url", "experiment", "cache_dir", or_local=True)
 def report(settings, out, wait):
     """Write the report of an experiment: index.html, report.json, leaderboard.csv.
 
@@ -238,8 +238,9 @@ def report(settings, out, wait):
     if wait:
         patiently(check_all_decided, deadline - time.monotonic(), REPORT_POLL_S)
     from job.report.report import write
+    from job.storage.cache_folder import CacheFolder
 
-    write(database, store, registered, out)
+    write(database, store, registered, CacheFolder(settings.cache_dir), out)
     announce(f"{out / 'index.html'}")
 
 

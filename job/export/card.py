@@ -41,7 +41,7 @@ def card(collected: Collected, summary: Report, model: str, about: dict) -> str:
     predictions = results.predictions.get(("final", 0))
     error = None
     if predictions:
-        error = calibration(predictions.labels, predictions.probabilities)[1]
+        error = calibration(predictions.right, predictions.confidence)[1]
     on_base = experiment.frozen(model) or "unfreeze" in experiment.models[model]
     return _template().render(
         about=about,

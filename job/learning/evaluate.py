@@ -1,14 +1,20 @@
 """Scores and their intervals, from stored predictions: labels and probabilities, nothing else."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TypedDict, cast
 
 import numpy as np
 
-from job.experiment.experiment import NEWEST
 from job.learning.result_format import ByClass, ClassScores, Evaluation, Intervals, Weighted
-from job.learning.roc import aucs
-from job.learning.scores import class_scores, counted_classes, row_losses, weighted_scores
+from job.learning.roc import aucs, influences
+from job.learning.scores import (
+    class_scores,
+    counted_classes,
+    macro_auc,
+    row_losses,
+    scores_of_guesses,
+    weighted_scores,
+)
 
 # metric of the search -> name of its score, here and in the report
 SCORE_OF_METRIC = {
@@ -19,6 +25,9 @@ SCORE_OF_METRIC = {
 }
 REPEATS = 2000
 CHUNK = 200  # resamples at once: 200 x 10,000 rows of float32 are 8 MB
+# From here on, time and memory would not suffice for what fewer rows get: fewer resamples are drawn
+# at once, rows that are alike are drawn together, and areas are resampled to first order.
+MANY_ROWS = 100_000
 Z95 = 1.959963984540054
 
 
@@ -66,11 +75,12 @@ def evaluate(
     k = len(classes)
     matrix = np.zeros((k, k), int)
     np.add.at(matrix, (labels, probabilities.argmax(1)), 1)
-    areas = [None if np.isnan(a) else float(a) for a in aucs(ones, labels, probabilities)[0]]
+    by_class = aucs(ones, labels, probabilities)
+    areas = [None if np.isnan(a) else float(a) for a in by_class[0]]
     one_sided = [classes[c] for c in range(k) if areas[c] is None]
     auc = not one_sided
-    macro = weighted_scores(ones, labels, probabilities, auc=auc, method=method)
-    point = {name: float(values[0]) for name, values in macro.items()}
+    scores = weighted_scores(ones, labels, probabilities, auc=False, method=method)
+    point = {name: float(values[0]) for name, values in scores.items()}
     known = counted_classes(matrix.sum(0), matrix.sum(1), method)
     reason = f"no image, or nothing but images, of {', '.join(one_sided)}" if one_sided else None
     return {
@@ -81,7 +91,7 @@ def evaluate(
         "recall": point["recall"],
         "f1": point["f1"],
         "log_loss": point["log_loss"],
-        "roc_auc": point.get("roc_auc"),
+        "roc_auc": float(macro_auc(by_class)[0]) if auc else None,
         "roc_auc_reason": reason,
         **_by_class(matrix, classes, known, areas),
         "confusion_matrix": matrix.tolist(),
@@ -136,74 +146,139 @@ def intervals(
 
     Accuracy has a Wilson interval, the others one from 2,000 stratified resamples.
     """
-    samples = bootstrap(labels, [probabilities], seed, auc, method=method)[0]
-    result = {name: quantiles(values) for name, values in samples.items()}
-    hits = int((probabilities.argmax(1) == labels).sum())
-    # `weighted_scores` names the scores as the format does.
+    guesses = probabilities.argmax(1)
+    losses = row_losses(labels, probabilities)
+    classes = probabilities.shape[1]
+    area = _area(labels, probabilities) if auc else None
+
+    def scores(weights: np.ndarray) -> dict[str, np.ndarray]:
+        found = scores_of_guesses(weights, labels, guesses, losses, classes, method=method)
+        return found if area is None else found | {"roc_auc": area(weights)}
+
+    chunks = [scores(weights) for weights in resamples(labels, seed)]
+    result = {
+        name: quantiles(np.concatenate([chunk[name] for chunk in chunks])) for name in chunks[0]
+    }
+    hits = int((guesses == labels).sum())
+    # `scores_of_guesses` names the scores as the format does.
     return cast("Intervals", result | {"accuracy": wilson(hits, len(labels))})
 
 
-def bootstrap(
-    labels: np.ndarray, models: list[np.ndarray], seed: int, auc: bool = True, *, method: int
-) -> list[dict[str, np.ndarray]]:
-    """Return the scores of each model over the same 2,000 resamples, so that differences pair.
+def _area(labels: np.ndarray, probabilities: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    """Return the mean area under the ROC curves as a function of the weights of stratified rows.
 
-    Args:
-        labels: int64 [n].
-        models: the probabilities of each model, float32 [n, k].
-        seed: of the resamples.
-        auc: whether to add roc_auc.
-        method: of the experiment, see METHODS in job.experiment.experiment.
-
-    Returns:
-        For each model, name of a score -> float64 [2000].
+    Of many rows it is the first-order term. What that leaves out has a variance of the order of
+    1 / (images of a class x other images), beside 1 / images of a class. The whole would take 37
+    hours for 1,000,000 rows of 1,000 classes.
     """
-    chunks = [
-        [weighted_scores(weights, labels, p, auc, method=method) for p in models]
-        for weights in resamples(labels, seed)
-    ]
-    return [
-        {name: np.concatenate([chunk[m][name] for chunk in chunks]) for name in chunks[0][m]}
-        for m in range(len(models))
-    ]
+    if len(labels) <= MANY_ROWS:
+        return lambda weights: macro_auc(aucs(weights, labels, probabilities))
+    mean, influence = influences(labels, probabilities)
+    return lambda weights: mean + weights.astype(float) @ influence
 
 
 def bootstrap_interval(
-    score_name: str, labels: np.ndarray, probabilities: np.ndarray, seed: int, *, method: int
+    score_name: str,
+    labels: np.ndarray,
+    guesses: np.ndarray,
+    losses: np.ndarray,
+    classes: int,
+    seed: int,
+    *,
+    method: int,
 ) -> list[float]:
-    """Return the 95 % interval, [low, high], of one score over 2,000 stratified resamples."""
-    auc = score_name == "roc_auc"
-    samples = bootstrap(labels, [probabilities], seed, auc=auc, method=method)[0]
-    return quantiles(samples[score_name])
+    """Return the 95 % interval, [low, high], of one score over 2,000 stratified resamples.
+
+    Args:
+        score_name: any but roc_auc.
+        labels: int64 [n], 0..k-1.
+        guesses: the predicted classes, int64 [n].
+        losses: of each row, float64 [n].
+        classes: k.
+        seed: of the resamples.
+        method: of the experiment, see METHODS in job.experiment.experiment.
+    """
+    samples = [
+        scores_of_guesses(weights, labels, guesses, losses, classes, method=method)[score_name]
+        for weights in resamples(labels, seed)
+    ]
+    return quantiles(np.concatenate(samples))
 
 
-def paired_difference(labels: np.ndarray, a: np.ndarray, b: np.ndarray, seed: int) -> Paired:
+def accuracy_interval(labels: np.ndarray, right: np.ndarray, seed: int) -> list[float]:
+    """Return the 95 % interval, [low, high], of the accuracy over 2,000 stratified resamples.
+
+    Args:
+        labels: int64 [n].
+        right: which rows are classified correctly, bool [n].
+        seed: of the resamples.
+    """
+    return quantiles(_accuracies(labels, right[None], seed)[0])
+
+
+def paired_difference(
+    labels: np.ndarray, right_a: np.ndarray, right_b: np.ndarray, seed: int
+) -> Paired:
     """Return the difference of two accuracies, a - b, with its 95 % interval.
 
     Args:
         labels: int64 [n].
-        a, b: probabilities of two models, float32 [n, k]; both are resampled alike.
+        right_a, right_b: which rows each model classifies correctly, bool [n]; both are resampled
+            alike.
         seed: of the resamples.
     """
-    # An accuracy is the same by every method.
-    of_a, of_b = bootstrap(labels, [a, b], seed, auc=False, method=NEWEST)
-    accuracy_a = score("accuracy", labels, a, method=NEWEST)
-    accuracy_b = score("accuracy", labels, b, method=NEWEST)
-    interval = quantiles(of_a["accuracy"] - of_b["accuracy"])
-    return {"difference": accuracy_a - accuracy_b, "interval": interval}
+    of_a, of_b = _accuracies(labels, np.stack([right_a, right_b]), seed)
+    difference = float(right_a.mean()) - float(right_b.mean())
+    return {"difference": difference, "interval": quantiles(of_a - of_b)}
 
 
-def resamples(labels: np.ndarray, seed: int) -> Iterator[np.ndarray]:
-    """Yield how often each row is drawn, float32 [200, n], until there are 2,000 resamples.
+def _accuracies(labels: np.ndarray, right: np.ndarray, seed: int) -> np.ndarray:
+    """Return the accuracy of each model over the same 2,000 resamples, so that differences pair.
+
+    Args:
+        labels: int64 [n].
+        right: which rows each of m models classifies correctly, bool [m, n].
+        seed: of the resamples.
+
+    Returns:
+        float64 [m, 2000].
+    """
+    sizes = np.ones(len(labels), np.int64)
+    if len(labels) > MANY_ROWS:
+        # Rows of a class on which the same models are right are interchangeable.
+        alike, sizes = np.unique(np.vstack([labels, right]), axis=1, return_counts=True)
+        labels, right = alike[0], alike[1:].astype(bool)
+    chunks = [
+        [weights[:, of].sum(1, dtype=float) / sizes.sum() for of in right]
+        for weights in resamples(labels, seed, sizes)
+    ]
+    return np.concatenate(chunks, axis=1)
+
+
+def resamples(
+    labels: np.ndarray, seed: int, sizes: np.ndarray | None = None
+) -> Iterator[np.ndarray]:
+    """Yield how often each row is drawn, until there are 2,000 resamples.
 
     Each class keeps its size.
+
+    Args:
+        labels: int64 [n].
+        seed: of the draws.
+        sizes: how many images each row stands for, int64 [n]; None: one.
+
+    Yields:
+        float32 [r, n]; r is 200, or less where n is above 100,000.
     """
     rng = np.random.default_rng(seed)
+    sizes = np.ones(len(labels), np.int64) if sizes is None else sizes
     rows = [np.flatnonzero(labels == c) for c in np.unique(labels)]
-    for _ in range(REPEATS // CHUNK):
-        weights = np.zeros((CHUNK, len(labels)), np.float32)
+    step = max(CHUNK * MANY_ROWS // max(len(labels), MANY_ROWS), 1)
+    for start in range(0, REPEATS, step):
+        weights = np.zeros((min(step, REPEATS - start), len(labels)), np.float32)
         for r in rows:
-            weights[:, r] = rng.multinomial(len(r), np.full(len(r), 1 / len(r)), size=CHUNK)
+            of_class = sizes[r].sum()
+            weights[:, r] = rng.multinomial(of_class, sizes[r] / of_class, size=len(weights))
         yield weights
 
 

@@ -35,7 +35,11 @@ class Intervals(TypedDict):
     balanced_accuracy: Annotated[Interval, "from 2,000 stratified resamples"]
     log_loss: Annotated[Interval, "from 2,000 stratified resamples"]
     roc_auc: NotRequired[
-        Annotated[Interval, "from 2,000 stratified resamples; absent where the score is null"]
+        Annotated[
+            Interval,
+            "from 2,000 stratified resamples, of more than 100,000 images to first order; absent"
+            " where the score is null",
+        ]
     ]
 
 

@@ -6,6 +6,8 @@ import numpy as np
 FEW = 64
 # Rows compared at once: 20 MB with 10,000 others.
 BLOCK = 512
+# Classes whose columns are copied at once: their floats of a row are one cache line.
+COLUMNS = 16
 
 
 def aucs(weights: np.ndarray, labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
@@ -26,17 +28,57 @@ def aucs(weights: np.ndarray, labels: np.ndarray, probabilities: np.ndarray) -> 
     for c in np.flatnonzero(support > FEW):
         below[:, labels == c] = _below(weights, labels == c, probabilities[:, c])
     few = np.flatnonzero(support[labels] <= FEW)
-    columns = np.ascontiguousarray(weights.T)
-    by_class = np.ascontiguousarray(probabilities.T)
-    blocks = -(-len(few) // BLOCK) or 1  # rounded up
-    for rows in np.array_split(few, blocks):
-        below[:, rows] = _below_few(columns, rows, labels, by_class)
+    if len(few):
+        columns = np.ascontiguousarray(weights.T)
+        by_class = np.ascontiguousarray(probabilities.T)
+        blocks = -(-len(few) // BLOCK)  # rounded up
+        for rows in np.array_split(few, blocks):
+            below[:, rows] = _below_few(columns, rows, labels, by_class)
     positive = sum_by_class(weights, labels, k)
     total = weights.sum(1, dtype=float)[:, None]
     # Pairs of two positive rows counted half, whatever their order; they count nothing here.
     pairs = sum_by_class(weights * below, labels, k) - positive**2 / 2
     with np.errstate(invalid="ignore"):
         return pairs / (positive * (total - positive))
+
+
+def influences(labels: np.ndarray, probabilities: np.ndarray) -> tuple[float, np.ndarray]:
+    """Return the mean area under the ROC curves, and how much each row moves it when drawn again.
+
+    For weights that keep the size of each class, the mean area is to first order this area plus the
+    sum of weights times influences.
+    Source: DeLong, DeLong and Clarke-Pearson 1988, "Comparing the Areas under Two or More
+    Correlated ROC Curves", whose structural components these are.
+
+    Args:
+        labels: int64 [n], 0..k-1; each class has an image, and none has all.
+        probabilities: float32 [n, k].
+
+    Returns:
+        The area, 0-1, and float64 [n], which sums up to 0.
+    """
+    k = probabilities.shape[1]
+    areas = np.zeros(k)
+    influence = np.zeros(len(labels))
+    for first in range(0, k, COLUMNS):
+        columns = np.ascontiguousarray(probabilities[:, first : first + COLUMNS].T)
+        for c, scores in enumerate(columns, first):
+            is_positive = labels == c
+            positive = scores[is_positive]
+            negative = scores[~is_positive]
+            below = _share_below(np.sort(negative), positive)
+            above = 1 - _share_below(np.sort(positive), negative)
+            areas[c] = below.mean()
+            influence[is_positive] += (below - areas[c]) / (len(positive) * k)
+            influence[~is_positive] += (above - areas[c]) / (len(negative) * k)
+    return float(areas.mean()), influence
+
+
+def _share_below(ordered: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """Return the share of sorted scores below each of other scores; ties count half, float64."""
+    below = np.searchsorted(ordered, scores, "left")
+    not_above = np.searchsorted(ordered, scores, "right")
+    return (below + not_above) / (2 * len(ordered))
 
 
 def sum_by_class(weights: np.ndarray, classes: np.ndarray, k: int) -> np.ndarray:

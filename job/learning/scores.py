@@ -28,28 +28,58 @@ def weighted_scores(
     Returns:
         Name of a score -> float64 [r].
     """
-    k = probabilities.shape[1]
-    guess = probabilities.argmax(1)
-    right = np.flatnonzero(guess == labels)
-    hits = sum_by_class(weights[:, right], labels[right], k)
-    predicted = sum_by_class(weights, guess, k)
-    true = sum_by_class(weights, labels, k)
+    guesses = probabilities.argmax(1)
+    losses = row_losses(labels, probabilities)
+    classes = probabilities.shape[1]
+    result = scores_of_guesses(weights, labels, guesses, losses, classes, method=method)
+    if auc:
+        result["roc_auc"] = macro_auc(aucs(weights, labels, probabilities))
+    return result
+
+
+def scores_of_guesses(
+    weights: np.ndarray,
+    labels: np.ndarray,
+    guesses: np.ndarray,
+    losses: np.ndarray,
+    classes: int,
+    *,
+    method: int,
+) -> dict[str, np.ndarray]:
+    """Return the scores that need no probabilities, for each weighting of the rows.
+
+    Args:
+        weights: float32 [r, n].
+        labels: int64 [n], 0..k-1.
+        guesses: the predicted classes, int64 [n], 0..k-1.
+        losses: of each row, float64 [n], as `row_losses` returns them.
+        classes: k.
+        method: of the experiment, as for `weighted_scores`.
+
+    Returns:
+        Name of a score -> float64 [r]; all but roc_auc.
+    """
+    right = np.flatnonzero(guesses == labels)
+    hits = sum_by_class(weights[:, right], labels[right], classes)
+    predicted = sum_by_class(weights, guesses, classes)
+    true = sum_by_class(weights, labels, classes)
     # A class that does not count scores 0, so it adds nothing to the sums.
     precision, recall, f1 = class_scores(hits, predicted, true)
     counted = counted_classes(predicted, true, method).sum(1)
     total = weights.sum(1, dtype=float)
-    result = {
+    return {
         "accuracy": hits.sum(1) / total,
         "balanced_accuracy": recall.sum(1) / (true > 0).sum(1),
         "precision": precision.sum(1) / counted,
         "recall": recall.sum(1) / counted,
         "f1": f1.sum(1) / counted,
-        "log_loss": weights.astype(float) @ row_losses(labels, probabilities) / total,
+        "log_loss": weights.astype(float) @ losses / total,
     }
-    if auc:
-        areas = np.ascontiguousarray(aucs(weights, labels, probabilities).T)
-        result["roc_auc"] = np.mean(areas, axis=0)
-    return result
+
+
+def macro_auc(areas: np.ndarray) -> np.ndarray:
+    """Return the mean area of all classes, float64 [r]. Args: areas: float64 [r, k]."""
+    return np.mean(np.ascontiguousarray(areas.T), axis=0)
 
 
 def row_losses(labels: np.ndarray, probabilities: np.ndarray, smoothing: float = 0.0) -> np.ndarray:
@@ -63,12 +93,15 @@ def row_losses(labels: np.ndarray, probabilities: np.ndarray, smoothing: float =
         smoothing: the share of the truth that is spread over all classes, 0-1, as `label_smoothing`
             of Keras; 0 for a score.
     """
-    of_truth = probabilities[np.arange(len(labels)), labels].astype(float)
-    losses = -np.log(np.clip(of_truth, EPSILON, 1.0))
+    losses = losses_of(probabilities[np.arange(len(labels)), labels])
     if not smoothing:
         return losses
-    spread = -np.log(np.clip(probabilities.astype(float), EPSILON, 1.0)).mean(1)
-    return (1 - smoothing) * losses + smoothing * spread
+    return (1 - smoothing) * losses + smoothing * losses_of(probabilities).mean(1)
+
+
+def losses_of(probabilities: np.ndarray) -> np.ndarray:
+    """Return minus the log of each probability, float64 of the same shape, clipped as above."""
+    return -np.log(np.clip(probabilities.astype(float), EPSILON, 1.0))
 
 
 def class_scores(

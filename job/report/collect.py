@@ -1,6 +1,5 @@
 """Read rows and artifacts into plain values; what cannot be read becomes a sentence."""
 
-import hashlib
 import io
 import json
 
@@ -13,17 +12,34 @@ from job.coordination.statements import queries
 from job.errors import Missing
 from job.experiment.experiment import Experiment
 from job.experiment.manifest import Prepared
-from job.report.results import Attempt, Collected, Model, Predictions, Task
+from job.report import predictions
+from job.report.artifacts import Artifacts
+from job.report.results import Attempt, Collected, Model, Task
 from job.sentences import UNREADABLE, first_line
 from job.storage import paths
+from job.storage.cache_folder import CacheFolder
 from job.storage.store import Store
 
 SQL = queries("report")
 TABLES = ("tasks", "attempts", "epochs", "selections", "openings")
+PUBLISHED = ("final", 0)
 
 
-def collect(database: Database, store: Store, registered: Registered) -> Collected:
-    """Return everything that a report of this experiment is made of, as of one moment."""
+def collect(
+    database: Database, store: Store, registered: Registered, folder: CacheFolder
+) -> Collected:
+    """Return everything that a report of this experiment is made of, as of one moment.
+
+    Args:
+        database: where the rows are.
+        store: where the artifacts are.
+        registered: the experiment.
+        folder: this node's cache, where large predictions lie while they are read.
+
+    Raises:
+        Unreachable: database or store is away for too long, or the cache's disk is full.
+        Invalid: the cache folder cannot be used.
+    """
     rows = snapshot.read(database, SQL, TABLES, experiment=registered.id)
     collected = Collected(
         registered.id,
@@ -34,9 +50,10 @@ def collect(database: Database, store: Store, registered: Registered) -> Collect
         [Attempt(**row) for row in rows["attempts"]],
         rows["openings"],
     )
+    artifacts = Artifacts(store, folder, collected.problems)
     for model in collected.models.values():
-        _read_artifacts(store, model, collected.problems)
-        read_best_trial(store, model, collected)
+        _read_artifacts(artifacts, model)
+        read_best_trial(artifacts, model, registered.experiment)
     collected.samples = _read_samples(store, registered.data, collected.problems)
     return collected
 
@@ -58,59 +75,43 @@ def _add_task(model: Model, row: dict) -> None:
     model.tasks.setdefault(row["stage"], []).append(Task(**row))
 
 
-def _read_artifacts(store: Store, model: Model, problems: list[str]) -> None:
+def _read_artifacts(artifacts: Artifacts, model: Model) -> None:
     for task in model.stage("fold", "complete") + model.stage("final", "complete"):
         key = (task.stage, task.index)
-        where = f"{model.name} {task.stage} {task.index}"
-        if content := _read(store, task, paths.PREDICTIONS, where, problems):
-            model.predictions[key] = _predictions(content)
-        if content := _read(store, task, paths.RESULT, where, problems):
+        _read_predictions(artifacts, model, task)
+        if content := artifacts.read(model.name, task, paths.RESULT):
             model.results[key] = json.loads(content)
-        if key == ("final", 0):
-            _read_images(store, model, task, where, problems)
+        if key == PUBLISHED:
+            _read_images(artifacts, model, task)
 
 
-def _read_images(store: Store, model: Model, task: Task, where: str, problems: list[str]) -> None:
+def _read_images(artifacts: Artifacts, model: Model, task: Task) -> None:
     """Read the images that the published final stored; one of an older version stored none."""
     if paths.AUGMENTATION in task.artifact and (
-        content := _read(store, task, paths.AUGMENTATION, where, problems)
+        content := artifacts.read(model.name, task, paths.AUGMENTATION)
     ):
         arrays = _arrays(content, "originals", "variants")
         model.augmentation = (arrays["originals"], arrays["variants"])
     if paths.MISTAKES in task.artifact and (
-        content := _read(store, task, paths.MISTAKES, where, problems)
+        content := artifacts.read(model.name, task, paths.MISTAKES)
     ):
         names = ("images", "rows", "labels", "predictions", "confidence")
         model.mistakes = _arrays(content, *names)
 
 
-def read_best_trial(store: Store, model: Model, collected: Collected) -> None:
+def read_best_trial(artifacts: Artifacts, model: Model, experiment: Experiment) -> None:
     """Read the best trial's predictions where the interval of its score needs them."""
-    best = model.best_trial(collected.experiment.direction)
-    if best is None or collected.experiment.search.metric == "accuracy":
-        return
-    where = f"{model.name} trial {best.index}"
-    if content := _read(store, best, paths.PREDICTIONS, where, collected.problems):
-        model.predictions[("trial", best.index)] = _predictions(content)
+    best = model.best_trial(experiment.direction)
+    if best is not None and experiment.search.metric != "accuracy":
+        _read_predictions(artifacts, model, best)
 
 
-def _read(store: Store, task: Task, file: str, where: str, problems: list[str]) -> bytes | None:
-    """Return an artifact's bytes if they have the sha256 that the task's row names."""
-    entry = task.artifact.get(file)
-    if entry is None:
-        problems.append(f"{where} has no {file}")
-        return None
-    try:
-        content = store.get(entry["key"])
-    except Missing:
-        problems.append(f"{where}: {file} is not in the store under {entry['key']}")
-        return None
-    if hashlib.sha256(content).hexdigest() != entry["sha256"]:
-        problems.append(
-            f"{where}: {file} in the store is left out: its sha256 is not the one in the task's row"
-        )
-        return None
-    return content
+def _read_predictions(artifacts: Artifacts, model: Model, task: Task) -> None:
+    """Read the predictions of a task; only the published final has its ROC lines drawn."""
+    key = (task.stage, task.index)
+    with artifacts.opened(model.name, task, paths.PREDICTIONS) as file:
+        if file:
+            model.predictions[key] = predictions.read(file, with_lines=key == PUBLISHED)
 
 
 def _read_samples(store: Store, data: Prepared, problems: list[str]) -> np.ndarray | None:
@@ -126,10 +127,6 @@ def _read_samples(store: Store, data: Prepared, problems: list[str]) -> np.ndarr
             " `job prepare` stages them again"
         )
         return None
-
-
-def _predictions(content: bytes) -> Predictions:
-    return Predictions(**_arrays(content, "probabilities", "labels", "rows"))
 
 
 def _arrays(content: bytes, *names: str) -> dict[str, np.ndarray]:

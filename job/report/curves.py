@@ -43,18 +43,17 @@ def macro(lines: list[np.ndarray | None]) -> np.ndarray | None:
     return np.mean(drawable, axis=0) if len(drawable) == len(lines) else None
 
 
-def calibration(labels: np.ndarray, probabilities: np.ndarray) -> tuple[list[dict], float]:
+def calibration(right: np.ndarray, confidence: np.ndarray) -> tuple[list[dict], float]:
     """Return the bins of stated confidence that hold images, and the expected calibration error.
 
     Ten bins have equal width. The error is the mean gap between confidence and accuracy, weighted
     by images. Source: Guo et al. 2017, "On Calibration of Modern Neural Networks".
 
     Args:
-        labels: int64 [n].
-        probabilities: float [n, k].
+        right: which rows are classified correctly, bool [n].
+        confidence: the probability of the predicted class, float [n].
     """
-    confidence = probabilities.max(1).astype(float)
-    right = probabilities.argmax(1) == labels
+    confidence = confidence.astype(float)
     bin_of = np.minimum((confidence * BINS).astype(int), BINS - 1)
     bins = []
     for b in range(BINS):
@@ -67,7 +66,7 @@ def calibration(labels: np.ndarray, probabilities: np.ndarray) -> tuple[list[dic
                     "accuracy": float(right[members].mean()),
                 }
             )
-    error = sum(b["n"] * abs(b["confidence"] - b["accuracy"]) for b in bins) / len(labels)
+    error = sum(b["n"] * abs(b["confidence"] - b["accuracy"]) for b in bins) / len(right)
     return bins, error
 
 

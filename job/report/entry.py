@@ -6,7 +6,6 @@ from typing import cast
 import numpy as np
 
 from job.coordination.outcome import is_infeasible
-from job.experiment.experiment import NEWEST
 from job.learning import evaluate
 from job.learning.result_format import FinalEvaluation, Scores
 from job.report.cost import cost
@@ -23,7 +22,8 @@ from job.report.model_format import (
     Selection,
     Trials,
 )
-from job.report.results import Collected, Model, Predictions, Task
+from job.report.predictions import Predictions
+from job.report.results import Collected, Model, Task
 from job.report.trials import best, importances
 from job.storage import paths
 
@@ -126,15 +126,11 @@ def _out_of_fold(model: Model, n_train: int) -> OutOfFold | None:
     if len(rows) != n_train or len(np.unique(rows)) != n_train:
         return None
     labels = np.concatenate([part.labels for part in parts])
-    probabilities = np.concatenate([part.probabilities for part in parts])
-    # Accuracy is the same by every method.
-    interval = evaluate.bootstrap_interval(
-        "accuracy", labels, probabilities, BOOTSTRAP_SEED, method=NEWEST
-    )
+    right = np.concatenate([part.right for part in parts])
     return {
         "n": n_train,
-        "accuracy": float((probabilities.argmax(1) == labels).mean()),
-        "interval": interval,
+        "accuracy": float(right.mean()),
+        "interval": evaluate.accuracy_interval(labels, right, BOOTSTRAP_SEED),
     }
 
 

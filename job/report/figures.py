@@ -29,6 +29,7 @@ def _pictures_of(model: Model, collected: Collected, summary: Report) -> dict[st
     classes = collected.data.classes
     entry = summary["models"][model.name]
     predictions = model.predictions.get(("final", 0))
+    lines = predictions.lines if predictions else None
     run = published(entry)
     matrix = as_matrix(at(run, "confusion_matrix"))
     return {
@@ -38,6 +39,6 @@ def _pictures_of(model: Model, collected: Collected, summary: Report) -> dict[st
         "curves-{}-loss.svg": curves(model, "loss"),
         "curves-{}-accuracy.svg": curves(model, "accuracy"),
         "confusion-{}.svg": confusion(model.name, matrix, classes),
-        "roc-{}.svg": roc(model.name, predictions, run, classes) if predictions and run else None,
+        "roc-{}.svg": roc(model.name, lines, run, classes) if lines and run else None,
         "reliability-{}.svg": reliability(model.name, predictions) if predictions else None,
     }

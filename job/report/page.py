@@ -5,6 +5,7 @@ import hashlib
 import math
 from functools import cache
 from importlib import resources
+from typing import Any
 
 from jinja2 import FunctionLoader, Template
 from markupsafe import Markup
@@ -22,14 +23,16 @@ from job.report.formatting import count, duration, interval, num, plain, plural,
 from job.report.images import mistake_entries
 from job.report.leaderboard import by_rank
 from job.report.model_format import FinalRun
-from job.report.report_format import Report
+from job.report.report_format import Data, Report
 from job.report.results import Collected, Model, Task
 from job.report.search import varying
 from job.report.summary import ORIGINAL
 from job.settings import redact
 
 MOST_TRIALS = 200  # rows of a table; the page stays below 5 MB
-MOST_CLASSES = 200
+MOST_CLASSES = 200  # rows of scores, folded
+MOST_COUNTED = 1000  # rows of numbers of images, folded
+FEW_CLASSES = 10  # at each end, in sight, where there are too many classes to list them all
 FEW_CONFUSIONS = 5  # in a sentence, below the matrix
 MANY_CONFUSIONS = 20  # in a table, where there are too many classes for a matrix
 ORIGINAL_POINT = {"learning_rate": 0.000875, "batch_size": 32}  # the original work's best trial
@@ -75,7 +78,7 @@ def render(collected: Collected, summary: Report, pictures: dict[str, Picture]) 
         as_of=_as_of(collected),
         device_s=_device_s(summary),
         most_trials=MOST_TRIALS,
-        most_classes=MOST_CLASSES,
+        counted=_counted_classes(summary["data"]),
         matrix_max=MATRIX_MAX_CLASSES,
         picture=picture,
         style=Markup(_read("page.css")),
@@ -107,7 +110,7 @@ def _view(
     predictions = model.predictions.get(("final", 0))
     error = None
     if predictions:
-        error = calibration(predictions.labels, predictions.probabilities)[1]
+        error = calibration(predictions.right, predictions.confidence)[1]
     return {
         "name": model.name,
         **entry,
@@ -127,7 +130,8 @@ def _view(
         "spread": _spread(model),
         "folds_done": len(model.stage("fold", "complete")),
         "device_s": _device_s(summary, model.name),
-        "per_class": _worst_classes((run or {}).get("per_class") or []),
+        **_scored_classes((run or {}).get("per_class") or []),
+        "drawn": predictions.lines.n if predictions and predictions.lines else None,
         "mistakes": _mistakes(model, collected.data.classes, pictures),
         "whole": at(entry, "fold", "mean") is not None,
         "references": [r for r in summary["references"] if r["model"] == model.name],
@@ -183,11 +187,38 @@ def _device_s(summary: Report, model: str | None = None) -> float | None:
     return total(t.get("wall_s") for t in summary["times"] if model in (None, t["model"]))
 
 
-def _worst_classes(rows: list[ClassScores]) -> list[ClassScores]:
-    """Return the rows of the classes' table; of too many, those with the lowest F1."""
-    if len(rows) <= MOST_CLASSES:
+def _scored_classes(rows: list[ClassScores]) -> dict[str, list[ClassScores]]:
+    """Return the rows of the tables of classes.
+
+    Returns:
+        weakest, strongest: by F1, in sight; empty where all classes are.
+        per_class: all classes; of too many, those with the lowest F1.
+    """
+    if len(rows) <= MATRIX_MAX_CLASSES:
+        return {"weakest": [], "strongest": [], "per_class": rows}
+    known = [row for row in rows if row.get("f1") is not None]
+    ranked = sorted(known, key=lambda row: row["f1"] or 0.0)
+    unknown = [row for row in rows if row.get("f1") is None]
+    return {
+        "weakest": ranked[:FEW_CLASSES],
+        "strongest": ranked[FEW_CLASSES:][-FEW_CLASSES:][::-1],
+        "per_class": rows if len(rows) <= MOST_CLASSES else [*ranked, *unknown][:MOST_CLASSES],
+    }
+
+
+def _counted_classes(data: Data) -> list[tuple[str, Any, Any]]:
+    """Return the rows of the table of images: name, training and test images.
+
+    Of too many classes they are those with the fewest training images.
+    """
+    train_counts = at(data, "train_counts")
+    if train_counts is None:
+        return []
+    test_counts = at(data, "test_counts") or [None] * len(data["classes"])
+    rows = list(zip(data["classes"], train_counts, test_counts, strict=True))
+    if len(rows) <= MOST_COUNTED:
         return rows
-    return sorted(rows, key=lambda row: (row.get("f1") is None, row.get("f1")))[:MOST_CLASSES]
+    return sorted(rows, key=lambda row: (row[1] is None, row[1] or 0))[:MOST_COUNTED]
 
 
 def _confusions(run: FinalRun | None, classes: list[str]) -> list[dict]:

@@ -19,25 +19,32 @@ from job.report.page import render
 from job.report.report_format import Report
 from job.report.results import Collected
 from job.report.summary import summarize, to_text
+from job.storage.cache_folder import CacheFolder
 from job.storage.paths import report_file
 from job.storage.store import Store
 
 log = logging.getLogger(__name__)
 
 
-def write(database: Database, store: Store, registered: Registered, out: Path) -> Report:
+def write(
+    database: Database, store: Store, registered: Registered, folder: CacheFolder, out: Path
+) -> Report:
     """Write index.html, report.json, leaderboard.csv and the pictures to `out` and to the store.
 
     A second report replaces the first. The same rows and artifacts give the same bytes.
+
+    Args:
+        database, store, registered, folder: as for `collect`.
+        out: the folder of the files.
 
     Returns:
         The content of report.json.
 
     Raises:
         Invalid: `out` cannot be written.
-        Unreachable: its disk is full.
+        Unreachable: its disk is full, or as for `collect`.
     """
-    collected = collect(database, store, registered)
+    collected = collect(database, store, registered, folder)
     summary = summarize(collected)
     files = assemble(collected, summary)
     for name, content in files.items():

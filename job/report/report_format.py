@@ -60,6 +60,7 @@ class Data(TypedDict):
     test_counts: Annotated[list[Count], "test images of each class"]
     duplicates: Annotated[Duplicates, "images that are there more than once"]
     groups: Annotated[Groups | None, "null if no image belongs to a named group"]
+    damaged: Annotated[Count, "image files that could not be read and were left out"]
 
 
 class Difference(TypedDict):

@@ -9,6 +9,7 @@ from job.coordination.outcome import lost_s
 from job.experiment.experiment import Experiment
 from job.experiment.manifest import Prepared
 from job.learning.result_format import Result
+from job.report.predictions import Predictions
 
 
 @dataclass(frozen=True)
@@ -54,15 +55,6 @@ class Attempt:
         """Seconds that led to no result."""
         progressed = (self.last_step or 0) > (self.first_step or 0)
         return lost_s(self.outcome, self.wall_s, self.seconds, progressed)
-
-
-@dataclass(frozen=True)
-class Predictions:
-    """The predictions of a fold, a final or the best trial for rows it did not train on."""
-
-    probabilities: np.ndarray  # float32 [n, k]
-    labels: np.ndarray  # int64 [n]
-    rows: np.ndarray  # int64 [n], of the training part (folds, trials) or the test part (finals)
 
 
 @dataclass

@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
-from job.report.curves import GRID, calibration, confusions, macro, rocs
+from job.report.curves import GRID, calibration, confusions, macro
 from job.report.drawing import (
     ACCENT,
     INK,
@@ -21,8 +21,9 @@ from job.report.drawing import (
 from job.report.entry import published
 from job.report.formatting import num
 from job.report.model_format import FinalRun, ModelEntry
+from job.report.predictions import Lines, Predictions
 from job.report.report_format import Report
-from job.report.results import Collected, Predictions
+from job.report.results import Collected
 
 DARK_CELL = 0.78  # from this share on a cell needs light letters
 LINE_STYLES = ("-", "--", ":")
@@ -88,15 +89,14 @@ def _label_matrix(ax: Axes, classes: list[str]) -> None:
     ax.spines[:].set_visible(False)
 
 
-def roc(name: str, predictions: Predictions, run: FinalRun, classes: list[str]) -> Picture | None:
+def roc(name: str, lines: Lines, run: FinalRun, classes: list[str]) -> Picture | None:
     """Draw one line per class, of up to 20, and the macro line over them.
 
     Returns:
         None where neither can be drawn.
     """
-    lines = rocs(predictions.labels, predictions.probabilities)
-    mean = macro(lines)
-    drawable = [line for line in lines if line is not None]
+    mean = macro(lines.of_classes)
+    drawable = [line for line in lines.of_classes if line is not None]
     of_classes = drawable if len(classes) <= MATRIX_MAX_CLASSES else []
     if mean is None and not of_classes:
         return None
@@ -121,7 +121,7 @@ def macro_rocs(collected: Collected, summary: Report) -> Picture | None:
     lines = {}
     for name, model in collected.models.items():
         predictions = model.predictions.get(("final", 0))
-        line = macro(rocs(predictions.labels, predictions.probabilities)) if predictions else None
+        line = macro(predictions.lines.of_classes) if predictions and predictions.lines else None
         if line is not None:
             lines[name] = line
     if len(lines) < 2:
@@ -144,7 +144,7 @@ def _with_area(name: str, entry: ModelEntry) -> str:
 
 def reliability(name: str, predictions: Predictions) -> Picture:
     """Draw accuracy against stated confidence; larger dots hold more images."""
-    bins, error = calibration(predictions.labels, predictions.probabilities)
+    bins, error = calibration(predictions.right, predictions.confidence)
     confidence = [b["confidence"] for b in bins]
     accuracy = [b["accuracy"] for b in bins]
     largest = max(b["n"] for b in bins)

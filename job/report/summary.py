@@ -9,18 +9,20 @@ from typing import Any, cast
 
 import numpy as np
 
+from job.experiment.manifest import Prepared
 from job.learning import evaluate
 from job.report.cost import attempts, cost, openings, times, versions
 from job.report.entry import entry
 from job.report.gaps import missing, no_score_reason
 from job.report.metrics import BOOTSTRAP_SEED
 from job.report.model_format import ModelEntry
+from job.report.predictions import Predictions
 from job.report.report_format import Data, Difference, Reference, Report
-from job.report.results import Collected, Predictions
+from job.report.results import Collected
 
 ORIGINAL = "original work"  # its references' names begin with it, in any case
 ORIGINAL_N = 100  # the original's two decimals fit about this many images
-DATA_KEYS = tuple(Data.__annotations__)
+DATA_KEYS = tuple(key for key in Data.__annotations__ if key != "damaged")
 
 
 def summarize(collected: Collected) -> Report:
@@ -44,7 +46,7 @@ def summarize(collected: Collected) -> Report:
         "notes": [*experiment.notes, *collected.data.notes],
         "missing": missing(collected, models),
         "references": [reference(r) for r in experiment.references],
-        "data": cast("Data", {key: getattr(collected.data, key) for key in DATA_KEYS}),
+        "data": _data(collected.data),
         "models": models,
         "differences": differences(collected, winner),
         "openings": openings(collected),
@@ -54,6 +56,12 @@ def summarize(collected: Collected) -> Report:
         "times": times(collected),
     }
     return _finite(summary)
+
+
+def _data(data: Prepared) -> Data:
+    """Return what report.json holds about the data: of damaged files only how many there are."""
+    as_they_are = cast("Data", {key: getattr(data, key) for key in DATA_KEYS})
+    return {**as_they_are, "damaged": len(data.damaged)}
 
 
 def to_text(summary: Report) -> str:
@@ -115,9 +123,7 @@ def _difference(first: Predictions, name: str, other: Predictions) -> Difference
     if not same_rows or not np.array_equal(labels, other.labels[b]):
         reason = "its test rows are not the winner's"
         return {"model": name, "difference": None, "interval": None, "reason": reason}
-    paired = evaluate.paired_difference(
-        labels, first.probabilities[a], other.probabilities[b], BOOTSTRAP_SEED
-    )
+    paired = evaluate.paired_difference(labels, first.right[a], other.right[b], BOOTSTRAP_SEED)
     return {"model": name, **paired, "reason": None}
 
 

@@ -4,6 +4,7 @@ import math
 
 from job.coordination import study
 from job.learning import evaluate
+from job.learning.scores import losses_of
 from job.report.metrics import BOOTSTRAP_SEED
 from job.report.model_format import Best, Importances
 from job.report.results import Collected, Model, Task
@@ -45,7 +46,9 @@ def _interval(model: Model, trial: Task, value: float, collected: Collected) -> 
     return evaluate.bootstrap_interval(
         evaluate.SCORE_OF_METRIC[metric],
         predictions.labels,
-        predictions.probabilities,
+        predictions.guesses,
+        losses_of(predictions.truth),
+        predictions.classes,
         BOOTSTRAP_SEED,
         method=collected.experiment.method,
     )

@@ -20,6 +20,7 @@ from job.experiment.specification import parse
 from job.experiment.task import Key
 from job.export import trained
 from job.report.collect import collect
+from job.storage.cache_folder import CacheFolder
 from job.storage.store import FolderStore
 from job.verify import collect as recorded
 from job.verify.garbage import garbage
@@ -163,7 +164,7 @@ def live(database: Database, owner: Database, reader: Database, store: FolderSto
             attempt.commit("complete", 0.5, {}, {})
     assert status.experiments(reader) and status.collect(reader, registered)["experiment"]
     assert trained.published_final(reader, registered, "cnn")["state"] == "complete"
-    assert collect(reader, store, registered)
+    assert collect(reader, store, registered, CacheFolder(store.root / "cache"))
     assert recorded.read(reader, "small", deep=True)[1] == []
     assert garbage(reader, store, None, 60) == []
 

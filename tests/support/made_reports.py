@@ -1,8 +1,10 @@
 """Synthetic results for the report: random predictions with a given accuracy."""
 
+import io
 import json
 import re
 from copy import deepcopy
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
 
@@ -12,7 +14,8 @@ from job.experiment.experiment import NEWEST
 from job.experiment.manifest import Prepared
 from job.experiment.specification import parse
 from job.learning import evaluate
-from job.report.results import Attempt, Collected, Model, Predictions, Task
+from job.report.predictions import Predictions, reduce
+from job.report.results import Attempt, Collected, Model, Task
 
 SCORES = ("accuracy", "precision", "recall", "f1", "roc_auc")
 ORIGINAL = "original work (small subset, size not stated)"
@@ -51,16 +54,36 @@ SKILL = {"cnn": (0.60, 0.62), "mobilenetv2": (0.75, 0.72), "vgg16": (0.66, 0.85)
 START = datetime(2026, 1, 5, 12, tzinfo=UTC)
 
 
-def predict(rows: np.ndarray, labels: np.ndarray, k: int, skill: float, seed: int) -> Predictions:
+@dataclass(frozen=True)
+class Made:
+    """Predictions as a task stores them."""
+
+    probabilities: np.ndarray  # float32 [n, k]
+    labels: np.ndarray  # int64 [n]
+    rows: np.ndarray  # int64 [n]
+
+    def reduced(self, with_lines: bool) -> Predictions:
+        """Return what a report reads of them."""
+        k = self.probabilities.shape[1]
+        return reduce(iter([self.probabilities]), self.labels, self.rows, k, with_lines)
+
+    def stored(self) -> bytes:
+        """Return them as predictions.npz."""
+        buffer = io.BytesIO()
+        np.savez(buffer, probabilities=self.probabilities, labels=self.labels, rows=self.rows)
+        return buffer.getvalue()
+
+
+def predict(rows: np.ndarray, labels: np.ndarray, k: int, skill: float, seed: int) -> Made:
     """Make predictions that are right with probability `skill` or a little more."""
     rng = np.random.default_rng(seed)
     scores = rng.random((len(labels), k))
     right = rng.random(len(labels)) < skill
     scores[np.arange(len(labels))[right], labels[right]] += 1.5
-    return Predictions((scores / scores.sum(1, keepdims=True)).astype(np.float32), labels, rows)
+    return Made((scores / scores.sum(1, keepdims=True)).astype(np.float32), labels, rows)
 
 
-def task_of(stage: str, index: int, made: Predictions, classes: list[str]) -> Task:
+def task_of(stage: str, index: int, made: Made, classes: list[str]) -> Task:
     """Return a complete fold or final with the metrics of these predictions."""
     scores = evaluate.evaluate(made.labels, made.probabilities, classes, 0, method=NEWEST)
     metrics = json.loads(json.dumps(scores))
@@ -121,11 +144,11 @@ def a_model(
     for f in range(folds):
         rows = np.flatnonzero(np.arange(train) // k % folds == f)
         held_out = predict(rows, labels[rows], k, fold_skill, seed + f)
-        model.predictions[("fold", f)] = held_out
+        model.predictions[("fold", f)] = held_out.reduced(with_lines=False)
         model.tasks.setdefault("fold", []).append(task_of("fold", f, held_out, classes))
         model.epochs[("fold", f)] = [fold_epoch(e, f) for e in range(5)]
     tested = predict(np.arange(test), np.arange(test) % k, k, test_skill, seed + 99)
-    model.predictions[("final", 0)] = tested
+    model.predictions[("final", 0)] = tested.reduced(with_lines=True)
     model.tasks["final"] = [task_of("final", 0, tested, classes)]
     wrong = evaluate.mistakes(tested.labels, tested.probabilities, 16)
     model.mistakes = {

@@ -8,7 +8,7 @@ import pytest
 from sklearn import metrics
 
 from job.experiment.experiment import METRICS, NEWEST
-from job.learning import evaluate, scores
+from job.learning import evaluate, roc, scores
 
 CLASSES = ["a", "b", "c", "d"]
 
@@ -198,7 +198,8 @@ def test_scores_lie_in_their_intervals(data):
 def test_a_model_does_not_differ_from_itself(data):
     """A model's difference to itself is exactly 0 in every resample."""
     labels, p = data
-    same = evaluate.paired_difference(labels, p, p, 1)
+    right = p.argmax(1) == labels
+    same = evaluate.paired_difference(labels, right, right, 1)
     assert same == {"difference": 0.0, "interval": [0.0, 0.0]}
 
 
@@ -231,3 +232,59 @@ def test_a_thousand_classes():
         assert ours["per_class"][c]["roc_auc"] == pytest.approx(theirs, abs=1e-12)
     low, high = ours["intervals"]["roc_auc"]
     assert low < ours["roc_auc"] < high
+
+
+def test_rows_that_are_alike_are_drawn_together(monkeypatch):
+    """Of many rows, only numbers are drawn: intervals stay what they are, up to chance."""
+    rng = np.random.default_rng(3)
+    labels = rng.integers(0, 20, 4000)
+    right_a = rng.random(4000) < 0.7
+    right_b = rng.random(4000) < 0.6
+
+    def found() -> list[float]:
+        paired = evaluate.paired_difference(labels, right_a, right_b, 1)
+        return [*evaluate.accuracy_interval(labels, right_a, 1), *paired["interval"]]
+
+    one_by_one = found()
+    monkeypatch.setattr(evaluate, "MANY_ROWS", 1000)
+    together = found()
+    assert together != one_by_one
+    # The standard error of an end is about 0.0004 with 2,000 resamples.
+    assert together == pytest.approx(one_by_one, abs=0.002)
+
+
+def test_many_rows_are_resampled_a_few_resamples_at_a_time(monkeypatch):
+    """However many rows there are, there are 2,000 resamples, and each class keeps its size."""
+    monkeypatch.setattr(evaluate, "MANY_ROWS", 8)
+    labels = np.arange(50) % 3
+    drawn = list(evaluate.resamples(labels, 1))
+    assert {len(weights) for weights in drawn} == {32, 2000 % 32}
+    together = np.concatenate(drawn)
+    assert together.shape == (2000, 50)
+    for c in range(3):
+        assert (together[:, labels == c].sum(1) == (labels == c).sum()).all()
+
+
+def test_areas_of_many_rows_are_resampled_to_first_order(monkeypatch):
+    """Of many rows, the area of a resample is nearly the whole's, and its interval alike.
+
+    Ties count half, as everywhere.
+    """
+    rng = np.random.default_rng(5)
+    labels = rng.integers(0, 6, 3000)
+    p = rng.random((3000, 6), dtype=np.float32) + 0.4 * np.eye(6, dtype=np.float32)[labels]
+    p = p.round(2)
+    mean, influence = roc.influences(labels, p)
+    ones = np.ones((1, 3000), np.float32)
+    assert mean == pytest.approx(roc.aucs(ones, labels, p).mean(), abs=1e-12)
+    assert influence.sum() == pytest.approx(0, abs=1e-12)
+    weights = next(evaluate.resamples(labels, 1))
+    whole = roc.aucs(weights, labels, p).mean(1)
+    first_order = mean + weights.astype(float) @ influence
+    assert (first_order - whole).std() < whole.std() / 30
+    exact = evaluate.intervals(labels, p, 1, method=NEWEST)["roc_auc"]
+    monkeypatch.setattr(evaluate, "MANY_ROWS", 2999)
+    near = evaluate.intervals(labels, p, 1, method=NEWEST)["roc_auc"]
+    assert near != exact
+    assert near == pytest.approx(exact, abs=5e-4)
+    assert exact[1] - exact[0] > 0.01

@@ -18,18 +18,20 @@ from job.experiment.experiment import NEWEST
 from job.experiment.serialize import toml
 from job.experiment.specification import parse
 from job.learning import evaluate
-from job.report import report
+from job.report import predictions, report
 from job.report import summary as summaries
+from job.report.artifacts import Artifacts
 from job.report.collect import read_best_trial
 from job.report.curves import calibration, confusions, roc
 from job.report.figures import draw
 from job.report.leaderboard import leaderboard
 from job.report.page import num, render, share
-from job.report.results import Attempt, Collected, Model, Predictions, Task
+from job.report.results import Attempt, Collected, Model, Task
 from job.report.summary import to_text
+from job.storage.cache_folder import CacheFolder
 from job.storage.store import open_store
 from tests.support.formats import expect_format
-from tests.support.made_reports import ONE_MODEL, SPEC, START, make, text_of
+from tests.support.made_reports import ONE_MODEL, SPEC, START, make, predict, text_of
 
 
 def summarize(collected: Collected) -> dict:
@@ -150,7 +152,8 @@ def test_incomplete_out_of_fold_rows_are_not_pooled():
     """Predictions that miss a training image give no pooled accuracy."""
     collected = make()
     part = collected.models["cnn"].predictions[("fold", 0)]
-    shorter = Predictions(part.probabilities[1:], part.labels[1:], part.rows[1:])
+    columns = ("labels", "rows", "guesses", "confidence", "truth")
+    shorter = replace(part, **{name: getattr(part, name)[1:] for name in columns})
     collected.models["cnn"].predictions[("fold", 0)] = shorter
     summary = summarize(collected)
     assert summary["models"]["cnn"]["fold"]["out_of_fold"] is None
@@ -354,9 +357,9 @@ def test_roc_points_agree_with_the_area():
 
 def test_calibration_error_of_honest_confidence_is_small():
     """Confidence 0.8 that is right 4 times in 5 has no error; 1.0 never right has error 1."""
-    probabilities = np.array([[0.8, 0.2]] * 5)
-    assert calibration(np.array([0, 0, 0, 0, 1]), probabilities)[1] == pytest.approx(0)
-    assert calibration(np.array([1, 1]), np.array([[1.0, 0.0]] * 2))[1] == pytest.approx(1)
+    right = np.array([True, True, True, True, False])
+    assert calibration(right, np.full(5, 0.8))[1] == pytest.approx(0)
+    assert calibration(np.array([False, False]), np.ones(2))[1] == pytest.approx(1)
 
 
 def test_confusions_are_the_largest_off_the_diagonal():
@@ -520,19 +523,19 @@ def test_the_best_trial_of_another_metric_has_an_interval_from_its_predictions(t
     model = collected.models["cnn"]
     store = open_store(f"file://{tmp_path}", 5)
     assert summarize(collected)["models"]["cnn"]["trial"]["best"]["interval"] is None
-    stored = model.predictions[("fold", 0)]
-    buffer = io.BytesIO()
-    np.savez(buffer, probabilities=stored.probabilities, labels=stored.labels, rows=stored.rows)
-    store.put("trial/predictions.npz", buffer.getvalue())
-    sha256 = hashlib.sha256(buffer.getvalue()).hexdigest()
-    entry = {"key": "trial/predictions.npz", "sha256": sha256}
+    predicted = predict(np.arange(80), np.arange(80) % 4, 4, 0.6, seed=5)
+    content = predicted.stored()
+    store.put("trial/predictions.npz", content)
+    sha256 = hashlib.sha256(content).hexdigest()
+    entry = {"key": "trial/predictions.npz", "sha256": sha256, "size": len(content)}
     lowest = min(model.stage("trial", "complete"), key=lambda t: t.value)
     lowest.artifact["predictions.npz"] = entry
-    read_best_trial(store, model, collected)
+    artifacts = Artifacts(store, CacheFolder(tmp_path / "cache"), collected.problems)
+    read_best_trial(artifacts, model, collected.experiment)
     best = summarize(collected)["models"]["cnn"]["trial"]["best"]
     assert best["index"] == lowest.index
-    sampled = ("log_loss", stored.labels, stored.probabilities, 0)
-    assert best["interval"] == evaluate.bootstrap_interval(*sampled, method=NEWEST)
+    labels, p = predicted.labels, predicted.probabilities
+    assert best["interval"] == evaluate.intervals(labels, p, 0, method=NEWEST)["log_loss"]
 
 
 def test_the_time_of_every_attempt_is_accounted_for():
@@ -576,13 +579,118 @@ def test_mistakes_are_shown_with_words():
     assert "There are none: every test image was classified correctly." in text
 
 
-def test_of_many_classes_the_worst_are_listed():
-    """With over 200 classes, the table lists those with the lowest F1."""
-    collected = make()
-    task = collected.models["cnn"].tasks["final"][0]
-    row = task.metrics["per_class"][0]
-    task.metrics["per_class"] = [row | {"class": f"c{i}", "f1": i / 300} for i in range(300)]
+def many_classes(k: int) -> Collected:
+    """Return one model whose class number i has the F1 i / k, and the last class none."""
+    collected = make(spec=ONE_MODEL)
+    collected.data = replace(
+        collected.data,
+        classes=[f"c{i}" for i in range(k)],
+        train_counts=[k - i for i in range(k)],
+        test_counts=[7] * k,
+    )
+    metrics = collected.models["cnn"].tasks["final"][0].metrics
+    row = metrics["per_class"][0]
+    metrics["per_class"] = [row | {"class": f"c{i}", "f1": i / k} for i in range(k)]
+    metrics["per_class"][-1]["f1"] = None
+    return collected
+
+
+def tables_of(page: str) -> dict[str, list[str]]:
+    """Return the heads of the rows of each table on a page, by its caption."""
+    return {
+        caption: re.findall(r'<th scope="row">(.*?)</th>', body)
+        for caption, body in re.findall(
+            r"<caption>(.*?)</caption>(.*?)</table>", page, flags=re.DOTALL
+        )
+    }
+
+
+def names(numbers) -> list[str]:
+    """Return the names of classes by their numbers."""
+    return [f"c{i}" for i in numbers]
+
+
+def test_few_classes_are_all_in_sight():
+    """Up to 20 classes stand in one table, and nothing refers to report.json for them."""
+    page = page_of(many_classes(20))
+    assert tables_of(page)["Per class, cnn"] == names(range(20))
+    assert "classes with the lowest F1" not in page
+    assert "per_class" not in page
+
+
+@pytest.mark.parametrize("k", [21, 200])
+def test_the_ends_of_many_classes_are_in_sight(k):
+    """Of over 20 classes, those with the lowest and the highest F1 show; all are folded below."""
+    page = page_of(many_classes(k))
+    tables = tables_of(page)
+    assert tables["The 10 classes with the lowest F1, cnn"] == names(range(10))
+    # The last class has no F1.
+    assert tables["The 10 classes with the highest F1, cnn"] == names(range(k - 2, k - 12, -1))
+    assert tables[f"All {k} classes, cnn"] == names(range(k))
+    folded = f"<details><summary>All {k} classes of cnn</summary>"
+    assert page.index(folded) > page.index("The 10 classes with the highest F1, cnn")
+
+
+def test_of_very_many_classes_the_weakest_are_listed():
+    """Of over 200 classes, 200 rows are folded; the page says where the scores of all are."""
+    collected = many_classes(1500)
     page = page_of(collected)
-    assert "the 200 classes with the lowest F1" in page
-    assert ">c199<" in page
-    assert ">c200<" not in page
+    tables = tables_of(page)
+    assert tables["The 200 classes with the lowest F1, cnn"] == names(range(200))
+    text = text_of(page)
+    words = "The scores of all 1,500 classes and the whole confusion matrix are in report.json ,"
+    assert words in text
+    assert "below models.cnn.final.runs , as per_class and confusion_matrix ." in text
+    run = summarize(collected)["models"]["cnn"]["final"]["runs"][0]
+    assert len(run["per_class"]) == 1500
+    assert "confusion_matrix" in run
+    counted = "Images of each class, the 1,000 of 1,500 classes with the fewest training images"
+    assert tables[counted] == names(range(1499, 499, -1))
+    assert "These are samples of the first" not in text  # it is rendered without pictures
+
+
+def test_samples_of_some_classes_say_so():
+    """With more classes than samples, the page says how many classes are shown."""
+    some = make([f"class {i}" for i in range(24)], train=96, test=96, spec=ONE_MODEL)
+    words = "These are samples of the first 20 of 24 classes."
+    assert words in text_of(page_of(some, pictures=True))
+    few = make(["cat", "dog"], spec=ONE_MODEL)
+    assert "These are samples of" not in text_of(page_of(few, pictures=True))
+
+
+def test_a_page_of_300_classes_is_small():
+    """Each class adds less than 1 kB to the page of a model: 1,000 classes stay below 5 MB."""
+
+    def size(k: int) -> int:
+        classes = [f"a class of number {i}" for i in range(k)]
+        collected = make(classes, train=2 * k, test=k, spec=ONE_MODEL)
+        return len(report.assemble(collected, summarize(collected))["index.html"])
+
+    few, many = size(50), size(300)
+    assert (many - few) / 250 < 1000
+    assert many + 700 * (many - few) / 250 < 5_000_000
+
+
+def test_lines_from_a_part_of_the_images_say_so(monkeypatch):
+    """Where ROC lines are drawn from some images only, the page says from how many."""
+    classes = [f"class {i}" for i in range(24)]
+
+    def page() -> str:
+        return text_of(page_of(make(classes, train=96, test=96, spec=ONE_MODEL), pictures=True))
+
+    words = "The line is drawn from 48 of the images, the same share of each class"
+    assert words not in page()
+    monkeypatch.setattr(predictions, "LINES_MOST", 48 * 24)
+    assert words in page()
+
+
+def test_damaged_images_are_counted():
+    """report.json counts the image files that were left out, and the page says so; else 0."""
+    collected = make()
+    assert summarize(collected)["data"]["damaged"] == 0
+    assert "could not be read" not in text_of(page_of(collected))
+    collected.data = replace(collected.data, damaged=["cat/1.jpg", "dog/<2>.jpg"])
+    assert summarize(collected)["data"]["damaged"] == 2
+    assert "2 image files could not be read and were left out" in text_of(page_of(collected))
+    collected.data = replace(collected.data, damaged=["cat/1.jpg"])
+    assert "1 image file could not be read and was left out" in text_of(page_of(collected))
