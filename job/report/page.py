@@ -14,6 +14,7 @@ from job.experiment.serialize import toml
 from job.learning.evaluate import SCORE_OF_METRIC
 from job.learning.result_format import ClassScores
 from job.report.absent import at, environment, pair_at, total
+from job.report.cost import long_wait
 from job.report.curves import as_matrix, calibration, confusions
 from job.report.drawing import MATRIX_MAX_CLASSES, Picture, shorten
 from job.report.embed import embed
@@ -127,6 +128,7 @@ def _view(
         "spread": _spread(model),
         "folds_done": len(model.stage("fold", "complete")),
         "device_s": _device_s(summary, model.name),
+        "long_wait": long_wait(model),
         "per_class": _worst_classes((run or {}).get("per_class") or []),
         "mistakes": _mistakes(model, collected.data.classes, pictures),
         "whole": at(entry, "fold", "mean") is not None,
