@@ -10,7 +10,7 @@ import time
 from datetime import date
 from pathlib import Path
 
-from bench import life, lists, photos, quality, rates, report, scale, search, step, transfer
+from bench import feed, life, lists, photos, quality, rates, report, scale, search, step, transfer
 from bench.pairs import document, machine, table
 from bench.world import World
 
@@ -21,6 +21,7 @@ TABLES = {
         "transfer": transfer.rows,
         "photos": photos.rows,
         "report": report.rows,
+        "feed": feed.rows,
         "search": search.rows,
     },
     "bench-scale": {

@@ -12,6 +12,7 @@ def read_rows(array: np.ndarray, rows: np.ndarray) -> np.ndarray:
 
     The pages stay in the node's page cache, which all its tasks share. Without the release each
     process would appear to need the whole file: Slurm counts mapped pages as memory of the task.
+    A thread that reads the same file meanwhile maps its pages again.
 
     Args:
         array: in memory or mapped.

@@ -58,7 +58,7 @@ class Hooks:
 
     Attributes:
         offer: called after each step with a function that takes a snapshot, now or later.
-        check: called after that; raises to stop between two steps.
+        check: called after that, and while a batch is late; raises to stop between two steps.
         report: called after each epoch with its number (from 0), metrics and value; returns
             whether to prune.
         score: maps labels and probabilities to the value; required for a validation part.
@@ -84,6 +84,8 @@ class Outcome:
         value: of the last epoch.
         probabilities: of the validation rows after the last epoch, float32 [n, k].
         dtype: in which the steps computed.
+        steps_s: seconds that this call spent in the steps of epochs, checkpoints included.
+        waited_s: of these, the seconds that the steps waited for their batches.
     """
 
     history: list[dict]
@@ -92,6 +94,8 @@ class Outcome:
     value: float | None = None
     probabilities: np.ndarray | None = None
     dtype: str = "float32"
+    steps_s: float = 0.0
+    waited_s: float = 0.0
 
 
 def history_row(epoch: int, metrics: Mapping[str, Any], value: float | None) -> dict[str, Any]:

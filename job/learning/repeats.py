@@ -84,6 +84,8 @@ def train_repeats(
     if len(labels) == 1:
         return train_one(0, FROM_NOTHING, hooks, snapshot)
     earlier, own = _split(snapshot)
+    steps_s = 0.0
+    waited_s = 0.0
     for past in earlier.history:
         hooks.report(past["epoch"], metrics_of(past), past.get("value"))
     while True:
@@ -93,9 +95,17 @@ def train_repeats(
         outcome = train_one(number, start, _within(hooks, earlier, labels), own)
         earlier = earlier.and_then(outcome)
         own = None
+        steps_s += outcome.steps_s
+        waited_s += outcome.waited_s
         if outcome.pruned_at is not None or number + 1 == len(labels):
             probabilities = np.concatenate(earlier.probabilities)
-            return replace(outcome, history=earlier.history, probabilities=probabilities)
+            return replace(
+                outcome,
+                history=earlier.history,
+                probabilities=probabilities,
+                steps_s=steps_s,
+                waited_s=waited_s,
+            )
 
 
 def _within(hooks: Hooks, earlier: _Earlier, labels: Sequence[np.ndarray]) -> Hooks:

@@ -147,6 +147,13 @@ class FileHash(TypedDict):
     size: Annotated[Count, "in bytes"]
 
 
+class Feeding(TypedDict):
+    """How long the training steps of this attempt waited for data."""
+
+    steps_s: Annotated[Seconds, "seconds in the steps of epochs, with tracing and checkpoints"]
+    waited_s: Annotated[Seconds, "of these, until the next batch was there"]
+
+
 class Identity(TypedDict):
     """What ties a result to one task."""
 
@@ -190,6 +197,9 @@ class Result(Identity):
         dict[str, Seconds],
         "spent by this attempt: `import`, `stage`, `build`, `train`, `evaluate`, `upload`;"
         " and `lost`, by earlier attempts without a result",
+    ]
+    feeding: NotRequired[
+        Annotated[Feeding, "within `seconds.train`; absent in results of older versions"]
     ]
 
 

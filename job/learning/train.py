@@ -7,8 +7,10 @@ is in the checkpoint.
 
 import logging
 import math
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,7 @@ from job.learning.averages import Averages
 from job.learning.backend import keras, tf
 from job.learning.checkpoint import Damaged, Snapshot
 from job.learning.draws import step_seed
+from job.learning.feed import Feed
 from job.learning.interface import (
     FROM_NOTHING,
     Examples,
@@ -31,6 +34,7 @@ from job.learning.interface import (
 )
 from job.learning.kernels import chosen_dtype
 from job.learning.optimizer import build_optimizer
+from job.learning.resident import reader
 from job.learning.scores import row_losses
 from job.learning.step import build_step, class_weights, scale
 from job.learning.views import averaged
@@ -139,6 +143,7 @@ def train(
     averages = Averages(changing, parameters["ema"])
     scored = averaged(net, parameters)
     step = build_step(net, optimizer, parameters, weights, averages, dtype, compiled)
+    read = reader(training.inputs)
     variables = changing + optimizer.variables + averages.values
     # The validation loss is smoothed like the training loss, so that one curve can show both.
     smoothing = parameters["label_smoothing"] if method >= 2 else 0.0
@@ -150,6 +155,8 @@ def train(
     pruned_at = None
     value = None
     probabilities = None
+    steps_s = 0.0
+    waited_s = 0.0
     if snapshot:
         log.info("resuming from the checkpoint at step %d", state.step)
     for past in state.history:
@@ -163,21 +170,24 @@ def train(
 
     while state.epoch < epochs and pruned_at is None:
         # --- one epoch: its steps ---
+        epoch_began_s = time.perf_counter()
         order = generator(seed, "order", state.epoch).permutation(training.rows)
-        while state.batch < steps_per_epoch:
-            rows = order[state.batch * batch : (state.batch + 1) * batch]
-            inputs = read_rows(training.inputs, rows)
-            labels = training.labels[rows]
-            state.sums = step(inputs, labels, step_seed(seed, state.step), state.sums)
-            state.batch += 1
-            state.step += 1
-            if state.step == began + 1:
-                log.info("training: at step %d of %d", state.step, start.step + total)
-            hooks.offer(take)
-            hooks.check()
+        with Feed(read, order[state.batch * batch :], batch, hooks.check) as feed:
+            while state.batch < steps_per_epoch:
+                rows = order[state.batch * batch : (state.batch + 1) * batch]
+                labels = training.labels[rows]
+                state.sums = step(next(feed), labels, step_seed(seed, state.step), state.sums)
+                state.batch += 1
+                state.step += 1
+                if state.step == began + 1:
+                    log.info("training: at step %d of %d", state.step, start.step + total)
+                hooks.offer(take)
+                hooks.check()
 
         # --- one epoch: its metrics ---
-        loss, hits, images = np.array(state.sums).tolist()
+        loss, hits, images = np.array(state.sums).tolist()  # waits for a GPU's last steps
+        steps_s += time.perf_counter() - epoch_began_s
+        waited_s += feed.waited_s
         metrics = {
             "loss": loss / images,
             "accuracy": hits / images,
@@ -213,7 +223,8 @@ def train(
         with hooks.evaluating():
             probabilities = predict(scored, validation.inputs, validation.rows, hooks.check)
         value = state.history[-1]["value"]
-    return Outcome(state.history, state.step, pruned_at, value, probabilities, dtype)
+    ended = (state.history, state.step, pruned_at, value, probabilities, dtype)
+    return Outcome(*ended, steps_s=steps_s, waited_s=waited_s)
 
 
 def predict(
@@ -228,23 +239,35 @@ def predict(
         net: inputs to k numbers.
         inputs: images, uint8, scaled to 0-1 here, or features, float32.
         rows: the n of them to use, int64; None for all.
-        check: called after each batch; raises to stop.
+        check: called after each batch, and while one is late; raises to stop.
     """
     parts = []
-    for part in batches(net, inputs, np.arange(len(inputs)) if rows is None else rows):
+    for part in batches(net, inputs, np.arange(len(inputs)) if rows is None else rows, check):
         parts.append(part)
         check()
     return np.concatenate(parts)
 
 
-def batches(net: keras.Model, inputs: np.ndarray, rows: np.ndarray) -> Iterator[np.ndarray]:
+def batches(
+    net: keras.Model,
+    inputs: np.ndarray,
+    rows: np.ndarray,
+    check: Callable[[], None] = proceed,
+) -> Iterator[np.ndarray]:
     """Yield the output of a net batch by batch.
 
     A start at any multiple of PREDICT_BATCH rows gives the same bits as the whole.
+
+    Args:
+        net: inputs to k numbers.
+        inputs: as of `predict`.
+        rows: which of them to use, int64.
+        check: called while a batch is late; raises to stop.
     """
     function = _predict_function(net, inputs)
-    for start in range(0, len(rows), PREDICT_BATCH):
-        yield function(read_rows(inputs, rows[start : start + PREDICT_BATCH])).numpy()
+    with Feed(partial(read_rows, inputs), rows, PREDICT_BATCH, check) as feed:
+        for batch in feed:
+            yield function(batch).numpy()
 
 
 def _predict_function(net: keras.Model, inputs: np.ndarray):

@@ -192,7 +192,7 @@ def _time_step(
 
     ends: list[float] = []
 
-    def check() -> None:
+    def offer(_take: object) -> None:
         ends.append(time.monotonic())
         if len(ends) > 1 and ends[-1] - ends[0] > TIMED_S:
             raise Interrupted("timed")
@@ -200,7 +200,7 @@ def _time_step(
     rows = np.arange(parameters["batch_size"] * MOST_STEPS) % len(inputs)
     examples = Examples(inputs, np.arange(len(inputs)) % classes, rows)
     with suppress(Interrupted):
-        train(net, parameters, examples, None, 0, Hooks(check=check), method=method)
+        train(net, parameters, examples, None, 0, Hooks(offer), method=method)
     return (ends[-1] - ends[0]) / (len(ends) - 1)
 
 

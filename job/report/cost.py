@@ -4,12 +4,14 @@ import json
 from collections import Counter
 
 from job.learning.result_format import Result
+from job.report.absent import at, total
 from job.report.model_format import Cost
 from job.report.report_format import Attempts, Openings, Origin, StageTimes
-from job.report.results import Attempt, Collected
+from job.report.results import Attempt, Collected, Model
 
 PARTS = ("import", "stage", "build", "train", "evaluate", "upload")  # as attempts store them
 STAGES = ("features", "trial", "fold", "final")
+LONG_WAIT = 0.05  # of the steps' time; a shorter wait for data is not worth a faster disk
 
 
 def cost(collected: Collected, model: str | None = None) -> Cost:
@@ -70,6 +72,20 @@ def _times_of(model: str, stage: str, attempts: list[Attempt]) -> StageTimes:
 def _seconds(attempt: Attempt, part: str) -> float:
     """Return the time of one part; an attempt that reported none has all its time in the rest."""
     return attempt.seconds.get(part) or 0.0
+
+
+def long_wait(model: Model) -> float | None:
+    """Return the share of their time that the steps of folds and finals waited for data.
+
+    None where it is at most LONG_WAIT, and where a result of an older version does not say it.
+    """
+    results = model.results.values()
+    steps_s = total(at(result, "feeding", "steps_s") for result in results)
+    waited_s = total(at(result, "feeding", "waited_s") for result in results)
+    if not steps_s or waited_s is None:
+        return None
+    share = waited_s / steps_s
+    return share if share > LONG_WAIT else None
 
 
 def attempts(collected: Collected) -> Attempts:

@@ -15,6 +15,7 @@ from job.experiment.serialize import toml
 from job.learning.evaluate import SCORE_OF_METRIC
 from job.learning.result_format import ClassScores
 from job.report.absent import at, environment, pair_at, total
+from job.report.cost import long_wait
 from job.report.curves import as_matrix, calibration, confusions
 from job.report.drawing import MATRIX_MAX_CLASSES, Picture, shorten
 from job.report.embed import embed
@@ -132,6 +133,7 @@ def _view(
         "device_s": _device_s(summary, model.name),
         **_scored_classes((run or {}).get("per_class") or []),
         "drawn": predictions.lines.n if predictions and predictions.lines else None,
+        "long_wait": long_wait(model),
         "mistakes": _mistakes(model, collected.data.classes, pictures),
         "whole": at(entry, "fold", "mean") is not None,
         "references": [r for r in summary["references"] if r["model"] == model.name],

@@ -108,6 +108,10 @@ def _result(
         "parameters_count": int(net.count_params()),
         "layers": provenance.layers(net),
         "seconds": {},
+        "feeding": {
+            "steps_s": round(outcome.steps_s, 3),
+            "waited_s": round(outcome.waited_s, 3),
+        },
     }
 
 

@@ -238,7 +238,7 @@ def shard(assignment: Assignment, hooks: Hooks) -> np.ndarray:
 
     assignment.begin()
     with assignment.clock("train"):
-        for part in batches(base, images, rows[done:]):
+        for part in batches(base, images, rows[done:], hooks.check):
             parts.append(part)
             done += len(part)
             if done - began <= PREDICT_BATCH:

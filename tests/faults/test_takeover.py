@@ -121,6 +121,8 @@ def check_seconds(long_trials):
     assert len(gone) == result["attempt"] - 1 == 2
     lost = sum((a["last_beat"] - a["started"]).total_seconds() for a in gone)
     assert result["seconds"]["lost"] == pytest.approx(lost, abs=0.002)
+    feeding = result["feeding"]
+    assert 0 <= feeding["waited_s"] < feeding["steps_s"] <= result["seconds"]["train"]
 
 
 def die_before_the_commit(long_trials):

@@ -172,6 +172,7 @@ def a_model(
         "dtype": "float32",
         "machines": [{"cpu": "AMD EPYC", "tensorflow": "2.21.0", "device": "cpu"}],
         "threads": 2,
+        "feeding": {"steps_s": 50.0, "waited_s": 0.5},
         "layers": [
             layer("image", "InputLayer", [32, 32, 3], 0),
             layer("conv2d", "Conv2D", [32, 32, 32], 864),

@@ -39,7 +39,8 @@ def train_one(number, start, hooks, snapshot) -> Outcome:
         history.append(history_row(epoch, {"loss": 1.0 / step}, value))
         if pruned:
             return Outcome(history, step, epoch, value, probabilities)
-    return Outcome(history, step, None, value, probabilities)
+    times = {"steps_s": 1.0 + number, "waited_s": 0.25}
+    return Outcome(history, step, None, value, probabilities, **times)
 
 
 class World:
@@ -84,6 +85,12 @@ def test_stopped_at_every_step():
     assert again.history == calm.history
     assert [row["epoch"] for row in again.history] == sorted(world.reported) == list(range(6))
     assert again.probabilities.tobytes() == calm.probabilities.tobytes()
+
+
+def test_the_times_of_all_repeats_count():
+    """Steps and waiting of a trial are those of all repeats that this process trained."""
+    outcome = World().run()
+    assert (outcome.steps_s, outcome.waited_s) == (6.0, 0.75)
 
 
 def test_the_value_is_that_of_all_rows_left_out_so_far():

@@ -560,6 +560,28 @@ def test_the_time_of_every_attempt_is_accounted_for():
     assert sum(lost.values()) == collected.attempts[0].wall_s
 
 
+@pytest.mark.parametrize(
+    ("feeding", "said"),
+    [
+        ({"steps_s": 100.0, "waited_s": 6.0}, True),
+        ({"steps_s": 100.0, "waited_s": 4.0}, False),
+        ({"steps_s": 0.0, "waited_s": 0.0}, False),
+        (None, False),
+    ],
+    ids=["6 %", "4 %", "resumed after its last step", "an older result"],
+)
+def test_a_long_wait_for_data_is_said(feeding, said):
+    """The page says what to do where steps waited for data for more than 5 % of their time."""
+    collected = make(train=80, test=40, spec=ONE_MODEL)
+    result = collected.models["cnn"].results[("final", 0)]
+    del result["feeding"]
+    if feeding:
+        result["feeding"] = feeding
+    text = text_of(page_of(collected))
+    assert ("waited for data for 6.0 % of their time" in text) == said
+    assert ("JOB_CACHE_DIR" in text) == said
+
+
 def test_mistakes_are_shown_with_words():
     """Each mistake has a picture and words.
 

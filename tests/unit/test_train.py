@@ -1,6 +1,7 @@
 """A training stopped at any step, for any reason, and resumed gives the same bits."""
 
 import re
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,8 @@ from sklearn.utils.class_weight import compute_class_weight
 from job.errors import Interrupted
 from job.experiment.experiment import NEWEST
 from job.experiment.parameters import with_implied
-from job.learning import checkpoint
+from job.learning import checkpoint, resident
+from job.learning import train as learning_train
 from job.learning.backend import keras, tf
 from job.learning.evaluate import score
 from job.learning.kernels import training_kernels
@@ -139,6 +141,7 @@ class World:
         self.build = build
         self.bundle = None
         self.reported = {}
+        self.asked_to_leave = threading.Event()
 
     def run(self, stop_at: int | None = None, stop_in_report: bool = False):
         """Train from the stored bundle; stop after a step, or in the report after it."""
@@ -148,6 +151,8 @@ class World:
         taken = []
 
         def check():
+            if self.asked_to_leave.is_set():
+                raise Interrupted("stopped")
             if not stop_in_report and len(taken) and taken[-1]()[1]["step"] == stop_at:
                 raise Interrupted("stopped")
 
@@ -187,6 +192,52 @@ def test_stopped_at_every_step(build):
     assert world.run(stop_at=STEPS, stop_in_report=True) is None
     assert world.run() == calm
     assert sorted(world.reported) == [0, 1]
+
+
+def test_a_training_leaves_while_a_batch_is_late(monkeypatch):
+    """A training that leaves before the first step of an epoch, as the disk hangs, resumes there.
+
+    The thread that reads changes no bit.
+    """
+    calm = World(head).run()
+    world = World(head)
+    answers = threading.Event()
+    reads = []
+
+    def read(array, rows):
+        reads.append(threading.current_thread().name)
+        if len(reads) == 4:  # the first batch of the second epoch
+            world.asked_to_leave.set()
+            answers.wait(60)
+        return array[rows]
+
+    with monkeypatch.context() as slow:
+        slow.setattr(resident, "read_rows", read)
+        assert world.run() is None
+    answers.set()
+    assert set(reads) == {"feed"}
+    assert checkpoint.unpack(world.bundle)[1]["step"] == 3
+    world.asked_to_leave.clear()
+    assert world.run() == calm
+
+
+def test_a_part_on_the_device_changes_no_bit(monkeypatch):
+    """A training that gathers its batches on a device has the bits of one that reads them.
+
+    The device is the processor here. A part of a GiB may stay there, a larger one may not.
+    """
+    calm = World(head).run()
+    gathered = []
+
+    def gather_on_cpu(inputs):
+        gather = resident.gather_on("CPU:0", inputs)
+        return lambda rows: gathered.append(len(rows)) or gather(rows)
+
+    monkeypatch.setattr(learning_train, "reader", gather_on_cpu)
+    assert World(head).run() == calm
+    assert gathered == [25, 25, 10] * 2
+    assert resident.fits(1 << 30) == (True, "it has 1,024 MiB and 1,024 MiB may stay")
+    assert not resident.fits((1 << 30) + 1)[0]
 
 
 def test_fine_tuning_resumes_bit_for_bit():
