@@ -12,6 +12,10 @@ T = TypeVar("T")
 Sleep = Callable[[float], object]  # waits for seconds; one that raises ends the wait
 Tell = Callable[[Exception, float], object]  # says what failed, and for how long it is tried again
 
+# Of its own: Keras draws the seeds of initial weights from Python's shared generator. A thread that
+# drew from that one while a net is built would change the net.
+JITTER = random.Random()
+
 
 @dataclass(frozen=True)
 class Delays:
@@ -100,7 +104,7 @@ class Retry:
 
     def _wait(self, left_s: float) -> None:
         jitter = self._delays.jitter
-        wait_s = self._delay_s * random.uniform(1 - jitter, 1 + jitter)
+        wait_s = self._delay_s * JITTER.uniform(1 - jitter, 1 + jitter)
         if self._delays.last_try_at_deadline:
             wait_s = min(wait_s, left_s)
         self._sleep(wait_s)

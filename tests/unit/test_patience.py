@@ -1,5 +1,6 @@
 """Trying again: what passes is waited for, until the deadline and no longer."""
 
+import random
 import time
 
 import pytest
@@ -47,6 +48,15 @@ def test_the_waits_double_up_to_the_longest():
     assert retry(delays, 10, waits).call(Fails(20), Unreachable) == "done"
     assert len({*waits}) > 1
     assert all(0.005 <= wait <= 0.015 for wait in waits)
+
+
+def test_waiting_changes_no_net():
+    """Jitter leaves Python's own generator alone, by which Keras seeds the layers of a net."""
+    random.seed(1)
+    state = random.getstate()
+    delays = Delays(first_s=0.001, longest_s=0.001, jitter=0.5)
+    assert retry(delays, 10, Waits()).call(Fails(3), Unreachable) == "done"
+    assert random.getstate() == state
 
 
 def test_the_deadline():
