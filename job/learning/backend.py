@@ -7,6 +7,7 @@ import of TensorFlow fixes whose kernels it uses.
 """
 
 import os
+import random
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -72,8 +73,20 @@ with hide(UNNEEDED), override_configuration():
     import keras
     import tensorflow as tf
     from keras.src.backend import config
+    from keras.src.random import seed_generator
 
 # After its import Keras offers no other way to set the folder.
 config._KERAS_DIR = _keras_home()
+# Keras draws the seeds of layers from Python's shared generator. A thread that draws from it while
+# a net is built, as libraries do before they retry, would change the net: Keras has its own here.
+SEEDS = random.Random()
+seed_generator.python_random = SEEDS
 
-__all__ = ["keras", "tf"]
+
+def set_seed(seed: int) -> None:
+    """Seed what decides the initial weights of the next net: Keras, TensorFlow, NumPy, Python."""
+    keras.utils.set_random_seed(seed)
+    SEEDS.seed(seed)
+
+
+__all__ = ["keras", "set_seed", "tf"]

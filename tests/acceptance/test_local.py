@@ -152,7 +152,7 @@ def test_from_nothing_to_a_report(folder):
     text = interrupted.communicate(timeout=120)[0]
     assert interrupted.returncode == 75, text
     assert "ended what an earlier, killed run left behind: postgres" in text
-    wait_for(lambda: not running(folder), 10)
+    wait_for(lambda: not running(folder), 60)
 
     again = start(folder, "--workers", "2")
     text = again.communicate(timeout=280)[0]
@@ -170,7 +170,7 @@ def test_from_nothing_to_a_report(folder):
     assert "This is NOT CIFAR-10" in page
     assert f"<li>{noted}</li>" in page
     assert "sure, test image" in page, "the mistakes of the final are shown"
-    wait_for(lambda: not running(folder), 10)
+    wait_for(lambda: not running(folder), 60)
     check_its_model_can_be_used(folder)
 
 

@@ -1,6 +1,7 @@
 """Nets: Keras' own preprocessing; joined is base plus head; saved models predict the same."""
 
 import importlib
+import random
 import warnings
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from job.errors import Invalid
 from job.experiment.backbones import BACKBONES
 from job.experiment.experiment import NEWEST
 from job.learning import weights
-from job.learning.backend import keras
+from job.learning.backend import keras, set_seed
 from job.learning.models import cnn, transfer
 from job.learning.train import Examples, Hooks, predict, train
 
@@ -131,6 +132,24 @@ def test_images_that_grow_are_the_same_by_both_methods(shape):
     np.testing.assert_array_equal(np.asarray(one(images)), np.asarray(two(images)))
     assert not transfer.is_antialiased(shape, 48, 2)
     assert transfer.is_antialiased((24, 49, 3), 48, 2)
+
+
+def test_a_draw_of_another_thread_changes_no_net():
+    """Keras draws the seeds of layers from a generator that no other library draws from."""
+
+    def kernels(disturb):
+        set_seed(3)
+        found = []
+        for _ in range(2):
+            layer = keras.layers.Dense(4)
+            layer.build((None, 3))
+            found.append(layer.kernel.numpy())
+            disturb()
+        return np.stack(found)
+
+    calm = kernels(lambda: None)
+    assert np.array_equal(kernels(random.random), calm)
+    assert not np.array_equal(calm[0], calm[1])
 
 
 def test_a_frozen_base_is_frozen():
