@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -50,7 +50,6 @@ class Records:
     members: Callable[[], Iterable[Member]]
     version: list[object]
     classes: list[str] | None = None
-    notes: list[str] = field(default_factory=list)
 
 
 def of_records(records: Records) -> Plan:
@@ -90,7 +89,7 @@ def of_records(records: Records) -> Plan:
         records.path,
         known.classes,
         planned,
-        [*records.notes, *known.notes],
+        known.notes,
         groups,
         records.members,
         records.version,

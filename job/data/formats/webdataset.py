@@ -103,10 +103,12 @@ def _records(path: Path, shard: str, field: str | None) -> list[Record]:
             fields.update(_fields(member))
     _check_pairs(where, images, labels, wanted, fields)
     prefix = f"{shard}/" if shard else ""
-    return [
-        Record(f"{prefix}{name}", labels[key], (*PurePosixPath(name).parts, shard))
-        for key, name in ((key, _one_of(names, where)) for key, names in images.items())
-    ]
+    records = []
+    for key, found in images.items():
+        name = _one_of(found, where)
+        order = (*PurePosixPath(name).parts, shard)
+        records.append(Record(f"{prefix}{name}", labels[key], order))
+    return records
 
 
 def _check_pairs(
