@@ -11,6 +11,7 @@ import random
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from job.learning.processor import adds_onednn
 
@@ -74,19 +75,24 @@ with hide(UNNEEDED), override_configuration():
     import tensorflow as tf
     from keras.src.backend import config
     from keras.src.random import seed_generator
+    from keras.src.utils import rng_utils
 
 # After its import Keras offers no other way to set the folder.
 config._KERAS_DIR = _keras_home()
-# Keras draws the seeds of layers from Python's shared generator. A thread that draws from it while
-# a net is built, as libraries do before they retry, would change the net: Keras has its own here.
-SEEDS = random.Random()
-seed_generator.python_random = SEEDS
 
 
-def set_seed(seed: int) -> None:
-    """Seed what decides the initial weights of the next net: Keras, TensorFlow, NumPy, Python."""
-    keras.utils.set_random_seed(seed)
-    SEEDS.seed(seed)
+class _Seeds(random.Random):
+    """The generator of Keras: that of Python, which it would use, is shared with all threads.
+
+    A thread that draws while a net is built, as libraries do before they retry, would change the
+    seeds of the layers. `keras.utils.set_random_seed` seeds both.
+    """
+
+    def seed(self, a: Any = None, version: int = 2) -> None:
+        super().seed(a, version)
+        random.seed(a, version)
 
 
-__all__ = ["keras", "set_seed", "tf"]
+seed_generator.python_random = rng_utils.random = _Seeds()
+
+__all__ = ["keras", "tf"]

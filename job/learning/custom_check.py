@@ -15,7 +15,7 @@ from job.experiment.experiment import Experiment
 from job.experiment.kinds import Range
 from job.experiment.parameters import corner
 from job.learning import provenance
-from job.learning.backend import keras, set_seed
+from job.learning.backend import keras
 from job.learning.checkpoint import Snapshot, hash_arrays
 from job.learning.models import custom
 from job.learning.train import Examples, Hooks, predict, train
@@ -117,7 +117,7 @@ def _trained(
     Raises:
         JobError: the training fails.
     """
-    set_seed(SEED)
+    keras.utils.set_random_seed(SEED)
     height, width, channels = images.shape[1:]
     net = custom.build(parameters, (height, width, channels), classes)
     snapshots: list[Snapshot] = []

@@ -17,7 +17,7 @@ from job.data import staging
 from job.errors import OUT_OF_MEMORY, Infeasible, NotReady
 from job.experiment.parameters import with_implied
 from job.learning import evaluate, kernels
-from job.learning.backend import keras, set_seed, tf
+from job.learning.backend import keras, tf
 from job.learning.checkpoint import Damaged, Snapshot
 from job.learning.models import transfer
 from job.learning.models.build import adapt, build, build_base
@@ -191,7 +191,7 @@ class _Trainings:
         """Return a net with its initial weights."""
         assignment = self.assignment
         model = assignment.key.model
-        set_seed(seed)
+        keras.utils.set_random_seed(seed)
         weights = None if assignment.experiment.frozen(model) else _weights(assignment)
         classes = len(assignment.registered.data.classes)
         shape = self.inputs.shape[1:]

@@ -12,7 +12,7 @@ from job.errors import Invalid
 from job.experiment.backbones import BACKBONES
 from job.experiment.experiment import NEWEST
 from job.learning import weights
-from job.learning.backend import keras, set_seed
+from job.learning.backend import keras
 from job.learning.models import cnn, transfer
 from job.learning.train import Examples, Hooks, predict, train
 
@@ -138,7 +138,7 @@ def test_a_draw_of_another_thread_changes_no_net():
     """Keras draws the seeds of layers from a generator that no other library draws from."""
 
     def kernels(disturb):
-        set_seed(3)
+        keras.utils.set_random_seed(3)
         found = []
         for _ in range(2):
             layer = keras.layers.Dense(4)
