@@ -104,9 +104,9 @@ def shell(folder) -> dict:
     return clean | SHELL | offline
 
 
-def running(folder) -> list[int]:
-    """Return the processes that work below this folder."""
-    found = []
+def running(folder) -> dict[int, str]:
+    """Return the commands of the processes that work below this folder, by pid."""
+    found = {}
     for path in Path("/proc").glob("[0-9]*"):
         try:
             command = (path / "cmdline").read_bytes().replace(b"\0", b" ").decode()
@@ -114,8 +114,15 @@ def running(folder) -> list[int]:
         except OSError:
             continue
         if str(folder) in command or cwd.startswith(str(folder)):
-            found.append(int(path.name))
+            found[int(path.name)] = command
     return found
+
+
+def check_all_end(folder) -> None:
+    """Check that no process works below this folder after 10 s, and name those that do."""
+    with contextlib.suppress(AssertionError):
+        wait_for(lambda: not running(folder), 10)
+    assert running(folder) == {}
 
 
 def workers(folder) -> set[str]:
@@ -152,7 +159,7 @@ def test_from_nothing_to_a_report(folder):
     text = interrupted.communicate(timeout=120)[0]
     assert interrupted.returncode == 75, text
     assert "ended what an earlier, killed run left behind: postgres" in text
-    wait_for(lambda: not running(folder), 60)
+    check_all_end(folder)
 
     again = start(folder, "--workers", "2")
     text = again.communicate(timeout=280)[0]
@@ -170,7 +177,7 @@ def test_from_nothing_to_a_report(folder):
     assert "This is NOT CIFAR-10" in page
     assert f"<li>{noted}</li>" in page
     assert "sure, test image" in page, "the mistakes of the final are shown"
-    wait_for(lambda: not running(folder), 60)
+    check_all_end(folder)
     check_its_model_can_be_used(folder)
 
 
@@ -183,7 +190,7 @@ def check_its_model_can_be_used(folder):
         [*command, "out"], cwd=folder, env=environ, capture_output=True, text=True, timeout=120
     )
     assert (done.returncode, done.stdout.split()[2]) == (0, "photo.png"), done.stderr
-    assert running(folder) == []
+    assert running(folder) == {}
     done = subprocess.run(
         [*command, "other"], cwd=folder, env=environ, capture_output=True, text=True, timeout=60
     )
